@@ -1,0 +1,44 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import IO, Iterator, Union
+
+
+@contextlib.contextmanager
+def atomic_write(path: Union[str, Path], mode: str = 'wb', **open_kwargs) -> Iterator[IO]:
+    """Open a temporary file that replaces ``path`` when the block ends without an error.
+
+    The file is flushed to the disk (fsync) before the rename, so after a crash ``path`` holds
+    either its former content or all of the new one. On an error the temporary file is removed and
+    ``path`` is left as it was.
+
+    Args:
+        path (str | Path): Where the file goes. Missing parent folders are made.
+        mode (str): ``'wb'`` or ``'w'``. Defaults to ``'wb'``.
+        **open_kwargs: Passed to :func:`open` (``encoding``, ``newline``).
+
+    Yields:
+        IO: The open temporary file.
+    """
+    if mode not in ('w', 'wb'):
+        raise ValueError(f"atomic_write: mode must be 'w' or 'wb', got {mode!r}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    try:
+        # mkstemp makes the file private; give it the permissions an ordinary open() would have.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        with os.fdopen(handle, mode, **open_kwargs) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
