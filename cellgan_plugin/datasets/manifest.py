@@ -7,7 +7,7 @@ sides of a split) are understood; any further column is kept as it is.
 
 import csv
 from pathlib import Path, PurePosixPath
-from typing import Dict, Iterable, List, Sequence, Union
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.files import atomic_write
 
@@ -42,6 +42,87 @@ def write_manifest(
     return Path(path)
 
 
+def clean_relative_path(name: str) -> Optional[str]:
+    """Normalise a path found in a list or manifest.
+
+    Args:
+        name (str): The path as written; backslashes are read as slashes.
+
+    Returns:
+        str | None: The POSIX path relative to the data folder, or None when it is absolute, has a
+        drive or ``..``, or is empty: it would leave the folder.
+    """
+    name = name.strip().replace('\\', '/')
+    if '\0' in name or ':' in name.partition('/')[0]:
+        return None
+    # Few names need the slow way, and lists have up to a million rows.
+    if (
+        '..' not in name
+        and './' not in name
+        and '//' not in name
+        and name[:1] not in ('/', '', '.')
+    ):
+        return name.rstrip('/')
+    path = PurePosixPath(name)
+    if path.is_absolute() or '..' in path.parts or not path.parts:
+        return None
+    return str(path)
+
+
+def iter_manifest(path: Union[str, Path]) -> Iterator[Tuple[int, Dict[str, str]]]:
+    """Read a manifest row by row; see :func:`read_manifest` for what is checked.
+
+    Args:
+        path (str | Path): The CSV file.
+
+    Yields:
+        tuple[int, dict[str, str]]: Line number and row.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ManifestError(f'{path}: no such manifest')
+    first_row: Dict[str, int] = {}
+    try:
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            missing = [name for name in REQUIRED_COLUMNS if name not in header]
+            if missing:
+                raise ManifestError(
+                    f'{path}: column {", ".join(missing)} is missing; the header is '
+                    f'{header}. A manifest starts with "file,label".'
+                )
+            if len(set(header)) != len(header):
+                raise ManifestError(f'{path}: a column is named twice in the header {header}')
+            for fields in reader:
+                if not fields:  # a blank line, as DictReader skips it
+                    continue
+                line = reader.line_num
+                where = f'{path}, row {line}'
+                if len(fields) != len(header):
+                    raise ManifestError(f"{where}: the number of fields differs from the header's")
+                row = dict(zip(header, fields, strict=True))
+                for name in REQUIRED_COLUMNS:
+                    if not row[name].strip():
+                        raise ManifestError(f'{where}: {name} is empty')
+                key = clean_relative_path(row['file'])
+                if key is None:
+                    raise ManifestError(
+                        f'{where}: {row["file"]!r} leaves the folder of the manifest; paths are '
+                        'relative to it and have no ".."'
+                    )
+                if first_row.setdefault(key, line) != line:
+                    raise ManifestError(f'{where}: {key} was already named in row {first_row[key]}')
+                row['file'] = key
+                yield line, row
+    except UnicodeDecodeError as error:
+        raise ManifestError(f'{path}: not UTF-8 text ({error}); save it as UTF-8') from error
+    except csv.Error as error:
+        raise ManifestError(f'{path}: not readable as CSV ({error})') from error
+    if not first_row:
+        raise ManifestError(f'{path}: no row below the header')
+
+
 def read_manifest(path: Union[str, Path]) -> List[Dict[str, str]]:
     """Read a manifest and check its form (not whether the images exist).
 
@@ -55,42 +136,4 @@ def read_manifest(path: Union[str, Path]) -> List[Dict[str, str]]:
         ManifestError: On a missing file, a missing column, a ragged row, an empty ``file`` or
             ``label``, a path that is absolute or leaves the folder, or a file named twice.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ManifestError(f'{path}: no such manifest')
-    rows: List[Dict[str, str]] = []
-    first_row: Dict[str, int] = {}
-    try:
-        with open(path, encoding='utf-8-sig', newline='') as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in REQUIRED_COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ManifestError(
-                    f'{path}: column {", ".join(missing)} is missing; the header is '
-                    f'{reader.fieldnames}. A manifest starts with "file,label".'
-                )
-            for row in reader:
-                where = f'{path}, row {reader.line_num}'
-                if None in row or None in row.values():
-                    raise ManifestError(f"{where}: the number of fields differs from the header's")
-                for name in REQUIRED_COLUMNS:
-                    if not row[name].strip():
-                        raise ManifestError(f'{where}: {name} is empty')
-                name = PurePosixPath(row['file'].replace('\\', '/'))
-                if name.is_absolute() or '..' in name.parts or ':' in name.parts[0]:
-                    raise ManifestError(
-                        f'{where}: {row["file"]!r} leaves the folder of the manifest; paths are '
-                        'relative to it and have no ".."'
-                    )
-                key = str(name)
-                if key in first_row:
-                    raise ManifestError(f'{where}: {key} was already named in row {first_row[key]}')
-                first_row[key] = reader.line_num
-                rows.append({**row, 'file': key})
-    except UnicodeDecodeError as error:
-        raise ManifestError(f'{path}: not UTF-8 text ({error}); save it as UTF-8') from error
-    except csv.Error as error:
-        raise ManifestError(f'{path}: not readable as CSV ({error})') from error
-    if not rows:
-        raise ManifestError(f'{path}: no row below the header')
-    return rows
+    return [row for _, row in iter_manifest(path)]

@@ -1,0 +1,406 @@
+"""The data set of labelled cell patches."""
+
+import copy
+import filecmp
+import gc
+import logging
+import os
+import pickle
+from collections import Counter
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from mmagic.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
+from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, ImageFileError
+from cellgan_plugin.datasets.inspection import (
+    Inspection,
+    Reader,
+    in_threads,
+    inspect_file,
+    with_progress,
+)
+from cellgan_plugin.datasets.memory import PixelCache, require_memory
+from cellgan_plugin.datasets.problems import ERROR, DatasetError, Problem
+from cellgan_plugin.datasets.samplers import position_of
+from cellgan_plugin.datasets.sources import Listing, list_patches
+
+
+@DATASETS.register_module()
+class CellPatchDataset(BaseDataset):
+    """Labelled cell patches, checked before the first step, as uint8.
+
+    Three layouts, chosen by ``ann_file``:
+
+    - ``''``: class folders below ``data_root`` (joined with ``data_prefix['img_path']``). Folders
+      may hold subfolders. Names that start with ``_`` or ``.`` are ignored.
+    - ``'*.txt'``: one ``CLASS/file`` per line, as the authors' ``img_list.txt``.
+    - ``'*.csv'``: a manifest with columns ``file, label`` and perhaps ``split, group``.
+
+    Listed paths are relative to ``data_root`` joined with ``data_prefix['img_path']``, and to the
+    folder of the list when neither is given.
+
+    Args:
+        data_root (str): Folder of the data set. Defaults to ''.
+        ann_file (str): See above. Defaults to ''.
+        metainfo (dict | None): ``dict(classes=[...])``; their order gives the labels. Defaults to
+            the five Bethesda classes of the paper. Other spellings (``ASC_US``) are understood.
+        data_prefix (dict): ``dict(img_path=...)``. Defaults to ``dict(img_path='')``.
+        split (str | None): Keep only the manifest rows with this split. Defaults to None.
+        extra_classes (str): ``'error'`` or ``'skip'`` images of a class that is not in
+            ``classes``. Defaults to 'error'.
+        channels (int): 3 for RGB, 1 for grey. Defaults to 3.
+        cache (str | None): ``'ram'`` decodes every image once, before the first step, into one
+            array that forked workers share; leading transforms marked ``cacheable`` are applied
+            first. Refused with MemoryError when it would not fit. Defaults to None.
+        check (str): ``'header'`` looks at every file (and decodes those whose end looks cut off)
+            before the first step, ``'full'`` decodes every file, ``'none'`` leaves errors to the
+            loader. Defaults to 'header'.
+        max_pixels (int): Largest width x height of a file. Defaults to 4096 x 4096.
+        follow_links (bool): Whether links may lead out of the data folder. Defaults to False.
+        pipeline (Sequence): Transforms. They find ``img`` (uint8 array (H, W, C), read-only when
+            cached), ``gt_label``, ``img_path``, ``sample_idx`` and ``sample_position`` (where in
+            the training stream the sample was drawn, the index outside of training).
+        test_mode (bool): A class without images is an error in training, and a warning when this
+            is True. Defaults to False.
+        **kwargs: ``indices``, ``serialize_data``, ``lazy_init`` of
+            :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        DatasetError: At construction, with every problem that would harm training.
+        MemoryError: When ``cache='ram'`` would not fit.
+    """
+
+    METAINFO: dict = dict(classes=BETHESDA_CLASSES)
+
+    def __init__(
+        self,
+        data_root: str = '',
+        ann_file: str = '',
+        metainfo: Optional[dict] = None,
+        data_prefix: Optional[dict] = None,
+        split: Optional[str] = None,
+        extra_classes: str = 'error',
+        channels: int = 3,
+        cache: Optional[str] = None,
+        check: str = 'header',
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        follow_links: bool = False,
+        pipeline: Sequence[Union[dict, Callable]] = (),
+        test_mode: bool = False,
+        **kwargs,
+    ):
+        for name, value, allowed in (
+            ('extra_classes', extra_classes, ('error', 'skip')),
+            ('channels', channels, (1, 3)),
+            ('cache', cache, (None, 'ram')),
+            ('check', check, ('header', 'full', 'none')),
+        ):
+            if value not in allowed:
+                raise ValueError(
+                    f'CellPatchDataset: {name} must be one of {allowed}, got {value!r}'
+                )
+        self.split = split
+        self.extra_classes = extra_classes
+        self.channels = channels
+        self.cache = cache
+        self.check = check
+        self.max_pixels = max_pixels
+        self.follow_links = follow_links
+        self._pixels: Optional[PixelCache] = None
+        self._slots: Optional[np.ndarray] = None  # row of the list -> slot of the cache
+        # Built here so that names are found in MMagic's registry whatever the default scope is.
+        pipeline = [TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline]
+        super().__init__(
+            ann_file=os.fspath(ann_file or ''),
+            metainfo=metainfo,
+            data_root=os.fspath(data_root or ''),
+            data_prefix=dict(data_prefix or dict(img_path='')),
+            pipeline=pipeline,
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Optional[dict] = None) -> dict:
+        metainfo = super()._load_metainfo(metainfo)
+        if isinstance(metainfo['classes'], str):
+            raise ValueError(
+                f'CellPatchDataset: metainfo classes {metainfo["classes"]!r} is neither a list of '
+                'names nor a text file with one name per line'
+            )
+        metainfo['classes'] = check_class_names(metainfo['classes'])
+        return metainfo
+
+    @property
+    def classes(self) -> Tuple[str, ...]:
+        """Class names in the order of the labels."""
+        return self._metainfo['classes']
+
+    @property
+    def root(self) -> str:
+        """Folder that listed files are relative to."""
+        prefix = self.data_prefix.get('img_path', '')
+        return (prefix or os.path.dirname(self.ann_file) or '.').rstrip('/') or '/'
+
+    @property
+    def reader(self) -> Reader:
+        """How files are read."""
+        real_root = '' if self.follow_links else os.path.realpath(self.root)
+        return Reader(self.root, real_root, self.channels, self.max_pixels)
+
+    # Listing ------------------------------------------------------------------------------------
+
+    def list_sources(self, all_splits: bool = False) -> Listing:
+        """List the files without opening them; problems are in the listing, not raised.
+
+        Args:
+            all_splits (bool): Ignore ``split``. Defaults to False.
+        """
+        return list_patches(
+            self.root,
+            self.classes,
+            self.ann_file,
+            None if all_splits else self.split,
+            self.extra_classes,
+            self.follow_links,
+            need_every_class=not self.test_mode,
+        )
+
+    def load_data_list(self) -> List[dict]:
+        """List the files; DatasetError on any problem that would harm training."""
+        listing = self.list_sources()
+        self._raise_or_say(listing.problems)
+        patches = listing.patches
+        data_list = []
+        patches.reverse()
+        while patches:  # given up one by one: two lists of a million rows are a lot of memory
+            patch = patches.pop()
+            info = dict(file=patch.file, gt_label=patch.label, row=len(data_list))
+            if patch.group:
+                info['group'] = patch.group
+            data_list.append(info)
+        return data_list
+
+    def _serialize_data(self) -> Tuple[np.ndarray, np.ndarray]:
+        # As BaseDataset does it, without a numpy array per row.
+        buffer = bytearray()
+        ends = np.empty(len(self.data_list), dtype=np.int64)
+        for row, info in enumerate(self.data_list):
+            buffer += pickle.dumps(info, protocol=4)
+            ends[row] = len(buffer)
+        self.data_list.clear()
+        gc.collect()
+        return np.frombuffer(buffer, dtype=np.uint8), ends
+
+    def full_init(self) -> None:
+        """List, check and, with ``cache='ram'``, decode."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        self._fully_initialized = False  # until everything below has worked
+        shapes = self._check_files() if self.check != 'none' or self.cache else None
+        if self.cache:
+            self._fill_cache(shapes)
+        self._fully_initialized = True
+
+    def _stored_length(self) -> int:
+        return len(self.data_address) if self.serialize_data else len(self.data_list)
+
+    def _stored_info(self, index: int) -> dict:
+        if not self.serialize_data:
+            return copy.copy(self.data_list[index])
+        start = self.data_address[index - 1] if index else 0
+        return pickle.loads(memoryview(self.data_bytes[start : self.data_address[index]]))
+
+    # Checks -------------------------------------------------------------------------------------
+
+    def _raise_or_say(self, problems: Sequence[Problem]) -> None:
+        """Raise all errors at once; say warnings and notes, once per kind."""
+        errors = [problem for problem in problems if problem.severity == ERROR]
+        if errors:
+            raise DatasetError(errors, f'The data set in {self.root} cannot be used')
+        counts = Counter(problem.kind for problem in problems)
+        for problem in problems:
+            count = counts.pop(problem.kind, 0)
+            if count:
+                more = f' ({count} such files)' if count > 1 else ''
+                print_log(f'Data set: {problem}{more}', 'current', logging.WARNING)
+
+    def output_shape(self, height: int, width: int) -> Tuple[int, int]:
+        """Height and width after the pipeline; ValueError for a size that cannot be used."""
+        for transform in self.pipeline.transforms:
+            if hasattr(transform, 'output_shape'):
+                height, width = transform.output_shape(height, width)
+        return height, width
+
+    def _check_files(self) -> np.ndarray:
+        """Look at every file; DatasetError with all errors, else the (H, W) after the pipeline."""
+        reader, decode = self.reader, self.check == 'full' and not self.cache
+        count = self._stored_length()
+
+        def look(index: int) -> Tuple[dict, Inspection]:
+            info = self._stored_info(index)
+            found = inspect_file(reader, info['file'], self.output_shape, decode)
+            return info, found._replace(image=None)
+
+        problems: List[Problem] = []
+        shapes = np.zeros((count, 2), dtype=np.int32)
+        first_with: Dict[int, int] = {}  # fingerprint -> index of the first file that has it
+        looks = with_progress(in_threads(look, range(count)), count, 'Checking images')
+        for index, (info, (header, shape, found, _)) in enumerate(looks):
+            problems += found
+            if header is None or shape is None:
+                continue
+            shapes[index] = shape
+            other = self._stored_info(first_with.setdefault(header.fingerprint, index))
+            if other['gt_label'] != info['gt_label']:
+                problems += self._if_identical(reader, other, info)
+        self._raise_or_say(problems)
+        if not any(hasattr(t, 'output_shape') for t in self.pipeline.transforms):
+            self._require_one_size(reader, shapes)
+        return shapes
+
+    def _if_identical(self, reader: Reader, first: dict, second: dict) -> List[Problem]:
+        paths = reader.path(first['file']), reader.path(second['file'])
+        if not filecmp.cmp(*paths, shallow=False):
+            return []
+        names = [self.classes[info['gt_label']] for info in (first, second)]
+        message = (
+            f'is the same file as {paths[0]}, in class {names[0]!r} and again in {names[1]!r}. '
+            'Keep the one whose label is right'
+        )
+        return [Problem(ERROR, 'two classes', paths[1], message)]
+
+    def _require_one_size(self, reader: Reader, shapes: np.ndarray) -> None:
+        different = np.flatnonzero((shapes != shapes[0]).any(axis=1))
+        if len(different) and not self.test_mode:
+            index = int(different[0])
+            (height, width), (first_height, first_width) = shapes[index], shapes[0]
+            message = (
+                f'is {width}x{height}, but {self._stored_info(0)["file"]} is '
+                f'{first_width}x{first_height} ({len(different)} files differ from it). Put '
+                "dict(type='FitCellPatch', out_size=...) first in the pipeline"
+            )
+            where = os.path.join(reader.root, self._stored_info(index)['file'])
+            raise DatasetError([Problem(ERROR, 'wrong size', where, message)])
+
+    # Images -------------------------------------------------------------------------------------
+
+    @property
+    def _num_cached_transforms(self) -> int:
+        """How many leading transforms are applied before images are cached."""
+        transforms = self.pipeline.transforms
+        return next(
+            (i for i, t in enumerate(transforms) if not getattr(t, 'cacheable', False)),
+            len(transforms),
+        )
+
+    def _load(self, info: dict) -> dict:
+        """Decode a file and apply the cacheable transforms."""
+        try:
+            info['img'] = self.reader.image(info['file'])
+        except ImageFileError as error:
+            where = os.path.join(self.root, info['file'])
+            raise DatasetError([Problem(ERROR, error.kind, where, error.reason)]) from error
+        info['ori_shape'] = info['img'].shape
+        for transform in self.pipeline.transforms[: self._num_cached_transforms]:
+            info = transform(info)
+        return info
+
+    def _fill_cache(self, shapes: np.ndarray) -> None:
+        count = self._stored_length()
+        needed = int(shapes.astype(np.int64).prod(axis=1).sum()) * self.channels
+        require_memory(
+            needed,
+            f'CellPatchDataset: keeping {count} decoded images of {self.root} in memory',
+            'Set cache=None (images are then decoded in every epoch, by num_workers), or put '
+            "dict(type='FitCellPatch', out_size=...) with a smaller size first in the pipeline",
+        )
+        size = f'{needed / 2**20:.0f} MiB'
+        print_log(f'Decoding {count} images of {self.root} into memory ({size})', 'current')
+        cache = PixelCache([(h, w, self.channels) for h, w in shapes])
+        slots = np.full(max(self._stored_info(i)['row'] for i in range(count)) + 1, -1, np.int32)
+        problems: List[Problem] = []
+
+        def fill(index: int) -> None:
+            info = self._stored_info(index)
+            slots[info['row']] = index
+            try:
+                cache.fill(index, lambda: self._load(info)['img'])
+            except DatasetError as error:
+                problems.extend(error.problems)
+
+        for _ in with_progress(in_threads(fill, range(count)), count, 'Decoding images'):
+            pass
+        self._raise_or_say(problems)
+        self._pixels, self._slots = cache, slots
+
+    # Samples ------------------------------------------------------------------------------------
+
+    def get_data_info(self, idx: int) -> dict:
+        """Everything known of one sample but its pixels.
+
+        Args:
+            idx (int): Index; negative ones count from the end.
+
+        Returns:
+            dict: ``img_path``, ``gt_label``, ``sample_idx``, ``sample_position``, and ``group``
+            when the manifest has it.
+        """
+        position = position_of(idx)
+        index = int(idx)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'CellPatchDataset: index {index} of {len(self)} samples')
+        index %= len(self)
+        info = self._stored_info(index)
+        info['img_path'] = os.path.join(self.root, info['file'])
+        info['sample_idx'] = index
+        info['sample_position'] = index if position == int(idx) < 0 else position
+        return info
+
+    def prepare_data(self, idx: int) -> dict:
+        """Run the pipeline on one sample; the image comes from the cache or from its file."""
+        info = self.get_data_info(idx)
+        if self._pixels is not None:
+            info['img'] = self._pixels[self._slots[info['row']]]
+        else:
+            info = self._load(info)
+        info['img_shape'] = info['img'].shape
+        for transform in self.pipeline.transforms[self._num_cached_transforms :]:
+            path = info.get('img_path')
+            info = transform(info)
+            if info is None:
+                raise ValueError(
+                    f'{path}: {transform} returned None; a cell patch cannot be skipped'
+                )
+        return info
+
+    def __getitem__(self, idx: int) -> dict:
+        """The sample after the pipeline; a bad one raises, it is never replaced by another."""
+        if not self._fully_initialized:
+            self.full_init()
+        return self.prepare_data(idx)
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """The label as a list, for MMEngine's ``ClassBalancedDataset``."""
+        return [self._stored_info(int(idx))['gt_label']]
+
+    def get_labels(self) -> np.ndarray:
+        """Labels of all samples in order, int64 array of shape (N,)."""
+        if not self._fully_initialized:
+            self.full_init()
+        labels = (self._stored_info(index)['gt_label'] for index in range(len(self)))
+        return np.fromiter(labels, dtype=np.int64, count=len(self))
+
+    def class_counts(self) -> Dict[str, int]:
+        """Number of samples per class, in the order of the labels."""
+        counts = np.bincount(self.get_labels(), minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def __repr__(self) -> str:
+        state = f'{len(self)} samples' if self._fully_initialized else 'not read yet'
+        return f'CellPatchDataset({self.root!r}, classes={list(self.classes)}, {state})'

@@ -1,0 +1,140 @@
+"""Look at image files one by one: what training would refuse, convert or enlarge."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from cellgan_plugin.datasets.image_io import (
+    ImageFileError,
+    ImageHeader,
+    load_image,
+    read_header,
+    resolve_inside,
+)
+from cellgan_plugin.datasets.problems import ERROR, WARNING, Problem
+
+CONVERSIONS = {
+    'palette': 'palette image, converted to its colours',
+    'alpha': 'image with an alpha channel, composited on white',
+    'grayscale': 'grey image, repeated to three channels',
+    'bilevel': 'one-bit image (a mask?), converted to black and white',
+    'YCbCr': 'YCbCr image, converted to RGB',
+}
+_THREADS = 8  # Pillow releases the GIL while it decodes
+
+
+class Reader(NamedTuple):
+    """How a data set reads its files; the same for training and for the checker.
+
+    Attributes:
+        root (str): Image folder.
+        real_root (str): The same without links, or '' when links are followed.
+        channels (int): 1 or 3.
+        max_pixels (int): Largest width x height.
+    """
+
+    root: str
+    real_root: str
+    channels: int
+    max_pixels: int
+
+    def path(self, file: str) -> str:
+        """The path to open for ``file``; raises ImageFileError when it leaves the folder."""
+        path = os.path.join(self.root, file)
+        if self.real_root:
+            resolve_inside(self.real_root, path)
+        return path
+
+    def header(self, file: str) -> ImageHeader:
+        """Header of ``file``; see :func:`~cellgan_plugin.datasets.image_io.read_header`."""
+        return read_header(self.path(file), self.channels, self.max_pixels)
+
+    def image(self, file: str) -> np.ndarray:
+        """Pixels of ``file``; see :func:`~cellgan_plugin.datasets.image_io.load_image`."""
+        return load_image(self.path(file), self.channels, self.max_pixels)
+
+
+class Inspection(NamedTuple):
+    """Findings of one file.
+
+    Attributes:
+        header (ImageHeader | None): None when the header cannot be used.
+        shape (tuple[int, int] | None): Height and width after resizing or cropping.
+        problems (list[Problem]): Findings.
+        image (np.ndarray | None): The pixels, when they were asked for and could be read.
+    """
+
+    header: Optional[ImageHeader]
+    shape: Optional[Tuple[int, int]]
+    problems: List[Problem]
+    image: Optional[np.ndarray] = None
+
+
+def inspect_file(
+    reader: Reader,
+    file: str,
+    output_shape: Callable[[int, int], Tuple[int, int]],
+    decode: bool = False,
+) -> Inspection:
+    """Check one file as training would meet it.
+
+    Args:
+        reader (Reader): How files are read.
+        file (str): The file, relative to the reader's root.
+        output_shape (Callable): (height, width) -> (height, width) after resizing or cropping;
+            raises ValueError for a size that cannot be used.
+        decode (bool): Decode the pixels of every file, not only of those whose end looks cut
+            off. Defaults to False.
+
+    Returns:
+        Inspection: What was found; nothing is raised for a bad file.
+    """
+    where = os.path.join(reader.root, file)
+    problems: List[Problem] = []
+    image = None
+    try:
+        header = reader.header(file)
+    except ImageFileError as error:
+        return Inspection(None, None, [Problem(ERROR, error.kind, where, error.reason)])
+    if header.conversion:
+        what = CONVERSIONS[header.conversion]
+        problems.append(Problem(WARNING, header.conversion, where, what))
+    shape = None
+    try:
+        shape = output_shape(header.height, header.width)
+    except ValueError as error:
+        problems.append(Problem(ERROR, 'wrong size', where, str(error)))
+    else:
+        if shape[0] > header.height or shape[1] > header.width:
+            message = f'{header.width}x{header.height} is enlarged to {shape[1]}x{shape[0]}'
+            problems.append(Problem(WARNING, 'enlarged', where, message))
+    if decode or not header.complete:
+        try:
+            image = reader.image(file)
+        except ImageFileError as error:
+            problems.append(Problem(ERROR, error.kind, where, error.reason))
+    return Inspection(header, shape, problems, image)
+
+
+def in_threads(function: Callable, items: Sequence, chunk: int = 256) -> Iterator:
+    """``map(function, items)`` on a few threads, in order, holding one chunk of results."""
+    threads = min(_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1)
+    if threads < 2 or len(items) < 2:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(items), chunk):
+            yield from pool.map(function, items[start : start + chunk])
+
+
+def with_progress(items: Iterable, total: int, title: str) -> Iterator:
+    """Show a progress bar on a terminal; nothing in a log file."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(
+        items, title, total=total, console=console, disable=not console.is_terminal, transient=True
+    )

@@ -1,0 +1,58 @@
+"""What can be wrong with a data set, in one form for the training error and the checker's table."""
+
+from typing import Iterable, List, NamedTuple
+
+ERROR = 'error'  # training would fail or learn something wrong
+WARNING = 'warning'  # training works; a person should know
+NOTE = 'note'  # for the record
+
+SEVERITIES = (ERROR, WARNING, NOTE)
+_SHOWN_IN_EXCEPTION = 8
+
+
+def printable(text: object) -> str:
+    """``text`` without control characters or undecodable bytes, safe for any terminal and log."""
+    shown = ''.join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+    return shown.encode('utf-8', 'backslashreplace').decode('utf-8')
+
+
+class Problem(NamedTuple):
+    """One finding.
+
+    Attributes:
+        severity (str): ``'error'``, ``'warning'`` or ``'note'``.
+        kind (str): A short name that equal findings share, e.g. ``'truncated'``.
+        where (str): The file, folder, row or class.
+        message (str): What is wrong, what was expected, what to do next.
+    """
+
+    severity: str
+    kind: str
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f'{printable(self.where)}: {printable(self.message)}'
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be trained on as it is.
+
+    Attributes:
+        problems (list[Problem]): Every error found, not only those shown in the message.
+    """
+
+    def __init__(self, problems: Iterable[Problem], title: str = 'The data set cannot be used'):
+        self.problems: List[Problem] = list(problems)
+        self.title = title
+        count = len(self.problems)
+        lines = [f'{title} ({count} problem{"s" if count > 1 else ""}):']
+        lines += [f'  - {problem}' for problem in self.problems[:_SHOWN_IN_EXCEPTION]]
+        if count > _SHOWN_IN_EXCEPTION:
+            lines.append(f'  ... and {count - _SHOWN_IN_EXCEPTION} more')
+        lines.append('`python tools/check_dataset.py CONFIG` lists every problem in one table.')
+        super().__init__('\n'.join(lines))
+
+    def __reduce__(self):
+        # Exceptions cross from loader workers by pickling; the default would lose the arguments.
+        return type(self), (self.problems, self.title)

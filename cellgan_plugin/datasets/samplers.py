@@ -1,0 +1,105 @@
+"""An infinite sampler that can start anywhere in its stream."""
+
+from typing import Iterator, Optional, Sized
+
+from mmagic.registry import DATA_SAMPLERS
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from cellgan_plugin.randomness import rng_for
+
+
+class SampleIndex(int):
+    """Index of a sample that also knows where in the training stream it was drawn.
+
+    It is an ``int`` for every data set. The wrappers of MMEngine that compute the index of the
+    wrapped set by subtraction or remainder (``ConcatDataset``, ``RepeatDataset``) keep the
+    position; ``ClassBalancedDataset`` looks the index up in a table and loses it.
+
+    Args:
+        index (int): Index into the data set.
+        position (int): Position in the infinite stream over all ranks, counted from 0.
+    """
+
+    position: int
+
+    def __new__(cls, index: int, position: int) -> 'SampleIndex':  # noqa: D102
+        self = super().__new__(cls, index)
+        self.position = position
+        return self
+
+    def __reduce__(self):
+        return SampleIndex, (int(self), self.position)
+
+    def __sub__(self, other: int) -> 'SampleIndex':
+        return SampleIndex(int(self) - other, self.position)
+
+    def __mod__(self, other: int) -> 'SampleIndex':
+        return SampleIndex(int(self) % other, self.position)
+
+
+def position_of(index: int) -> int:
+    """Stream position of an index; a plain index (validation, a notebook) is its own position."""
+    return getattr(index, 'position', int(index))
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableInfiniteSampler(Sampler):
+    """Epoch after epoch without end; the same global batches for any number of ranks.
+
+    Sample ``p`` of the stream is entry ``p % len(dataset)`` of the permutation of epoch
+    ``p // len(dataset)``, and that permutation comes from (seed, 'shuffle', epoch). Rank ``r`` of
+    ``W`` takes every ``W``-th position from the ``r``-th on: batch ``k`` of ``W`` ranks with ``B``
+    images each holds positions ``k*W*B ... (k+1)*W*B - 1`` whatever ``W`` is, and rank ``r`` has
+    its rows ``r::W``. Any position can be reached at once, so a resumed run draws and throws away
+    nothing.
+
+    Args:
+        dataset (Sized): The data set.
+        shuffle (bool): Whether epochs are permuted. Defaults to True.
+        seed (int | None): Base seed. The Runner passes the one of ``randomness=dict(seed=...)``;
+            None draws one and shares it with all ranks. Defaults to None.
+    """
+
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: Optional[int] = None):
+        self.rank, self.world_size = get_dist_info()
+        self.size = len(dataset)
+        if self.size < 1:
+            raise ValueError('ResumableInfiniteSampler: the data set is empty')
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else int(seed)
+        self.start = 0
+
+    def set_position(self, samples_seen: int) -> None:
+        """Let the next iterator start after ``samples_seen`` samples.
+
+        Args:
+            samples_seen (int): Samples that all ranks together have been trained on (not what
+                loader workers have fetched ahead): iterations x batch size x ranks.
+        """
+        if samples_seen < 0:
+            raise ValueError(f'samples_seen must not be negative, got {samples_seen}')
+        self.start = int(samples_seen)
+
+    def permutation(self, epoch: int) -> list:
+        """Indices of the data set in the order of ``epoch``."""
+        if not self.shuffle:
+            return list(range(self.size))
+        return rng_for(self.seed, 'shuffle', epoch).permutation(self.size).tolist()
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        """Start at the position set last; an iterator does not move it."""
+        position = self.start + self.rank
+        epoch, order = -1, []
+        while True:
+            if position // self.size != epoch:
+                epoch = position // self.size
+                order = self.permutation(epoch)
+            yield SampleIndex(order[position % self.size], position)
+            position += self.world_size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing to do: epochs follow from positions. Kept for MMEngine's loops."""

@@ -1,0 +1,158 @@
+"""Transforms of cell patches. Images are uint8 (H, W, C) RGB or grey arrays until packed."""
+
+from typing import Dict, Sequence, Tuple
+
+import cv2
+import numpy as np
+import torch
+from mmagic.registry import TRANSFORMS
+from mmagic.structures import DataSample
+from mmcv.transforms import BaseTransform
+
+from cellgan_plugin.randomness import derive_seed
+
+
+@TRANSFORMS.register_module()
+class FitCellPatch(BaseTransform):
+    """Bring a patch to ``out_size`` x ``out_size`` without distorting it.
+
+    The same image always gives the same result, so a data set that caches does this once.
+
+    Args:
+        out_size (int): Side of the square result in pixels.
+        policy (str): ``'resize'`` scales the shorter side to ``out_size`` (area averaging down,
+            cubic up) and cuts the centre; ``'crop'`` cuts the centre and refuses smaller images.
+            Defaults to 'resize'.
+    """
+
+    # Read by CellPatchDataset: no randomness, may be done before images are cached.
+    cacheable = True
+
+    def __init__(self, out_size: int, policy: str = 'resize'):
+        if not isinstance(out_size, int) or out_size < 1:
+            raise ValueError(f'FitCellPatch: out_size must be a positive int, got {out_size!r}')
+        if policy not in ('resize', 'crop'):
+            raise ValueError(f"FitCellPatch: policy must be 'resize' or 'crop', got {policy!r}")
+        self.out_size = out_size
+        self.policy = policy
+
+    def output_shape(self, height: int, width: int) -> Tuple[int, int]:
+        """Shape after this transform; ValueError when the image is too small to crop."""
+        if self.policy == 'crop' and min(height, width) < self.out_size:
+            raise ValueError(
+                f'is {width}x{height}, smaller than the crop of {self.out_size}x{self.out_size}; '
+                "remove it, lower out_size, or use policy='resize' to enlarge it"
+            )
+        return self.out_size, self.out_size
+
+    def transform(self, results: Dict) -> Dict:
+        """Replace ``results['img']``."""
+        image = results['img']
+        height, width, channels = image.shape
+        try:
+            self.output_shape(height, width)
+        except ValueError as error:
+            raise ValueError(f'{results.get("img_path", "image")}: {error}') from error
+        size = self.out_size
+        if self.policy == 'resize' and min(height, width) != size:
+            scale = size / min(height, width)
+            height, width = max(size, round(height * scale)), max(size, round(width * scale))
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            # OpenCV drops a channel axis of length one.
+            image = cv2.resize(image, (width, height), interpolation=how)
+            image = image.reshape(height, width, channels)
+        top, left = (height - size) // 2, (width - size) // 2
+        results['img'] = image[top : top + size, left : left + size]
+        results['img_shape'] = results['img'].shape
+        return results
+
+    def __repr__(self) -> str:
+        return f'FitCellPatch(out_size={self.out_size}, policy={self.policy!r})'
+
+
+@TRANSFORMS.register_module()
+class RandomCellFlip(BaseTransform):
+    """Flip left-right and upside-down, each with its own probability.
+
+    CellGAN's released program flips both ways with p=0.5; the paper names flips for its classifiers
+    only (Sec. 3.3). Whether a sample is flipped follows from (seed, 'flip', position in the
+    training stream) alone: the same in any worker, on any rank and after a resume. Outside a
+    ``ResumableInfiniteSampler`` the position is the index, so an image is flipped the same way
+    every time.
+
+    Args:
+        horizontal (float): Probability of a left-right flip. Defaults to 0.5.
+        vertical (float): Probability of an upside-down flip. Defaults to 0.5.
+        seed (int): Base seed of the flips. Defaults to 0.
+    """
+
+    def __init__(self, horizontal: float = 0.5, vertical: float = 0.5, seed: int = 0):
+        for name, value in (('horizontal', horizontal), ('vertical', vertical)):
+            if not 0 <= value <= 1:
+                raise ValueError(f'RandomCellFlip: {name} must be in [0, 1], got {value}')
+        self.horizontal = horizontal
+        self.vertical = vertical
+        self.seed = seed
+
+    def transform(self, results: Dict) -> Dict:
+        """Replace ``results['img']`` by a flipped view."""
+        # One 63-bit number decides both; a numpy generator would take ten times as long.
+        bits = derive_seed(self.seed, 'flip', results['sample_position'])
+        if (bits & 0x7FFFFFFF) < self.horizontal * 2**31:
+            results['img'] = results['img'][:, ::-1]
+        if ((bits >> 31) & 0x7FFFFFFF) < self.vertical * 2**31:
+            results['img'] = results['img'][::-1]
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'RandomCellFlip(horizontal={self.horizontal}, vertical={self.vertical}, '
+            f'seed={self.seed})'
+        )
+
+
+@TRANSFORMS.register_module()
+class PackCellInputs(BaseTransform):
+    """Pack a patch as MMagic's models expect it, still as uint8.
+
+    Args:
+        with_gt_img (bool): Also put the image into ``data_samples.gt_img``, which MMagic's own
+            BigGAN reads in place of ``inputs['img']``. It shares memory with the input, but goes
+            to the device a second time. Defaults to False.
+        meta_keys (Sequence[str]): Entries of the results kept as metainfo when present.
+    """
+
+    def __init__(
+        self,
+        with_gt_img: bool = False,
+        meta_keys: Sequence[str] = ('img_path', 'sample_idx', 'sample_position'),
+    ):
+        self.with_gt_img = with_gt_img
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: Dict) -> Dict:
+        """Pack.
+
+        Args:
+            results (dict): With ``img`` (H, W, C) and ``gt_label``.
+
+        Returns:
+            dict: ``inputs=dict(img=...)`` with a uint8 (C, H, W) tensor, and ``data_samples``, a
+            ``DataSample`` whose ``gt_label.label`` is an int64 tensor of shape (1,).
+        """
+        # A copy: flips are views with negative strides, and a cached image is read-only.
+        image = torch.from_numpy(np.array(results['img'].transpose(2, 0, 1), order='C'))
+        meta = {key: results[key] for key in self.meta_keys if key in results}
+        # MMagic's preprocessor takes three channels for BGR unless told.
+        is_grey = image.shape[0] == 1
+        for key in ('img', 'gt'):
+            meta[f'{key}_channel_order'] = 'single' if is_grey else 'RGB'
+            meta[f'{key}_color_type'] = 'grayscale' if is_grey else 'color'
+        sample = DataSample(metainfo=meta)
+        sample.set_gt_label(int(results['gt_label']))
+        if self.with_gt_img:
+            sample.gt_img = image
+        return dict(inputs=dict(img=image), data_samples=sample)
+
+    def __repr__(self) -> str:
+        return f'PackCellInputs(with_gt_img={self.with_gt_img})'
