@@ -1,0 +1,102 @@
+"""Stationary noise fields: the grain of cytoplasm, the clumps of chromatin, the drift of mucus.
+
+The fields are made once, on a canonical grid in micrometres, and resampled once per picture size;
+a cell only reads a window of them. That keeps textures equal at all sizes and costs no time.
+"""
+
+import functools
+from types import MappingProxyType
+from typing import Mapping
+
+import cv2
+import numpy as np
+
+from cellgan_plugin.randomness import rng_for
+
+# Side of the field that a patch shows. CRIC patches of 256 px span about 63 um: a normal
+# intermediate nucleus (35 um2, 6.7 um wide) is about 27 px wide there.
+FIELD_UM = 64.0
+_CANONICAL = 512  # px for two fields' width: 0.25 um/px, the finest grain CRIC resolves
+
+
+def _band(radius: np.ndarray, wavelength_um: float, width: float) -> np.ndarray:
+    """Log-normal band-pass filter around a wavelength."""
+    frequency = 2 * FIELD_UM / wavelength_um
+    with np.errstate(divide='ignore'):
+        return np.exp(-0.5 * (np.log(np.maximum(radius, 1e-9) / frequency) / width) ** 2)
+
+
+@functools.lru_cache(maxsize=1)
+def _canonical_fields() -> Mapping[str, np.ndarray]:
+    """Periodic float32 fields (512, 512), mean 0, standard deviation 1, by name."""
+    index = np.fft.fftfreq(_CANONICAL) * _CANONICAL
+    fy, fx = np.meshgrid(index, index, indexing='ij')
+    radius = np.hypot(fx, fy)
+
+    def field(name: str, gain: np.ndarray) -> np.ndarray:
+        white = rng_for(0, 'phantom/texture', name).standard_normal((_CANONICAL, _CANONICAL))
+        made = np.fft.ifft2(np.fft.fft2(white) * gain).real
+        return (made - made.mean()) / made.std()
+
+    def fibre(name: str, angle: float) -> np.ndarray:
+        # Frequencies across the fibre direction only, within a narrow wedge.
+        across = np.cos(angle) * fx + np.sin(angle) * fy
+        along = -np.sin(angle) * fx + np.cos(angle) * fy
+        wedge = np.exp(-0.5 * (along / (0.12 * np.abs(across) + 1.0)) ** 2)
+        return field(name, _band(radius, 4.5, 0.7) * wedge)
+
+    fields = {
+        'cloud': field('cloud', _band(radius, 22.0, 0.75)),
+        'drift': field('drift', _band(radius, 60.0, 0.9)),
+        'mottle': field('mottle', _band(radius, 5.0, 0.7)),
+        'grain': field('grain', _band(radius, 1.3, 0.5)),
+        'clump': field('clump', _band(radius, 2.6, 0.4)),
+        'fibre0': fibre('fibre0', 0.0),
+        'fibre1': fibre('fibre1', np.pi / 4),
+    }
+    # Chromatin and debris come as dark grains on a paler ground: skew the symmetric noise.
+    for name in ('grain', 'clump'):
+        skewed = np.exp(0.6 * fields[name])
+        fields[name] = (skewed - skewed.mean()) / skewed.std()
+    return MappingProxyType({name: made.astype(np.float32) for name, made in fields.items()})
+
+
+class TextureBank:
+    """The fields resampled to one picture size.
+
+    Args:
+        size (int): Side of the picture in pixels; a field is ``2 * size`` wide, so that any
+            window of the picture can be read at any offset of up to one picture.
+    """
+
+    def __init__(self, size: int):
+        self.size = size
+        self._fields = {}
+        side = 2 * size
+        method = cv2.INTER_AREA if side < _CANONICAL else cv2.INTER_CUBIC
+        for name, canonical in _canonical_fields().items():
+            field = cv2.resize(canonical, (side, side), interpolation=method)
+            self._fields[name] = field
+            self._fields[name + "'"] = np.ascontiguousarray(field[::-1].T)
+
+    def window(self, name: str, rows: slice, columns: slice, offset: np.ndarray) -> np.ndarray:
+        """Read the part of a field under a window of the picture.
+
+        Args:
+            name (str): Field name; a trailing ``'`` asks for the field turned by a right angle.
+            rows (slice): Rows of the picture, pixels.
+            columns (slice): Columns of the picture, pixels.
+            offset (np.ndarray): (2,) shift of the field in [0, 1), picture widths.
+
+        Returns:
+            np.ndarray: float32 view, shape of the window, about standard normal.
+        """
+        dy, dx = (int(part * self.size) for part in offset)
+        field = self._fields[name]
+        return field[rows.start + dy : rows.stop + dy, columns.start + dx : columns.stop + dx]
+
+
+@functools.lru_cache(maxsize=6)
+def texture_bank(size: int) -> TextureBank:
+    """The shared, read-only bank for one picture size."""
+    return TextureBank(size)
