@@ -1,6 +1,7 @@
-"""Print how many phantom patches one core makes per second.
+"""Print how many phantom patches one CPU core makes per second.
 
-Times :func:`generate_phantom` with all its truth, without PNG encoding and disk::
+Times :func:`generate_phantom` with all its truth, without PNG encoding and disk, in seconds of
+CPU time, so that other work on the machine does not count::
 
     OMP_NUM_THREADS=1 python tools/benchmarks/phantom.py --sizes 64 128 256
 """
@@ -25,16 +26,16 @@ def main() -> None:
         generate_phantom('NILM', size)  # textures of this size are made once
         parts = []
         for label in BETHESDA_CLASSES:
-            start = time.perf_counter()
+            start = time.process_time()
             for index in range(args.per_class):
                 generate_phantom(label, size, index=index)
-            parts.append(time.perf_counter() - start)
+            parts.append(time.process_time() - start)
         rate = args.per_class * len(parts) / sum(parts)
         each = ', '.join(
             f'{label} {args.per_class / part:.0f}'
-            for label, part in zip(BETHESDA_CLASSES, parts, strict=False)
+            for label, part in zip(BETHESDA_CLASSES, parts, strict=True)
         )
-        print(f'{size:4d} px: {rate:6.1f} images/s on one core ({each})')
+        print(f'{size:4d} px: {rate:6.1f} images per CPU second ({each})')
 
 
 if __name__ == '__main__':

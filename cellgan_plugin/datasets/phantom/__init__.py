@@ -1,3 +1,9 @@
-from .patch import CellRecord, PhantomPatch, generate_phantom
+"""Phantom cytology: procedural Papanicolaou-like patches whose truth is known.
 
-__all__ = ['CellRecord', 'PhantomPatch', 'generate_phantom']
+:func:`generate_phantom` makes one patch from a key, :func:`write_phantom_dataset` a folder.
+"""
+
+from cellgan_plugin.datasets.phantom.patch import CellRecord, PhantomPatch, generate_phantom
+from cellgan_plugin.datasets.phantom.writer import write_phantom_dataset
+
+__all__ = ['CellRecord', 'PhantomPatch', 'generate_phantom', 'write_phantom_dataset']

@@ -180,12 +180,12 @@ def _make_nuclei(rng, traits, superficial, angle):
     across = np.array([-math.sin(angle), math.cos(angle)])
     reach = sum(
         float((radial_outline(shape, (0, 0)) @ (across * side)).max())
-        for shape, side in zip(shapes, (1, -1), strict=False)
+        for shape, side in zip(shapes, (1, -1), strict=True)
     )
     half = (reach + rng.uniform(0.1, 1.5)) / 2
     return tuple(
         radial_outline(shape, tuple(-side * half * across))
-        for shape, side in zip(shapes, (1, -1), strict=False)
+        for shape, side in zip(shapes, (1, -1), strict=True)
     )
 
 
@@ -249,7 +249,8 @@ def choose_stains(
     weights = slide.stain_weights
     if superficial:
         weights = weights * (0.3, 2.5, 2.5, 0.3)
-    first, second = rng.choice(4, size=2, p=weights / weights.sum()).tolist()
+    edges = np.cumsum(weights)
+    first, second = np.searchsorted(edges, rng.random(2) * edges[-1]).tolist()
     return (first, first) if rng.random() < 0.55 else (first, second)
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from .morphology import Cell
-from .raster import Window, coverage, ellipses, soften, strokes, window_around
+from .raster import Window, coverage, ellipses, soften, spread, strokes, window_around
 from .scene import Scene
 from .textures import FIELD_UM, TextureBank, texture_bank
 
@@ -30,7 +30,7 @@ def _bump(window: Window, centre: np.ndarray, sigma_um: float) -> np.ndarray:
 def _add(density: np.ndarray, window: Window, thickness: np.ndarray, stain: np.ndarray) -> None:
     """Add a thickness (h, w) of one stain (3,) to the optical density (3, n, n)."""
     # Plane by plane: several times faster than broadcasting over a last axis of three.
-    for plane, absorbed in zip(density, stain.tolist(), strict=False):
+    for plane, absorbed in zip(density, stain.tolist(), strict=True):
         plane[window.rows, window.columns] += thickness * np.float32(absorbed)
 
 
@@ -56,29 +56,31 @@ def _cytoplasm(
         relief += cell.fibre * texture('fibre1' if cell.offset[0] > 0.5 else 'fibre0')
     hill = _bump(window, cell.centre, 0.6 * cell.radius)
     relief += cell.endoplasm * hill
-    rim = covered - soften(covered, 1.3 * scale)
-    relief += (2 * cell.rim) * np.maximum(rim, 0) * np.clip(0.9 + 0.8 * cloud, 0.1, 2)
+    rim = np.maximum(covered - spread(covered, 1.3 * scale), 0)
+    relief += (2 * cell.rim) * rim * np.maximum(0.9 + 0.8 * cloud, 0.1)
     if cell.flap is not None:
         flap = coverage([cell.flap], window, 2)
         relief += flap * (0.75 + 0.2 * texture('mottle'))
-        relief += 0.5 * np.maximum(flap - soften(flap, 1.2 * scale), 0)
+        relief += 0.5 * np.maximum(flap - spread(flap, 1.2 * scale), 0)
     if cell.creases:
         relief += 0.4 * soften(strokes(cell.creases, window, 1.0), 0.45 * scale)
     if cell.halo is not None:
         cleared = coverage([cell.halo], window, 2)
-        edge = soften(cleared, 1.6 * scale) * (1 - cleared)
-        relief += 1.1 * edge * np.clip(0.7 + 0.6 * cloud, 0, 2)
+        edge = spread(cleared, 1.6 * scale) * (1 - cleared)
+        relief += 1.1 * edge * np.maximum(0.7 + 0.6 * cloud, 0)
         relief *= 1 - cell.clearing * soften(cleared, 0.7 * scale)
     if len(cell.granules):
         relief += 1.1 * _dots(cell.granules, window)
     share = 0.5 + 0.3 * cell.colour_bias + 0.12 * cloud + cell.two_tone * (hill - 0.45)
-    return np.maximum(relief, _MAX_GRAIN) * (cell.thickness * covered), np.clip(share, 0, 1)
+    return np.maximum(relief, _MAX_GRAIN) * (cell.thickness * covered), np.minimum(
+        np.maximum(share, 0), 1
+    )
 
 
 def _dots(dots: np.ndarray, window: Window) -> np.ndarray:
     """Small discs (n, 3) x, y, radius in um, as float32 coverage of the window."""
     drawn = np.zeros(window.shape, np.uint8)
-    for (x, y), radius in zip(window.to_pixels(dots[:, :2], 1).tolist(), dots[:, 2], strict=False):
+    for (x, y), radius in zip(window.to_pixels(dots[:, :2], 1).tolist(), dots[:, 2], strict=True):
         # A dot smaller than a pixel is drawn one pixel wide and paler.
         width = 2 * radius * window.scale
         level = round(255 * min(1.0, width**2))
@@ -95,7 +97,7 @@ def _nuclei(cell: Cell, window: Window, covered: np.ndarray, bank: TextureBank) 
     clumps = bank.window('clump' + tick, rows, columns, cell.offset[::-1])
     relief = 1 + cell.chromatin * ((1 - cell.coarse) * 0.7 * fine + cell.coarse * clumps)
     relief += 0.08 * bank.window('mottle', rows, columns, cell.offset)
-    rim = covered - soften(covered, 0.55 * window.scale)
+    rim = covered - spread(covered, 0.55 * window.scale)
     relief += (2 * cell.membrane) * np.maximum(rim, 0)
     return np.maximum(relief, 0.25) * covered
 
@@ -106,12 +108,11 @@ def _paint_cell(
     """Add one cell to the optical density (3, n, n) and its pixels to the truth (2, n, n)."""
     size = bank.size
     scale = size / FIELD_UM
-    supersample = _supersample(size)
     window = window_around([cell.outline], size, scale, 2 * cell.defocus + 0.5)
     if window is None:
         return
     rows, columns = window.rows, window.columns
-    covered = coverage([cell.outline], window, supersample)
+    covered = coverage([cell.outline], window, 2)
     truth[0, rows, columns][covered >= 0.5] = number
     thickness, share = _cytoplasm(cell, window, covered, bank)
     first, second = cell.colours
@@ -123,7 +124,7 @@ def _paint_cell(
     if window is None:
         return
     rows, columns = window.rows, window.columns
-    covered = coverage(cell.nuclei, window, supersample)
+    covered = coverage(cell.nuclei, window, _supersample(size))
     truth[1, rows, columns][covered >= 0.5] = number
     stained = soften(_nuclei(cell, window, covered, bank), cell.defocus * scale)
     _add(density, window, stained, cell.nuclear_stain)
@@ -139,9 +140,12 @@ def _paint_dirt(density: np.ndarray, scene: Scene, bank: TextureBank) -> None:
         drift = bank.window('drift', rows, columns, scene.offset[0])
         cloud = bank.window('cloud', rows, columns, scene.offset[1])
         mottle = bank.window('mottle', rows, columns, scene.offset[0])
-        film = np.maximum(0.25 + drift + 0.35 * cloud + 0.3 * mottle, 0)
+        strands = bank.window(
+            'fibre1' if scene.offset[0, 0] > 0.5 else "fibre0'", rows, columns, scene.offset[0]
+        )
+        film = np.maximum(0.15 + drift + 0.5 * cloud + 0.3 * mottle + 0.15 * strands, 0)
         film *= 1 + 0.5 * bank.window('grain', rows, columns, scene.offset[1])
-        colour = 0.3 * scene.film * scene.film_colour
+        colour = 0.45 * scene.film * scene.film_colour
         _add(density, whole, np.maximum(film, 0), colour)
     nuclear = None
     if len(scene.bacteria):
@@ -163,7 +167,7 @@ def _paint_dirt(density: np.ndarray, scene: Scene, bank: TextureBank) -> None:
     if len(scene.red_cells):
         red = ellipses(scene.red_cells, size, scale, 1.3)
         # Thinner in the middle: the difference to its own blur is largest at the margin.
-        red = soften(red, 0.2 * scale) * 1.5 - 0.7 * soften(red, 1.4 * scale)
+        red = soften(red, 0.2 * scale) * 1.5 - 0.7 * spread(red, 1.4 * scale)
         _add(density, whole, np.maximum(red, 0), scene.slide.red_cells)
     if len(scene.specks):
         density += 2.2 * _dots(scene.specks, whole)
@@ -192,7 +196,7 @@ def paint(scene: Scene, size: int) -> Tuple[np.ndarray, np.ndarray]:
     tilt_x, tilt_y = scene.tilt.astype(np.float32)
     light = 1 + tilt_x * ramp + (tilt_y * ramp)[:, None] - abs(tilt_x) / 2 - abs(tilt_y) / 2
     planes = []
-    for plane, full, floor in zip(density, scene.slide.light.tolist(), _FLOOR, strict=False):
+    for plane, full, floor in zip(density, scene.slide.light.tolist(), _FLOOR, strict=True):
         plane = cv2.exp(-plane) * light * np.float32(full - floor) + np.float32(floor)
         plane = soften(plane, scene.defocus * scale)
         gain = scene.slide.sharpening

@@ -112,6 +112,12 @@ def ellipses(
     return drawn.astype(np.float32) * np.float32(full / 255)
 
 
+def spread(image: np.ndarray, sigma_px: float) -> np.ndarray:
+    """Box blur of a given standard deviation: cheaper than Gaussian, for soft inner edges."""
+    side = max(3, 2 * round((np.sqrt(12 * sigma_px**2 + 1) - 1) / 2) + 1)
+    return cv2.blur(image, (side, side))
+
+
 def soften(image: np.ndarray, sigma_px: float) -> np.ndarray:
     """Gaussian blur; the image itself when the blur would not be seen."""
     if sigma_px < 0.2:

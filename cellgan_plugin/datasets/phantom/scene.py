@@ -1,5 +1,6 @@
 """Which cells and which dirt lie where in a patch."""
 
+import bisect
 import dataclasses
 import math
 from typing import List, Tuple
@@ -66,20 +67,23 @@ def _cluster(
     rng: np.random.Generator, cells: List[Cell], start: np.ndarray, tightness: float
 ) -> List[Cell]:
     """Place small cells one against another around ``start``."""
-    placed = [move_cell(cells[0], start)]
-    for cell in cells[1:]:
-        for _ in range(12):
-            anchor = placed[rng.integers(len(placed))]
-            reach = (anchor.radius + cell.radius) * rng.uniform(tightness, tightness + 0.15)
-            angle = rng.uniform(0, 2 * math.pi)
-            spot = anchor.centre + reach * np.array([math.cos(angle), math.sin(angle)])
-            clear = all(
-                np.hypot(*(spot - other.centre)) > 0.95 * tightness * (other.radius + cell.radius)
-                for other in placed
-            )
-            if clear and -5 < spot.min() and spot.max() < FIELD_UM + 5:
-                placed.append(move_cell(cell, spot))
-                break
+    spots = np.array([start])
+    radii = np.array([cell.radius for cell in cells])
+    kept = [0]
+    for number in range(1, len(cells)):
+        # All tries at once: try k leans on an already placed cell at a random angle.
+        anchor = rng.integers(len(kept), size=12)
+        reach = radii[kept][anchor] + radii[number]
+        angle = rng.uniform(0, 2 * math.pi, 12)
+        step = reach * rng.uniform(tightness, tightness + 0.15, 12)
+        tries = spots[anchor] + step[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        apart = np.hypot(*(tries[:, None] - spots).T).T
+        clear = (apart > 0.95 * tightness * (radii[kept] + radii[number])).all(axis=1)
+        clear &= (tries.min(axis=1) > -5) & (tries.max(axis=1) < FIELD_UM + 5)
+        if clear.any():
+            spots = np.concatenate([spots, tries[[clear.argmax()]]])
+            kept.append(number)
+    placed = [move_cell(cells[number], spot) for number, spot in zip(kept, spots, strict=True)]
     return placed
 
 
@@ -91,7 +95,7 @@ def _place_cells(rng: np.random.Generator, label: str, slide: Slide) -> List[Cel
     """Cells bottom to top; the last one carries the patch's class and is seen whole or nearly."""
     if label in ('ASC-H', 'HSIL'):
         crowded = label == 'HSIL'
-        count = 1 + rng.poisson(5.5) if crowded else 1 + rng.poisson(1.2)
+        count = 1 + rng.poisson(6.0) if crowded else 1 + rng.poisson(1.8)
         if crowded:
             count = max(count, 3)
         # Cells that grew together stain alike.
@@ -99,7 +103,7 @@ def _place_cells(rng: np.random.Generator, label: str, slide: Slide) -> List[Cel
         small = [make_cell(rng, label, slide, stains) for _ in range(count)]
         small = _cluster(rng, small, _middle(rng), rng.uniform(0.62, 0.92) if crowded else 0.95)
         small.reverse()  # the first, central one ends on top
-        flat_count = int(rng.choice(4, p=(0.25, 0.35, 0.25, 0.15)))
+        flat_count = bisect.bisect((0.12, 0.35, 0.6, 0.8, 0.92), rng.random())
         lesser = ('NILM', 'NILM', 'NILM', 'ASC-US', 'LSIL')
     else:
         count = {'NILM': 1, 'ASC-US': 1, 'LSIL': 1 + rng.binomial(2, 0.4)}[label]
@@ -133,7 +137,7 @@ def _neutrophils(rng: np.random.Generator, expected: float) -> Tuple[np.ndarray,
         else:
             spot = rng.uniform(-3, FIELD_UM + 3, 2)
         bodies.append((*spot, rng.uniform(3.2, 4.6)))
-        number = int(rng.choice((1, 2, 3, 4), p=(0.15, 0.35, 0.35, 0.15)))
+        number = 1 + bisect.bisect((0.15, 0.5, 0.85), rng.random())
         density = rng.uniform(0.9, 1.5)
         turn = rng.uniform(0, 2 * math.pi)
         spread = 0.0 if number == 1 else rng.uniform(1.3, 1.9)
@@ -193,7 +197,7 @@ def make_scene(label: str, seed: int, split: str, index: int) -> Scene:
     red_cells = _red_cells(rng, slide.bleeding * rng.gamma(1.0, 1.0))
     bacteria = _bacteria(rng, slide.bacteria * rng.gamma(1.0, 1.0))
     specks = np.empty((0, 3))
-    if rng.random() < 0.15:
+    if rng.random() < 0.08:
         count = int(rng.integers(1, 5))
         specks = np.column_stack(
             [rng.uniform(0, FIELD_UM, (count, 2)), rng.uniform(0.3, 1.0, count)]
@@ -207,7 +211,7 @@ def make_scene(label: str, seed: int, split: str, index: int) -> Scene:
         red_cells=red_cells,
         bacteria=bacteria,
         specks=specks,
-        film=float(slide.mucus * rng.gamma(2.0, 0.35)),
+        film=float(slide.mucus * rng.gamma(2.0, 0.5)),
         film_colour=film_colour,
         offset=rng.random((2, 2)),
         tilt=rng.uniform(-1, 1, 2) * slide.vignette,

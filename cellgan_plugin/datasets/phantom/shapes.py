@@ -25,7 +25,8 @@ def _periodic_noise(rng: np.random.Generator, low: int, high: int, slope: float)
     phase = rng.uniform(0, 2 * np.pi, len(k))
     spectrum[low : high + 1] = k**-slope * np.exp(1j * phase)
     noise = np.fft.irfft(spectrum, POINTS)
-    return noise / noise.std()
+    # Parseval: the standard deviation without a pass over the points.
+    return noise * (POINTS / np.sqrt(2 * np.sum(k ** (-2 * slope))))
 
 
 def radial_profile(

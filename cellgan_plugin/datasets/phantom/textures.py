@@ -42,7 +42,7 @@ def _canonical_fields() -> Mapping[str, np.ndarray]:
         # Frequencies across the fibre direction only, within a narrow wedge.
         across = np.cos(angle) * fx + np.sin(angle) * fy
         along = -np.sin(angle) * fx + np.cos(angle) * fy
-        wedge = np.exp(-0.5 * (along / (0.12 * np.abs(across) + 1.0)) ** 2)
+        wedge = np.exp(-0.5 * (along / (0.28 * np.abs(across) + 1.0)) ** 2)
         return field(name, _band(radius, 4.5, 0.7) * wedge)
 
     fields = {

@@ -1,0 +1,320 @@
+"""A folder of phantom patches: class folders, a manifest, and the truth in a tree of its own."""
+
+import concurrent.futures
+import csv
+import dataclasses
+import json
+import multiprocessing
+import re
+from pathlib import Path, PurePosixPath
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
+
+import cv2
+import numpy as np
+
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.files import atomic_write
+
+from .patch import CellRecord, PhantomPatch, check_label, check_size, generate_phantom
+from .slides import slide_of
+
+# Raised whenever the same key gives other pixels than before: a folder is never filled by two.
+GENERATOR_VERSION = 1
+# The dataset reader passes over folders with a leading underscore.
+TRUTH_FOLDER = '_truth'
+PARAMETERS_NAME = 'parameters.json'
+CELLS_NAME = 'cells.csv'
+_CELL_COLUMNS = (
+    'file',
+    'patch_label',
+    *(field.name for field in dataclasses.fields(CellRecord)),
+)
+
+Counts = Union[int, Mapping[str, int]]
+
+
+class _Task(NamedTuple):
+    """One patch to make; ``write`` is False when only its cells are missing."""
+
+    out_dir: str
+    label: str
+    size: int
+    seed: int
+    split: str
+    index: int
+    write: bool
+
+
+class _Written(NamedTuple):
+    """What a worker sends back: the patch's file and the rows of its cells."""
+
+    file: str
+    rows: List[Dict[str, object]]
+
+
+def image_name(label: str, split: str, index: int) -> str:
+    """POSIX path of a patch relative to the image root."""
+    return f'{label}/phantom_{split}_{index:06d}.png'
+
+
+def _truth_files(out_dir: Path, file: str) -> Dict[str, Path]:
+    return {kind: out_dir / TRUTH_FOLDER / kind / file for kind in ('instances', 'nuclei')}
+
+
+def _resolve_counts(counts: Counts, split: str) -> Dict[str, int]:
+    """Number of patches by Bethesda class, in the order of the classes, zeros left out."""
+    if isinstance(counts, Mapping):
+        wanted: Dict[str, int] = {}
+        for name, number in counts.items():
+            label = check_label(name)
+            if label in wanted:
+                raise ValueError(f'split {split!r}: class {label} is counted twice ({name!r})')
+            wanted[label] = number
+    else:
+        wanted = dict.fromkeys(BETHESDA_CLASSES, counts)
+    for label, number in wanted.items():
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
+            raise ValueError(
+                f'split {split!r}, class {label}: the number of patches must be a whole number '
+                f'of 0 or more, got {number!r}'
+            )
+    kept = {label: int(wanted[label]) for label in BETHESDA_CLASSES if wanted.get(label)}
+    if not kept:
+        raise ValueError(f'split {split!r}: no patch is asked for; give a class a number above 0')
+    return kept
+
+
+def _resolve_splits(
+    counts: Optional[Counts], splits: Union[Sequence[str], Mapping[str, Counts]]
+) -> Dict[str, Dict[str, int]]:
+    """Number of patches by split and class."""
+    if isinstance(splits, str):
+        splits = (splits,)
+    if isinstance(splits, Mapping):
+        if counts is not None:
+            raise ValueError('splits already says how many patches: leave counts at None')
+        by_split = dict(splits)
+    elif counts is None:
+        raise ValueError('say how many patches: counts, or a mapping of splits to numbers')
+    else:
+        by_split = dict.fromkeys(splits, counts)
+    if not by_split:
+        raise ValueError("splits is empty: name at least one, such as 'train'")
+    for split in by_split:
+        if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9-]*', split):
+            raise ValueError(
+                f'split name {split!r} becomes part of file names: use letters, digits and hyphens'
+            )
+    return {split: _resolve_counts(number, split) for split, number in by_split.items()}
+
+
+def _check_folder(out_dir: Path, parameters: Dict[str, object]) -> None:
+    """Refuse a folder that holds anything but an earlier, smaller or equal run of the same."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise NotADirectoryError(f'{out_dir} is a file: give a folder for the phantom data set')
+    record = out_dir / TRUTH_FOLDER / PARAMETERS_NAME
+    if not record.is_file():
+        found = [item.name for item in out_dir.iterdir()] if out_dir.is_dir() else []
+        found = sorted(name for name in found if not name.startswith('.'))
+        if found:
+            raise FileExistsError(
+                f'{out_dir} is not empty ({", ".join(found[:4])}) and was not made by this '
+                f'generator (no {TRUTH_FOLDER}/{PARAMETERS_NAME}): give an empty or a new folder'
+            )
+        return
+    try:
+        former = json.loads(record.read_text(encoding='utf-8'))
+        former_counts = former.pop('counts')
+    except (ValueError, KeyError, AttributeError) as error:
+        raise FileExistsError(
+            f'{record} is not readable ({error!r}): give an empty or a new folder'
+        ) from error
+    differing = [
+        f'{key} was {former.get(key)!r}, now {value!r}'
+        for key, value in parameters.items()
+        if key != 'counts' and former.get(key) != value
+    ]
+    for split, by_class in former_counts.items():
+        for label, number in by_class.items():
+            asked = parameters['counts'].get(split, {}).get(label, 0)
+            if asked < number:
+                differing.append(f'{split}/{label} held {number} patches, now {asked}')
+    if differing:
+        raise FileExistsError(
+            f'{out_dir} holds a phantom data set with other parameters: {"; ".join(differing)}. '
+            'Give the former parameters (numbers may grow) to complete it, or another folder'
+        )
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    done, encoded = cv2.imencode('.png', image)
+    if not done:
+        raise RuntimeError(f'{path}: OpenCV cannot encode a {image.dtype} {image.shape} PNG')
+    with atomic_write(path) as file:
+        file.write(encoded.tobytes())
+
+
+def _cell_rows(patch: PhantomPatch, file: str) -> List[Dict[str, object]]:
+    rows = []
+    for cell in patch.cells:
+        row = dataclasses.asdict(cell)
+        row = {key: f'{v:.4f}' if isinstance(v, float) else v for key, v in row.items()}
+        rows.append(
+            {'file': file, 'patch_label': patch.label, **row, 'complete': int(cell.complete)}
+        )
+    return rows
+
+
+def _make(task: _Task) -> _Written:
+    """Make one patch and write it, truth first, so that a picture on disk has its truth."""
+    patch = generate_phantom(task.label, task.size, task.seed, task.split, task.index)
+    file = image_name(task.label, task.split, task.index)
+    out_dir = Path(task.out_dir)
+    if task.write:
+        truth = _truth_files(out_dir, file)
+        _write_png(truth['instances'], patch.instance_mask)
+        _write_png(truth['nuclei'], patch.nucleus_mask)
+        _write_png(out_dir / file, np.ascontiguousarray(patch.image[..., ::-1]))
+    return _Written(file, _cell_rows(patch, file))
+
+
+def _start_worker() -> None:
+    # One process per core is parallel enough; cv2's own threads would only get in the way.
+    cv2.setNumThreads(0)
+
+
+def _run(tasks: List[_Task], workers: int) -> Iterator[_Written]:
+    if workers <= 1 or len(tasks) < 2:
+        yield from map(_make, tasks)
+        return
+    # Forked workers start at once; spawned ones import the package again.
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
+    chunk = max(1, min(16, len(tasks) // (4 * workers)))
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker
+    )
+    try:
+        yield from pool.map(_make, tasks, chunksize=chunk)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_cells(path: Path) -> Dict[str, List[Dict[str, object]]]:
+    """Rows of an earlier cells.csv by file; empty when there is none or it has other columns."""
+    by_file: Dict[str, List[Dict[str, object]]] = {}
+    if path.is_file():
+        with open(path, encoding='utf-8', newline='') as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) == _CELL_COLUMNS:
+                for row in reader:
+                    by_file.setdefault(row['file'], []).append(row)
+    return by_file
+
+
+def _write_cells(path: Path, files: List[str], by_file: Mapping[str, List[Dict]]) -> None:
+    with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
+        writer = csv.DictWriter(file, _CELL_COLUMNS, lineterminator='\n')
+        writer.writeheader()
+        for name in files:
+            writer.writerows(by_file.get(name, ()))
+
+
+def write_phantom_dataset(
+    out_dir: Union[str, Path],
+    size: int = 256,
+    counts: Optional[Counts] = None,
+    seed: int = 0,
+    splits: Union[Sequence[str], Mapping[str, Counts]] = ('train',),
+    workers: int = 1,
+    progress: bool = False,
+) -> Path:
+    """Write a phantom data set that :class:`CellPatchDataset` reads as it is.
+
+    ::
+
+        out_dir/
+          manifest.csv                           file, label, split, group (pseudo slide)
+          NILM/phantom_train_000000.png ...      RGB patches in class folders
+          _truth/
+            parameters.json                      what the folder was made with
+            cells.csv                            one row per cell, see CellRecord
+            instances/NILM/phantom_train_000000.png ...   uint16, whole cells
+            nuclei/NILM/phantom_train_000000.png ...      uint16, nuclei, same ids
+
+    A run that was stopped goes on where it was: complete patches are not made again. Numbers may
+    grow between runs; any other change of parameters is refused.
+
+    Args:
+        out_dir (str | Path): The image root.
+        size (int): Side of the patches in pixels, at least 16. Defaults to 256.
+        counts (int | Mapping[str, int] | None): Patches per class, or by class, in every split.
+            None when ``splits`` says so itself. Defaults to None.
+        seed (int): Base seed. Defaults to 0.
+        splits (Sequence[str] | Mapping[str, int | Mapping[str, int]]): Names of the splits, or a
+            number of patches (as ``counts``) for each. Splits share no pseudo slide. Defaults to
+            ``('train',)``.
+        workers (int): Processes. The files are the same for any number. Defaults to 1.
+        progress (bool): Whether to show a progress bar. Defaults to False.
+
+    Returns:
+        Path: The manifest.
+
+    Raises:
+        ValueError: On an unknown class, a bad size, number or split name.
+        FileExistsError: When ``out_dir`` holds something else.
+    """
+    out_dir = Path(out_dir)
+    size = check_size(size)
+    if workers < 1:
+        raise ValueError(f'workers must be 1 or more, got {workers}')
+    wanted = _resolve_splits(counts, splits)
+    parameters = {
+        'generator': f'phantom cytology {GENERATOR_VERSION}',
+        'seed': int(seed),
+        'size': size,
+        'counts': wanted,
+    }
+    _check_folder(out_dir, parameters)
+    with atomic_write(out_dir / TRUTH_FOLDER / PARAMETERS_NAME, 'w', encoding='utf-8') as file:
+        json.dump(parameters, file, indent=2)
+
+    cells_path = out_dir / TRUTH_FOLDER / CELLS_NAME
+    by_file = _read_cells(cells_path)
+    rows, tasks = [], []
+    on_disk = _existing(out_dir)
+    for split, by_class in wanted.items():
+        for label, number in by_class.items():
+            for index in range(number):
+                name = image_name(label, split, index)
+                group = slide_of(seed, split, index).name
+                rows.append({'file': name, 'label': label, 'split': split, 'group': group})
+                write = name not in on_disk
+                if write or name not in by_file:
+                    tasks.append(_Task(str(out_dir), label, size, seed, split, index, write))
+    files = [row['file'] for row in rows]
+    if tasks:
+        done = _run(tasks, workers)
+        if progress:
+            from rich.progress import track
+
+            done = track(done, description=f'Phantoms {size} px', total=len(tasks))
+        try:
+            for name, cell_rows in done:
+                by_file[name] = cell_rows
+        finally:
+            # Also after an interruption: the next run then need not measure these cells again.
+            _write_cells(cells_path, files, by_file)
+    return write_manifest(out_dir / MANIFEST_NAME, rows, ('file', 'label', 'split', 'group'))
+
+
+def _existing(out_dir: Path) -> Set[str]:
+    """Files of patches whose picture and masks are all on disk."""
+    found = set()
+    for label in BETHESDA_CLASSES:
+        for path in (out_dir / label).glob('phantom_*.png'):
+            name = str(PurePosixPath(label, path.name))
+            if all(truth.is_file() for truth in _truth_files(out_dir, name).values()):
+                found.add(name)
+    return found

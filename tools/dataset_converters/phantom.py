@@ -1,0 +1,86 @@
+"""Write a phantom cytology data set: synthetic patches of the five Bethesda classes, with truth.
+
+Examples::
+
+    python tools/dataset_converters/phantom.py --out data/phantom --size 64 --per-class 200
+    python tools/dataset_converters/phantom.py --out data/phantom --classes NILM=100,HSIL=50
+    python tools/dataset_converters/phantom.py --out data/phantom --splits train=160,val=40
+"""
+
+import argparse
+import sys
+from typing import Dict
+
+import cv2
+
+from cellgan_plugin.datasets.phantom import write_phantom_dataset
+
+
+def numbers(text: str) -> Dict[str, int]:
+    """Parse ``NAME=NUMBER,NAME=NUMBER``."""
+    parsed: Dict[str, int] = {}
+    for part in text.split(','):
+        name, equals, number = (piece.strip() for piece in part.partition('='))
+        if not (name and equals and number.isdecimal()):
+            raise argparse.ArgumentTypeError(f'{part!r} is not of the form NAME=NUMBER')
+        if name in parsed:
+            raise argparse.ArgumentTypeError(f'{name!r} is given twice')
+        parsed[name] = int(number)
+    return parsed
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--out', required=True, help='image root; a new or an unfinished folder')
+    parser.add_argument('--size', type=int, default=256, help='side in pixels (default: 256)')
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument('--per-class', type=int, metavar='N', help='patches per class and split')
+    amount.add_argument(
+        '--classes', type=numbers, metavar='CLASS=N,...', help='patches by class, in every split'
+    )
+    parser.add_argument(
+        '--splits',
+        type=numbers,
+        metavar='SPLIT=N,...',
+        help='patches per class by split, such as train=160,val=40; instead of --per-class and '
+        '--classes (default: one split, train)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='base seed (default: 0)')
+    parser.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
+    parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    args = parser.parse_args()
+    amounts = args.classes if args.classes is not None else args.per_class
+    if args.splits is not None and amounts is not None:
+        parser.error('--splits already says how many patches: leave --per-class and --classes out')
+    if args.splits is None and amounts is None:
+        parser.error('say how many patches: --per-class N, --classes CLASS=N or --splits SPLIT=N')
+    args.counts = amounts
+    return args
+
+
+def main() -> int:
+    """Write the data set; 2 on a user's mistake."""
+    args = parse_args()
+    cv2.setNumThreads(1)
+    try:
+        manifest = write_phantom_dataset(
+            args.out,
+            args.size,
+            args.counts,
+            seed=args.seed,
+            splits=args.splits if args.splits is not None else ('train',),
+            workers=args.workers,
+            progress=not args.quiet,
+        )
+    except (ValueError, FileExistsError, NotADirectoryError) as error:
+        print(f'phantom.py: {error}', file=sys.stderr)
+        return 2
+    print(f'Wrote {manifest}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
