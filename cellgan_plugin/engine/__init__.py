@@ -1,0 +1,24 @@
+"""What MMEngine and MMagic lack for training: loops, hooks, checkpoints, mixed precision."""
+
+from .amp import BFloat16OptimWrapper
+from .checkpoint import AtomicLocalBackend, find_resumable
+from .hooks import (
+    NonFiniteLossHook,
+    PreemptionHook,
+    SafeCheckpointHook,
+    SampleSheetHook,
+    ThroughputHook,
+)
+from .loops import ResumableTrainLoop
+
+__all__ = [
+    'AtomicLocalBackend',
+    'BFloat16OptimWrapper',
+    'NonFiniteLossHook',
+    'PreemptionHook',
+    'ResumableTrainLoop',
+    'SafeCheckpointHook',
+    'SampleSheetHook',
+    'ThroughputHook',
+    'find_resumable',
+]

@@ -1,0 +1,18 @@
+"""Models, their layers and losses, registered in MMagic's MODELS."""
+
+from .cellgan import CellGAN, CellGANDiscriminator, CellGANGenerator
+from .conditional_gan import ConditionalGAN
+from .data_preprocessor import CellDataPreprocessor
+from .losses import DiffAugment, HingeGANLoss, R1Penalty, ReconstructionLoss
+
+__all__ = [
+    'CellDataPreprocessor',
+    'CellGAN',
+    'CellGANDiscriminator',
+    'CellGANGenerator',
+    'ConditionalGAN',
+    'DiffAugment',
+    'HingeGANLoss',
+    'R1Penalty',
+    'ReconstructionLoss',
+]

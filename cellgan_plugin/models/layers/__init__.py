@@ -1,0 +1,20 @@
+"""Blocks that two or more models share."""
+
+from .adain import AdaIN
+from .resolutions import channels_by_resolution, check_image_size, resolutions_between
+from .skip import LEAKY_SLOPE, SkipLayerExcitation, SkipLayerGlobalContext
+from .spectral_norm import SpectralNorm, sn_conv, sn_linear, with_spectral_norm
+
+__all__ = [
+    'LEAKY_SLOPE',
+    'AdaIN',
+    'SkipLayerExcitation',
+    'SkipLayerGlobalContext',
+    'SpectralNorm',
+    'channels_by_resolution',
+    'check_image_size',
+    'resolutions_between',
+    'sn_conv',
+    'sn_linear',
+    'with_spectral_norm',
+]

@@ -1,0 +1,125 @@
+"""Checkpoints that hold only tensors and plain containers, and are whole or absent."""
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, List, Optional, Union
+
+import numpy as np
+import torch
+from mmengine.fileio import register_backend
+from mmengine.fileio.backends import LocalBackend
+from mmengine.logging import HistoryBuffer, print_log
+
+from cellgan_plugin.files import atomic_write
+
+_HISTORY_KEY = '__history_buffer__'
+
+
+@register_backend('cellgan_atomic')
+class AtomicLocalBackend(LocalBackend):
+    """MMEngine's local file backend with writes that are whole or not at all.
+
+    Name it in a hook with ``backend_args=dict(backend='cellgan_atomic')``.
+    """
+
+    def put(self, obj: Union[bytes, memoryview], filepath: Union[str, Path]) -> None:
+        """Write bytes to a temporary file, flush it to the disk and move it into place."""
+        with atomic_write(filepath, 'wb') as file:
+            file.write(obj)
+
+    def put_text(self, obj: str, filepath: Union[str, Path], encoding: str = 'utf-8') -> None:
+        """As :meth:`put`, for text."""
+        with atomic_write(filepath, 'w', encoding=encoding) as file:
+            file.write(obj)
+
+
+def to_plain(value: Any) -> Any:
+    """Turn what MMEngine puts into a checkpoint into tensors and plain containers.
+
+    History buffers become two float64 / int64 tensors, numpy arrays tensors, numpy numbers Python
+    ones, other mappings dicts, other sequences lists.
+
+    Raises:
+        TypeError: For an object that has no plain form; the message names its type.
+    """
+    if isinstance(value, HistoryBuffer):
+        history, counts = value.data
+        return {
+            _HISTORY_KEY: True,
+            'history': torch.from_numpy(np.array(history, dtype=np.float64)),
+            'counts': torch.from_numpy(np.array(counts, dtype=np.int64)),
+            'max_length': int(value.max_length),
+        }
+    if value is None or isinstance(value, (bool, torch.Tensor)):
+        return value
+    for kind in (int, float, str, bytes):
+        if isinstance(value, kind) and not isinstance(value, np.generic):
+            return kind(value)  # a subclass (an enum, say) would be pickled as its class
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    if isinstance(value, dict):
+        return {to_plain(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [to_plain(item) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, (set, frozenset)):
+        return sorted(to_plain(item) for item in value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(
+        f'a checkpoint of this plugin holds tensors and plain containers; {type(value)} is neither'
+    )
+
+
+def from_plain(value: Any) -> Any:
+    """Rebuild the history buffers that :func:`to_plain` took apart; the rest is left as it is."""
+    if isinstance(value, dict):
+        if value.get(_HISTORY_KEY):
+            # Lists, as the buffer itself grows them; its length then counts on from here.
+            return HistoryBuffer(
+                value['history'].tolist(), value['counts'].tolist(), value['max_length']
+            )
+        return {key: from_plain(item) for key, item in value.items()}
+    return value
+
+
+def is_whole(path: Union[str, Path]) -> bool:
+    """Whether a checkpoint file is complete: a readable zip whose checksums all agree."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, ValueError):
+        return False
+
+
+def numbered_checkpoints(folder: Union[str, Path]) -> List[Path]:
+    """``iter_*.pth`` and ``epoch_*.pth`` in a folder, newest (highest number) first."""
+    found = []
+    for path in Path(folder).glob('*.pth'):
+        match = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name)
+        if match and path.is_file():
+            found.append((int(match[1]), path))
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def find_resumable(folder: Union[str, Path]) -> Optional[Path]:
+    """The newest whole checkpoint of a work directory; damaged ones are passed over, and said.
+
+    Args:
+        folder (str | Path): Work directory of a run.
+
+    Returns:
+        Path | None: None when there is no whole checkpoint.
+    """
+    for path in numbered_checkpoints(folder):
+        if is_whole(path):
+            return path
+        print_log(
+            f'{path} is damaged or only half written; passed over, looking for an older one',
+            logger='current',
+            level=30,
+        )
+    return None

@@ -1,0 +1,124 @@
+"""Saving and resuming so that a lost run loses no more than the last interval."""
+
+import random
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import torch
+from mmagic.registry import HOOKS
+from mmengine.dist import all_gather_object, get_rank, is_main_process, master_only
+from mmengine.hooks import CheckpointHook
+
+from cellgan_plugin.engine.checkpoint import from_plain, to_plain
+from cellgan_plugin.files import atomic_write
+
+
+def _random_state() -> Dict[str, Any]:
+    """State of the global generators of this process, as plain containers and tensors."""
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    version, internal, gauss = random.getstate()
+    return dict(
+        python=[version, list(internal), gauss],
+        numpy=[name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        torch=torch.get_rng_state(),
+        cuda=torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    )
+
+
+def _set_random_state(state: Dict[str, Any]) -> None:
+    version, internal, gauss = state['python']
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state['numpy']
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state['torch'].cpu().to(torch.uint8))
+    if state['cuda'] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].cpu().to(torch.uint8))
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """MMEngine's CheckpointHook with checkpoints that are safe to load and safe to lose power on.
+
+    - The file is written whole or not at all (temporary file, fsync, rename), and an old one is
+      removed only after the new one stands.
+    - It holds tensors and plain containers only, so it loads with ``weights_only=True``.
+    - The state of every rank's random generators travels with it.
+
+    Args:
+        **kwargs: Of :class:`mmengine.hooks.CheckpointHook`. ``backend_args`` defaults to the atomic
+            backend.
+    """
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault('backend_args', dict(backend='cellgan_atomic'))
+        super().__init__(**kwargs)
+        self._random_states: Optional[List[dict]] = None
+        self._resumed_random_states: Optional[List[dict]] = None
+
+    def before_train(self, runner) -> None:
+        """Take up the random state of a resumed run, after everything else has been built."""
+        super().before_train(runner)
+        if self._resumed_random_states is not None:
+            states, self._resumed_random_states = self._resumed_random_states, None
+            if get_rank() < len(states):
+                _set_random_state(states[get_rank()])
+
+    def save_now(self, runner) -> str:
+        """Save outside the interval, after a training iteration. Every rank must call it.
+
+        Returns:
+            str: Path of the checkpoint.
+        """
+        self._save_checkpoint(runner)
+        return self.last_ckpt
+
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        # Every rank takes part here; before_save_checkpoint runs on the first one only.
+        self._random_states = all_gather_object(_random_state())
+        keep = list(self.keep_ckpt_ids) if self.max_keep_ckpts > 0 else []
+        if self.max_keep_ckpts > 0:
+            keep = [kept for kept in keep if kept != step] + [step]
+            outdated, keep = keep[: -self.max_keep_ckpts], keep[-self.max_keep_ckpts :]
+            runner.message_hub.update_info('keep_ckpt_ids', keep)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            with atomic_write(Path(runner.work_dir) / 'last_checkpoint', 'w') as file:
+                file.write(self.last_ckpt)
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids.clear()
+            self.keep_ckpt_ids.extend(keep)
+            self._remove(outdated)
+
+    @master_only
+    def _remove(self, steps: List[int]) -> None:
+        for step in steps:
+            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Make the checkpoint plain, and add the random states."""
+        checkpoint['random_states'] = self._random_states or [_random_state()]
+        plain = to_plain(checkpoint)
+        checkpoint.clear()
+        checkpoint.update(plain)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Rebuild MMEngine's own objects from the plain ones."""
+        if 'message_hub' in checkpoint:
+            checkpoint['message_hub'] = from_plain(checkpoint['message_hub'])
+        if runner._resume:
+            self._resumed_random_states = checkpoint.get('random_states')

@@ -1,0 +1,82 @@
+"""A training loop that resumes at once and can be asked to stop."""
+
+from typing import Optional, Union
+
+from mmagic.registry import LOOPS
+from mmengine.dist import get_world_size
+from mmengine.runner import BaseLoop, IterBasedTrainLoop
+from torch.utils.data import DataLoader
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(IterBasedTrainLoop):
+    """MMEngine's iteration loop without its catch-up: a resumed run starts with its next batch.
+
+    MMEngine draws and discards every batch that was already trained on. Here the sampler is told
+    its position (:meth:`ResumableInfiniteSampler.set_position`) and the workers start there.
+
+    Args:
+        runner (Runner): The runner.
+        dataloader (DataLoader | dict): With a ``ResumableInfiniteSampler``.
+        max_iters (int): Training iterations.
+        val_begin (int): First iteration after which validation may run. Defaults to 1.
+        val_interval (int): Iterations between validations. Defaults to 1000.
+
+    Raises:
+        TypeError: When the sampler cannot be told its position.
+    """
+
+    def __init__(
+        self,
+        runner,
+        dataloader: Union[DataLoader, dict],
+        max_iters: int,
+        val_begin: int = 1,
+        val_interval: int = 1000,
+    ):
+        # Not IterBasedTrainLoop's own: it starts the workers here, at the first image, before the
+        # iteration of a resumed run is known.
+        BaseLoop.__init__(self, runner, dataloader)
+        self._max_iters = int(max_iters)
+        self._max_epochs = 1
+        self._epoch = 0
+        self._iter = 0
+        self.val_begin = val_begin
+        self.val_interval = val_interval
+        self.stop_training = False
+        self.runner.visualizer.dataset_meta = getattr(self.dataloader.dataset, 'metainfo', None)
+        if not hasattr(self.dataloader.sampler, 'set_position'):
+            raise TypeError(
+                f'train_dataloader.sampler is {type(self.dataloader.sampler).__name__}, which '
+                "cannot resume: use sampler=dict(type='ResumableInfiniteSampler', shuffle=True)"
+            )
+        # What the iteration index is made into by the model (see StepRandom).
+        runner.message_hub.update_info('seed', runner.seed)
+        self.stop_reason: Optional[str] = None
+
+    def request_stop(self, reason: str) -> None:
+        """Stop after the current iteration; hooks still run their ``after_train``."""
+        self.stop_reason = reason
+        self.stop_training = True
+
+    def run(self):
+        """Train from the current iteration to the last.
+
+        Returns:
+            nn.Module: The model.
+        """
+        runner = self.runner
+        batch_size = self.dataloader.batch_size
+        self.dataloader.sampler.set_position(self._iter * batch_size * get_world_size())
+        runner.call_hook('before_train')
+        runner.call_hook('before_train_epoch')
+        batches = iter(self.dataloader)
+        while self._iter < self._max_iters and not self.stop_training:
+            runner.model.train()
+            self.run_iter(next(batches))
+            due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
+            if runner.val_loop is not None and self._iter >= self.val_begin and due:
+                runner.val_loop.run()
+        runner.call_hook('after_train_epoch')
+        runner.call_hook('after_train')
+        return runner.model

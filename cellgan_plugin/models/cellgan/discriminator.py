@@ -1,0 +1,232 @@
+"""The discriminator of CellGAN (Sec. 2.2, Fig. 1, Suppl. Fig. 1b and 1c)."""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import torch.nn.functional as F
+from mmagic.registry import MODELS
+from torch import Tensor, nn
+
+from cellgan_plugin.models.layers import (
+    LEAKY_SLOPE,
+    channels_by_resolution,
+    check_image_size,
+    resolutions_between,
+    sn_conv,
+    sn_linear,
+)
+
+HEADS = ('patch', 'global')
+# Side of the last feature map, and of the window that is cut from the map before it (Sec. 2.2).
+LAST_SIZE = 8
+CROP_SOURCE_SIZE = 16
+# The authors' program, for 256 pixels: four upsampling stages from 8 to 128.
+DECODER_CHANNELS = (128, 64, 64, 32)
+
+
+class Reconstruction(NamedTuple):
+    """What the discriminator gives with ``crop_offset``: logits, and its two reconstructions.
+
+    Attributes:
+        logits (Tensor): (N, 1, 8, 8), or (N, 1, 1, 1) with the global head.
+        crop (Tensor): The rebuilt crop, (N, C, in_size / 2, in_size / 2) in [-1, 1].
+        half (Tensor): The rebuilt half-size image, same shape.
+    """
+
+    logits: Tensor
+    crop: Tensor
+    half: Tensor
+
+
+class DownBlock(nn.Module):
+    """ResNet-like block that halves the map (Suppl. Fig. 1b).
+
+    Main: LeakyReLU, 3x3 convolution of stride 2, LeakyReLU, 3x3 convolution. Shortcut: average
+    pool, 1x1 convolution. The shortcut reads the *activated* input, as in the authors' program
+    (its LeakyReLU works in place); with the bare input the same weights give other logits.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Channels out.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv1 = sn_conv(in_channels, out_channels, 3, stride=2)
+        self.conv2 = sn_conv(out_channels, out_channels, 3)
+        self.shortcut = sn_conv(in_channels, out_channels, 1)
+
+    def forward(self, activated: Tensor) -> Tensor:
+        """Map the activated input (N, in, H, W) to (N, out, H/2, W/2), not activated."""
+        main = self.conv2(F.leaky_relu(self.conv1(activated), LEAKY_SLOPE))
+        return main + self.shortcut(F.avg_pool2d(activated, 2))
+
+
+class Decoder(nn.Module):
+    """Rebuilds an image from an 8x8 feature map (Suppl. Fig. 1c).
+
+    One stage per doubling: LeakyReLU, nearest upsampling, 3x3 convolution; then a 3x3 convolution
+    to the image and tanh.
+
+    Args:
+        in_channels (int): Channels of the feature map.
+        stage_channels (Sequence[int]): Channels after each doubling.
+        out_channels (int): Image channels.
+    """
+
+    def __init__(self, in_channels: int, stage_channels: Sequence[int], out_channels: int):
+        super().__init__()
+        sizes = [in_channels, *stage_channels]
+        self.convs = nn.ModuleList(sn_conv(a, b, 3) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.to_image = sn_conv(sizes[-1], out_channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, 8, 8) to an image in [-1, 1]."""
+        for conv in self.convs:
+            x = conv(F.interpolate(F.leaky_relu(x, LEAKY_SLOPE), scale_factor=2, mode='nearest'))
+        return self.to_image(x).tanh()
+
+
+def decoder_stages(in_size: int, channels: Sequence[int] = DECODER_CHANNELS) -> List[int]:
+    """Channels of the decoder stages from 8 to ``in_size / 2`` pixels.
+
+    The last ones of ``channels`` are used; a larger image repeats the first one.
+    """
+    count = len(resolutions_between(2 * LAST_SIZE, in_size // 2))
+    padded = [channels[0]] * max(0, count - len(channels)) + list(channels)
+    return padded[len(padded) - count :]
+
+
+@MODELS.register_module()
+class CellGANDiscriminator(nn.Module):
+    """Projection discriminator with a map of logits and two reconstruction decoders.
+
+    A stem convolution at full size, DownBlocks to 8x8 (five at 256), then 8x8 logits by a 1x1
+    convolution plus the inner product of a learned class embedding at every position (Sec. 2.2).
+
+    Args:
+        in_size (int): Side of the image in pixels: a power of two from 32 to 1024.
+            Defaults to 256.
+        num_classes (int): Number of classes. Defaults to 5.
+        base_channels (int): Channels at 256 pixels; the others are multiples of it.
+            Defaults to 32 (Fig. 1).
+        in_channels (int): Image channels, 1 or 3. Defaults to 3.
+        head (str): ``'patch'``: one logit for each of the 8x8 positions. ``'global'``: LeakyReLU
+            and sum over the positions, then one logit, as in the projection discriminator that
+            the paper builds on (Miyato & Koyama 2018): the ablation without PatchGAN (Table 2
+            a). Defaults to ``'patch'``.
+        decoder_channels (Sequence[int], optional): Channels of the decoder stages for 256 pixels
+            (see :func:`decoder_stages`); None leaves the decoders out.
+            Defaults to (128, 64, 64, 32).
+
+    Raises:
+        ValueError: For an argument outside its range; the message names it.
+    """
+
+    def __init__(
+        self,
+        in_size: int = 256,
+        num_classes: int = 5,
+        base_channels: int = 32,
+        in_channels: int = 3,
+        head: str = 'patch',
+        decoder_channels: Optional[Sequence[int]] = DECODER_CHANNELS,
+    ):
+        super().__init__()
+        self.in_size = check_image_size('in_size', in_size)
+        if num_classes < 1:
+            raise ValueError(f'num_classes={num_classes!r}: must be at least 1')
+        if in_channels not in (1, 3):
+            raise ValueError(f'in_channels={in_channels!r}: must be 1 or 3')
+        if head not in HEADS:
+            raise ValueError(f'head={head!r}: must be one of {HEADS}')
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.head = head
+        channels = channels_by_resolution(base_channels)
+        self.stem = sn_conv(in_channels, channels[in_size], 3)
+        self.down_blocks = nn.ModuleDict(
+            {
+                str(size): DownBlock(channels[2 * size], channels[size])
+                for size in reversed(resolutions_between(LAST_SIZE, in_size // 2))
+            }
+        )
+        self.to_logits = sn_conv(channels[LAST_SIZE], 1, 1)
+        self.class_embedding = sn_linear(num_classes, channels[LAST_SIZE], bias=False)
+        self.has_decoders = decoder_channels is not None
+        if self.has_decoders:
+            stages = decoder_stages(in_size, decoder_channels)
+            self.crop_decoder = Decoder(channels[CROP_SOURCE_SIZE], stages, in_channels)
+            self.half_decoder = Decoder(channels[LAST_SIZE], stages, in_channels)
+
+    def features(self, img: Tensor) -> Tuple[Tensor, Tensor]:
+        """Encode images.
+
+        Args:
+            img (Tensor): (N, in_channels, in_size, in_size) in [-1, 1].
+
+        Returns:
+            tuple[Tensor, Tensor]: The activated 16x16 map and the 8x8 map (not activated).
+        """
+        x = self.stem(img)
+        activated = x
+        for block in self.down_blocks.values():
+            activated = F.leaky_relu(x, LEAKY_SLOPE)
+            x = block(activated)
+        return activated, x
+
+    def logits(self, last: Tensor, label: Tensor) -> Tensor:
+        """Logits of the 8x8 map (N, C, 8, 8) for the labels (N,): (N, 1, 8, 8) or (N, 1, 1, 1)."""
+        if self.head == 'global':
+            last = F.leaky_relu(last, LEAKY_SLOPE).sum(dim=(2, 3), keepdim=True)
+        one_hot = F.one_hot(label.reshape(-1).long(), self.num_classes).to(last.dtype)
+        embedding = self.class_embedding(one_hot)[:, :, None, None]
+        return self.to_logits(last) + (last * embedding).sum(dim=1, keepdim=True)
+
+    @property
+    def max_crop_offset(self) -> int:
+        """Largest crop offset in positions of the 16x16 map: the window is 8 wide."""
+        return CROP_SOURCE_SIZE - LAST_SIZE
+
+    def crop_box(self, crop_offset: Sequence[int]) -> Tuple[slice, slice]:
+        """The pixels (rows, columns) of the image that belong to a crop of the 16x16 map."""
+        scale = self.in_size // CROP_SOURCE_SIZE
+        side = LAST_SIZE * scale
+        top, left = (offset * scale for offset in crop_offset)
+        return slice(top, top + side), slice(left, left + side)
+
+    def forward(
+        self,
+        img: Tensor,
+        label: Optional[Tensor] = None,
+        crop_offset: Optional[Sequence[int]] = None,
+    ) -> Union[Tensor, Reconstruction]:
+        """Judge images, and rebuild them when asked.
+
+        Args:
+            img (Tensor): (N, in_channels, in_size, in_size) in [-1, 1].
+            label (Tensor): Class indices (N,) or (N, 1).
+            crop_offset (Sequence[int], optional): Row and column, 0 to 8, of the 8x8 window of the
+                16x16 map from which the crop is rebuilt. None does no decoder work.
+
+        Returns:
+            Tensor | Reconstruction: Logits (N, 1, 8, 8), or with ``crop_offset`` also the rebuilt
+            crop and half-size image.
+        """
+        if label is None:
+            raise ValueError('CellGANDiscriminator needs label: class indices of shape (N,)')
+        if img.shape[1:] != (self.in_channels, self.in_size, self.in_size):
+            raise ValueError(
+                f'images of shape {tuple(img.shape)} given; expected '
+                f'(N, {self.in_channels}, {self.in_size}, {self.in_size})'
+            )
+        if label.numel() != len(img):
+            raise ValueError(f'{len(img)} images but {label.numel()} labels')
+        activated, last = self.features(img)
+        logits = self.logits(last, label)
+        if crop_offset is None:
+            return logits
+        if not self.has_decoders:
+            raise ValueError('crop_offset given, but decoder_channels=None left the decoders out')
+        top, left = crop_offset
+        window = activated[:, :, top : top + LAST_SIZE, left : left + LAST_SIZE]
+        return Reconstruction(logits, self.crop_decoder(window), self.half_decoder(last))

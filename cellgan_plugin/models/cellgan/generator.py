@@ -1,0 +1,264 @@
+"""The generator of CellGAN (Sec. 2.1, Fig. 1, Suppl. Fig. 1a and 2)."""
+
+from typing import Callable, Dict, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmagic.models.utils import label_sample_fn, noise_sample_fn
+from mmagic.registry import MODELS
+from torch import Tensor, nn
+
+from cellgan_plugin.models.layers import (
+    LEAKY_SLOPE,
+    AdaIN,
+    SkipLayerExcitation,
+    SkipLayerGlobalContext,
+    channels_by_resolution,
+    check_image_size,
+    resolutions_between,
+    sn_conv,
+    sn_linear,
+    with_spectral_norm,
+)
+
+SKIP_TYPES = ('sgc', 'sle', None)
+SGC_FUSIONS = ('add', 'modulate')
+
+
+class ClassMapping(nn.Module):
+    """The class mapping network: one-hot label to class embedding c (Sec. 2.1).
+
+    Args:
+        num_classes (int): Number of classes.
+        embed_size (int): Size of c.
+        depth (int): Groups of (fully connected, LeakyReLU). 0 leaves one linear layer, a plain
+            table of class embeddings: the ablation without the mapping network (Table 2 b).
+    """
+
+    def __init__(self, num_classes: int, embed_size: int, depth: int):
+        super().__init__()
+        sizes = [num_classes] + [embed_size] * max(depth, 1)
+        self.layers = nn.ModuleList(sn_linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.nonlinear = depth > 0
+
+    def forward(self, one_hot: Tensor) -> Tensor:
+        """Map (N, num_classes) float to (N, embed_size)."""
+        for layer in self.layers:
+            one_hot = layer(one_hot)
+            if self.nonlinear:
+                one_hot = F.leaky_relu(one_hot, LEAKY_SLOPE)
+        return one_hot
+
+
+class UpBlock(nn.Module):
+    """Upsample x2, AdaIN(c), LeakyReLU, 3x3 convolution (Suppl. Fig. 1a).
+
+    AdaIN and the activation run before the nearest-neighbour upsampling instead of after it:
+    repeating every pixel four times changes neither the statistics nor the values, so the result
+    is the same and three quarters of the work is not done.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Channels out.
+        embed_size (int): Size of the class embedding.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, embed_size: int):
+        super().__init__()
+        self.adain = AdaIN(in_channels, embed_size)
+        self.conv = sn_conv(in_channels, out_channels, 3)
+
+    def forward(self, x: Tensor, embedding: Tensor, shift: Optional[Tensor] = None) -> Tensor:
+        """Map (N, in, H, W) to (N, out, 2H, 2W); ``shift`` (N, 2 in) goes to the AdaIN."""
+        x = F.leaky_relu(self.adain(x, embedding, shift), LEAKY_SLOPE)
+        return self.conv(F.interpolate(x, scale_factor=2, mode='nearest'))
+
+
+def default_skips(out_size: int) -> Tuple[Tuple[int, int], ...]:
+    """Skip pairs (from, to) in pixels: 8->64, 16->128, 32->256 at 256 (Fig. 1).
+
+    Other sizes keep the factor of 8; 32 pixels, too small for 8->64, gets 4->32.
+    """
+    pairs = tuple((low, 8 * low) for low in resolutions_between(8, out_size) if 8 * low <= out_size)
+    return pairs or ((4, 32),)
+
+
+@MODELS.register_module()
+class CellGANGenerator(nn.Module):
+    r"""Class-conditional generator of CellGAN.
+
+    .. code-block:: text
+
+        label -> one-hot -> 4 x (FC, LeakyReLU) -> c -> every UpBlock
+        noise -> transposed conv 4x4 -> UpBlock 8 -> 16 -> 32 -> 64 -> 128 -> 256 -> conv -> tanh
+                                                '------ SGC ------^   (and 16->128, 32->256)
+
+    Args:
+        out_size (int): Side of the image in pixels: a power of two from 32 to 1024.
+            Defaults to 256.
+        num_classes (int): Number of classes, at least 1. Defaults to 5.
+        noise_size (int): Size of z. Defaults to 128 (Sec. 2.1).
+        embed_size (int, optional): Size of c. Defaults to None: the noise size (Sec. 2.1).
+        mapping_depth (int): Groups in the class mapping network; 0 for a plain linear embedding.
+            Defaults to 4 (Sec. 2.1).
+        base_channels (int): Channels at 256 pixels; the others are multiples of it.
+            Defaults to 32 (Fig. 1).
+        out_channels (int): Image channels, 1 or 3. Defaults to 3.
+        skip_type (str, optional): ``'sgc'``, ``'sle'`` (FastGAN's, for the ablation) or None.
+            Defaults to ``'sgc'``.
+        skips (Sequence[Tuple[int, int]], optional): Pairs (from, to) of resolutions in pixels.
+            Defaults to None: :func:`default_skips`.
+        sgc_fusion (str): What the global context does. ``'add'``: it is added to the
+            high-resolution map, as the authors' program does; the instance normalisation of the
+            next block then cancels it everywhere but at the last resolution. ``'modulate'``: it is
+            added to the scale and bias of the next block's AdaIN, after the normalisation, so that
+            every SGC module reaches the image. Defaults to ``'add'``.
+
+    Raises:
+        ValueError: For an argument outside its range; the message names it.
+    """
+
+    def __init__(
+        self,
+        out_size: int = 256,
+        num_classes: int = 5,
+        noise_size: int = 128,
+        embed_size: Optional[int] = None,
+        mapping_depth: int = 4,
+        base_channels: int = 32,
+        out_channels: int = 3,
+        skip_type: Optional[str] = 'sgc',
+        skips: Optional[Sequence[Tuple[int, int]]] = None,
+        sgc_fusion: str = 'add',
+    ):
+        super().__init__()
+        self.out_size = check_image_size('out_size', out_size)
+        if num_classes < 1:
+            raise ValueError(f'num_classes={num_classes!r}: must be at least 1')
+        if noise_size < 1:
+            raise ValueError(f'noise_size={noise_size!r}: must be at least 1')
+        if mapping_depth < 0:
+            raise ValueError(f'mapping_depth={mapping_depth!r}: must be 0 or more')
+        if out_channels not in (1, 3):
+            raise ValueError(f'out_channels={out_channels!r}: must be 1 or 3')
+        if skip_type not in SKIP_TYPES:
+            raise ValueError(f'skip_type={skip_type!r}: must be one of {SKIP_TYPES}')
+        if sgc_fusion not in SGC_FUSIONS:
+            raise ValueError(f'sgc_fusion={sgc_fusion!r}: must be one of {SGC_FUSIONS}')
+        self.num_classes = num_classes
+        self.noise_size = noise_size
+        self.out_channels = out_channels
+        self.skip_type = skip_type
+        self.sgc_fusion = sgc_fusion
+        embed_size = embed_size or noise_size
+
+        self.mapping = ClassMapping(num_classes, embed_size, mapping_depth)
+        channels = channels_by_resolution(base_channels)
+        self.init = with_spectral_norm(nn.ConvTranspose2d(noise_size, channels[4], 4, bias=False))
+        self.up_blocks = nn.ModuleDict(
+            {
+                str(size): UpBlock(channels[size // 2], channels[size], embed_size)
+                for size in resolutions_between(8, out_size)
+            }
+        )
+        self.skip_sources = self._check_skips(skips)
+        self.skips = nn.ModuleDict(
+            {
+                str(target): self._build_skip(channels[source], channels[target], target)
+                for target, source in self.skip_sources.items()
+            }
+        )
+        self.to_image = sn_conv(channels[out_size], out_channels, 3)
+
+    def _check_skips(self, skips: Optional[Sequence[Tuple[int, int]]]) -> Dict[int, int]:
+        """Return {target: source} in pixels."""
+        if self.skip_type is None:
+            return {}
+        pairs = default_skips(self.out_size) if skips is None else skips
+        known = resolutions_between(4, self.out_size)
+        sources: Dict[int, int] = {}
+        for source, target in pairs:
+            if source not in known or target not in known or source >= target:
+                raise ValueError(
+                    f'skips: ({source}, {target}) must go from a smaller to a larger one of {known}'
+                )
+            if target in sources:
+                raise ValueError(f'skips: resolution {target} is the target of two pairs')
+            sources[target] = source
+        return sources
+
+    def _modulates(self, target: int) -> bool:
+        # After the last resolution no AdaIN follows that the context could steer (or that could
+        # cancel it): there it is added in either mode.
+        return self.skip_type == 'sgc' and self.sgc_fusion == 'modulate' and target < self.out_size
+
+    def _build_skip(self, source_channels: int, target_channels: int, target: int) -> nn.Module:
+        if self.skip_type == 'sle':
+            return SkipLayerExcitation(source_channels, target_channels)
+        length = target_channels * (2 if self._modulates(target) else 1)
+        return SkipLayerGlobalContext(source_channels, length, max(1, target_channels // 4))
+
+    def forward(
+        self,
+        noise: Optional[Union[Tensor, Callable]] = None,
+        num_batches: int = 0,
+        label: Optional[Union[Tensor, Callable]] = None,
+        return_noise: bool = False,
+        truncation: float = 1.0,
+    ) -> Union[Tensor, dict]:
+        """Generate images.
+
+        Args:
+            noise (Tensor | callable, optional): z, (N, noise_size) standard normal. A callable is
+                called with the shape; None draws from torch's global generator.
+            num_batches (int): N, where ``noise`` is not a tensor. Defaults to 0.
+            label (Tensor | callable, optional): Class indices (N,) or (N, 1), or class weights
+                (N, num_classes) float to mix classes. None draws uniformly.
+            return_noise (bool): Return a dict with ``fake_img``, ``noise_batch`` and ``label``.
+                Defaults to False.
+            truncation (float): z is multiplied by it: below 1 the images are more typical and less
+                varied. Defaults to 1.0.
+
+        Returns:
+            Tensor | dict: Images (N, out_channels, out_size, out_size) in [-1, 1].
+        """
+        device = next(self.parameters()).device
+        noise = noise_sample_fn(
+            noise, num_batches=num_batches, noise_size=self.noise_size, device=device
+        )
+        if isinstance(label, Tensor) and label.is_floating_point() and label.ndim == 2:
+            one_hot = label
+        else:
+            if isinstance(label, Tensor):
+                label = label.reshape(-1)
+            label = label_sample_fn(
+                label, num_batches=len(noise), num_classes=self.num_classes, device=device
+            )
+            one_hot = F.one_hot(label.long(), self.num_classes).to(noise.dtype)
+        if len(one_hot) != len(noise):
+            raise ValueError(f'{len(noise)} noise vectors but {len(one_hot)} labels')
+
+        image = self.synthesis(noise * truncation, one_hot)
+        if return_noise:
+            return dict(fake_img=image, noise_batch=noise, label=label)
+        return image
+
+    def synthesis(self, noise: Tensor, one_hot: Tensor) -> Tensor:
+        """The network itself: z (N, noise_size), class weights (N, num_classes) -> images."""
+        embedding = self.mapping(one_hot)
+        maps = {4: self.init(noise[:, :, None, None])}
+        shift = None
+        for key, block in self.up_blocks.items():
+            size = int(key)
+            x = block(maps[size // 2], embedding, shift)
+            shift = None
+            if size in self.skip_sources:
+                gate = self.skips[key](maps[self.skip_sources[size]])
+                if self.skip_type == 'sle':
+                    x = x * gate
+                elif self._modulates(size):
+                    shift = gate.flatten(1)
+                else:
+                    x = x + gate
+            maps[size] = x
+        return torch.tanh(self.to_image(maps[self.out_size]))

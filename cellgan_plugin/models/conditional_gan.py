@@ -1,0 +1,196 @@
+"""What every class-conditional GAN of the plugin shares: sampling, labels, and repeatable steps."""
+
+from copy import deepcopy
+from typing import Dict, List, Optional, Sequence, Union
+
+import torch
+from mmagic.models.base_models import BaseConditionalGAN
+from mmagic.models.utils import get_valid_num_batches
+from mmagic.structures import DataSample
+from mmengine import MessageHub
+from mmengine.dist import get_rank, get_world_size
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from cellgan_plugin.randomness import StepRandom
+
+FakeLabels = Union[str, Sequence[float]]
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The module inside a distributed wrapper, or the module itself."""
+    return module.module if is_model_wrapper(module) else module
+
+
+class ConditionalGAN(BaseConditionalGAN):
+    """Base of the plugin's class-conditional GANs; repairs what MMagic's base does silently.
+
+    - Labels given in ``inputs`` and ``sample_kwargs`` are honoured for every ``sample_model``
+      (MMagic reads only ``data_samples``, and drops ``sample_kwargs`` for 'ema' and 'orig').
+    - The numbers of a training step come from (seed, purpose, iteration), see
+      :class:`~cellgan_plugin.randomness.StepRandom`.
+
+    Args:
+        generator (dict | nn.Module): Config or model, MMagic's calling convention.
+        discriminator (dict | nn.Module, optional): Config or model. Not needed to sample.
+        fake_labels (str | Sequence[float]): Labels of the generated images in training.
+            ``'data'``: those of the real images of the batch, so that every class is generated as
+            often as it is met. ``'uniform'``: every class alike. A sequence: class weights.
+            Defaults to ``'data'``.
+        seed (int): Base seed of the training steps where no Runner has said one. Defaults to 0.
+        **kwargs: Of MMagic's ``BaseConditionalGAN`` (``data_preprocessor``, ``generator_steps``,
+            ``discriminator_steps``, ``noise_size``, ``num_classes``, ``ema_config``,
+            ``loss_config``).
+    """
+
+    def __init__(
+        self,
+        generator: Union[dict, nn.Module],
+        discriminator: Optional[Union[dict, nn.Module]] = None,
+        fake_labels: FakeLabels = 'data',
+        seed: int = 0,
+        **kwargs,
+    ):
+        kwargs.setdefault('data_preprocessor', dict(type='mmagic.CellDataPreprocessor'))
+        super().__init__(generator, discriminator, **kwargs)
+        self.fake_labels = self._check_fake_labels(fake_labels)
+        self.seed = seed
+        self.step_random: Optional[StepRandom] = None
+
+    def _check_fake_labels(self, fake_labels: FakeLabels) -> Union[str, Tensor]:
+        if fake_labels == 'data':
+            return 'data'
+        if fake_labels == 'uniform':
+            return torch.ones(self.num_classes)
+        if isinstance(fake_labels, str):
+            raise ValueError(
+                f"fake_labels={fake_labels!r}: must be 'data', 'uniform' or a list of class weights"
+            )
+        weights = torch.as_tensor(list(fake_labels), dtype=torch.float64)
+        if weights.shape != (self.num_classes,) or (weights < 0).any() or not weights.sum() > 0:
+            raise ValueError(
+                f'fake_labels={list(fake_labels)}: needs {self.num_classes} weights, one per '
+                'class, none negative and not all zero'
+            )
+        return weights
+
+    def forward(
+        self,
+        inputs: Union[dict, Tensor],
+        data_samples: Optional[DataSample] = None,
+        mode: Optional[str] = None,
+    ) -> Union[List[DataSample], Tensor]:
+        """Sample images.
+
+        Args:
+            inputs (dict | Tensor): z (N, noise_size), or a dict with any of ``noise`` (Tensor or
+                callable), ``num_batches`` (int), ``labels`` ((N,) int, a callable, or (N,
+                num_classes) float weights), ``sample_model`` ('ema', 'orig', 'ema/orig') and
+                ``sample_kwargs`` (passed to the generator, e.g. ``dict(truncation=0.7)``).
+            data_samples (DataSample, optional): Its ``gt_label`` is used where ``inputs`` has no
+                labels. Defaults to None.
+            mode (str, optional): ``'tensor'`` returns the bare images in [-1, 1].
+
+        Returns:
+            list[DataSample] | Tensor: One data sample per image with ``fake_img`` (C, H, W) float
+            in [0, 255], RGB (under ``ema`` and ``orig`` for 'ema/orig'), ``noise``, ``gt_label``,
+            ``sample_model``; or with ``mode='tensor'`` images (N, C, H, W) in [-1, 1].
+        """
+        if isinstance(inputs, Tensor):
+            inputs = dict(noise=inputs)
+        noise, labels = self._noise_and_labels(inputs, data_samples)
+        sample_kwargs = inputs.get('sample_kwargs') or {}
+        sample_model = self._get_valid_model(inputs)
+        images = {
+            name: self._generator_of(name)(noise, label=labels, return_noise=False, **sample_kwargs)
+            for name in sample_model.split('/')
+        }
+        if mode == 'tensor':
+            if len(images) != 1:
+                raise ValueError("mode='tensor' returns one set of images: sample 'ema' or 'orig'")
+            return images[sample_model]
+
+        sample = DataSample()
+        if data_samples is not None and len(data_samples.all_keys()) > 0:
+            sample.update(data_samples)
+        if 'img' in inputs:
+            sample.gt_img = inputs['img']
+        for name, batch in images.items():
+            grey = self.data_preprocessor.destruct(batch, data_samples)
+            if len(images) == 1:
+                sample.fake_img = grey
+            else:
+                sample.set_field(DataSample(fake_img=grey), name)
+        sample.noise = noise
+        sample.set_gt_label(labels.argmax(dim=1) if labels.ndim == 2 else labels)
+        sample.sample_kwargs = deepcopy(sample_kwargs)
+        sample.sample_model = sample_model
+        return sample.split(allow_nonseq_value=True)
+
+    def _generator_of(self, sample_model: str) -> nn.Module:
+        return self.generator_ema if sample_model == 'ema' else self.generator
+
+    def _noise_and_labels(self, inputs: dict, data_samples: Optional[DataSample]) -> tuple:
+        labels = inputs.get('labels')
+        if labels is None:
+            labels = self.data_sample_to_label(data_samples)
+        if isinstance(labels, (list, tuple)):
+            labels = torch.as_tensor(labels)
+        noise = inputs.get('noise')
+        if isinstance(noise, Tensor):
+            count = len(noise)
+        elif isinstance(labels, Tensor):
+            count = len(labels)
+        else:
+            count = get_valid_num_batches(inputs, data_samples)
+        if isinstance(inputs.get('num_batches'), int) and inputs['num_batches'] != count:
+            raise ValueError(
+                f'num_batches={inputs["num_batches"]} but {count} noise vectors or labels'
+            )
+        noise = self.noise_fn(noise, num_batches=count)
+        if isinstance(labels, Tensor) and labels.is_floating_point() and labels.ndim == 2:
+            labels = labels.to(self.device)
+        else:
+            if isinstance(labels, Tensor):
+                labels = labels.reshape(-1)
+            labels = self.label_fn(labels, num_batches=count)
+        if len(labels) != count:
+            raise ValueError(f'{count} noise vectors but {len(labels)} labels')
+        return noise, labels
+
+    def data_sample_to_label(self, data_sample: Optional[DataSample]) -> Optional[Tensor]:
+        """Labels (N,) of a stacked data sample, or None when it has none."""
+        labels = super().data_sample_to_label(data_sample)
+        return labels.reshape(-1) if isinstance(labels, Tensor) else labels
+
+    def training_labels(self, real_labels: Tensor) -> Tensor:
+        """Labels (N,) for a batch of generated images, by the ``fake_labels`` option."""
+        if isinstance(self.fake_labels, str):
+            return real_labels
+        return self.step_random.labels('fake_labels', len(real_labels), self.fake_labels)
+
+    def train_step(self, data: dict, optim_wrapper) -> Dict[str, Tensor]:
+        """One iteration: discriminator, then generator and EMA (MMagic's order).
+
+        Works without a Runner too: iterations are then counted from 0.
+
+        Args:
+            data (dict): A batch as the loader gives it (see :class:`CellDataPreprocessor`).
+            optim_wrapper (OptimWrapperDict): With keys ``generator`` and ``discriminator``.
+
+        Returns:
+            dict[str, Tensor]: Losses and other scalars for the log.
+        """
+        hub = MessageHub.get_current_instance()
+        own_count = hub.get_info('iter') is None or hasattr(self, '_own_iteration')
+        if own_count:
+            self._own_iteration = getattr(self, '_own_iteration', -1) + 1
+            hub.update_info('iter', self._own_iteration)
+        self.step_random = StepRandom(
+            hub.get_info('seed', self.seed),
+            hub.get_info('iter'),
+            get_rank(),
+            get_world_size(),
+            self.device,
+        )
+        return super().train_step(data, optim_wrapper)

@@ -1,0 +1,86 @@
+"""Spectral normalisation as a parametrization, and layers that are born with it."""
+
+from typing import Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+# The authors' program; Sec. 3.1 of the paper names spectral normalisation without a number.
+SPECTRAL_NORM_EPS = 1e-4
+# The authors' program.
+XAVIER_GAIN = 0.02
+
+_Layer = Union[nn.Conv2d, nn.ConvTranspose2d, nn.Linear]
+
+
+class SpectralNorm(nn.Module):
+    """Divide a weight by its largest singular value, estimated by one power iteration a forward.
+
+    Miyato et al. 2018, Algorithm 1. The iteration runs in training mode only, and always in the
+    weight's own precision: under autocast a bfloat16 singular value would scale whole layers.
+
+    Args:
+        weight (Tensor): The weight to normalise, at least 2-D.
+        dim (int): The dimension of the output features: 0, or 1 for transposed convolutions.
+            Defaults to 0.
+        eps (float): Added to the norms that are divided by. Defaults to 1e-4.
+    """
+
+    def __init__(self, weight: Tensor, dim: int = 0, eps: float = SPECTRAL_NORM_EPS):
+        super().__init__()
+        self.dim = dim
+        self.eps = eps
+        with torch.no_grad():
+            matrix = self._as_matrix(weight)
+            height, width = matrix.shape
+            self.register_buffer('u', F.normalize(matrix.new_empty(height).normal_(), dim=0))
+            self.register_buffer('v', F.normalize(matrix.new_empty(width).normal_(), dim=0))
+            # One iteration a step would start from a poor estimate; the first steps would then
+            # train a differently scaled network.
+            for _ in range(15):
+                self._iterate(matrix)
+
+    def _as_matrix(self, weight: Tensor) -> Tensor:
+        return weight.movedim(self.dim, 0).flatten(1)
+
+    def _iterate(self, matrix: Tensor) -> None:
+        self.u.copy_(F.normalize(torch.mv(matrix, self.v), dim=0, eps=self.eps))
+        self.v.copy_(F.normalize(torch.mv(matrix.t(), self.u), dim=0, eps=self.eps))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return ``weight`` / sigma, same shape."""
+        with torch.autocast(weight.device.type, enabled=False):
+            matrix = self._as_matrix(weight)
+            if self.training:
+                with torch.no_grad():
+                    self._iterate(matrix)
+            # Clones: a later forward of the same step moves u and v on in place, and the backward
+            # of this one still needs the vectors it used.
+            u, v = self.u.clone(), self.v.clone()
+            return weight / torch.dot(u, torch.mv(matrix, v))
+
+
+def with_spectral_norm(layer: _Layer, eps: float = SPECTRAL_NORM_EPS) -> _Layer:
+    """Initialise a layer (Xavier normal, gain 0.02; bias 0) and put spectral norm on its weight."""
+    nn.init.xavier_normal_(layer.weight, gain=XAVIER_GAIN)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    dim = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
+    parametrize.register_parametrization(layer, 'weight', SpectralNorm(layer.weight, dim, eps))
+    return layer
+
+
+def sn_conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution without bias, 'same' padding for odd kernels, with spectral norm."""
+    return with_spectral_norm(
+        nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, (kernel_size - 1) // 2, bias=False
+        )
+    )
+
+
+def sn_linear(in_features: int, out_features: int, bias: bool = True) -> nn.Linear:
+    """A fully connected layer with spectral norm."""
+    return with_spectral_norm(nn.Linear(in_features, out_features, bias))

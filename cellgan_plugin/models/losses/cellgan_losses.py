@@ -1,0 +1,89 @@
+"""The terms of CellGAN's objective (Eq. 1 and 2)."""
+
+from typing import Callable, Dict
+
+import torch
+import torch.nn.functional as F
+from mmagic.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class HingeGANLoss(nn.Module):
+    """Hinge version of the adversarial loss (Sec. 2.2; Lim & Ye 2017), mean over all logits."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Dict[str, Tensor]:
+        """max(0, 1 - D(x)) and max(0, 1 + D(G(z))), each a scalar, from logits of any shape."""
+        return dict(
+            loss_disc_real=F.relu(1 - real_logits.float()).mean(),
+            loss_disc_fake=F.relu(1 + fake_logits.float()).mean(),
+        )
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        """-D(G(z)), a scalar."""
+        return -fake_logits.float().mean()
+
+
+@MODELS.register_module()
+class ReconstructionLoss(nn.Module):
+    """L1 between the discriminator's reconstructions and the image it saw (Eq. 1).
+
+    The crop is compared with exactly the pixels under the window of the feature map, the half-size
+    image with the nearest-neighbour resize (the authors' program). The sum of the two means.
+
+    Args:
+        loss_weight (float): Defaults to 1.0 (Eq. 2).
+    """
+
+    def __init__(self, loss_weight: float = 1.0):
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, crop: Tensor, half: Tensor, crop_target: Tensor, img: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            crop (Tensor): Rebuilt crop (N, C, S/2, S/2).
+            half (Tensor): Rebuilt half-size image (N, C, S/2, S/2).
+            crop_target (Tensor): The crop's own pixels of ``img``.
+            img (Tensor): The image the discriminator saw (N, C, S, S).
+
+        Returns:
+            Tensor: Scalar.
+        """
+        half_target = F.interpolate(img, size=half.shape[-2:], mode='nearest')
+        return self.loss_weight * (
+            F.l1_loss(crop.float(), crop_target.float())
+            + F.l1_loss(half.float(), half_target.float())
+        )
+
+
+@MODELS.register_module()
+class R1Penalty(nn.Module):
+    """R1 regularisation on real, un-augmented images (Sec. 2.2; Mescheder et al. 2018).
+
+    Mean over the batch of the squared norm of the gradient of the *sum* of an image's logits. The
+    paper gives the weight 0.01; that there is no factor 1/2 is the authors' program.
+
+    Args:
+        loss_weight (float): lambda_reg. Defaults to 0.01 (Sec. 2.2).
+    """
+
+    def __init__(self, loss_weight: float = 0.01):
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, logits_of: Callable[[Tensor], Tensor], img: Tensor) -> Tensor:
+        """Compute the penalty, always in float32: squares of small gradients vanish in half.
+
+        Args:
+            logits_of (Callable): Images (N, C, H, W) to logits of any shape.
+            img (Tensor): Real images (N, C, H, W) in [-1, 1].
+
+        Returns:
+            Tensor: Scalar.
+        """
+        with torch.autocast(img.device.type, enabled=False):
+            img = img.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(logits_of(img).sum(), img, create_graph=True)
+            return self.loss_weight * gradient.square().sum(dim=(1, 2, 3)).mean()

@@ -1,0 +1,71 @@
+"""Training curves as one picture."""
+
+import io
+from pathlib import Path
+from typing import Mapping, Tuple, Union
+
+import numpy as np
+from mmengine.logging import HistoryBuffer
+
+from cellgan_plugin.files import atomic_write
+
+# Title of a panel, and what the names of its curves start with. Empty panels are left out.
+_PANELS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
+    ('discriminator losses', ('train/loss_disc', 'train/loss_recon', 'train/loss_r1')),
+    ('generator loss', ('train/loss_gen',)),
+    ('mean logits', ('train/disc_real', 'train/disc_fake')),
+    ('validation', ('val/',)),
+)
+
+
+def smoothed(values: np.ndarray, window: int) -> np.ndarray:
+    """Running mean of (n,) values over up to ``window`` of them, shorter at the start."""
+    total = np.cumsum(np.insert(values.astype(np.float64), 0, 0.0))
+    index = np.arange(1, len(values) + 1)
+    start = np.maximum(0, index - window)
+    return (total[index] - total[start]) / (index - start)
+
+
+def draw_curves(
+    scalars: Mapping[str, HistoryBuffer], path: Union[str, Path], max_points: int = 2000
+) -> Path:
+    """Draw the history of a run: losses, mean logits and, where there are any, validation values.
+
+    Args:
+        scalars (Mapping[str, HistoryBuffer]): ``runner.message_hub.log_scalars``: one value per
+            training iteration (per validation for names that start with ``val/``).
+        path (str | Path): PNG to write.
+        max_points (int): Points drawn per curve. Defaults to 2000.
+
+    Returns:
+        Path: ``path``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = []
+    for title, prefixes in _PANELS:
+        names = sorted(name for name in scalars if name.startswith(prefixes))
+        if names:
+            panels.append((title, names))
+    figure = Figure(figsize=(9, 2.6 * max(1, len(panels))), layout='constrained')
+    FigureCanvasAgg(figure)
+    for row, (title, names) in enumerate(panels):
+        axes = figure.add_subplot(len(panels), 1, row + 1)
+        for name in names:
+            values = np.asarray(scalars[name].data[0], dtype=np.float64)
+            step = max(1, len(values) // max_points)
+            window = 1 if title == 'validation' else max(1, len(values) // 100)
+            x = np.arange(1, len(values) + 1)[::step]
+            marker = 'o' if len(values) < 30 else None
+            label = name.split('/', 1)[1].replace('loss_', '')
+            axes.plot(x, smoothed(values, window)[::step], label=label, marker=marker, lw=1.2)
+        axes.set_title(title, loc='left', fontsize=10)
+        axes.set_xlabel('validation' if title == 'validation' else 'iteration')
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc='upper right', ncols=4)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=110)
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())
+    return Path(path)

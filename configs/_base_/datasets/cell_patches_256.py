@@ -1,0 +1,21 @@
+# Labelled patches at 256 px, 64 a step (Sec. 3.1), flipped both ways (the authors' program).
+dataset_type = 'CellPatchDataset'
+data_root = '{{$CELLGAN_DATA_ROOT:data/tct}}'
+classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    persistent_workers=True,
+    pin_memory=True,
+    sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='',
+        metainfo=dict(classes=classes),
+        pipeline=[
+            dict(type='FitCellPatch', out_size=256),
+            dict(type='RandomCellFlip', horizontal=0.5, vertical=0.5),
+            dict(type='PackCellInputs'),
+        ]))
