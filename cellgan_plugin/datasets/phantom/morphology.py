@@ -95,7 +95,7 @@ class Cell:
         centre (np.ndarray): (2,) where the nuclei are centred.
         flap (np.ndarray | None): (m, 2) part of the cell that lies double.
         halo (np.ndarray | None): (n, 2) cleared zone around the nuclei.
-        colours (np.ndarray): (2, 3) optical densities that the cytoplasm is mixed from.
+        colours (np.ndarray): (1 or 2, 3) optical densities that the cytoplasm is mixed from.
         colour_bias (float): Where the mix leans, about -1 to 1.
         two_tone (float): How much the first colour gathers around the nucleus.
         thickness (float): Optical thickness of the cytoplasm.
@@ -244,18 +244,18 @@ def _creases(rng, outline):
 
 def choose_stains(
     rng: np.random.Generator, slide: Slide, superficial: bool = False
-) -> Tuple[int, int]:
-    """Two indices into ``slide.stains``; equal for the many cells that take one stain only."""
+) -> Tuple[int, ...]:
+    """Indices into ``slide.stains``: one for most cells, two for the others."""
     weights = slide.stain_weights
     if superficial:
         weights = weights * (0.3, 2.5, 2.5, 0.3)
     edges = np.cumsum(weights)
     first, second = np.searchsorted(edges, rng.random(2) * edges[-1]).tolist()
-    return (first, first) if rng.random() < 0.55 else (first, second)
+    return (first,) if rng.random() < 0.55 else (first, second)
 
 
 def make_cell(
-    rng: np.random.Generator, label: str, slide: Slide, stains: Optional[Tuple[int, int]] = None
+    rng: np.random.Generator, label: str, slide: Slide, stains: Optional[Tuple[int, ...]] = None
 ) -> Cell:
     """Draw one cell of a class, its nuclei centred on the origin.
 
@@ -263,7 +263,7 @@ def make_cell(
         rng (np.random.Generator): Source of the cell.
         label (str): One of the five Bethesda classes.
         slide (Slide): Stain of the slide the cell lies on.
-        stains (tuple[int, int] | None): Which two of the slide's stains the cytoplasm takes, as
+        stains (tuple[int, ...] | None): Which of the slide's stains the cytoplasm takes, as
             drawn by :func:`choose_stains`. Defaults to None, drawn here.
 
     Returns:
@@ -285,7 +285,7 @@ def make_cell(
         halo = radial_outline(shape * reach * math.sqrt(math.pi), tuple(rng.normal(0, 1.3, 2)))
     if stains is None:
         stains = choose_stains(rng, slide, superficial)
-    colours = slide.stains[list(stains)] * np.exp(rng.normal(0, 0.09, (2, 3)))
+    colours = slide.stains[list(stains)] * np.exp(rng.normal(0, 0.09, (len(stains), 3)))
     granules = np.empty((0, 3))
     if mature and rng.random() < 0.3:
         count = int(rng.integers(4, 22))

@@ -4,7 +4,7 @@
 each other and mix their colours as they do under a microscope.
 """
 
-from typing import Tuple
+from typing import List, Tuple
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from .scene import Scene
 from .textures import FIELD_UM, TextureBank, texture_bank
 
 _FLOOR = (16.0, 13.0, 20.0)  # darkest RGB that CRIC patches reach
-_MAX_GRAIN = 0.05  # no texture thins a cell below this share of its thickness
+_LEAST = 0.05  # no texture thins a cell below this share of its thickness
 
 
 def _bump(window: Window, centre: np.ndarray, sigma_um: float) -> np.ndarray:
@@ -40,8 +40,8 @@ def _supersample(size: int) -> int:
 
 def _cytoplasm(
     cell: Cell, window: Window, covered: np.ndarray, bank: TextureBank
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Optical thickness of the cytoplasm and the share of its first colour."""
+) -> List[np.ndarray]:
+    """Optical thickness of the cytoplasm, one array (h, w) per colour."""
     scale = window.scale
     tick = "'" if cell.turned else ''
 
@@ -71,10 +71,12 @@ def _cytoplasm(
         relief *= 1 - cell.clearing * soften(cleared, 0.7 * scale)
     if len(cell.granules):
         relief += 1.1 * _dots(cell.granules, window)
+    thickness = np.maximum(relief, _LEAST) * (cell.thickness * covered)
+    if len(cell.colours) == 1:
+        return [thickness]
     share = 0.5 + 0.3 * cell.colour_bias + 0.12 * cloud + cell.two_tone * (hill - 0.45)
-    return np.maximum(relief, _MAX_GRAIN) * (cell.thickness * covered), np.minimum(
-        np.maximum(share, 0), 1
-    )
+    inner = thickness * np.minimum(np.maximum(share, 0), 1)
+    return [inner, thickness - inner]
 
 
 def _dots(dots: np.ndarray, window: Window) -> np.ndarray:
@@ -114,12 +116,10 @@ def _paint_cell(
     rows, columns = window.rows, window.columns
     covered = coverage([cell.outline], window, 2)
     truth[0, rows, columns][covered >= 0.5] = number
-    thickness, share = _cytoplasm(cell, window, covered, bank)
-    first, second = cell.colours
-    thickness = soften(thickness, cell.defocus * scale)
-    part = thickness * share
-    _add(density, window, part, first)
-    _add(density, window, thickness - part, second)
+    for thickness, colour in zip(
+        _cytoplasm(cell, window, covered, bank), cell.colours, strict=True
+    ):
+        _add(density, window, soften(thickness, cell.defocus * scale), colour)
     window = window_around(cell.nuclei, size, scale, 2 * cell.defocus + 0.5)
     if window is None:
         return
