@@ -85,11 +85,12 @@ def check_versions() -> None:
 
 
 @contextlib.contextmanager
-def quiet_imports() -> Iterator[None]:
-    """Silence upstream's warnings while it is imported.
+def quiet_upstream() -> Iterator[None]:
+    """Silence upstream's warnings inside the block.
 
     For: mmcv 2.1, mmengine 0.10, diffusers 0.28, transformers 4.48 (deprecations of their own
-    internals, missing optional packages), which a user of this plugin can do nothing about.
+    internals, missing optional packages, their own deprecated calls), which a user of this plugin
+    can do nothing about. Log messages up to WARNING are dropped too, so keep the block short.
     """
     transformers_verbosity = os.environ.get('TRANSFORMERS_VERBOSITY')
     os.environ.setdefault('TRANSFORMERS_VERBOSITY', 'error')
@@ -246,6 +247,6 @@ def apply_repairs() -> None:
     """Apply every repair that has to stand before MMagic is imported. Safe to call again."""
     check_versions()
     stub_mmcv_ops()
-    with quiet_imports():
+    with quiet_upstream():
         importlib.import_module('mmagic.models')
     make_checkpoint_loading_safe()

@@ -9,6 +9,7 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=0,
     persistent_workers=False,
+    pin_memory=False,
     dataset=dict(
         data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom}}',
         ann_file='manifest.csv',

@@ -58,6 +58,7 @@ class CellDataPreprocessor(BaseDataPreprocessor):
         data_samples = self._stack_samples(data.get('data_samples'))
         if isinstance(inputs, dict) and 'img' in inputs:
             img = inputs['img']
+            img = img.contiguous(memory_format=torch.channels_last)
             inputs['img'] = to_model_range(img) if img.dtype == torch.uint8 else img
             if data_samples is not None:
                 data_samples.gt_img = inputs['img']

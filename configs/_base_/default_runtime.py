@@ -21,7 +21,7 @@ model_wrapper_cfg = dict(
 
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
-    timer=dict(type='IterTimerHook'),
+    timer=dict(type='mmengine.IterTimerHook'),  # MMagic's own gives no ETA
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
     # Nothing is scheduled by default; the base hook would only ask for a scheduler.
     param_scheduler=None,
@@ -33,6 +33,6 @@ custom_hooks = [
     dict(type='PreemptionHook'),
     dict(type='SampleSheetHook', interval=2000),
 ]
-log_processor = dict(type='LogProcessor', by_epoch=False, window_size=100)
+log_processor = dict(type='mmengine.LogProcessor', by_epoch=False, window_size=100)
 # TensorBoard is added by tools/train.py where it is installed.
 visualizer = dict(type='mmengine.Visualizer', vis_backends=[dict(type='mmengine.LocalVisBackend')])

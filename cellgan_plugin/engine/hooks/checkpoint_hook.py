@@ -1,6 +1,7 @@
 """Saving and resuming so that a lost run loses no more than the last interval."""
 
 import random
+from collections import deque
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from mmagic.registry import HOOKS
 from mmengine.dist import all_gather_object, get_rank, is_main_process, master_only
+from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
 
 from cellgan_plugin.engine.checkpoint import from_plain, to_plain
@@ -57,8 +59,22 @@ class SafeCheckpointHook(CheckpointHook):
         self._resumed_random_states: Optional[List[dict]] = None
 
     def before_train(self, runner) -> None:
-        """Take up the random state of a resumed run, after everything else has been built."""
-        super().before_train(runner)
+        """Find out where to save, and take up the random state of a resumed run.
+
+        Not CheckpointHook's own: it asks for a FileClient that MMEngine itself warns about.
+        """
+        self.out_dir = self.out_dir or runner.work_dir
+        self.file_backend = get_file_backend(self.out_dir, backend_args=self.backend_args)
+        if self.out_dir != runner.work_dir:
+            self.out_dir = self.file_backend.join_path(self.out_dir, Path(runner.work_dir).name)
+        hub = runner.message_hub
+        if self.save_best is not None and len(self.key_indicators) == 1:
+            self.best_ckpt_path = hub.get_info('best_ckpt')
+        elif self.save_best is not None:
+            for name in self.key_indicators:
+                self.best_ckpt_path_dict[name] = hub.get_info(f'best_ckpt_{name}')
+        self.keep_ckpt_ids = deque(hub.get_info('keep_ckpt_ids') or [])
+        runner.logger.info(f'Checkpoints go to {self.out_dir}')
         if self._resumed_random_states is not None:
             states, self._resumed_random_states = self._resumed_random_states, None
             if get_rank() < len(states):
@@ -88,7 +104,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.out_dir,
             name,
             save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
+            save_param_scheduler=self.save_param_scheduler and runner.param_schedulers is not None,
             meta=meta,
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
@@ -98,8 +114,7 @@ class SafeCheckpointHook(CheckpointHook):
             with atomic_write(Path(runner.work_dir) / 'last_checkpoint', 'w') as file:
                 file.write(self.last_ckpt)
         if self.max_keep_ckpts > 0:
-            self.keep_ckpt_ids.clear()
-            self.keep_ckpt_ids.extend(keep)
+            self.keep_ckpt_ids = deque(keep)
             self._remove(outdated)
 
     @master_only

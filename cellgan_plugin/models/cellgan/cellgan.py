@@ -52,6 +52,8 @@ class CellGAN(ConditionalGAN):
         self.augment = MODELS.build(augment or dict(type='DiffAugment'))
         if self.discriminator is not None:
             self._check_fit()
+        # Convolutions are faster so on CPUs and tensor cores alike; no number changes.
+        self.to(memory_format=torch.channels_last)
 
     def _check_fit(self) -> None:
         pairs = [('out_size', 'in_size'), ('num_classes',) * 2, ('out_channels', 'in_channels')]

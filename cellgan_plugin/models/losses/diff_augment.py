@@ -45,7 +45,7 @@ def translate(img: Tensor, numbers: Tensor, ratio: float = 0.125) -> Tensor:
     padded = F.pad(img, (1, 1, 1, 1))
     batch = torch.arange(n, device=img.device)[:, None, None]
     picked = padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]
-    return picked.permute(0, 3, 1, 2).contiguous()
+    return picked.permute(0, 3, 1, 2)  # channels-last in memory, as the networks want it
 
 
 def cutout(img: Tensor, numbers: Tensor, ratio: float = 0.5) -> Tensor:
