@@ -1,0 +1,275 @@
+"""What every converter needs: one error, one record of the parameters, one output folder.
+
+A converter turns somebody's archive into class folders with a manifest::
+
+    out/
+      conversion.json          the converter, its parameters and a digest of its inputs
+      manifest.csv             file,label,split,group,... ; written last: there means finished
+      HSIL/ LSIL/ ...          8-bit RGB images
+
+The same command run again on the same inputs continues where it was interrupted and writes no
+image twice. Other parameters, or other inputs, are refused: two conversions never mix in a folder.
+"""
+
+import contextlib
+import csv
+import hashlib
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from PIL import Image
+
+from cellgan_plugin.datasets.classes import check_class_names
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME
+from cellgan_plugin.datasets.problems import printable
+from cellgan_plugin.datasets.sources import SPLITS
+from cellgan_plugin.files import atomic_write
+
+RECORD_NAME = 'conversion.json'
+# Raised when an output of the same parameters would change; a finished folder then is not mixed.
+FORMAT_VERSION = 1
+DEFAULT_MAX_PIXELS = 64_000_000  # 8000 x 8000: above any field, below a bomb
+PathLike = Union[str, Path]
+
+
+class ConverterError(ValueError):
+    """A mistake the user can mend: one line with what, where, what was expected, what next."""
+
+
+def some_of(items: Sequence[object], shown: int = 5) -> str:
+    """The first ``shown`` items in words, and how many more there are."""
+    text = ', '.join(printable(item) for item in items[:shown])
+    return text if len(items) <= shown else f'{text}, ... ({len(items) - shown} more)'
+
+
+def check_classes(classes: Iterable[str]) -> Tuple[str, ...]:
+    """Class names that can be used as folder names.
+
+    Raises:
+        ConverterError: When a name is empty, met twice or not a plain folder name.
+    """
+    try:
+        names = check_class_names(classes)
+    except ValueError as error:
+        raise ConverterError(f'{error}; give class names as in "NILM HSIL"') from error
+    for name in names:
+        if not re.fullmatch(r'[^\W_](?:[\w .+-]*[\w+-])?', name):
+            raise ConverterError(
+                f'class {name!r} cannot be a folder name: letters, digits, "-", "_", "+", "." and '
+                'single spaces inside; rename it'
+            )
+    return names
+
+
+def check_size(size: int, name: str = 'size') -> int:
+    """An image side in px, as int; raises :class:`ConverterError` outside 8..4096."""
+    if isinstance(size, bool) or int(size) != size or not 8 <= size <= 4096:
+        raise ConverterError(f'{name} is {size!r}; expected a whole number of px from 8 to 4096')
+    return int(size)
+
+
+def digest_of(items: Iterable[object]) -> str:
+    """SHA-256 (hex) over the text of ``items``, in their order."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(str(item).encode('utf-8', 'surrogateescape') + b'\x1e')
+    return digest.hexdigest()
+
+
+def write_json(path: PathLike, content: Mapping[str, object]) -> Path:
+    """Write ``content`` as readable JSON, whole or not at all."""
+    with atomic_write(path, 'w', encoding='utf-8') as file:
+        json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write('\n')
+    return Path(path)
+
+
+def write_png(path: PathLike, image: np.ndarray) -> None:
+    """Write ``image`` (H, W, 3, uint8, RGB) as PNG, whole or not at all."""
+    with atomic_write(path) as file:
+        Image.fromarray(image).save(file, format='PNG')
+
+
+def make_record(
+    converter: str, parameters: Mapping[str, object], inputs: Mapping[str, object]
+) -> Dict[str, object]:
+    """The content of ``conversion.json``; it holds no path, so a moved archive still matches."""
+    return {
+        'converter': converter,
+        'format': FORMAT_VERSION,
+        'parameters': json.loads(json.dumps(parameters)),
+        'inputs': json.loads(json.dumps(inputs)),
+    }
+
+
+def check_output(out_dir: PathLike, record: Mapping[str, object]) -> bool:
+    """Whether ``out_dir`` holds an earlier run of this very conversion.
+
+    Args:
+        out_dir (str | Path): The output folder; it may be missing.
+        record (dict): Of :func:`make_record`.
+
+    Returns:
+        bool: True to continue there, False when it is missing or empty.
+
+    Raises:
+        ConverterError: When it holds anything else.
+    """
+    out_dir = Path(out_dir)
+    if not out_dir.exists():
+        return False
+    if not out_dir.is_dir():
+        raise ConverterError(f'{out_dir}: is a file; give a folder for the output')
+    path = out_dir / RECORD_NAME
+    if not path.exists():
+        # Hidden files are what an interrupted write leaves behind.
+        strangers = sorted(p.name for p in out_dir.iterdir() if not p.name.startswith('.'))
+        if strangers:
+            raise ConverterError(
+                f'{out_dir}: not empty and without {RECORD_NAME} (holds {some_of(strangers, 3)}); '
+                'give a new or an empty folder'
+            )
+        return False
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+        sections = {name: found[name] for name in ('parameters', 'inputs')}
+        kind = (found['converter'], found['format'])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConverterError(
+            f'{path}: not a record of a conversion ({type(error).__name__}: {error}); give another '
+            'folder, or remove this one'
+        ) from error
+    if kind != (record['converter'], record['format']):
+        raise ConverterError(
+            f'{out_dir}: was made by converter {kind[0]!r} (format {kind[1]}), this is '
+            f'{record["converter"]!r} (format {record["format"]}); give another folder'
+        )
+    differences = []
+    for name, theirs in sections.items():
+        ours = record[name]
+        keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+        differences += [f'{key} was {_short(theirs.get(key))}, now {_short(ours.get(key))}'
+                        for key in keys]  # fmt: skip
+    if differences:
+        raise ConverterError(
+            f'{out_dir}: was made otherwise ({some_of(differences)}); give another folder, or '
+            'repeat the former command to continue it'
+        )
+    return True
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f'{text[:57]}...'
+
+
+def begin_output(
+    out_dir: PathLike, record: Mapping[str, object], files: Iterable[str]
+) -> List[str]:
+    """Make the folder and its record; call it when every input has been checked.
+
+    Args:
+        out_dir (str | Path): The output folder, passed by :func:`check_output`.
+        record (dict): Of :func:`make_record`.
+        files (Iterable[str]): Every image the finished folder will hold, relative to it.
+
+    Returns:
+        list[str]: Those of ``files`` that are not there yet.
+    """
+    out_dir = Path(out_dir)
+    if not (out_dir / RECORD_NAME).exists():
+        write_json(out_dir / RECORD_NAME, record)
+    waiting = [file for file in files if not (out_dir / file).exists()]
+    if waiting:
+        # A manifest says "finished", and this run is not.
+        with contextlib.suppress(FileNotFoundError):
+            (out_dir / MANIFEST_NAME).unlink()
+    return waiting
+
+
+def read_table(path: PathLike, columns: Sequence[str]) -> Iterator[Tuple[str, Dict[str, str]]]:
+    """Rows of a CSV in UTF-8 with at least ``columns``, each with where it stands ('row 7').
+
+    Raises:
+        ConverterError: On a file that is missing or unreadable, a missing column, a ragged row.
+    """
+    path = Path(path)
+    try:
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ConverterError(
+                    f'{path}: column {", ".join(missing)} is missing; the header is '
+                    f'{some_of(reader.fieldnames or ["(empty)"], 8)}'
+                )
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ConverterError(
+                        f'{path}, row {reader.line_num}: the number of fields differs from the '
+                        'header; the file may be cut short'
+                    )
+                yield f'row {reader.line_num}', row
+    except OSError as error:
+        raise ConverterError(f'{path}: cannot be read ({error.strerror})') from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConverterError(f'{path}: not readable as CSV in UTF-8 ({error})') from error
+
+
+def split_table(
+    rows: Sequence[Mapping[str, object]], classes: Sequence[str], fractions: Sequence[float]
+) -> List[str]:
+    """Lines of a table: images (and groups) per class and split.
+
+    Args:
+        rows (Sequence[dict]): Manifest rows with ``label``, ``split`` and ``group``.
+        classes (Sequence[str]): Row order.
+        fractions (Sequence[float]): Of train, val and test; a split of 0 gets no column.
+
+    Returns:
+        list[str]: The lines; classes that miss a used split are named below the table.
+    """
+    splits = [name for name, part in zip(SPLITS, fractions, strict=True) if part > 0]
+    images = Counter((row['label'], row['split']) for row in rows)
+    groups: Dict[Tuple[Optional[str], str], set] = {}
+    for row in rows:
+        for label in (row['label'], None):
+            groups.setdefault((label, row['split']), set()).add(row['group'])
+
+    def cells(name: str, label: Optional[str]) -> List[str]:
+        line, total, total_groups = [name], 0, 0
+        for split in splits:
+            count = (
+                sum(images[c, split] for c in classes) if label is None else images[label, split]
+            )
+            seen = len(groups.get((label, split), ()))
+            total, total_groups = total + count, total_groups + seen
+            line.append(f'{count} ({seen})')
+        return [*line, f'{total} ({total_groups})']
+
+    table = [['images (groups)', *splits, 'all'], *(cells(name, name) for name in classes)]
+    table.append(cells('all', None))
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    lines = [
+        '  '.join(
+            [
+                line[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)),
+            ]
+        )
+        for line in table
+    ]
+    for name in classes:
+        missing = [split for split in splits if not images[name, split]]
+        if len(missing) == len(splits):
+            lines.append(f'note: {name} has no image')
+        elif missing:
+            lines.append(
+                f'note: {name} has no image in {" and ".join(missing)}: too few groups to be in '
+                'every split; say so where a number of it is shown'
+            )
+    return lines

@@ -1,0 +1,103 @@
+r"""Cut the public CRIC Cervix collection into class folders of patches with a manifest.
+
+Get the archive from https://doi.org/10.6084/m9.figshare.c.4960286 (Rezende et al. 2021, Sci Data
+8:151): field images and classifications.csv (or .json). Then:
+
+    python tools/dataset_converters/cric.py classifications.csv images --out data/cric
+    python tools/dataset_converters/cric.py classifications.json images --out data/cric6 \
+        --classes NILM ASC-US LSIL ASC-H HSIL SCC --split 0.8 0 0.2
+
+A patch bears the class of its most severe nucleus; fields never lie on two sides of the split.
+The scale between coordinates and images is found on the images and written to scale_check.json.
+An interrupted run continues when the same command is given again.
+"""
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
+from cellgan_plugin.datasets.converters import ConverterError, convert_cric
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('annotations', help='classifications.csv, or the JSON of the archive')
+    add('images', help='folder of the field images')
+    add('--out', required=True, help='output folder: new, empty, or of the same command')
+    add('--size', type=int, default=256, help='side of a patch, image px (default: 256)')
+    add(
+        '--classes',
+        nargs='+',
+        default=list(BETHESDA_CLASSES),
+        metavar='CLASS',
+        help='classes to keep, SCC too if named (default: %(default)s)',
+    )
+    add(
+        '--min-distance',
+        type=float,
+        metavar='PX',
+        help='least distance of patch centres of one class in a field (default: size / 2)',
+    )
+    add(
+        '--border',
+        type=int,
+        metavar='PX',
+        help='a nucleus this near to the patch edge counts as cut (default: size / 16)',
+    )
+    add(
+        '--split',
+        type=float,
+        nargs=3,
+        default=(0.7, 0.15, 0.15),
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help='fractions (default: 0.7 0.15 0.15)',
+    )
+    add('--seed', type=int, default=0, help='seed of the split (default: 0)')
+    add('--scale', type=float, help='image px per annotation px (default: found on the images)')
+    add('--skip-missing', action='store_true', help='leave out fields without an image file')
+    add(
+        '--skip-mismatched',
+        action='store_true',
+        help='leave out fields whose annotated spots are not dark',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
+    args = parse_args(argv)
+    try:
+        result = convert_cric(
+            args.annotations,
+            args.images,
+            args.out,
+            size=args.size,
+            classes=args.classes,
+            min_distance=args.min_distance,
+            border=args.border,
+            fractions=args.split,
+            seed=args.seed,
+            scale=args.scale,
+            skip_missing=args.skip_missing,
+            skip_mismatched=args.skip_mismatched,
+        )
+    except ConverterError as error:
+        print(f'cric.py: error: {error}', file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f'cric.py: error: {error}; mend it, the same command continues', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('cric.py: interrupted; the same command continues', file=sys.stderr)
+        return 130
+    print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,111 @@
+r"""Turn any folder tree of labelled images into class folders with a manifest.
+
+    python tools/dataset_converters/folders.py scans --out data/mine \
+        --group-regex '(?P<group>slide\d+)'
+    python tools/dataset_converters/folders.py herlev --out data/herlev --include '*[0-9].BMP' \
+        --map 'NILM=normal_superficiel,normal_intermediate' --map 'LSIL=light_dysplastic' \
+        --map 'HSIL=severe_dysplastic,carcinoma_in_situ' --skip-unmatched
+    python tools/dataset_converters/folders.py patches --out data/patches --policy keep \
+        --group-csv slides.csv
+
+The deepest folder on an image's path that names a class decides. Groups (slides, fields, patients)
+never lie on two sides of the split. Duplicates are kept once within a class and refused across
+classes. An interrupted run continues when the same command is given again.
+"""
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from cellgan_plugin.datasets.converters import ConverterError, convert_folders, parse_class_map
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('source', help='the folder tree; it is only read')
+    add('--out', required=True, help='output folder: new, empty, or of the same command')
+    add(
+        '--map',
+        action='append',
+        default=[],
+        metavar='CLASS=FOLDER[,FOLDER]',
+        dest='class_map',
+        help='folders that mean a class; may be given many times (default: Bethesda names)',
+    )
+    add(
+        '--classes',
+        nargs='+',
+        metavar='CLASS',
+        help='classes to keep, in order (default: those of --map, else the five of Bethesda)',
+    )
+    add(
+        '--policy',
+        choices=('resize', 'crop', 'keep'),
+        default='resize',
+        help='resize: shorter side to size, then centre; crop: centre; keep: as it is, JPEG byte '
+        'for byte (default: resize)',
+    )
+    add('--size', type=int, help='side in px for resize and crop (default: 256)')
+    add(
+        '--include',
+        default='*',
+        metavar='PATTERN',
+        help="only relative paths that match, e.g. '*/CROPPED/*.bmp' (default: all)",
+    )
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        '--group-regex',
+        metavar='REGEX',
+        help='searched in the relative path; part named "group", else the first in ()',
+    )
+    group.add_argument('--group-csv', metavar='CSV', help='columns file (relative path) and group')
+    add(
+        '--split',
+        type=float,
+        nargs=3,
+        default=(0.7, 0.15, 0.15),
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help='fractions (default: 0.7 0.15 0.15)',
+    )
+    add('--seed', type=int, default=0, help='seed of the split (default: 0)')
+    add('--skip-unmatched', action='store_true', help='leave out images in no folder of a class')
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
+    args = parse_args(argv)
+    try:
+        result = convert_folders(
+            args.source,
+            args.out,
+            class_map=parse_class_map(args.class_map) or None,
+            classes=args.classes,
+            policy=args.policy,
+            size=args.size,
+            include=args.include,
+            group_regex=args.group_regex,
+            group_csv=args.group_csv,
+            fractions=args.split,
+            seed=args.seed,
+            skip_unmatched=args.skip_unmatched,
+        )
+    except ConverterError as error:
+        print(f'folders.py: error: {error}', file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f'folders.py: error: {error}; mend it, the same command continues', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('folders.py: interrupted; the same command continues', file=sys.stderr)
+        return 130
+    print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
