@@ -2,7 +2,6 @@
 
 import copy
 import filecmp
-import gc
 import logging
 import os
 import pickle
@@ -24,7 +23,7 @@ from cellgan_plugin.datasets.inspection import (
     with_progress,
 )
 from cellgan_plugin.datasets.memory import PixelCache, require_memory
-from cellgan_plugin.datasets.problems import ERROR, DatasetError, Problem
+from cellgan_plugin.datasets.problems import ERROR, WARNING, DatasetError, Problem
 from cellgan_plugin.datasets.samplers import position_of
 from cellgan_plugin.datasets.sources import Listing, list_patches
 
@@ -113,7 +112,10 @@ class CellPatchDataset(BaseDataset):
         self._pixels: Optional[PixelCache] = None
         self._slots: Optional[np.ndarray] = None  # row of the list -> slot of the cache
         # Built here so that names are found in MMagic's registry whatever the default scope is.
-        pipeline = [TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline]
+        pipeline = [
+            TRANSFORMS.build({'_scope_': 'mmagic', **t}) if isinstance(t, dict) else t
+            for t in pipeline
+        ]
         super().__init__(
             ann_file=os.fspath(ann_file or ''),
             metainfo=metainfo,
@@ -160,7 +162,7 @@ class CellPatchDataset(BaseDataset):
         Args:
             all_splits (bool): Ignore ``split``. Defaults to False.
         """
-        return list_patches(
+        listing = list_patches(
             self.root,
             self.classes,
             self.ann_file,
@@ -169,6 +171,12 @@ class CellPatchDataset(BaseDataset):
             self.follow_links,
             need_every_class=not self.test_mode,
         )
+        if self.split is None and not all_splits:
+            splits = sorted({patch.split for patch in listing.patches})
+            if len(splits) > 1:
+                message = f"rows of all splits {splits} are used; choose one with split='train'"
+                listing.add(WARNING, 'split', self.ann_file, message)
+        return listing
 
     def load_data_list(self) -> List[dict]:
         """List the files; DatasetError on any problem that would harm training."""
@@ -193,7 +201,6 @@ class CellPatchDataset(BaseDataset):
             buffer += pickle.dumps(info, protocol=4)
             ends[row] = len(buffer)
         self.data_list.clear()
-        gc.collect()
         return np.frombuffer(buffer, dtype=np.uint8), ends
 
     def full_init(self) -> None:

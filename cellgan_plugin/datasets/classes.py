@@ -56,7 +56,10 @@ def check_class_names(classes: Iterable[str]) -> Tuple[str, ...]:
     for name in classes:
         if not isinstance(name, str) or not _fold(name):
             raise ValueError(f'class name {name!r} is not a word of letters or digits')
-        other = seen.setdefault(_fold(name), name)
-        if other is not name:
-            raise ValueError(f'classes {other!r} and {name!r} differ only in case or punctuation')
+        if _fold(name) in seen:
+            raise ValueError(
+                f'classes {seen[_fold(name)]!r} and {name!r} are the same but for case and '
+                'punctuation; name each class once'
+            )
+        seen[_fold(name)] = name
     return classes

@@ -1,0 +1,348 @@
+"""Check a data set before training: every problem, the class balance, the sizes, a look at it."""
+
+import csv
+import hashlib
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from mmagic.registry import DATASETS
+from PIL import Image
+
+from cellgan_plugin.datasets.cell_patches import CellPatchDataset
+from cellgan_plugin.datasets.inspection import in_threads, inspect_file, with_progress
+from cellgan_plugin.datasets.problems import ERROR, SEVERITIES, WARNING, Problem, printable
+from cellgan_plugin.datasets.sources import Patch
+from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization.contact_sheet import image_grid
+
+# Below this a class is memorised rather than learnt, and no distance can be measured on it.
+FEW_IMAGES = 50
+# The paper's classes differ by less than a factor of two (CellGAN, Sec. 3.1).
+IMBALANCE = 20
+SHEET_IMAGES = 32
+_SHEET_COLUMNS = 8
+_THUMBNAIL = 96
+_ROWS_PER_KIND = 20
+
+
+class _Entry(NamedTuple):
+    """One file to look at."""
+
+    dataset: CellPatchDataset
+    patch: Patch
+    split: str
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.dataset.root, self.patch.file)
+
+
+@dataclass
+class DatasetReport:
+    """What :func:`check_dataset` found.
+
+    Attributes:
+        root (str): Folder of the (training) data set.
+        classes (tuple[str]): Class names in the order of the labels.
+        counts (dict[str, Counter]): Number of usable images: split -> class -> number.
+        sizes (Counter): (width, height) of the files -> number.
+        problems (list[Problem]): Every finding, errors first.
+        examples (dict[str, list[np.ndarray]]): Some images per class, as training sees them.
+    """
+
+    root: str
+    classes: Tuple[str, ...]
+    counts: Dict[str, Counter] = field(default_factory=dict)
+    sizes: Counter = field(default_factory=Counter)
+    problems: List[Problem] = field(default_factory=list)
+    examples: Dict[str, List[np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def harmful(self) -> bool:
+        """Whether training would fail or learn something wrong."""
+        return any(problem.severity == ERROR for problem in self.problems)
+
+    def of_kind(self, kind: str) -> List[Problem]:
+        """The problems of one kind, e.g. ``'truncated'``."""
+        return [problem for problem in self.problems if problem.kind == kind]
+
+    def to_text(self) -> str:
+        """The report as plain text: problems, class balance, sizes, verdict."""
+        lines = [f'Data set {printable(self.root)}', '', *self._problem_lines(), '']
+        splits = list(self.counts)
+        width = max(len(name) for name in (*self.classes, 'class'))
+        lines.append('class'.ljust(width) + ''.join(f'{s or "images":>10}' for s in splits))
+        for name in self.classes:
+            numbers = ''.join(f'{self.counts[split][name]:>10}' for split in splits)
+            lines.append(f'{name:<{width}}{numbers}')
+        lines += ['', 'size (width x height)']
+        for (columns, rows), count in self.sizes.most_common(_ROWS_PER_KIND):
+            bar = '#' * max(1, round(40 * count / max(self.sizes.values())))
+            lines.append(f'{f"{columns}x{rows}":>11} {count:>8} {bar}')
+        if len(self.sizes) > _ROWS_PER_KIND:
+            lines.append(f'... and {len(self.sizes) - _ROWS_PER_KIND} other sizes')
+        numbers = Counter(problem.severity for problem in self.problems)
+        summary = ', '.join(f'{numbers[severity]} {severity}s' for severity in SEVERITIES)
+        verdict = 'NOT READY: training would be harmed' if self.harmful else 'ready for training'
+        return '\n'.join([*lines, '', f'{summary}: {verdict}'])
+
+    def _problem_lines(self) -> Iterator[str]:
+        if not self.problems:
+            yield 'No problem found.'
+            return
+        kind_width = max(len(problem.kind) for problem in self.problems)
+        shown: Counter = Counter()
+        totals = Counter((problem.severity, problem.kind) for problem in self.problems)
+        yield f'{"severity":<9}{"kind":<{kind_width + 2}}where: what'
+        for problem in self.problems:
+            key = (problem.severity, problem.kind)
+            shown[key] += 1
+            start = f'{problem.severity:<9}{problem.kind:<{kind_width + 2}}'
+            if shown[key] <= _ROWS_PER_KIND:
+                yield f'{start}{problem}'
+            elif shown[key] == _ROWS_PER_KIND + 1:
+                yield f'{start}... and {totals[key] - _ROWS_PER_KIND} more (problems.csv has all)'
+
+    def save(self, folder: Union[str, Path]) -> List[Path]:
+        """Write ``report.txt``, ``problems.csv`` and a sheet ``<class>.png`` per class.
+
+        Args:
+            folder (str | Path): Where to; made when missing.
+
+        Returns:
+            list[Path]: The files written.
+        """
+        folder = Path(folder)
+        written = [folder / 'report.txt', folder / 'problems.csv']
+        with atomic_write(written[0], 'w', encoding='utf-8') as file:
+            file.write(self.to_text() + '\n')
+        with atomic_write(written[1], 'w', encoding='utf-8', newline='') as file:
+            writer = csv.writer(file, lineterminator='\n')
+            writer.writerow(Problem._fields)
+            writer.writerows([printable(value) for value in problem] for problem in self.problems)
+        for name, images in self.examples.items():
+            if images:
+                path = folder / f'{name.replace(os.sep, "_")}.png'
+                with atomic_write(path) as file:
+                    Image.fromarray(self.sheet(name)).save(file, 'PNG')
+                written.append(path)
+        return written
+
+    def sheet(self, name: str) -> np.ndarray:
+        """Contact sheet of one class, uint8 RGB."""
+        images = self.examples[name]
+        starts = range(0, len(images), _SHEET_COLUMNS)
+        rows = [images[start : start + _SHEET_COLUMNS] for start in starts]
+        return image_grid(rows, row_titles=[name, *[''] * (len(rows) - 1)])
+
+
+def check_dataset(
+    dataset: Union[CellPatchDataset, Mapping],
+    others: Optional[Mapping[str, Union[CellPatchDataset, Mapping]]] = None,
+) -> DatasetReport:
+    """Look at every file of a data set as training would, and collect what is wrong.
+
+    All splits of a manifest are read, whichever the data set keeps, so that an image or a group
+    on both sides of a split is found. Every file is decoded once.
+
+    Args:
+        dataset (CellPatchDataset | dict): The training data set or its config.
+        others (dict | None): Further data sets by the name of their split (``val``, ``test``),
+            looked at for images they share with ``dataset``.
+
+    Returns:
+        DatasetReport: The findings; nothing is raised for bad data.
+    """
+    dataset = _build(dataset)
+    report = DatasetReport(dataset.root, dataset.classes)
+    entries: List[_Entry] = []
+    listed: Dict[str, str] = {}  # path -> split
+    shared: Counter = Counter()
+    for name, source in {'': dataset, **(others or {})}.items():
+        source = _build(source)
+        problems = source.list_sources().problems  # of the split that the data set keeps
+        listing = source.list_sources(all_splits=source.split is not None)
+        report.problems += problems + [p for p in listing.problems if p not in problems]
+        for patch in listing.patches:
+            entry = _Entry(source, patch, patch.split or name)
+            if not name or entry.path not in listed:
+                entries.append(entry)
+            elif listed[entry.path] != entry.split:
+                shared[(listed[entry.path], entry.split)] += 1
+            listed.setdefault(entry.path, entry.split)
+    for (first, second), count in shared.items():
+        message = (
+            f'{count} files are read for {first or "train"!r} and for {second!r}: what is measured '
+            'there says how well training images are remembered'
+        )
+        report.problems.append(Problem(WARNING, 'shared files', dataset.root, message))
+
+    report.problems += _check_groups(entries)
+    usable = _check_images(entries, report)
+    _check_balance(dataset, report)
+    _collect_examples(usable, report)
+    order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+    report.problems = sorted(dict.fromkeys(report.problems), key=lambda p: order[p.severity])
+    return report
+
+
+def _build(dataset: Union[CellPatchDataset, Mapping]) -> CellPatchDataset:
+    if isinstance(dataset, Mapping):
+        dataset = DATASETS.build({'_scope_': 'mmagic', **dataset, 'lazy_init': True})
+    if not isinstance(dataset, CellPatchDataset):
+        raise TypeError(
+            f'check_dataset: checks a CellPatchDataset or its config, got {type(dataset).__name__}'
+        )
+    return dataset
+
+
+def _check_groups(entries: Sequence[_Entry]) -> Iterator[Problem]:
+    splits_of: Dict[str, Dict[str, str]] = defaultdict(dict)  # group -> split -> first file
+    for entry in entries:
+        if entry.patch.group:
+            splits_of[entry.patch.group].setdefault(entry.split, entry.path)
+    for group, splits in splits_of.items():
+        if len(splits) > 1:
+            files = ', '.join(f'{path} ({split or "train"})' for split, path in splits.items())
+            message = (
+                f'group {group!r} (one slide, field or patient) is in splits {list(splits)}: '
+                f'{files}. Keep each group on one side'
+            )
+            yield Problem(ERROR, 'group in two splits', next(iter(splits.values())), message)
+
+
+def _check_images(entries: Sequence[_Entry], report: DatasetReport) -> List[_Entry]:
+    """Decode every file; fill in problems, counts and sizes; return the usable entries."""
+    readers = {id(entry.dataset): entry.dataset.reader for entry in entries}
+
+    def look(entry: _Entry):
+        dataset = entry.dataset
+        found = inspect_file(
+            readers[id(dataset)], entry.patch.file, dataset.output_shape, decode=True
+        )
+        digest = None
+        if found.image is not None:  # equal pixels, whatever they are wrapped in
+            digest = hashlib.blake2b(found.image.tobytes(), digest_size=16)
+            digest.update(repr(found.image.shape).encode())
+            digest = digest.digest()
+        return entry, found._replace(image=None), digest
+
+    first_with: Dict[bytes, _Entry] = {}
+    usable: List[_Entry] = []
+    first_size: Dict[int, Tuple[_Entry, Tuple[int, int]]] = {}
+    fits = {
+        key: any(hasattr(t, 'output_shape') for t in e.dataset.pipeline.transforms)
+        for key, e in {id(e.dataset): e for e in entries}.items()
+    }
+    looks = with_progress(in_threads(look, entries), len(entries), 'Checking images')
+    for entry, (header, shape, problems, _), digest in looks:
+        report.problems += problems
+        if header is not None:
+            report.sizes[(header.width, header.height)] += 1
+        if digest is None or shape is None:
+            continue
+        if not fits[id(entry.dataset)]:
+            first, size = first_size.setdefault(id(entry.dataset), (entry, shape))
+            if size != shape:
+                message = (
+                    f'is {shape[1]}x{shape[0]}, but {first.patch.file} is {size[1]}x{size[0]}. Put '
+                    "dict(type='FitCellPatch', out_size=...) first in the pipeline"
+                )
+                report.problems.append(Problem(ERROR, 'wrong size', entry.path, message))
+                continue
+        usable.append(entry)
+        counts = report.counts.setdefault(entry.split, Counter())
+        counts[entry.dataset.classes[entry.patch.label]] += 1
+        first = first_with.setdefault(digest, entry)
+        if first is not entry:
+            report.problems.append(_duplicate(first, entry))
+    return usable
+
+
+def _duplicate(first: _Entry, second: _Entry) -> Problem:
+    names = [entry.dataset.classes[entry.patch.label] for entry in (first, second)]
+    same = f'has the same pixels as {first.path}'
+    if names[0] != names[1]:
+        message = f'{same}, in class {names[0]!r} and again in {names[1]!r}; keep the right one'
+        return Problem(ERROR, 'two classes', second.path, message)
+    if first.split != second.split:
+        splits = [entry.split or 'train' for entry in (first, second)]
+        message = f'{same}, in split {splits[0]!r} and again in {splits[1]!r}; keep one'
+        return Problem(ERROR, 'two splits', second.path, message)
+    return Problem(WARNING, 'duplicate', second.path, f'{same}: it counts twice')
+
+
+def _check_balance(dataset: CellPatchDataset, report: DatasetReport) -> None:
+    wanted = dataset.split or ''
+    counts = report.counts.get(wanted)
+    if counts is None:  # no split chosen: training takes all
+        counts = sum(report.counts.values(), Counter())
+    present = {name: counts[name] for name in dataset.classes if counts[name]}
+    for name, count in present.items():
+        if count < FEW_IMAGES:
+            message = f'class has {count} images; with fewer than {FEW_IMAGES} a generator repeats '
+            message += 'them, and distances measured on them mean little'
+            report.problems.append(Problem(WARNING, 'few images', name, message))
+    if present and max(present.values()) > IMBALANCE * min(present.values()):
+        most, least = max(present, key=present.get), min(present, key=present.get)
+        message = f'{present[most]} {most} against {present[least]} {least} images'
+        report.problems.append(Problem(WARNING, 'imbalance', dataset.root, message))
+
+
+def _collect_examples(usable: Sequence[_Entry], report: DatasetReport) -> None:
+    """Load some images of every class, evenly spaced over the list, as small as a sheet needs."""
+    by_class: Dict[str, List[_Entry]] = {name: [] for name in report.classes}
+    for entry in usable:
+        by_class.setdefault(entry.dataset.classes[entry.patch.label], []).append(entry)
+    for name, entries in by_class.items():
+        chosen = np.linspace(0, len(entries) - 1, min(SHEET_IMAGES, len(entries))).round()
+        report.examples[name] = [_thumbnail(entries[int(index)]) for index in chosen]
+
+
+def _thumbnail(entry: _Entry) -> np.ndarray:
+    image = entry.dataset.reader.image(entry.patch.file)
+    image = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    return np.asarray(image.convert('RGB'))
+
+
+def datasets_of_config(config: Mapping) -> Tuple[Mapping, Dict[str, Mapping]]:
+    """The data set configs that :func:`check_dataset` takes, from a whole config.
+
+    Args:
+        config (mmengine.Config): With ``train_dataloader`` and perhaps ``val_dataloader`` and
+            ``test_dataloader``.
+
+    Returns:
+        tuple[dict, dict[str, dict]]: The training data set, and the others by split.
+
+    Raises:
+        KeyError: When there is no ``train_dataloader.dataset``.
+        TypeError: When the training data set is of a type that cannot be checked.
+    """
+    if not config.get('train_dataloader') or not config['train_dataloader'].get('dataset'):
+        raise KeyError('the config has no train_dataloader.dataset')
+    train = _unwrap(config['train_dataloader']['dataset'])
+    if train is None:
+        kind = config['train_dataloader']['dataset'].get('type')
+        raise TypeError(f'train_dataloader.dataset is a {kind}; CellPatchDataset can be checked')
+    others: Dict[str, Mapping] = {}
+    for split in ('val', 'test'):
+        loaders = config.get(f'{split}_dataloader') or []
+        for loader in loaders if isinstance(loaders, (list, tuple)) else [loaders]:
+            found = _unwrap(loader.get('dataset') or {})
+            if found is not None and found not in others.values():
+                others.setdefault(split, found)
+    return train, others
+
+
+def _unwrap(dataset: Mapping) -> Optional[Mapping]:
+    while isinstance(dataset, Mapping) and 'dataset' in dataset:  # RepeatDataset and the like
+        dataset = dataset['dataset']
+    kind = dataset.get('type')
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    return dataset if isinstance(kind, type) and issubclass(kind, CellPatchDataset) else None

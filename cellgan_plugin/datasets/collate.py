@@ -1,0 +1,35 @@
+"""How samples become a batch."""
+
+from typing import Dict, List
+
+import torch
+from mmagic.structures import DataSample
+from mmengine.registry import FUNCTIONS
+
+
+@FUNCTIONS.register_module()
+def stack_cell_batch(batch: List[Dict]) -> Dict:
+    """Stack samples in the loader worker.
+
+    MMEngine's ``pseudo_collate`` sends every image and every label to the training process as a
+    shared-memory file of its own; this sends one for each. The package's data preprocessor takes
+    both forms, MMagic's takes ``pseudo_collate`` only.
+
+    Args:
+        batch (list[dict]): Results of ``PackCellInputs``.
+
+    Returns:
+        dict: ``inputs=dict(img=...)`` with a uint8 (N, C, H, W) tensor, and ``data_samples``, one
+        ``DataSample`` with ``gt_label.label`` of shape (N, 1) and lists as metainfo.
+    """
+    keys = batch[0]['inputs'].keys()
+    inputs = {key: torch.stack([sample['inputs'][key] for sample in batch]) for key in keys}
+    samples = [sample['data_samples'] for sample in batch]
+    with_gt_img = all('gt_img' in sample for sample in samples)
+    if with_gt_img:  # the same tensor as the input: stacked once
+        for sample in samples:
+            del sample.gt_img
+    stacked = DataSample.stack(samples)
+    if with_gt_img:
+        stacked.gt_img = inputs['img']
+    return dict(inputs=inputs, data_samples=stacked)

@@ -1,0 +1,92 @@
+import time
+
+import numpy as np
+import pytest
+from cell_images import pixels
+
+from cellgan_plugin.datasets import FitCellPatch, PackCellInputs, RandomCellFlip
+
+
+def fit(image, **kwargs):
+    return FitCellPatch(**kwargs)(dict(img=image, img_path='x.png'))['img']
+
+
+def test_right_size_is_left_alone():
+    image = pixels(0, 32)
+    for policy in ('resize', 'crop'):
+        np.testing.assert_array_equal(fit(image, out_size=32, policy=policy), image)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('shape', [(16, 16), (64, 64), (33, 70), (70, 33), (31, 20), (257, 32)])
+def test_resize_gives_the_size_for_every_shape(shape, channels):
+    image = np.zeros((*shape, channels), np.uint8)
+    assert fit(image, out_size=32).shape == (32, 32, channels)
+
+
+def test_resize_averages_down_and_keeps_proportions():
+    image = np.zeros((64, 128, 3), np.uint8)
+    image[::2] = 200
+    out = fit(image, out_size=32)
+    np.testing.assert_array_equal(out, 100)
+    image = np.zeros((64, 128, 3), np.uint8)
+    image[:, 32:96] = 255  # the centre square
+    np.testing.assert_array_equal(fit(image, out_size=32), 255)
+
+
+def test_crop_takes_the_centre():
+    image = pixels(1, 40)
+    np.testing.assert_array_equal(fit(image, out_size=32, policy='crop'), image[4:36, 4:36])
+    with pytest.raises(ValueError, match='x.png: is 40x40, smaller than the crop of 48x48'):
+        fit(image, out_size=48, policy='crop')
+
+
+@pytest.mark.parametrize('kwargs', [dict(out_size=0), dict(out_size=8, policy='stretch')])
+def test_fit_arguments(kwargs):
+    with pytest.raises(ValueError, match='FitCellPatch'):
+        FitCellPatch(**kwargs)
+
+
+def flipped(position, **kwargs):
+    image = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)
+    out = RandomCellFlip(**kwargs)(dict(img=image, sample_position=position))['img']
+    return tuple(out.ravel().tolist())
+
+
+def test_flips_are_fair_and_independent():
+    count = 4000
+    seen = [flipped(position) for position in range(count)]
+    kinds = [(0, 1, 2, 3), (1, 0, 3, 2), (2, 3, 0, 1), (3, 2, 1, 0)]
+    counts = [seen.count(kind) for kind in kinds]
+    assert sum(counts) == count
+    # Five standard deviations of a binomial with p = 1/4.
+    assert all(abs(n - count / 4) < 5 * np.sqrt(count * 3 / 16) for n in counts)
+
+
+def test_flips_follow_seed_and_position_only():
+    first = [flipped(position, seed=1) for position in range(64)]
+    assert first == [flipped(position, seed=1) for position in range(64)]
+    assert first != [flipped(position, seed=2) for position in range(64)]
+
+
+def test_flip_probabilities():
+    assert {flipped(p, horizontal=0, vertical=0) for p in range(50)} == {(0, 1, 2, 3)}
+    assert {flipped(p, horizontal=1, vertical=0) for p in range(50)} == {(1, 0, 3, 2)}
+    assert {flipped(p, horizontal=0, vertical=1) for p in range(50)} == {(2, 3, 0, 1)}
+    with pytest.raises(ValueError, match='vertical'):
+        RandomCellFlip(vertical=1.5)
+
+
+def test_flip_is_cheap():
+    transform, image = RandomCellFlip(), pixels(0, 256)
+    start = time.perf_counter()
+    for position in range(2000):
+        transform(dict(img=image, sample_position=position))
+    assert (time.perf_counter() - start) / 2000 < 200e-6  # a few microseconds on a quiet core
+
+
+def test_pack_copies_a_view():
+    image = pixels(2, 8)[::-1, ::-1]
+    packed = PackCellInputs()(dict(img=image, gt_label=2))
+    np.testing.assert_array_equal(packed['inputs']['img'].permute(1, 2, 0).numpy(), image)
+    assert packed['data_samples'].gt_label.label.tolist() == [2]
