@@ -100,7 +100,8 @@ class Cell:
         two_tone (float): How much the first colour gathers around the nucleus.
         thickness (float): Optical thickness of the cytoplasm.
         clearing (float): Share of the thickness that is missing in the halo.
-        grain, fibre, mottle (float): Relative amplitudes of cytoplasm textures.
+        grain, wrinkles, mottle (float): Relative amplitudes of cytoplasm textures.
+        pleated (bool): Whether the wrinkles run in one direction.
         rim (float): Extra thickness along the membrane.
         endoplasm (float): Extra thickness around the nucleus.
         creases (tuple[np.ndarray, ...]): Polylines (k, 2) of wrinkles.
@@ -124,7 +125,8 @@ class Cell:
     thickness: float
     clearing: float
     grain: float
-    fibre: float
+    wrinkles: float
+    pleated: bool
     mottle: float
     rim: float
     endoplasm: float
@@ -189,6 +191,15 @@ def _make_nuclei(rng, traits, superficial, angle):
     )
 
 
+def _enclosing_scale(outline: np.ndarray, inner: np.ndarray) -> float:
+    """How much an outline must grow about the origin to enclose points (n, 2), mostly 1."""
+    angle = np.arctan2(outline[:, 1], outline[:, 0])
+    reach = np.interp(
+        np.arctan2(inner[:, 1], inner[:, 0]), angle, np.hypot(*outline.T), period=2 * math.pi
+    )
+    return max(1.0, float(((np.hypot(*inner.T) + 2 * _GAP_UM) / reach).max()))
+
+
 def _mature_outline(rng, traits, nuclei, angle):
     """A flat polygonal cell around its nuclei, sometimes with a margin folded over."""
     aspect = 1.0 + rng.gamma(1.6, 0.25)
@@ -197,6 +208,7 @@ def _mature_outline(rng, traits, nuclei, angle):
     )
     extent = np.abs(outline).max(axis=0)
     outline = outline - rng.uniform(-0.12, 0.12, 2) * extent
+    outline = outline * _enclosing_scale(outline, np.concatenate(nuclei))
     flap = None
     if rng.random() < 0.4:
         nuclear_reach = max(float(np.hypot(*part.T).max()) for part in nuclei)
@@ -304,7 +316,8 @@ def make_cell(
         thickness=traits.thickness * slide.strength * math.exp(rng.normal(-0.1, 0.33)),
         clearing=float(rng.uniform(0.45, 0.85)),
         grain=float(rng.uniform(0.05, 0.2)),
-        fibre=float(rng.gamma(1.0, 0.05)) if mature else 0.0,
+        wrinkles=float(rng.gamma(1.5, 0.06)) if mature else 0.03,
+        pleated=bool(rng.random() < 0.4),
         mottle=float(rng.uniform(0.08, 0.22)),
         rim=float(rng.uniform(0.1, 0.75)),
         endoplasm=float(rng.uniform(0, 0.5)),

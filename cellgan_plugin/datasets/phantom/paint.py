@@ -52,8 +52,8 @@ def _cytoplasm(
     relief = 1 + 0.13 * cloud
     relief += cell.mottle * texture('mottle')
     relief += cell.grain * texture('grain')
-    if cell.fibre > 0.03:
-        relief += cell.fibre * texture('fibre1' if cell.offset[0] > 0.5 else 'fibre0')
+    if cell.wrinkles > 0.03:
+        relief += cell.wrinkles * texture('pleats' if cell.pleated else 'web')
     hill = _bump(window, cell.centre, 0.6 * cell.radius)
     relief += cell.endoplasm * hill
     rim = np.maximum(covered - spread(covered, 1.3 * scale), 0)
@@ -140,16 +140,15 @@ def _paint_dirt(density: np.ndarray, scene: Scene, bank: TextureBank) -> None:
         drift = bank.window('drift', rows, columns, scene.offset[0])
         cloud = bank.window('cloud', rows, columns, scene.offset[1])
         mottle = bank.window('mottle', rows, columns, scene.offset[0])
-        strands = bank.window(
-            'fibre1' if scene.offset[0, 0] > 0.5 else "fibre0'", rows, columns, scene.offset[0]
-        )
-        film = np.maximum(0.15 + drift + 0.5 * cloud + 0.3 * mottle + 0.15 * strands, 0)
-        film *= 1 + 0.5 * bank.window('grain', rows, columns, scene.offset[1])
+        strands = bank.window('pleats', rows, columns, scene.offset[0])
+        film = scene.slide.veil + drift + 0.5 * cloud + 0.3 * mottle
+        film = np.maximum(film, 0) * np.maximum(1 + 0.25 * strands, 0.3)
+        film *= 1 + 0.35 * bank.window('grain', rows, columns, scene.offset[1])
         colour = 0.45 * scene.film * scene.film_colour
-        _add(density, whole, np.maximum(film, 0), colour)
+        _add(density, whole, film, colour)
     nuclear = None
     if len(scene.bacteria):
-        nuclear = 0.6 * strokes(scene.bacteria.reshape(-1, 2, 2), whole, 0.45)
+        nuclear = 0.45 * strokes(scene.bacteria.reshape(-1, 2, 2), whole, 0.35)
     if len(scene.lobes):
         bodies = np.column_stack(
             [scene.bodies[:, [0, 1, 2, 2]], np.zeros(len(scene.bodies)), np.ones(len(scene.bodies))]

@@ -157,7 +157,8 @@ def generate_phantom(
 
     The scene depends on (seed, split, class, index) alone: neither on what was made before nor on
     ``size``, which only says how finely the same 64 um are sampled. Sensor noise is drawn per
-    pixel and so differs between sizes.
+    pixel and so differs between sizes. The bytes are the same for the same versions of NumPy and
+    OpenCV on the same kind of processor.
 
     Args:
         label (str): A Bethesda class in any spelling that

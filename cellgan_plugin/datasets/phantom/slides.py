@@ -35,6 +35,7 @@ class Slide:
         inflammation (float): Expected number of neutrophils in a patch.
         bleeding (float): Expected number of red cells in a patch; mostly 0.
         mucus (float): Amount of mucus and protein film, 0 to about 1.
+        veil (float): How much of a patch the film covers, from -0.5, islands, to 1.5, nearly all.
         bacteria (float): Expected number of bacteria in a patch.
         noise (float): Standard deviation of sensor noise at 256 px, grey levels.
         sharpening (float): Gain of the scanner's unsharp mask.
@@ -51,6 +52,7 @@ class Slide:
     inflammation: float
     bleeding: float
     mucus: float
+    veil: float
     bacteria: float
     noise: float
     sharpening: float
@@ -77,9 +79,10 @@ def slide_of(seed: int, split: str, index: int) -> Slide:
         haematoxylin=(purple + rng.beta(1.2, 1.6) * (blue - purple)) * rng.uniform(0.85, 1.25),
         strength=float(np.exp(rng.normal(-0.05, 0.42))),
         red_cells=orange,
-        inflammation=float(rng.gamma(1.5, 5.0)),
+        inflammation=float(rng.gamma(1.5, 6.5)),
         bleeding=float(rng.gamma(2.0, 5.0)) if rng.random() < 0.3 else 0.0,
         mucus=float(rng.beta(1.2, 2.2)),
+        veil=float(rng.uniform(-0.5, 0.4) if rng.random() < 0.7 else rng.uniform(0.6, 1.5)),
         bacteria=float(rng.gamma(0.5, 45.0)),
         noise=float(rng.uniform(1.5, 4.5)),
         sharpening=float(rng.uniform(0.4, 1.1)),

@@ -1,4 +1,4 @@
-"""Stationary noise fields: the grain of cytoplasm, the clumps of chromatin, the drift of mucus.
+"""Stationary noise fields: grain and wrinkles of cytoplasm, clumps of chromatin, drift of mucus.
 
 The fields are made once, on a canonical grid in micrometres, and resampled once per picture size;
 a cell only reads a window of them. That keeps textures equal at all sizes and costs no time.
@@ -16,6 +16,7 @@ from cellgan_plugin.randomness import rng_for
 # Side of the field that a patch shows. CRIC patches of 256 px span about 63 um: a normal
 # intermediate nucleus (35 um2, 6.7 um wide) is about 27 px wide there.
 FIELD_UM = 64.0
+_LARGEST = 512  # px: larger pictures enlarge windows of this bank instead of the whole bank
 _CANONICAL = 512  # px for two fields' width: 0.25 um/px, the finest grain CRIC resolves
 
 
@@ -38,12 +39,13 @@ def _canonical_fields() -> Mapping[str, np.ndarray]:
         made = np.fft.ifft2(np.fft.fft2(white) * gain).real
         return (made - made.mean()) / made.std()
 
-    def fibre(name: str, angle: float) -> np.ndarray:
-        # Frequencies across the fibre direction only, within a narrow wedge.
-        across = np.cos(angle) * fx + np.sin(angle) * fy
-        along = -np.sin(angle) * fx + np.cos(angle) * fy
-        wedge = np.exp(-0.5 * (along / (0.28 * np.abs(across) + 1.0)) ** 2)
-        return field(name, _band(radius, 4.5, 0.7) * wedge)
+    def wrinkles(name: str, stretch: float) -> np.ndarray:
+        # The zero crossings of a smooth field are a web of thin lines; stretched along a diagonal
+        # they are the pleats of a pulled cell or the strands of mucus.
+        across, along = (fx + fy) / np.sqrt(2), (fx - fy) / np.sqrt(2)
+        gain = _band(np.hypot(across / stretch, along * stretch), 17.0, 0.45)
+        lines = np.exp(-0.5 * (field(name, gain) / 0.16) ** 2)
+        return (lines - lines.mean()) / lines.std()
 
     fields = {
         'cloud': field('cloud', _band(radius, 22.0, 0.75)),
@@ -51,8 +53,8 @@ def _canonical_fields() -> Mapping[str, np.ndarray]:
         'mottle': field('mottle', _band(radius, 5.0, 0.7)),
         'grain': field('grain', _band(radius, 1.3, 0.5)),
         'clump': field('clump', _band(radius, 2.6, 0.4)),
-        'fibre0': fibre('fibre0', 0.0),
-        'fibre1': fibre('fibre1', np.pi / 4),
+        'web': wrinkles('web', 1.0),
+        'pleats': wrinkles('pleats', 1.7),
     }
     # Chromatin and debris come as dark grains on a paler ground: skew the symmetric noise.
     for name in ('grain', 'clump'):
@@ -72,7 +74,8 @@ class TextureBank:
     def __init__(self, size: int):
         self.size = size
         self._fields = {}
-        side = 2 * size
+        self._ratio = max(1.0, size / _LARGEST)
+        side = 2 * min(size, _LARGEST)
         method = cv2.INTER_AREA if side < _CANONICAL else cv2.INTER_CUBIC
         for name, canonical in _canonical_fields().items():
             field = cv2.resize(canonical, (side, side), interpolation=method)
@@ -89,14 +92,19 @@ class TextureBank:
             offset (np.ndarray): (2,) shift of the field in [0, 1), picture widths.
 
         Returns:
-            np.ndarray: float32 view, shape of the window, about standard normal.
+            np.ndarray: float32, read-only, shape of the window, about standard normal.
         """
-        dy, dx = (int(part * self.size) for part in offset)
-        field = self._fields[name]
-        return field[rows.start + dy : rows.stop + dy, columns.start + dx : columns.stop + dx]
+        field, ratio = self._fields[name], self._ratio
+        dy, dx = (int(part * min(self.size, _LARGEST)) for part in offset)
+        if ratio == 1:
+            return field[rows.start + dy : rows.stop + dy, columns.start + dx : columns.stop + dx]
+        top, left = int(rows.start / ratio) + dy, int(columns.start / ratio) + dx
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        part = field[top : top + int(height / ratio) + 1, left : left + int(width / ratio) + 1]
+        return cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def texture_bank(size: int) -> TextureBank:
     """The shared, read-only bank for one picture size."""
     return TextureBank(size)

@@ -43,6 +43,14 @@ def test_form_at_every_size(label, size):
     assert any(cell.label == label for cell in patch.cells)
 
 
+def test_a_picture_larger_than_the_texture_bank():
+    large = generate_phantom('HSIL', 700, index=1)
+    assert large.image.shape == (700, 700, 3)
+    shrunk = cv2.resize(large.image, (128, 128), interpolation=cv2.INTER_AREA)
+    small = generate_phantom('HSIL', 128, index=1)
+    assert np.corrcoef(shrunk.ravel(), small.image.ravel())[0, 1] > 0.93
+
+
 def test_same_key_same_bytes_in_any_order():
     keys = [(label, index) for label in BETHESDA_CLASSES for index in (0, 5)]
     first = {key: generate_phantom(key[0], 48, index=key[1]) for key in keys}
