@@ -128,21 +128,11 @@ def list_patches(
         return listing
 
     labels = _Labels(tuple(classes))
-    is_manifest = ann_file.lower().endswith('.csv')
-    if split is not None and not is_manifest:
-        listing.add(
-            ERROR,
-            'split',
-            ann_file or root,
-            f'split={split!r} needs a CSV manifest with a split column as ann_file; for folders '
-            "per split set data_prefix=dict(img_path='train')",
-        )
-    elif is_manifest:
-        _read_manifest(listing, ann_file, labels, split)
-    elif ann_file:
-        _read_list(listing, ann_file, labels)
-    else:
-        _read_folders(listing, labels, follow_links)
+    try:
+        _read(listing, ann_file, labels, split, follow_links)
+    except OSError as error:  # no permission, a disk that went away
+        where = str(error.filename or ann_file or root)
+        listing.add(ERROR, 'unreadable', where, f'cannot be read ({error.strerror or error})')
     labels.report(listing, extra_classes, 'class' if ann_file else 'folder')
 
     if not any(problem.severity == ERROR for problem in listing.problems):
@@ -158,6 +148,31 @@ def list_patches(
                     'metainfo=dict(classes=[...])',
                 )
     return listing
+
+
+def _read(
+    listing: Listing, ann_file: str, labels: _Labels, split: Optional[str], follow_links: bool
+) -> None:
+    """Read whichever layout ``ann_file`` says."""
+    root = listing.root
+    is_manifest = ann_file.lower().endswith('.csv')
+    if split is not None and not is_manifest:
+        listing.add(
+            ERROR,
+            'split',
+            ann_file or root,
+            f'split={split!r} needs a CSV manifest with a split column as ann_file; for folders '
+            "per split set data_prefix=dict(img_path='train')",
+        )
+    elif is_manifest:
+        _read_manifest(listing, ann_file, labels, split)
+    elif ann_file and not ann_file.lower().endswith('.txt'):
+        message = "ann_file is '' (class folders), a .txt with CLASS/file lines or a .csv manifest"
+        listing.add(ERROR, 'list', ann_file, message)
+    elif ann_file:
+        _read_list(listing, ann_file, labels)
+    else:
+        _read_folders(listing, labels, follow_links)
 
 
 def _read_manifest(listing: Listing, ann_file: str, labels: _Labels, split: Optional[str]) -> None:

@@ -355,6 +355,25 @@ def test_lists_that_are_not_text(root):
             dataset(root, ann_file=name)
 
 
+def test_list_of_another_kind(root):
+    (root / 'list.json').write_text('[]')
+    with pytest.raises(DatasetError, match='list.json: ann_file is .* or a .csv manifest'):
+        dataset(root, ann_file='list.json')
+
+
+def test_folder_that_cannot_be_read(root, monkeypatch):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith('B'):
+            raise PermissionError(13, 'Permission denied', str(path))
+        return real(path)
+
+    monkeypatch.setattr('cellgan_plugin.datasets.sources.os.scandir', scandir)
+    with pytest.raises(DatasetError, match='data/B: cannot be read .Permission denied'):
+        dataset(root)
+
+
 def test_split_that_is_not_there(root):
     _manifest(root, ['A/0.png,A,train,', 'B/0.png,B,train,'])
     with pytest.raises(DatasetError, match=r"no row has split 'val'; there are \{'train': 2\}"):

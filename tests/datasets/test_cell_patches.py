@@ -10,6 +10,7 @@ from mmagic.registry import DATASETS
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset, pseudo_collate
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import FUNCTIONS, DefaultScope
+from mmengine.runner import Runner
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -280,6 +281,29 @@ def test_built_from_a_config_in_any_scope(root):
     # As a classifier's config would name it.
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         assert len(ROOT_DATASETS.build(dict(config, type='mmagic.CellPatchDataset'))) == 8
+
+
+def test_through_the_runner(root):
+    config = dict(
+        batch_size=3,
+        num_workers=1,
+        sampler=dict(type='ResumableInfiniteSampler'),
+        collate_fn=dict(type='stack_cell_batch'),
+        dataset=dict(
+            type='CellPatchDataset',
+            data_root=str(root),
+            metainfo=dict(classes=['A', 'B']),
+            cache='ram',
+            pipeline=PIPELINE,
+        ),
+    )
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        loader = Runner.build_dataloader(config, seed=11)
+    assert loader.sampler.seed == 11
+    loader.sampler.set_position(30)
+    batch = next(iter(loader))
+    assert batch['inputs']['img'].shape == (3, 3, SIZE, SIZE)
+    assert batch['data_samples'].metainfo['sample_position'] == [30, 31, 32]
 
 
 def test_a_transform_must_not_skip_a_sample(root):
