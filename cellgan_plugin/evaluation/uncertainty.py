@@ -167,9 +167,9 @@ def bootstrap_interval(
         100  256  1    0.91       0.00          0.97        0.00
 
     So ``same_size`` holds its level throughout, and is too wide (by half, and up to twice in other
-    trials) where both sets have the same distribution. ``population`` may be trusted only with clearly more images than
-    features, or features of low effective rank: with fewer, the bias is not proportional to 1/n
-    and the interval stays too high.
+    trials) where both sets have the same distribution. ``population`` may be trusted only with
+    clearly more images than features, or features of low effective rank: with fewer, the bias is
+    not proportional to 1/n and the interval stays too high.
 
     Args:
         real (np.ndarray | torch.Tensor): Features of shape (n, d), n >= 4.
