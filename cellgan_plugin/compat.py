@@ -180,7 +180,9 @@ def load_tensors(path: Union[str, Path], map_location=None) -> dict:
             'yourself or trust who did, pass --trust-checkpoint to the tool (or set '
             f'{TRUST_VARIABLE}=1).'
         ) from None
-    except (RuntimeError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # bytes that are no checkpoint make the unpickler fail anyhow
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
             f'{path} is damaged or not a PyTorch checkpoint ({first_line}); it may have been cut '

@@ -74,11 +74,18 @@ class SafeCheckpointHook(CheckpointHook):
             for name in self.key_indicators:
                 self.best_ckpt_path_dict[name] = hub.get_info(f'best_ckpt_{name}')
         self.keep_ckpt_ids = deque(hub.get_info('keep_ckpt_ids') or [])
+        self._remove_leftovers()
         runner.logger.info(f'Checkpoints go to {self.out_dir}')
         if self._resumed_random_states is not None:
             states, self._resumed_random_states = self._resumed_random_states, None
             if get_rank() < len(states):
                 _set_random_state(states[get_rank()])
+
+    @master_only
+    def _remove_leftovers(self) -> None:
+        # Of a run that was killed in the middle of a write.
+        for path in Path(self.out_dir).glob('.*.pth.*.tmp'):
+            path.unlink()
 
     def save_now(self, runner) -> str:
         """Save outside the interval, after a training iteration. Every rank must call it.

@@ -92,7 +92,7 @@ class NonFiniteLossHook(Hook):
             return
         last = runner.message_hub.get_info('last_ckpt')
         raise NonFiniteLossError(
-            f'iteration {runner.iter + 1}: {", ".join(bad)} is not finite. Last good '
-            f'checkpoint: {last or "none was saved yet"}. Lower the learning rate or, with --amp, train without '
-            'it; then run again with --resume.'
+            f'iteration {runner.iter + 1}: {", ".join(bad)} is not finite. Last good checkpoint: '
+            f'{last or "none was saved yet"}. Lower the learning rate or, with --amp, train '
+            'without it; then run again with --resume.'
         )

@@ -9,6 +9,7 @@ train_dataloader = dict(
     persistent_workers=True,
     pin_memory=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
+    collate_fn=dict(type='stack_cell_batch'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

@@ -1,0 +1,42 @@
+# make demo   train CellGAN on the phantom set and leave pictures in demo/
+# make test   run the tests
+# make lint   check the style
+# Each makes .venv first, once, from requirements/constraints.txt.
+
+SHELL := /bin/bash
+# The first Python 3.10-3.12 that runs; override with PYTHON=...
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo
+
+.PHONY: demo test lint env clean
+
+env: $(READY)
+
+$(READY): requirements/constraints.txt setup.py pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 found; install one or say make PYTHON=/path/to/python" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# mim looks for the package in site-packages only (docs/install.md)
+	ln -sfn "$(CURDIR)/cellgan_plugin" "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cellgan_plugin"
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/python tools/dataset_converters/phantom.py --out $(DEMO)/data --size 64 --splits train=200,val=50 --workers 2
+	CELLGAN_PHANTOM_ROOT=$(DEMO)/data $(BIN)/python tools/train.py configs/cellgan_phantom.py --work-dir $(DEMO)/run --resume
+	@$(BIN)/python tools/demo_summary.py $(DEMO)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check cellgan_plugin tools tests setup.py
+	$(BIN)/ruff format --check cellgan_plugin tools tests setup.py
+
+clean:
+	rm -rf $(VENV) $(DEMO)

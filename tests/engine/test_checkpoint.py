@@ -1,0 +1,93 @@
+import enum
+
+import numpy as np
+import pytest
+import torch
+from mmengine.fileio import get_file_backend
+from mmengine.logging import HistoryBuffer
+
+from cellgan_plugin.engine.checkpoint import (
+    find_resumable,
+    from_plain,
+    is_whole,
+    numbered_checkpoints,
+    to_plain,
+)
+
+
+class Colour(enum.IntEnum):
+    RED = 3
+
+
+def test_plain_values_load_with_weights_only(tmp_path):
+    value = {
+        'history': HistoryBuffer([1.0, 0.5], [1, 2], 100),
+        'array': np.arange(3),
+        'number': np.float32(0.5),
+        'flag': np.bool_(True),
+        'enum': Colour.RED,
+        'path': tmp_path,
+        'nested': [(1, 'a', None, True), {'x': torch.ones(2)}],
+        'set': {3, 1},
+    }
+    torch.save(to_plain(value), tmp_path / 'a.pth')
+    loaded = from_plain(torch.load(tmp_path / 'a.pth', weights_only=True))
+    history = loaded['history']
+    assert isinstance(history, HistoryBuffer) and history.max_length == 100
+    assert history.data[0].tolist() == [1.0, 0.5] and history.data[1].tolist() == [1, 2]
+    assert loaded['array'].tolist() == [0, 1, 2]
+    assert loaded['number'] == 0.5 and type(loaded['number']) is float
+    assert loaded['flag'] is True
+    assert loaded['enum'] == 3 and type(loaded['enum']) is int
+    assert loaded['path'] == str(tmp_path)
+    assert loaded['nested'][0] == (1, 'a', None, True)
+    assert loaded['set'] == [1, 3]
+
+
+def test_a_restored_history_counts_on():
+    history = HistoryBuffer([1.0], [1])
+    restored = from_plain(to_plain({'h': history}))['h']
+    for buffer in (history, restored):
+        buffer.update(3.0)
+    assert restored.mean(2) == history.mean(2) == 2.0
+
+
+def test_an_object_without_a_plain_form_is_named():
+    with pytest.raises(TypeError, match='object'):
+        to_plain({'a': object()})
+
+
+def test_checkpoints_are_ordered_by_number(tmp_path):
+    for name in ('iter_9.pth', 'iter_10.pth', 'best_fd_iter_30.pth', 'iter_x.pth', 'other.pth'):
+        (tmp_path / name).write_bytes(b'')
+    assert [p.name for p in numbered_checkpoints(tmp_path)] == ['iter_10.pth', 'iter_9.pth']
+
+
+@pytest.mark.parametrize('damage', ['cut', 'empty', 'flipped'])
+def test_damaged_checkpoints_are_passed_over(tmp_path, damage):
+    for number in (2, 4):
+        torch.save({'a': torch.arange(5000)}, tmp_path / f'iter_{number}.pth')
+    newest = tmp_path / 'iter_4.pth'
+    data = bytearray(newest.read_bytes())
+    if damage == 'cut':
+        data = data[: len(data) // 2]
+    elif damage == 'empty':
+        data = b''
+    else:
+        data[len(data) // 2] ^= 0xFF
+    newest.write_bytes(data)
+    assert not is_whole(newest)
+    assert find_resumable(tmp_path) == tmp_path / 'iter_2.pth'
+
+
+def test_nothing_to_resume(tmp_path):
+    assert find_resumable(tmp_path) is None
+
+
+def test_the_backend_writes_whole_files(tmp_path):
+    backend = get_file_backend(backend_args=dict(backend='cellgan_atomic'))
+    backend.put(b'abc', tmp_path / 'x' / 'a.bin')
+    backend.put_text('abc', tmp_path / 'b.txt')
+    assert (tmp_path / 'x' / 'a.bin').read_bytes() == b'abc'
+    assert (tmp_path / 'b.txt').read_text() == 'abc'
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['b.txt', 'x']
