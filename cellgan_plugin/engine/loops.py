@@ -7,6 +7,8 @@ from mmengine.dist import get_world_size
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
+from cellgan_plugin.randomness import generator_for
+
 
 @LOOPS.register_module()
 class ResumableTrainLoop(IterBasedTrainLoop):
@@ -68,6 +70,9 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         runner = self.runner
         batch_size = self.dataloader.batch_size
         self.dataloader.sampler.set_position(self._iter * batch_size * get_world_size())
+        # Starting the workers draws a number; from torch's global generator it would leave that one
+        # elsewhere than in a run that was never stopped.
+        self.dataloader.generator = generator_for(runner.seed, 'loader_workers', self._iter)
         runner.call_hook('before_train')
         runner.call_hook('before_train_epoch')
         batches = iter(self.dataloader)

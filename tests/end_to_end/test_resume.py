@@ -133,7 +133,7 @@ def test_preemption_saves_and_exits_cleanly(tiny, name):
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if '[3/100000]' in line:
+        if ' 3/100000]' in line:
             process.send_signal(signal.Signals[name])
             break
     rest = process.communicate(timeout=120)[0]
@@ -162,6 +162,6 @@ def test_resuming_starts_at_once(tiny, straight):
         '--cfg-options',
         'train_cfg.max_iters=100002',
     )
-    assert '[100002/100002]' in result.stdout
+    assert '100002/100002]' in result.stdout
     assert time.monotonic() - started < 200
     assert 'Advance dataloader' not in result.stdout

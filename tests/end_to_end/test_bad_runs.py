@@ -1,0 +1,80 @@
+import os
+
+import pytest
+import torch
+
+from .conftest import run_tool
+
+
+def test_a_missing_data_root_says_how_to_get_one(tiny, tmp_path):
+    result = run_tool(
+        'tools/train.py',
+        'configs/cellgan_tct.py',
+        '--work-dir',
+        tmp_path / 'run',
+        env=dict(CELLGAN_DATA_ROOT=str(tmp_path / 'nowhere')),
+        check=False,
+    )
+    assert result.returncode == 2
+    assert 'Traceback' not in result.stderr
+    assert 'nowhere' in result.stderr and 'tools/dataset_converters/' in result.stderr
+
+
+def test_a_loss_that_explodes_stops_the_run(tiny):
+    work_dir = tiny.root / 'explodes'
+    result = run_tool(
+        'tools/train.py',
+        tiny.config,
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        'optim_wrapper.discriminator.optimizer.lr=1e30',
+        check=False,
+    )
+    assert result.returncode == 2
+    assert 'is not finite' in result.stderr and 'loss' in result.stderr
+    assert 'Last good checkpoint' in result.stderr
+
+
+def test_a_checkpoint_with_foreign_code_is_refused(tiny, tmp_path):
+    class RunsCode:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'owned'),)
+
+    path = tmp_path / 'foreign.pth'
+    torch.save({'state_dict': {}, 'meta': RunsCode()}, path)
+    result = run_tool(
+        'tools/train.py', tiny.config, '--work-dir', tmp_path / 'run', '--resume', path, check=False
+    )
+    assert result.returncode == 2
+    assert '--trust-checkpoint' in result.stderr and 'Traceback' not in result.stderr
+    assert not (tmp_path / 'owned').exists()
+
+
+@pytest.mark.parametrize('config', ['no_such_config.py'])
+def test_a_missing_config_is_named(config, tmp_path):
+    result = run_tool('tools/train.py', config, check=False)
+    assert result.returncode == 2
+    assert 'no_such_config.py does not exist' in result.stderr
+
+
+def test_amp_changes_the_precision_and_says_so(tiny):
+    work_dir = tiny.root / 'amp'
+    result = run_tool(
+        'tools/train.py',
+        tiny.config,
+        '--work-dir',
+        work_dir,
+        '--amp',
+        '--cfg-options',
+        'train_cfg.max_iters=2',
+    )
+    assert '--amp: bfloat16 autocast for generator, discriminator' in result.stdout
+    plain = tiny.root / 'plain'
+    run_tool(
+        'tools/train.py', tiny.config, '--work-dir', plain, '--cfg-options', 'train_cfg.max_iters=2'
+    )
+    a = torch.load(work_dir / 'iter_2.pth', weights_only=True)['state_dict']
+    b = torch.load(plain / 'iter_2.pth', weights_only=True)['state_dict']
+    assert all(value.dtype == b[key].dtype for key, value in a.items())
+    assert any(not torch.equal(value, b[key]) for key, value in a.items())
