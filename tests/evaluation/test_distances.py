@@ -342,6 +342,10 @@ def test_bad_kernel_options(options, message):
 def test_overflow_is_named():
     with pytest.raises(NonFiniteFeaturesError, match='too large'):
         frechet_distance(GOOD * 1e30, GOOD, dtype=torch.float32)
+    with pytest.raises(NonFiniteFeaturesError, match='too large'):
+        frechet_distance(normal(4, 9) * 1e200, normal(5, 9))
+    with pytest.raises(NonFiniteFeaturesError, match='too large'):
+        distances.bootstrap_interval(normal(4, 9) * 1e200, normal(5, 9))
     with pytest.raises(NonFiniteFeaturesError, match='too large for'):
         frechet_distance(torch.from_numpy(GOOD * 1e200), GOOD, dtype=torch.float32)
 
