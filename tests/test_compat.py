@@ -1,3 +1,4 @@
+import logging
 import os
 import pickle
 import subprocess
@@ -127,6 +128,20 @@ def test_our_zip_layout_is_what_the_damage_check_expects(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save({'a': torch.arange(3)}, path)
     assert zipfile.is_zipfile(path)
+
+
+@pytest.mark.parametrize(
+    'message, kept',
+    [
+        ('"FileClient" will be deprecated in future. Please use io functions', False),
+        ('"HardDiskBackend" is the alias of "LocalBackend" and will be deprecated', False),
+        ('your optimizer will be deprecated', True),
+        ('a checkpoint is damaged', True),
+    ],
+)
+def test_only_the_file_client_warning_is_dropped(message, kept):
+    record = logging.LogRecord('mmengine', logging.WARNING, '', 0, message, (), None)
+    assert compat.drop_file_client_warnings(record) is kept
 
 
 def test_gloo_is_started_for_torchrun_only(monkeypatch):

@@ -74,7 +74,7 @@ def test_a_run_leaves_what_a_person_looks_for(straight):
         'disc_fake',
     ):
         assert word in line
-    assert 'Warning' not in result.stderr
+    assert 'Warning' not in result.stderr and 'WARNING' not in result.stdout
 
 
 def test_killed_while_writing_then_resumed_gives_the_same_numbers(tiny, straight):

@@ -12,6 +12,7 @@ from mmengine.dist import all_gather_object, get_rank, is_main_process, master_o
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
 
+from cellgan_plugin.compat import drop_file_client_warnings
 from cellgan_plugin.engine.checkpoint import from_plain, to_plain
 from cellgan_plugin.files import atomic_write
 
@@ -57,6 +58,10 @@ class SafeCheckpointHook(CheckpointHook):
         super().__init__(**kwargs)
         self._random_states: Optional[List[dict]] = None
         self._resumed_random_states: Optional[List[dict]] = None
+
+    def before_run(self, runner) -> None:
+        """Keep a warning that no user can act on out of the log."""
+        runner.logger.addFilter(drop_file_client_warnings)
 
     def before_train(self, runner) -> None:
         """Find out where to save, and take up the random state of a resumed run.
