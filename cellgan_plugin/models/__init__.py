@@ -2,7 +2,7 @@
 
 from .cellgan import CellGAN, CellGANDiscriminator, CellGANGenerator
 from .conditional_gan import ConditionalGAN
-from .data_preprocessor import CellDataPreprocessor
+from .data_preprocessor import CellDataPreprocessor, generated_pixels
 from .losses import DiffAugment, HingeGANLoss, R1Penalty, ReconstructionLoss
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     'HingeGANLoss',
     'R1Penalty',
     'ReconstructionLoss',
+    'generated_pixels',
 ]

@@ -16,6 +16,9 @@ from cellgan_plugin.randomness import StepRandom
 
 FakeLabels = Union[str, Sequence[float]]
 
+# Key of MMEngine's message hub: the last iteration that a model counted without a Runner.
+_OWN_COUNT = 'cellgan_own_iteration'
+
 
 def unwrap(module: nn.Module) -> nn.Module:
     """The module inside a distributed wrapper, or the module itself."""
@@ -41,6 +44,10 @@ class ConditionalGAN(BaseConditionalGAN):
         **kwargs: Of MMagic's ``BaseConditionalGAN`` (``data_preprocessor``, ``generator_steps``,
             ``discriminator_steps``, ``noise_size``, ``num_classes``, ``ema_config``,
             ``loss_config``).
+
+    Raises:
+        ValueError: When neither the model's config nor those of its parts say ``num_classes``, or
+            ``fake_labels`` does not fit.
     """
 
     def __init__(
@@ -52,10 +59,14 @@ class ConditionalGAN(BaseConditionalGAN):
         **kwargs,
     ):
         kwargs.setdefault('data_preprocessor', dict(type='mmagic.CellDataPreprocessor'))
+        if self._get_valid_num_classes(kwargs.get('num_classes'), generator, discriminator) is None:
+            # MMagic would pass None on to the models in place of their defaults.
+            raise ValueError('num_classes is missing: say it in the config of the model')
         super().__init__(generator, discriminator, **kwargs)
         self.fake_labels = self._check_fake_labels(fake_labels)
         self.seed = seed
         self.step_random: Optional[StepRandom] = None
+        self._own_iteration = -1
 
     def _check_fake_labels(self, fake_labels: FakeLabels) -> Union[str, Tensor]:
         if fake_labels == 'data':
@@ -93,8 +104,8 @@ class ConditionalGAN(BaseConditionalGAN):
 
         Returns:
             list[DataSample] | Tensor: One data sample per image with ``fake_img`` (C, H, W) float
-            in [0, 255], RGB (under ``ema`` and ``orig`` for 'ema/orig'), ``noise``, ``gt_label``,
-            ``sample_model``; or with ``mode='tensor'`` images (N, C, H, W) in [-1, 1].
+            in [0, 255], BGR as MMagic has it (under ``ema`` and ``orig`` for 'ema/orig'),
+            ``noise``, ``gt_label``, ``sample_model``; or with ``mode='tensor'`` RGB images (N, C, H, W) in [-1, 1].
         """
         if isinstance(inputs, Tensor):
             inputs = dict(noise=inputs)
@@ -182,10 +193,13 @@ class ConditionalGAN(BaseConditionalGAN):
             dict[str, Tensor]: Losses and other scalars for the log.
         """
         hub = MessageHub.get_current_instance()
-        own_count = hub.get_info('iter') is None or hasattr(self, '_own_iteration')
-        if own_count:
-            self._own_iteration = getattr(self, '_own_iteration', -1) + 1
+        # The hub is global: what stands there may be the count of another model trained by hand.
+        if hub.get_info('iter') in (None, hub.get_info(_OWN_COUNT)) and (
+            hub.get_info('loop_stage') != 'train'
+        ):
+            self._own_iteration += 1
             hub.update_info('iter', self._own_iteration)
+            hub.update_info(_OWN_COUNT, self._own_iteration)
         self.step_random = StepRandom(
             hub.get_info('seed', self.seed),
             hub.get_info('iter'),

@@ -31,7 +31,9 @@ class CellDataPreprocessor(BaseDataPreprocessor):
     Serves this plugin's models and MMagic's own conditional GANs: the labels of the stacked data
     sample have shape (N,) (MMagic's own preprocessor leaves (N, 1), which its BigGAN broadcasts
     against (N,) logits without an error), and ``data_samples.gt_img`` is the same tensor as
-    ``inputs['img']``. Images are RGB before and after.
+    ``inputs['img']``. Batches are RGB, as the models see them; :meth:`destruct` gives BGR, since
+    that is what MMagic's visualizer and metrics take ``fake_img`` to be
+    (:func:`generated_pixels` turns it back).
 
     Args:
         non_blocking (bool): Copy to the device asynchronously (pinned memory). Defaults to True.
@@ -93,5 +95,24 @@ class CellDataPreprocessor(BaseDataPreprocessor):
     def destruct(
         self, outputs: Tensor, data_samples: Optional[DataSample] = None, key: str = 'img'
     ) -> Tensor:
-        """Map images in [-1, 1] to float grey levels in [0, 255], RGB (MMagic calls this)."""
-        return to_grey_levels(outputs)
+        """Map RGB images in [-1, 1] to float grey levels in [0, 255], BGR (MMagic calls this)."""
+        return _reverse_colours(to_grey_levels(outputs))
+
+
+def _reverse_colours(img: Tensor) -> Tensor:
+    """RGB to BGR or back, (..., C, H, W); grey images stay as they are."""
+    return img.flip(-3) if img.shape[-3] == 3 else img
+
+
+def generated_pixels(samples: Sequence[DataSample]) -> Tensor:
+    """The images of sampled data samples as a saved PNG would hold them.
+
+    Args:
+        samples (Sequence[DataSample]): What a MMagic GAN returns; ``fake_img`` (C, H, W) float in
+            [0, 255], BGR.
+
+    Returns:
+        Tensor: uint8 (N, C, H, W), RGB, rounded to the nearest grey level.
+    """
+    batch = torch.stack([sample.fake_img for sample in samples])
+    return _reverse_colours(batch).round().clamp(0, 255).to(torch.uint8)

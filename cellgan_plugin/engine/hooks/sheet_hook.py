@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.models.data_preprocessor import generated_pixels
 from cellgan_plugin.randomness import generator_for
 from cellgan_plugin.visualization import draw_curves, image_grid
 
@@ -111,9 +112,8 @@ class SampleSheetHook(Hook):
             batch = slice(start, start + self.batch_size)
             inputs = dict(noise=noise[batch].to(model.device), sample_model=sample_model)
             samples = DataSample().set_gt_label(labels[batch].to(model.device))
-            for sample in model(inputs, data_samples=samples):
-                pixels = sample.fake_img.round().clamp(0, 255).to(torch.uint8)
-                images.append(pixels.permute(1, 2, 0).cpu().numpy())
+            pixels = generated_pixels(model(inputs, data_samples=samples))
+            images.extend(pixels.permute(0, 2, 3, 1).cpu().numpy())
         model.train(was_training)
         per_class = self.samples_per_class
         return [images[i * per_class : (i + 1) * per_class] for i in range(num_classes)]
