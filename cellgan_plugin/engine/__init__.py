@@ -3,6 +3,7 @@
 from .amp import BFloat16OptimWrapper
 from .checkpoint import AtomicLocalBackend, find_resumable
 from .hooks import (
+    ModelSelectionHook,
     NonFiniteLossHook,
     PreemptionHook,
     SafeCheckpointHook,
@@ -14,6 +15,7 @@ from .loops import ResumableTrainLoop
 __all__ = [
     'AtomicLocalBackend',
     'BFloat16OptimWrapper',
+    'ModelSelectionHook',
     'NonFiniteLossHook',
     'PreemptionHook',
     'ResumableTrainLoop',

@@ -1,0 +1,25 @@
+"""Judging generated images: features, distances, and the metrics that bring them together."""
+
+from .class_table import Row, TableOptions, class_table
+from .extractors import (
+    BackboneFeatures,
+    ClassifierFeatures,
+    FeatureExtractor,
+    InceptionFeatures,
+    build_extractor,
+)
+from .features import FeatureSet
+from .metrics import ClassDistances
+
+__all__ = [
+    'BackboneFeatures',
+    'ClassDistances',
+    'ClassifierFeatures',
+    'FeatureExtractor',
+    'FeatureSet',
+    'InceptionFeatures',
+    'Row',
+    'TableOptions',
+    'build_extractor',
+    'class_table',
+]

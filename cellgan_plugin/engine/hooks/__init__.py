@@ -1,11 +1,13 @@
 """Hooks, registered in MMagic's HOOKS."""
 
 from .checkpoint_hook import SafeCheckpointHook
+from .model_selection_hook import ModelSelectionHook
 from .safety_hooks import NonFiniteLossError, NonFiniteLossHook, PreemptionHook
 from .sheet_hook import SampleSheetHook
 from .throughput_hook import ThroughputHook
 
 __all__ = [
+    'ModelSelectionHook',
     'NonFiniteLossError',
     'NonFiniteLossHook',
     'PreemptionHook',

@@ -1,0 +1,6 @@
+"""MMEngine metrics, registered in MMagic's METRICS."""
+
+from .class_distances import ClassDistances
+from .sampler import ClassSampler
+
+__all__ = ['ClassDistances', 'ClassSampler']

@@ -1,0 +1,164 @@
+"""Keeping the best checkpoint of a run by the smoothed distance curve."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from mmagic.registry import HOOKS
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import Hook
+
+from cellgan_plugin.evaluation.uncertainty import smoothed_curve
+from cellgan_plugin.files import atomic_write
+
+# Key of MMEngine's message hub, which travels with every checkpoint.
+_STATE = 'model_selection'
+
+
+@HOOKS.register_module()
+class ModelSelectionHook(Hook):
+    """Keeps the checkpoint at the minimum of the smoothed distance curve.
+
+    HistoGAN, Sec. 3.1.2, Eq. (5): distances of single checkpoints fluctuate too much to choose by;
+    their exponential moving average (alpha 0.5) has a minimum that agrees with the eye.
+
+    ``<work_dir>/best_iter_<n>.pth`` holds the weights (no optimizer), ``model_selection.json`` the
+    curve. After a ``--resume`` the curve goes on: it travels in the checkpoints, and what was
+    validated after the newest one was saved is read from the file. A validation that was due at
+    the iteration of the checkpoint, but was lost with the run, is made up for.
+
+    Args:
+        metric (str, optional): Name of the value, e.g. ``'FD(resnet34_tct)/mean'``. Defaults to
+            None: the first value that is named ``FID.../mean`` or ``FD(...)/mean``.
+        alpha (float): Weight of the past. Defaults to 0.5.
+
+    Raises:
+        ValueError: ``metric`` is not among the values of the validation, or ``alpha`` is not in
+            [0, 1).
+    """
+
+    priority = 'NORMAL'  # before the logger, which is to show the smoothed value
+
+    def __init__(self, metric: Optional[str] = None, alpha: float = 0.5):
+        if not 0 <= alpha < 1:
+            raise ValueError(f'ModelSelectionHook: alpha must be in [0, 1), got {alpha}')
+        self.metric = metric
+        self.alpha = alpha
+        self.curve: List[List[float]] = []  # [iteration, distance], in the order of training
+        self.best: Optional[Dict[str, Any]] = None  # iteration, smoothed, file
+
+    # State --------------------------------------------------------------------------------------
+
+    def _file(self, runner) -> Path:
+        return Path(runner.work_dir) / 'model_selection.json'
+
+    def before_train(self, runner) -> None:
+        """Take up the curve of a resumed run, and forget that of another run."""
+        self.curve, self.best = [], None
+        if runner.iter == 0:
+            return
+        state = json.loads(runner.message_hub.get_info(_STATE) or '{}')
+        written = [{}]
+        if is_main_process() and self._file(runner).is_file():
+            try:
+                written = [json.loads(self._file(runner).read_text(encoding='utf-8'))]
+            except ValueError as error:
+                runner.logger.warning(
+                    f'{self._file(runner)} is damaged ({error}); the curve of the checkpoint is used'
+                )
+        broadcast_object_list(written)
+        points = {int(i): v for i, v in state.get('curve', [])}
+        points.update({int(i): v for i, v in written[0].get('curve', [])})
+        self.curve = [[i, points[i]] for i in sorted(points) if i <= runner.iter]
+        # The file's best may be of an iteration that is trained again: it was measured all the
+        # same, and stays until there is a better one.
+        for best in (written[0].get('best'), state.get('best')):
+            if best and Path(best['file']).is_file():
+                self.best = best
+                break
+
+    def before_train_epoch(self, runner) -> None:
+        """Make up for the validation of the checkpoint that was resumed from."""
+        loop = runner.val_loop
+        iteration = runner.iter
+        if loop is None or not iteration or iteration < runner.train_loop.val_begin:
+            return
+        interval = runner.train_loop.val_interval
+        if iteration % interval == 0 and iteration not in [i for i, _ in self.curve]:
+            loop.run()
+
+    def _remember(self, runner) -> None:
+        state = json.dumps(
+            dict(metric=self.metric, alpha=self.alpha, curve=self.curve, best=self.best)
+        )
+        runner.message_hub.update_info(_STATE, state)
+        if is_main_process():
+            with atomic_write(self._file(runner), 'w', encoding='utf-8') as file:
+                file.write(state + '\n')
+
+    # Choice -------------------------------------------------------------------------------------
+
+    def _value(self, metrics: Dict[str, float]) -> Optional[float]:
+        if self.metric is None:
+            names = [n for n in metrics if n.endswith('/mean') and _is_frechet(n)]
+            if not names:
+                return None
+            self.metric = names[0]
+        elif self.metric not in metrics and not any(_is_frechet(n) for n in metrics):
+            return None
+        value = metrics.get(self.metric)
+        if value is None:
+            row = self.metric.split('/')[0]
+            if any(name.split('/')[0] == row for name in metrics):
+                return None  # the metric exists, this row could not be computed
+            raise ValueError(
+                f'ModelSelectionHook: there is no value {self.metric!r}; the validation gave '
+                f'{sorted(metrics)}'
+            )
+        return float(value) if math.isfinite(value) else None
+
+    def after_val_epoch(self, runner, metrics: Optional[Dict[str, float]] = None) -> None:
+        """Add a point to the curve; save when the smoothed curve is at its minimum."""
+        if not metrics or runner.iter == 0:
+            return
+        value = self._value(metrics)
+        if value is None:
+            runner.logger.warning(
+                f'model selection: no finite {self.metric or "Frechet distance"} at iteration '
+                f'{runner.iter}; this checkpoint is left out of the curve'
+            )
+            return
+        self.curve = [point for point in self.curve if point[0] < runner.iter]
+        self.curve.append([runner.iter, value])
+        smoothed = float(smoothed_curve([v for _, v in self.curve], self.alpha)[-1])
+        runner.message_hub.update_scalar(f'val/{self.metric} smoothed', smoothed)
+        if self.best is None or smoothed < self.best['smoothed']:
+            self._save(runner, smoothed)
+        self._remember(runner)
+
+    def _save(self, runner, smoothed: float) -> None:
+        name = f'best_iter_{runner.iter}.pth'
+        previous = self.best
+        self.best = dict(
+            iteration=runner.iter, smoothed=smoothed, file=str(Path(runner.work_dir) / name)
+        )
+        # SafeCheckpointHook makes it plain; the backend writes it whole or not at all.
+        runner.save_checkpoint(
+            runner.work_dir,
+            name,
+            save_optimizer=False,
+            save_param_scheduler=False,
+            meta=dict(epoch=runner.epoch, iter=runner.iter),
+            by_epoch=False,
+            backend_args=dict(backend='cellgan_atomic'),
+        )
+        runner.logger.info(
+            f'model selection: {self.metric} smoothed {smoothed:.4g}, the lowest so far: {name}'
+        )
+        if is_main_process() and previous and previous['file'] != self.best['file']:
+            Path(previous['file']).unlink(missing_ok=True)
+
+
+def _is_frechet(name: str) -> bool:
+    return name.startswith(('FID', 'FD('))

@@ -1,0 +1,507 @@
+"""Networks that turn uint8 images into features, each with a name and a fingerprint.
+
+A distance depends on its features as much as on its images. Every extractor therefore says what it
+is (:meth:`FeatureExtractor.describe`), and two feature sets are compared only when the
+fingerprints of their extractors agree.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmagic.registry import MODELS
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from cellgan_plugin.compat import load_tensors
+
+INCEPTION_VARIABLE = 'CELLGAN_INCEPTION_WEIGHTS'
+INCEPTION_SHA256 = '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2'
+# The same file under the names that torch-fidelity and pytorch-fid publish it with.
+INCEPTION_FILES = (
+    'weights-inception-2015-12-05-6726825d.pth',
+    'pt_inception-2015-12-05-6726825d.pth',
+)
+INCEPTION_URL = (
+    f'https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILES[0]}'  # noqa: E501
+)
+
+Weights = Union[str, Path]
+
+
+class ExtractorError(ValueError):
+    """An extractor cannot be built, or does not do what is asked of it."""
+
+
+def file_sha256(path: Weights) -> str:
+    """SHA-256 of a file as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def to_rgb_batch(images: Tensor) -> Tensor:
+    """Check a batch and repeat grey images to three channels.
+
+    Args:
+        images (Tensor): uint8 (N, 3, H, W) RGB, or (N, 1, H, W) grey.
+
+    Returns:
+        Tensor: uint8 (N, 3, H, W).
+
+    Raises:
+        ExtractorError: For another type or shape.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ExtractorError(
+            f'feature extractors take uint8 images of shape (N, 3, H, W) or (N, 1, H, W), got '
+            f'{images.dtype} of shape {tuple(images.shape)}'
+        )
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
+class FeatureExtractor(nn.Module):
+    """Base: uint8 images (N, 3, H, W) RGB in, float32 features (N, feature_dim) out.
+
+    Attributes:
+        name (str): Short name for tables and logs.
+        feature_dim (int): Length of a feature vector.
+
+    Subclasses implement :meth:`features` and :meth:`describe`, and call :meth:`finish` at the end
+    of their construction.
+    """
+
+    name: str = ''
+    feature_dim: int = 0
+
+    def finish(self, side: int) -> None:
+        """Freeze, find out ``feature_dim`` on one image of ``side`` pixels, fix the fingerprint."""
+        self.requires_grad_(False)
+        nn.Module.train(self, False)
+        if not self.feature_dim:
+            probe = torch.zeros((1, 3, side, side), dtype=torch.uint8)
+            self.feature_dim = self(probe).shape[1]
+        text = json.dumps(self.describe(), sort_keys=True)
+        self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything the features depend on but the images: weights, resize, kind."""
+        return self._fingerprint
+
+    @property
+    def frechet_name(self) -> str:
+        """What a Frechet distance of these features is called: FID for the true network only."""
+        return 'FID' if self.name == 'Inception' else f'FD({self.name})'
+
+    @property
+    def kernel_name(self) -> str:
+        """What a kernel distance of these features is called."""
+        return 'KID' if self.name == 'Inception' else f'KD({self.name})'
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def train(self, mode: bool = True) -> 'FeatureExtractor':
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    def describe(self) -> Dict[str, Any]:
+        """Everything the features depend on but the images, as plain JSON values."""
+        raise NotImplementedError
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (N, feature_dim) of checked uint8 images (N, 3, H, W) on the right device."""
+        raise NotImplementedError
+
+    def use_authors_arithmetic(self) -> None:
+        """Compute as the authors' CellGAN program does, where the extractor can.
+
+        Raises:
+            ExtractorError: The arithmetic is that of Inception.
+        """
+        raise ExtractorError(
+            f"the authors' arithmetic is one of Inception features, not of {self.name!r}: use "
+            "extractor=dict(type='InceptionFeatures') or leave authors_arithmetic out"
+        )
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of a batch.
+
+        Args:
+            images (Tensor): uint8 (N, 3, H, W) RGB or (N, 1, H, W) grey, on any device.
+
+        Returns:
+            Tensor: float32 (N, feature_dim) on the extractor's device.
+        """
+        images = to_rgb_batch(images).to(self.device)
+        # Inside a mixed-precision run the features stay those of a run without it.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.features(images).float()
+
+    def of_images(self, images: Sequence[Tensor]) -> Tensor:
+        """As :meth:`forward` for a list of uint8 (C, H, W) images that may differ in size."""
+        if len({tuple(image.shape) for image in images}) == 1:
+            return self(torch.stack(list(images)))
+        return torch.cat([self(image[None]) for image in images])
+
+
+def find_inception_weights(weights: Optional[Weights] = None) -> Path:
+    """Find the Inception weights: argument, ``CELLGAN_INCEPTION_WEIGHTS``, torch hub's cache.
+
+    Raises:
+        FileNotFoundError: With the file's name, SHA-256, address and where to put it.
+    """
+    cache = Path(torch.hub.get_dir()) / 'checkpoints'
+    for source, value in (
+        ('weights', weights),
+        (INCEPTION_VARIABLE, os.environ.get(INCEPTION_VARIABLE)),
+    ):
+        if value:
+            path = Path(value).expanduser()
+            path = next((path / n for n in INCEPTION_FILES if (path / n).is_file()), path)
+            if not path.is_file():
+                raise FileNotFoundError(_missing_inception(f'{source} names {path}', cache))
+            return path
+    for name in INCEPTION_FILES:
+        if (cache / name).is_file():
+            return cache / name
+    raise FileNotFoundError(_missing_inception(f'it is not in {cache}', cache))
+
+
+def _missing_inception(where: str, cache: Path) -> str:
+    return (
+        f'the Inception weights for FID were not found: {where}. Get {INCEPTION_FILES[0]} '
+        f'(95 MB, SHA-256 {INCEPTION_SHA256}; the same file is published as {INCEPTION_FILES[1]}) '
+        f'from {INCEPTION_URL} and put it into {cache}, or set {INCEPTION_VARIABLE}=FILE. Without '
+        "it, judge by a classifier of your own data: extractor=dict(type='ClassifierFeatures', "
+        'config=..., checkpoint=...) (configs/classifiers/)'
+    )
+
+
+@MODELS.register_module()
+class InceptionFeatures(FeatureExtractor):
+    """Inception-v3 with the original FID weights (Heusel et al. 2017), through torch-fidelity.
+
+    2048 features of the last pooling layer; images are resized to 299 px as TensorFlow 1 did.
+
+    Args:
+        weights (str | Path, optional): File, or a folder that holds it. Defaults to None: the
+            environment variable ``CELLGAN_INCEPTION_WEIGHTS``, else torch hub's cache.
+        verify (bool): Refuse a file with another SHA-256. With False the extractor is not called
+            Inception, and its distance not FID. Defaults to True.
+
+    Raises:
+        FileNotFoundError: No weights; the message says where to get them.
+        ExtractorError: torch-fidelity is not installed, or the file is another one.
+    """
+
+    feature_dim = 2048
+
+    def __init__(self, weights: Optional[Weights] = None, verify: bool = True):
+        super().__init__()
+        path = find_inception_weights(weights)
+        self.sha256 = file_sha256(path)
+        if self.sha256 != INCEPTION_SHA256 and verify:
+            raise ExtractorError(
+                f'{path} is not the network of FID: its SHA-256 is {self.sha256}, expected '
+                f'{INCEPTION_SHA256}. It may be cut off or another conversion; get it again from '
+                f'{INCEPTION_URL}, or use BackboneFeatures for other weights'
+            )
+        self.name = 'Inception' if self.sha256 == INCEPTION_SHA256 else 'Inception, other weights'
+        self.input_range = '[-1, 1]'
+        try:
+            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        except ImportError as error:
+            raise ExtractorError('FID needs torch-fidelity: pip install torch-fidelity') from error
+        # torch-fidelity unpickles the file freely; let it see only one that holds just tensors.
+        load_tensors(path, 'cpu')
+        self.network = FeatureExtractorInceptionV3('inception', ['2048'], str(path))
+        self.finish(299)
+
+    def use_authors_arithmetic(self) -> None:
+        """Feed [0, 1] to the network, which expects [-1, 1], as the authors' program does."""
+        if self.input_range == '[0, 1]':
+            return
+        self.input_range = '[0, 1]'
+        # What arrives here is (grey - 128) / 128; resizing commutes with this.
+        self.network.Conv2d_1a_3x3.register_forward_pre_hook(
+            lambda _, inputs: ((inputs[0] * 128 + 128) / 255,)
+        )
+        self.name += ", authors' arithmetic"
+        self.finish(299)
+
+    def describe(self) -> Dict[str, Any]:
+        """See the base."""
+        return dict(
+            kind='torch-fidelity Inception-v3, pool 2048',
+            name=self.name,
+            weights_sha256=self.sha256,
+            resize='299 px, bilinear as TensorFlow 1',
+            input_range=self.input_range,
+            dtype='float32',
+        )
+
+    def features(self, images: Tensor) -> Tensor:
+        """See the base."""
+        return self.network(images)[0]
+
+
+def resized(images: Tensor, side: Optional[int]) -> Tensor:
+    """Float images (N, 3, side, side): bilinear with antialiasing; unchanged where they fit."""
+    images = images.float()
+    if side is None or tuple(images.shape[-2:]) == (side, side):
+        return images
+    return F.interpolate(images, (side, side), mode='bilinear', antialias=True)
+
+
+def pooled(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    """Last output of a backbone as (N, d): maps are averaged over positions, tokens over tokens."""
+    if isinstance(output, (tuple, list)):
+        output = output[-1]
+    if output.ndim == 4:
+        return output.mean(dim=(2, 3))
+    if output.ndim == 3:
+        return output.mean(dim=1)
+    return output
+
+
+def _checked_file(path: Weights, what: str, next_step: str) -> Path:
+    path = Path(path).expanduser()
+    if not str(path) or not path.exists():
+        raise FileNotFoundError(f'{what} {path} does not exist. {next_step}')
+    return path
+
+
+@MODELS.register_module()
+class ClassifierFeatures(FeatureExtractor):
+    """Backbone features of an MMPretrain classifier, averaged over positions.
+
+    HistoGAN (Sec. 3.1.2) takes a ResNet-34 trained on the real training images.
+    Images are normalised by the classifier's own data preprocessor.
+
+    Args:
+        config (str | Path | Config): The classifier's config (``configs/classifiers/``).
+        checkpoint (str | Path): Its weights: a file, or a work directory, whose newest whole
+            checkpoint is taken.
+        name (str, optional): For tables. Defaults to the stem of the config file.
+        input_size (int, optional): Side in pixels that images are resized to. Defaults to None:
+            ``out_size`` of the ``FitCellPatch`` in the config's pipelines, else as they come.
+        channel_order (str, optional): 'RGB' or 'BGR', what the network was trained on. Defaults to
+            None: RGB where the data preprocessor converts to it or the config reads a
+            ``CellPatchDataset``, else BGR (MMPretrain's loader).
+
+    Raises:
+        FileNotFoundError: No such config or checkpoint.
+        ExtractorError: The checkpoint does not fit the config.
+    """
+
+    def __init__(
+        self,
+        config: Union[str, Path, Config],
+        checkpoint: Weights,
+        name: Optional[str] = None,
+        input_size: Optional[int] = None,
+        channel_order: Optional[str] = None,
+    ):
+        super().__init__()
+        if not isinstance(config, Config):
+            hint = 'Classifier configs are in configs/classifiers/'
+            config = Config.fromfile(_checked_file(config, 'classifier config', hint))
+        where = config.filename or 'the classifier config'
+        path = self._find_checkpoint(checkpoint, where)
+        self.network = self._build(config.model, path, where)
+        self.sha256 = file_sha256(path)
+        self.name = name or Path(config.filename or 'classifier').stem
+        self.input_size = input_size or _pipeline_size(config)
+        preprocessor = self.network.data_preprocessor
+        normalised = getattr(preprocessor, '_enable_normalize', False)
+        # Buffers of the preprocessor would be lost with strict=False above; take its numbers.
+        mean = preprocessor.mean.flatten().tolist() if normalised else [0.0] * 3
+        std = preprocessor.std.flatten().tolist() if normalised else [1.0] * 3
+        if channel_order is None:
+            own_data = 'CellPatchDataset' in str(config.get('train_dataloader', {}))
+            is_rgb = getattr(preprocessor, 'to_rgb', False) or own_data
+            channel_order = 'RGB' if is_rgb else 'BGR'
+        self.channel_order = channel_order
+        self.model_text = Config(dict(config.model)).pretty_text
+        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.finish(self.input_size or 64)
+
+    @staticmethod
+    def _find_checkpoint(checkpoint: Weights, config: str) -> Path:
+        hint = f'Train the classifier first: python tools/train.py {config}'
+        path = _checked_file(checkpoint, 'classifier checkpoint', hint)
+        if path.is_dir():
+            from cellgan_plugin.engine.checkpoint import find_resumable
+
+            newest = find_resumable(path)
+            if newest is None:
+                raise FileNotFoundError(f'{path} holds no whole checkpoint. {hint}')
+            path = newest
+        return path
+
+    @staticmethod
+    def _build(model: dict, path: Path, where: str) -> nn.Module:
+        from mmengine.registry import DefaultScope
+        from mmpretrain.registry import MODELS as CLASSIFIERS
+
+        model = Config(dict(model=model)).model  # a copy
+        for part in (model, model.get('backbone', {})):
+            part.pop('init_cfg', None)  # pretrained weights that the checkpoint replaces
+        model.pop('pretrained', None)
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            network = CLASSIFIERS.build(model)
+        state = load_tensors(path, 'cpu')
+        state = state.get('state_dict', state)
+        found = network.load_state_dict(state, strict=False)
+        missing = [key for key in found.missing_keys if key.startswith('backbone.')]
+        if missing:
+            raise ExtractorError(
+                f'{path} does not fit {where}: {len(missing)} weights of the backbone are missing '
+                f'({missing[0]}, ...). Give the config that the checkpoint was trained with'
+            )
+        return network
+
+    def describe(self) -> Dict[str, Any]:
+        """See the base."""
+        return dict(
+            kind='MMPretrain classifier backbone, global average',
+            name=self.name,
+            weights_sha256=self.sha256,
+            model=self.model_text,
+            resize=f'{self.input_size} px, bilinear, antialiased' if self.input_size else 'none',
+            channel_order=self.channel_order,
+            mean=self.mean.flatten().tolist(),
+            std=self.std.flatten().tolist(),
+            dtype='float32',
+        )
+
+    def features(self, images: Tensor) -> Tensor:
+        """See the base."""
+        images = resized(images, self.input_size)
+        if self.channel_order == 'BGR':
+            images = images.flip(1)
+        return pooled(self.network.backbone((images - self.mean) / self.std))
+
+
+def _pipeline_size(config: Config) -> Optional[int]:
+    for loader in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
+        dataset = (config.get(loader) or {}).get('dataset', {})
+        for transform in dataset.get('pipeline', []):
+            if transform.get('type', '').split('.')[-1] == 'FitCellPatch':
+                return transform['out_size']
+    return None
+
+
+@MODELS.register_module()
+class BackboneFeatures(FeatureExtractor):
+    """Features before the last linear layer of a torchvision or timm network with local weights.
+
+    Args:
+        arch (str): Name in ``torchvision.models`` (``'resnet50'``), or ``'timm:NAME'``.
+        weights (str | Path): File with the state dict; nothing is downloaded.
+        name (str, optional): For tables. Defaults to ``arch``.
+        input_size (int): Side in pixels that images are resized to. Defaults to 224.
+        mean (Sequence[float]): Of the RGB channels in [0, 1]. Defaults to ImageNet's.
+        std (Sequence[float]): Likewise.
+        **kwargs: Of the network's constructor.
+
+    Raises:
+        FileNotFoundError: No such weights.
+        ExtractorError: Unknown network, or weights of another one.
+    """
+
+    def __init__(
+        self,
+        arch: str,
+        weights: Weights,
+        name: Optional[str] = None,
+        input_size: int = 224,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        **kwargs,
+    ):
+        super().__init__()
+        path = _checked_file(weights, 'backbone weights', 'Nothing is downloaded: give a file')
+        self.network = _timm(arch[5:], kwargs) if arch.startswith('timm:') else _tv(arch, kwargs)
+        state = load_tensors(path, 'cpu')
+        found = self.network.load_state_dict(state.get('state_dict', state), strict=False)
+        head = _drop_last_linear(self.network)
+        missing = [key for key in found.missing_keys if not (head and key.startswith(head))]
+        if missing:
+            raise ExtractorError(
+                f'{path} is no state dict of {arch}: {len(missing)} weights are missing '
+                f'({missing[0]}, ...)'
+            )
+        self.arch, self.sha256, self.name = arch, file_sha256(path), name or arch
+        self.input_size, self.kwargs = input_size, {k: repr(v) for k, v in kwargs.items()}
+        grey_mean, grey_std = torch.tensor([list(mean), list(std)]) * 255
+        self.register_buffer('mean', grey_mean.view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', grey_std.view(-1, 1, 1), persistent=False)
+        self.finish(input_size)
+
+    def describe(self) -> Dict[str, Any]:
+        """See the base."""
+        return dict(
+            kind=f'{self.arch} before its last linear layer',
+            name=self.name,
+            weights_sha256=self.sha256,
+            arguments=self.kwargs,
+            resize=f'{self.input_size} px, bilinear, antialiased',
+            mean=self.mean.flatten().tolist(),
+            std=self.std.flatten().tolist(),
+            dtype='float32',
+        )
+
+    def features(self, images: Tensor) -> Tensor:
+        """See the base."""
+        return pooled(self.network((resized(images, self.input_size) - self.mean) / self.std))
+
+
+def _tv(arch: str, kwargs: dict) -> nn.Module:
+    import torchvision
+
+    if arch not in torchvision.models.list_models(torchvision.models):
+        raise ExtractorError(
+            f'torchvision has no network {arch!r}; it has '
+            f'{", ".join(torchvision.models.list_models(torchvision.models))}'
+        )
+    return torchvision.models.get_model(arch, weights=None, **kwargs)
+
+
+def _timm(arch: str, kwargs: dict) -> nn.Module:
+    try:
+        import timm
+    except ImportError as error:
+        raise ExtractorError(f'timm:{arch} needs timm: pip install timm') from error
+    if not timm.is_model(arch):
+        raise ExtractorError(f'timm has no network {arch!r}; timm.list_models() lists them')
+    return timm.create_model(arch, pretrained=False, **kwargs)
+
+
+def _drop_last_linear(network: nn.Module) -> Optional[str]:
+    """Put an identity in place of the last linear layer; its name, or None without one."""
+    names: List[str] = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+    if not names:
+        return None
+    parent, _, child = names[-1].rpartition('.')
+    setattr(network.get_submodule(parent), child, nn.Identity())
+    return names[-1]
+
+
+def build_extractor(extractor: Union[dict, FeatureExtractor]) -> FeatureExtractor:
+    """Build from a config with ``type``, or pass an extractor through."""
+    if isinstance(extractor, FeatureExtractor):
+        return extractor
+    return MODELS.build({'_scope_': 'mmagic', **extractor})

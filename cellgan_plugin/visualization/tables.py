@@ -1,0 +1,145 @@
+"""Tables of classes x metrics: text, JSON lines, CSV and a picture."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Union
+
+from cellgan_plugin.files import atomic_write
+
+
+def _plain(rows: Sequence[Any]) -> List[Dict[str, Any]]:
+    return [row if isinstance(row, dict) else row.as_dict() for row in rows]
+
+
+def _columns(rows: Sequence[Dict[str, Any]]) -> List[str]:
+    return list(dict.fromkeys(name for row in rows for name in row['values']))
+
+
+def number(value: float) -> str:
+    """A number as a table shows it: four significant digits."""
+    return f'{value:.4g}' if abs(value) < 1000 else f'{value:.0f}'
+
+
+def _cell(row: Dict[str, Any], column: str) -> str:
+    if column not in row['values']:
+        return '-'
+    text = number(row['values'][column])
+    if column in row['intervals']:
+        low, high = row['intervals'][column]
+        text += f' [{number(low)}, {number(high)}]'
+    return text
+
+
+def text_table(rows: Sequence[Any]) -> str:
+    """Rows (:class:`~cellgan_plugin.evaluation.Row` or their dicts) as text, notes below."""
+    rows = _plain(rows)
+    columns = _columns(rows)
+    table = [['class', 'real', 'generated', *columns]]
+    for row in rows:
+        cells = [_cell(row, column) for column in columns]
+        table.append([row['row'], str(row['real']), str(row['fake']), *cells])
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    lines = []
+    for line in table:
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        lines.append('  '.join(cells).rstrip())
+    lines.insert(1, '-' * max(map(len, lines)))
+    lines += [f'  {row["row"]}: {note}' for row in rows for note in row['notes']]
+    return '\n'.join(lines)
+
+
+def append_json_lines(path: Union[str, Path], report: Dict[str, Any], head: Dict[str, Any]) -> Path:
+    """Append one line per row of a report, each with the protocol and ``head``.
+
+    Lines of earlier evaluations are kept, so a file is the history of a work directory.
+
+    Args:
+        path (str | Path): The file.
+        report (dict): ``protocol``, ``rows``, ``seconds``.
+        head (dict): What is put in front of every row (checkpoint, git, config hash).
+
+    Returns:
+        Path: ``path``.
+    """
+    path = Path(path)
+    before = path.read_text(encoding='utf-8') if path.is_file() else ''
+    with atomic_write(path, 'w', encoding='utf-8') as file:
+        file.write(before)
+        for row in report['rows']:
+            line = {**head, **row, 'seconds': report['seconds'], 'protocol': report['protocol']}
+            file.write(json.dumps(line, ensure_ascii=False) + '\n')
+    return path
+
+
+def write_csv(path: Union[str, Path], rows: Sequence[Any]) -> Path:
+    """Write rows as CSV: class, counts, one column per metric and interval end, notes."""
+    rows = _plain(rows)
+    columns = _columns(rows)
+    with_interval = {name for row in rows for name in row['intervals']}
+    with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        head = ['class', 'real', 'generated']
+        for name in columns:
+            head += [name, f'{name} low', f'{name} high'] if name in with_interval else [name]
+        writer.writerow([*head, 'notes'])
+        for row in rows:
+            cells: List[Any] = [row['row'], row['real'], row['fake']]
+            for name in columns:
+                cells.append(row['values'].get(name, ''))
+                if name in with_interval:
+                    cells += row['intervals'].get(name, ('', ''))
+            writer.writerow([*cells, '; '.join(row['notes'])])
+    return Path(path)
+
+
+def draw_table(path: Union[str, Path], rows: Sequence[Any], title: str) -> Path:
+    """Bars per class, one panel per metric, with intervals where there are any.
+
+    Args:
+        path (str | Path): PNG to write.
+        rows (Sequence): Rows of the table.
+        title (str): Above the picture.
+
+    Returns:
+        Path: ``path``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = _plain(rows)
+    columns = _columns(rows)
+    figure = Figure(figsize=(1.6 + 0.95 * len(rows), 1.2 + 2.1 * max(1, len(columns))))
+    figure.set_layout_engine('constrained')
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=10)
+    names = [f'{row["row"]}\n{row["real"]} / {row["fake"]}' for row in rows]
+    if not columns:
+        figure.text(0.5, 0.5, 'nothing could be computed', ha='center')
+    for index, column in enumerate(columns):
+        axes = figure.add_subplot(len(columns), 1, index + 1)
+        values = [row['values'].get(column, 0.0) for row in rows]
+        colours = ['0.45' if row['row'] in ('mean', 'pooled') else 'tab:blue' for row in rows]
+        axes.bar(range(len(rows)), values, color=colours, width=0.65)
+        for x, row in enumerate(rows):
+            if column not in row['values']:
+                axes.text(x, 0, 'n/a', ha='center', va='bottom', fontsize=8)
+                continue
+            value = row['values'][column]
+            low, high = row['intervals'].get(column, (value, value))
+            if high > low:
+                axes.vlines(x, low, high, color='black', lw=1)
+            axes.text(x, max(high, value), number(value), ha='center', va='bottom', fontsize=8)
+        axes.margins(y=0.18)
+        axes.set_ylabel(column, fontsize=8)
+        axes.set_xticks(range(len(rows)), names, fontsize=8)
+        axes.spines[['top', 'right']].set_visible(False)
+    if columns:
+        axes.set_xlabel('class, real / generated images', fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=110)
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())
+    return Path(path)

@@ -1,0 +1,32 @@
+# Frechet distance per class with the phantom's own classifier (HistoGAN, Sec. 3.1.2), on held-out
+# images, while training; the checkpoint at the minimum of the smoothed curve is kept (Eq. (5)).
+# The classifier: configs/classifiers/resnet18_phantom.py; where it was trained: CELLGAN_CLASSIFIER
+# (its work directory or a checkpoint).
+val_cfg = dict(type='MultiValLoop')
+val_dataloader = dict(
+    batch_size=50,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CellPatchDataset',
+        data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom}}',
+        ann_file='manifest.csv',
+        split='val',
+        metainfo=dict(classes=['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']),
+        test_mode=True,
+        pipeline=[
+            dict(type='FitCellPatch', out_size=64),
+            dict(type='PackCellInputs'),
+        ]))
+val_evaluator = dict(
+    type='Evaluator',
+    metrics=[
+        dict(
+            type='ClassDistances',
+            extractor=dict(
+                type='ClassifierFeatures',
+                config='{{fileDirname}}/../../classifiers/resnet18_phantom.py',
+                checkpoint='{{$CELLGAN_CLASSIFIER:work_dirs/resnet18_phantom}}'),
+            fake_nums='match',
+            options=dict(interval='never', few_images=30)),
+    ])
