@@ -9,8 +9,8 @@ from torch.nn.utils import parametrize
 
 # The authors' program; Sec. 3.1 of the paper names spectral normalisation without a number.
 SPECTRAL_NORM_EPS = 1e-4
-# The authors' program.
-XAVIER_GAIN = 0.02
+# Xavier gain of the authors' program.
+OFFICIAL_INIT_GAIN = 0.02
 
 _Layer = Union[nn.Conv2d, nn.ConvTranspose2d, nn.Linear]
 
@@ -63,13 +63,34 @@ class SpectralNorm(nn.Module):
 
 
 def with_spectral_norm(layer: _Layer, eps: float = SPECTRAL_NORM_EPS) -> _Layer:
-    """Initialise a layer (Xavier normal, gain 0.02; bias 0) and put spectral norm on its weight."""
-    nn.init.xavier_normal_(layer.weight, gain=XAVIER_GAIN)
+    """Initialise a layer (Xavier normal of gain 1, bias 0) and put spectral norm on its weight."""
+    nn.init.xavier_normal_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     dim = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
     parametrize.register_parametrization(layer, 'weight', SpectralNorm(layer.weight, dim, eps))
     return layer
+
+
+def scale_initial_weights(network: nn.Module, gain: float) -> None:
+    """Multiply every weight under spectral norm by the gain of its initialisation, in place.
+
+    The network computes the same: spectral norm divides the gain out again. What changes is how far
+    one optimizer step turns a weight. Adam moves each element by about the learning rate whatever
+    the gradient, so with the authors' 0.02 the first steps replace the weights altogether, whatever
+    the learning rate, and only the growth of their norm calms the training down over thousands of
+    iterations; with 1.0 it is calm from the start.
+
+    Args:
+        network (nn.Module): A network made of this module's layers.
+        gain (float): Above 0.
+    """
+    if gain <= 0:
+        raise ValueError(f'init_gain={gain!r}: must be above 0')
+    with torch.no_grad():
+        for module in network.modules():
+            if parametrize.is_parametrized(module, 'weight'):
+                module.parametrizations.weight.original.mul_(gain)
 
 
 def sn_conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
