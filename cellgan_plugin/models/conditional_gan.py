@@ -105,7 +105,8 @@ class ConditionalGAN(BaseConditionalGAN):
         Returns:
             list[DataSample] | Tensor: One data sample per image with ``fake_img`` (C, H, W) float
             in [0, 255], BGR as MMagic has it (under ``ema`` and ``orig`` for 'ema/orig'),
-            ``noise``, ``gt_label``, ``sample_model``; or with ``mode='tensor'`` RGB images (N, C, H, W) in [-1, 1].
+            ``noise``, ``gt_label``, ``sample_model``; or with ``mode='tensor'`` RGB images
+            (N, C, H, W) in [-1, 1].
         """
         if isinstance(inputs, Tensor):
             inputs = dict(noise=inputs)

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from cellgan_plugin.models.layers import (
     LEAKY_SLOPE,
+    OFFICIAL_INIT_GAIN,
     channels_by_resolution,
     check_image_size,
     resolutions_between,
+    scale_initial_weights,
     sn_conv,
     sn_linear,
 )
@@ -117,6 +119,8 @@ class CellGANDiscriminator(nn.Module):
         decoder_channels (Sequence[int], optional): Channels of the decoder stages for 256 pixels
             (see :func:`decoder_stages`); None leaves the decoders out.
             Defaults to (128, 64, 64, 32).
+        init_gain (float): Gain of the Xavier initialisation (see :func:`scale_initial_weights`).
+            Defaults to 0.02 (the authors' program).
 
     Raises:
         ValueError: For an argument outside its range; the message names it.
@@ -130,6 +134,7 @@ class CellGANDiscriminator(nn.Module):
         in_channels: int = 3,
         head: str = 'patch',
         decoder_channels: Optional[Sequence[int]] = DECODER_CHANNELS,
+        init_gain: float = OFFICIAL_INIT_GAIN,
     ):
         super().__init__()
         self.in_size = check_image_size('in_size', in_size)
@@ -157,6 +162,7 @@ class CellGANDiscriminator(nn.Module):
             stages = decoder_stages(in_size, decoder_channels)
             self.crop_decoder = Decoder(channels[CROP_SOURCE_SIZE], stages, in_channels)
             self.half_decoder = Decoder(channels[LAST_SIZE], stages, in_channels)
+        scale_initial_weights(self, init_gain)
 
     def features(self, img: Tensor) -> Tuple[Tensor, Tensor]:
         """Encode images.
@@ -227,6 +233,11 @@ class CellGANDiscriminator(nn.Module):
             return logits
         if not self.has_decoders:
             raise ValueError('crop_offset given, but decoder_channels=None left the decoders out')
+        if len(crop_offset) != 2 or not all(0 <= o <= self.max_crop_offset for o in crop_offset):
+            raise ValueError(
+                f'crop_offset={tuple(crop_offset)}: must be row and column, each 0 to '
+                f'{self.max_crop_offset}'
+            )
         top, left = crop_offset
         window = activated[:, :, top : top + LAST_SIZE, left : left + LAST_SIZE]
         return Reconstruction(logits, self.crop_decoder(window), self.half_decoder(last))

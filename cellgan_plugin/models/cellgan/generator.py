@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from cellgan_plugin.models.layers import (
     LEAKY_SLOPE,
+    OFFICIAL_INIT_GAIN,
     AdaIN,
     SkipLayerExcitation,
     SkipLayerGlobalContext,
     channels_by_resolution,
     check_image_size,
     resolutions_between,
+    scale_initial_weights,
     sn_conv,
     sn_linear,
     with_spectral_norm,
@@ -113,6 +115,8 @@ class CellGANGenerator(nn.Module):
             next block then cancels it everywhere but at the last resolution. ``'modulate'``: it is
             added to the scale and bias of the next block's AdaIN, after the normalisation, so that
             every SGC module reaches the image. Defaults to ``'add'``.
+        init_gain (float): Gain of the Xavier initialisation (see :func:`scale_initial_weights`).
+            Defaults to 0.02 (the authors' program).
 
     Raises:
         ValueError: For an argument outside its range; the message names it.
@@ -130,6 +134,7 @@ class CellGANGenerator(nn.Module):
         skip_type: Optional[str] = 'sgc',
         skips: Optional[Sequence[Tuple[int, int]]] = None,
         sgc_fusion: str = 'add',
+        init_gain: float = OFFICIAL_INIT_GAIN,
     ):
         super().__init__()
         self.out_size = check_image_size('out_size', out_size)
@@ -137,6 +142,8 @@ class CellGANGenerator(nn.Module):
             raise ValueError(f'num_classes={num_classes!r}: must be at least 1')
         if noise_size < 1:
             raise ValueError(f'noise_size={noise_size!r}: must be at least 1')
+        if embed_size is not None and embed_size < 1:
+            raise ValueError(f'embed_size={embed_size!r}: must be at least 1')
         if mapping_depth < 0:
             raise ValueError(f'mapping_depth={mapping_depth!r}: must be 0 or more')
         if out_channels not in (1, 3):
@@ -169,6 +176,7 @@ class CellGANGenerator(nn.Module):
             }
         )
         self.to_image = sn_conv(channels[out_size], out_channels, 3)
+        scale_initial_weights(self, init_gain)
 
     def _check_skips(self, skips: Optional[Sequence[Tuple[int, int]]]) -> Dict[int, int]:
         """Return {target: source} in pixels."""

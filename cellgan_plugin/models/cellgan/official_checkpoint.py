@@ -1,9 +1,17 @@
-"""Names of the weights in the authors' published checkpoints, and in ours."""
+"""The authors' published checkpoints: their names for the weights and ours, and conversion."""
 
 import re
-from typing import Dict, List, Mapping, Tuple
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.files import atomic_write
+
+from .discriminator import CellGANDiscriminator
+from .generator import CellGANGenerator
 
 PARTS = ('generator', 'discriminator')
 
@@ -156,3 +164,209 @@ def _official_names(state: Mapping[str, Tensor], part: str) -> List[str]:
 
 def _numbers(state: Mapping[str, Tensor], pattern: str) -> List[int]:
     return sorted({int(match[1]) for key in state if (match := re.match(pattern, key))})
+
+
+def guess_part(keys: Iterable[str]) -> str:
+    """Say which part weights belong to, by the authors' names or ours (with or without prefix).
+
+    Args:
+        keys (Iterable[str]): Names of the weights.
+
+    Returns:
+        str: ``'generator'`` or ``'discriminator'``.
+
+    Raises:
+        ValueError: When the names fit neither part, or both.
+    """
+    keys = list(keys)
+    marks = {
+        'generator': r'(cls_map_net|init_z|to_out|mapping|up_blocks|generator(_ema)?)\.',
+        'discriminator': r'(to_cls_embed|to_logits|down_blocks|class_embedding|discriminator)\.',
+    }
+    fitting = [part for part in PARTS if any(re.match(marks[part], key) for key in keys)]
+    if len(fitting) != 1:
+        found = 'weights of both parts' if fitting else f'neither part of CellGAN in {keys[:5]}'
+        raise ValueError(f'found {found}: say --part generator or --part discriminator')
+    return fitting[0]
+
+
+def model_arguments(state: Mapping[str, Tensor], part: str) -> Dict[str, Any]:
+    """Read the arguments of the model off the shapes of our state dict.
+
+    What leaves no trace in the weights (``head``, ``mapping_depth`` 0 against 1, skips that are
+    not the default ones) is taken to be the authors'.
+
+    Args:
+        state (Mapping[str, Tensor]): State dict of our generator or discriminator.
+        part (str): Which.
+
+    Returns:
+        dict: Arguments of :class:`CellGANGenerator` / :class:`CellGANDiscriminator`.
+
+    Raises:
+        ValueError: When a weight that every such model has is missing.
+    """
+
+    def shape(module: str) -> Sequence[int]:
+        key = f'{module}.parametrizations.weight.original'
+        if key not in state:
+            raise ValueError(f'not a CellGAN {part}: {module} has no weight')
+        return tuple(state[key].shape)
+
+    if part == 'discriminator':
+        stages = _numbers(state, r'crop_decoder\.convs\.(\d+)\.')
+        return dict(
+            in_size=2 * max(_numbers(state, r'down_blocks\.(\d+)\.'), default=0),
+            num_classes=shape('class_embedding')[1],
+            base_channels=shape('down_blocks.8.conv1')[0] // 16,
+            in_channels=shape('stem')[1],
+            decoder_channels=tuple(shape(f'crop_decoder.convs.{i}')[0] for i in stages) or None,
+        )
+    skips = _numbers(state, r'skips\.(\d+)\.')
+    skip_type = None
+    fusion = 'add'
+    if skips:
+        has_attention = any(key.startswith(f'skips.{skips[0]}.attention') for key in state)
+        skip_type = 'sgc' if has_attention else 'sle'
+        if any(shape(f'skips.{s}.expand')[0] > shape(f'up_blocks.{s}.conv')[0] for s in skips):
+            fusion = 'modulate'
+    return dict(
+        out_size=max(_numbers(state, r'up_blocks\.(\d+)\.'), default=0),
+        num_classes=shape('mapping.layers.0')[1],
+        noise_size=shape('init')[0],
+        embed_size=shape('mapping.layers.0')[0],
+        mapping_depth=len(_numbers(state, r'mapping\.layers\.(\d+)\.')),
+        base_channels=shape('init')[1] // 16,
+        out_channels=shape('to_image')[0],
+        skip_type=skip_type,
+        sgc_fusion=fusion,
+    )
+
+
+def build_part(state: Mapping[str, Tensor], part: str) -> nn.Module:
+    """Build our generator or discriminator from its weights alone, see :func:`model_arguments`.
+
+    Raises:
+        ValueError: When the weights do not fit the model that their shapes describe.
+    """
+    kind = CellGANGenerator if part == 'generator' else CellGANDiscriminator
+    arguments = model_arguments(state, part)
+    model = kind(**arguments)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = '; '.join(line.strip() for line in str(error).splitlines()[1:4])
+        raise ValueError(f'the weights do not fit {kind.__name__}({arguments}): {reason}') from None
+    return model
+
+
+def convert_checkpoint(
+    src: Union[str, Path],
+    out: Union[str, Path],
+    part: Optional[str] = None,
+    reverse: bool = False,
+    weights: str = 'ema',
+) -> Dict[str, Any]:
+    """Convert a checkpoint of the authors to one of ours, or back.
+
+    Ours is what ``load_from`` and ``init_cfg=dict(type='Pretrained')`` of :class:`CellGAN` read: a
+    generator is written twice, as ``generator.*`` and as ``generator_ema.module.*`` (with one step
+    counted, so that further training goes on averaging instead of starting over), a discriminator
+    as ``discriminator.*``. ``meta['model']`` holds the arguments that the shapes say.
+
+    Args:
+        src (str | Path): The authors' file (``{'model': ...}``), or ours with ``reverse``.
+        out (str | Path): Written whole or not at all.
+        part (str, optional): ``'generator'`` or ``'discriminator'``. Defaults to None: guessed.
+        reverse (bool): From ours to the authors'. Defaults to False.
+        weights (str): With ``reverse``, which generator: ``'ema'`` (where there is one) or
+            ``'orig'``. Defaults to ``'ema'``.
+
+    Returns:
+        dict: ``part``, ``source`` (what was read from the file) and ``model`` (the arguments).
+
+    Raises:
+        FileNotFoundError, UntrustedCheckpointError: See :func:`cellgan_plugin.compat.load_tensors`.
+        ValueError: When the file is not what was said, or the authors' program has no such model.
+    """
+    if part not in (None, *PARTS):
+        raise ValueError(f'part={part!r}: must be one of {PARTS}')
+    if weights not in ('ema', 'orig'):
+        raise ValueError(f"weights={weights!r}: must be 'ema' or 'orig'")
+    loaded = load_tensors(src, map_location='cpu')
+    if reverse:
+        part, source, state = _own_part(loaded, src, part, weights)
+        arguments = model_arguments(state, part)
+        _refuse_foreign_structure(arguments, loaded)
+        build_part(state, part)
+        result: Dict[str, Any] = {'model': to_official(state, part)}
+    else:
+        part, source, state = _official_part(loaded, src, part)
+        arguments = model_arguments(state, part)
+        build_part(state, part)
+        prefixes = ['generator.', 'generator_ema.module.']
+        prefixes = prefixes if part == 'generator' else ['discriminator.']
+        written = {prefix + key: state[key] for prefix in prefixes for key in state}
+        if part == 'generator':
+            written['generator_ema.steps'] = torch.tensor(1)
+        meta = dict(converted_from='authors', part=part, model=arguments)
+        result = dict(meta=meta, state_dict=written)
+    with atomic_write(out) as file:
+        torch.save(result, file)
+    return dict(part=part, source=source, model=arguments)
+
+
+def _official_part(
+    loaded: Any, src: Union[str, Path], part: Optional[str]
+) -> Tuple[str, str, Dict[str, Tensor]]:
+    if not isinstance(loaded, dict) or not isinstance(loaded.get('model'), dict):
+        hint = ''
+        if isinstance(loaded, dict) and 'state_dict' in loaded:
+            hint = ' It looks like a checkpoint of ours: add --reverse to convert it back.'
+        raise ValueError(f"{src} has no 'model' entry with weights, as the authors' have.{hint}")
+    state = loaded['model']
+    if state and all(key.startswith('module.') for key in state):
+        state = {key[len('module.') :]: value for key, value in state.items()}
+    part = part or guess_part(state)
+    return part, 'model', from_official(state, part)
+
+
+def _own_part(
+    loaded: Any, src: Union[str, Path], part: Optional[str], weights: str
+) -> Tuple[str, str, Dict[str, Tensor]]:
+    if not isinstance(loaded, dict) or not isinstance(loaded.get('state_dict'), dict):
+        hint = ''
+        if isinstance(loaded, dict) and 'model' in loaded:
+            hint = " It looks like a checkpoint of the authors': leave --reverse away."
+        raise ValueError(f"{src} has no 'state_dict' entry, as checkpoints of ours have.{hint}")
+    everything = loaded['state_dict']
+    part = part or guess_part(everything)
+    prefixes = {
+        ('generator', 'ema'): ['generator_ema.module.', 'generator.'],
+        ('generator', 'orig'): ['generator.'],
+    }.get((part, weights), ['discriminator.'])
+    for prefix in prefixes:
+        state = {k[len(prefix) :]: v for k, v in everything.items() if k.startswith(prefix)}
+        if state:
+            return part, prefix[:-1], state
+    raise ValueError(f'{src} holds no {part}: no weight starts with {" or ".join(prefixes)}')
+
+
+def _refuse_foreign_structure(arguments: Dict[str, Any], loaded: Dict[str, Any]) -> None:
+    """Refuse a model of ours that the authors' program would load as another one."""
+    config = str((loaded.get('meta') or {}).get('cfg') or '')
+    foreign = []
+    if arguments.get('sgc_fusion') == 'modulate':
+        foreign.append("sgc_fusion='modulate'")
+    if arguments.get('skip_type') == 'sle':
+        foreign.append("skip_type='sle'")
+    # These two leave no trace in the weights; a training checkpoint carries its config as text.
+    if 'mapping_depth' in arguments and re.search(r'\bmapping_depth\s*=\s*0\b', config):
+        foreign.append('mapping_depth=0')
+    if 'in_size' in arguments and re.search(r"\bhead\s*=\s*'global'", config):
+        foreign.append("head='global'")
+    if foreign:
+        raise ValueError(
+            f"the authors' program has no {' and no '.join(foreign)}: these weights would mean "
+            'another network there'
+        )

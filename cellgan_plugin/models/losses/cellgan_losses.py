@@ -8,6 +8,11 @@ from mmagic.registry import MODELS
 from torch import Tensor, nn
 
 
+def _full(x: Tensor) -> Tensor:
+    """At least float32: half precision is raised, float64 is left as it is."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 @MODELS.register_module()
 class HingeGANLoss(nn.Module):
     """Hinge version of the adversarial loss (Sec. 2.2; Lim & Ye 2017), mean over all logits."""
@@ -15,13 +20,13 @@ class HingeGANLoss(nn.Module):
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Dict[str, Tensor]:
         """max(0, 1 - D(x)) and max(0, 1 + D(G(z))), each a scalar, from logits of any shape."""
         return dict(
-            loss_disc_real=F.relu(1 - real_logits.float()).mean(),
-            loss_disc_fake=F.relu(1 + fake_logits.float()).mean(),
+            loss_disc_real=F.relu(1 - _full(real_logits)).mean(),
+            loss_disc_fake=F.relu(1 + _full(fake_logits)).mean(),
         )
 
     def generator(self, fake_logits: Tensor) -> Tensor:
         """-D(G(z)), a scalar."""
-        return -fake_logits.float().mean()
+        return -_full(fake_logits).mean()
 
 
 @MODELS.register_module()
@@ -53,8 +58,7 @@ class ReconstructionLoss(nn.Module):
         """
         half_target = F.interpolate(img, size=half.shape[-2:], mode='nearest')
         return self.loss_weight * (
-            F.l1_loss(crop.float(), crop_target.float())
-            + F.l1_loss(half.float(), half_target.float())
+            F.l1_loss(_full(crop), _full(crop_target)) + F.l1_loss(_full(half), _full(half_target))
         )
 
 

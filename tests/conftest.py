@@ -1,0 +1,17 @@
+import pytest
+import torch
+from mmengine import MessageHub
+from mmengine.registry import DefaultScope
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def mmagic_scope():
+    """What a Runner sets up: MMagic's registries as the default, and a message hub of its own."""
+    hubs = dict(MessageHub._instance_dict)
+    MessageHub._instance_dict.clear()
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        yield MessageHub.get_current_instance()
+    MessageHub._instance_dict.clear()
+    MessageHub._instance_dict.update(hubs)

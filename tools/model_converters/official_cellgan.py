@@ -1,0 +1,45 @@
+"""Turn a checkpoint of the authors' CellGAN program into one of ours, or back.
+
+python tools/model_converters/official_cellgan.py their_generator.pth generator.pth
+python tools/model_converters/official_cellgan.py work_dirs/run/iter_100000.pth theirs.pth \
+    --part generator --reverse
+"""
+
+import argparse
+
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.train import set_trust
+from cellgan_plugin.models.cellgan.official_checkpoint import PARTS, convert_checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('src', help='checkpoint to read')
+    parser.add_argument('out', help='checkpoint to write')
+    parser.add_argument('--part', choices=PARTS, help='default: seen from the names of the weights')
+    parser.add_argument('--reverse', action='store_true', help="from ours to the authors'")
+    parser.add_argument(
+        '--weights',
+        choices=('ema', 'orig'),
+        default='ema',
+        help='with --reverse: the averaged generator where there is one, or the plain one '
+        '(default: ema)',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints that hold pickled objects; this runs code from the file',
+    )
+    args = parser.parse_args()
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        done = convert_checkpoint(args.src, args.out, args.part, args.reverse, args.weights)
+        arguments = ', '.join(f'{key}={value!r}' for key, value in done['model'].items())
+        print(f'{args.out}: {done["part"]} from {done["source"]} of {args.src}')
+        print(f'model: {done["part"]}=dict({arguments})')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,31 @@
+"""Compare our CellGAN with numbers of the authors' program; exit status 1 if they differ.
+
+python tools/model_converters/verify_official.py official_cellgan_tiny.pt
+"""
+
+import argparse
+
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.models.cellgan.official_parity import (
+    TOLERANCE,
+    compare_with_official,
+    format_comparisons,
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('reference', help='file with weights, inputs and outputs of their program')
+    parser.add_argument('--tolerance', type=float, default=TOLERANCE, help='relative, default 1e-4')
+    args = parser.parse_args()
+    with user_errors():
+        rows = compare_with_official(load_tensors(args.reference), args.tolerance)
+    print(format_comparisons(rows))
+    raise SystemExit(any(row.verdict == 'differs' for row in rows))
+
+
+if __name__ == '__main__':
+    main()
