@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from mmengine.logging import print_log
 
 from cellgan_plugin.evaluation.distances import (
     FeatureMatrixError,
@@ -134,9 +133,6 @@ def class_table(
         pooled.values['memorised'] = float(memorised.mean())
     elif isinstance(memorised, str):
         pooled.notes.append(memorised)
-    for row in (*rows, pooled):
-        for note in row.notes:
-            print_log(f'{row.name}: {note}', 'current', 30)
     return [*rows, mean, pooled]
 
 
@@ -166,7 +162,7 @@ def _row(name, real, fake, frechet_name, kernel_name, options: TableOptions) -> 
     few = min(row.real, row.fake) < options.few_images
     if few:
         row.notes.append(
-            f'few images ({row.real} real, {row.fake} generated): the distance is biased upwards '
+            f'few images (fewer than {options.few_images} a side): the distance is biased upwards '
             'and uncertain; compare it at equal numbers only'
         )
     for distance in options.distances:

@@ -1,7 +1,7 @@
 """Feature sets: features, labels and where they came from, kept together."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -209,10 +209,3 @@ def drop_tail(labels: np.ndarray, features: np.ndarray, batch_size: int) -> Tupl
         rows = np.flatnonzero(labels == label)
         keep[rows[len(rows) // batch_size * batch_size :]] = False
     return labels[keep], features[keep]
-
-
-def progress(
-    items: Iterable, total: int, title: str, action: Optional[Callable] = None
-) -> Iterator:
-    """A progress bar on the first rank's terminal."""
-    return with_progress(items, total, title) if get_rank() == 0 else iter(items)

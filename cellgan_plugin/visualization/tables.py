@@ -47,7 +47,11 @@ def text_table(rows: Sequence[Any]) -> str:
         cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         lines.append('  '.join(cells).rstrip())
     lines.insert(1, '-' * max(map(len, lines)))
-    lines += [f'  {row["row"]}: {note}' for row in rows for note in row['notes']]
+    same: Dict[str, List[str]] = {}
+    for row in rows:
+        for note in row['notes']:
+            same.setdefault(note, []).append(row['row'])
+    lines += [f'  {", ".join(names)}: {note}' for note, names in same.items()]
     return '\n'.join(lines)
 
 

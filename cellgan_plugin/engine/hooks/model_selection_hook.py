@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional
 from mmagic.registry import HOOKS
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop
 
 from cellgan_plugin.evaluation.uncertainty import smoothed_curve
 from cellgan_plugin.files import atomic_write
@@ -65,7 +66,7 @@ class ModelSelectionHook(Hook):
                 written = [json.loads(self._file(runner).read_text(encoding='utf-8'))]
             except ValueError as error:
                 runner.logger.warning(
-                    f'{self._file(runner)} is damaged ({error}); the curve of the checkpoint is used'
+                    f'{self._file(runner)} is damaged ({error}); the checkpoint is asked'
                 )
         broadcast_object_list(written)
         points = {int(i): v for i, v in state.get('curve', [])}
@@ -82,7 +83,9 @@ class ModelSelectionHook(Hook):
         """Make up for the validation of the checkpoint that was resumed from."""
         loop = runner.val_loop
         iteration = runner.iter
-        if loop is None or not iteration or iteration < runner.train_loop.val_begin:
+        if loop is None or not isinstance(runner.train_loop, IterBasedTrainLoop):
+            return
+        if not iteration or iteration < runner.train_loop.val_begin:
             return
         interval = runner.train_loop.val_interval
         if iteration % interval == 0 and iteration not in [i for i, _ in self.curve]:

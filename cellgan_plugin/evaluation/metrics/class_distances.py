@@ -1,5 +1,6 @@
 """The metric: distances between real and generated images, class by class."""
 
+import logging
 import time
 from typing import Any, Dict, List, Optional, Sequence, Union
 
@@ -62,8 +63,8 @@ class ClassDistances(BaseMetric):
         sample_kwargs (dict, optional): For the generator, e.g. a truncation.
         seed (int): Of the noise. Defaults to 0.
         batch_size (int, optional): Defaults to None: that of the data loader.
-        fake_channel_order (str, optional): 'RGB' or 'BGR'. Defaults to None: that of the model's
-            data preprocessor, else that of the real images.
+        fake_channel_order (str, optional): 'RGB' or 'BGR', what ``fake_img`` is. Defaults to None:
+            found out from the model's data preprocessor and the real images.
         authors_arithmetic (bool): Compute as the authors' CellGAN program does: images in [0, 1]
             into Inception, the last partial batch of each class dropped on both sides (``batch_
             size`` images a batch). Give the training images as real ones. The numbers are named
@@ -184,15 +185,15 @@ class ClassDistances(BaseMetric):
             )
 
     def _find_channel_order(self, module: nn.Module, dataset) -> None:
-        if self.fake_channel_order is None:
-            preprocessor = module.data_preprocessor
-            if hasattr(preprocessor, 'output_channel_order'):  # MMagic's own
-                order = preprocessor.output_channel_order
-                if order is None and len(dataset):
-                    order = channel_order_of(dataset[0]['data_samples'])
-                self.fake_channel_order = 'BGR' if order == 'BGR' else 'RGB'
-            else:
-                self.fake_channel_order = 'RGB'
+        if self.fake_channel_order is not None or not len(dataset):
+            return
+        # What the model works in: what its preprocessor converts to, else what it was given.
+        order = getattr(module.data_preprocessor, 'output_channel_order', None)
+        order = order or channel_order_of(dataset[0]['data_samples'])
+        probe = torch.tensor([0.5, 0.0, -0.5]).view(1, 3, 1, 1)
+        found = module.data_preprocessor.destruct(probe.to(next(module.parameters()).device))
+        reversed_order = bool(found.flatten()[0] < found.flatten()[2])
+        self.fake_channel_order = 'BGR' if (order == 'BGR') != reversed_order else 'RGB'
 
     # Generated images ---------------------------------------------------------------------------
 
@@ -273,7 +274,9 @@ class ClassDistances(BaseMetric):
             rows=[row.as_dict() for row in rows],
             seconds=round(time.perf_counter() - self._started, 3),
         )
-        print_log(f'{frechet}, generated against real images\n{text_table(rows)}', 'current')
+        level = logging.WARNING if any(row.notes for row in rows) else logging.INFO
+        text = f'{frechet}, generated against real images\n{text_table(rows)}'
+        print_log(text, 'current', level)
         return rows
 
     @property

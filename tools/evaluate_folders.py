@@ -1,0 +1,74 @@
+"""Judge any generator by its images: two trees of class folders, real and generated.
+
+python tools/evaluate_folders.py REAL_DIR FAKE_DIR --extractor inception
+python tools/evaluate_folders.py REAL_DIR FAKE_DIR --work-dir OUT \\
+    --extractor configs/classifiers/resnet34_tct.py work_dirs/resnet34_tct
+python tools/evaluate_folders.py data/phantom:val FAKE_DIR --training data/phantom:train \\
+    --extractor resnet50 resnet50.pth
+
+REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or DIR:SPLIT for a split of the manifest in DIR.
+"""
+
+import argparse
+
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.evaluate import evaluate_folders
+from cellgan_plugin.apis.train import set_trust
+from cellgan_plugin.evaluation.class_table import DISTANCES
+
+
+def extractor_config(words: list) -> dict:
+    """``inception [FILE]``, ``CONFIG.py CHECKPOINT`` or ``NETWORK WEIGHTS``."""
+    kind, *rest = words
+    if kind.lower() == 'inception' and len(rest) < 2:
+        return dict(type='InceptionFeatures', weights=rest[0] if rest else None)
+    if len(rest) != 1:
+        raise ValueError(
+            f'--extractor {" ".join(words)}: expected "inception [FILE]", "CONFIG.py CHECKPOINT" '
+            '(an MMPretrain classifier), or "NETWORK WEIGHTS" (torchvision, or timm:NAME)'
+        )
+    if kind.endswith('.py'):
+        return dict(type='ClassifierFeatures', config=kind, checkpoint=rest[0])
+    return dict(type='BackboneFeatures', arch=kind, weights=rest[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('real', help='real images')
+    parser.add_argument('fake', help='generated images')
+    parser.add_argument('--extractor', nargs='+', default=['inception'], metavar='WORD')
+    parser.add_argument('--classes', nargs='+', help='default: every class folder of either tree')
+    parser.add_argument(
+        '--distances', nargs='+', default=['fd', 'kid', 'prdc'], choices=list(DISTANCES)
+    )
+    parser.add_argument('--training', help='images the generator was trained on: memorisation')
+    parser.add_argument('--size', type=int, help='cut and resize all images to this side first')
+    parser.add_argument('--work-dir', default='work_dirs/evaluate_folders')
+    parser.add_argument('--cache-dir', help='where features are kept (CELLGAN_FEATURE_CACHE)')
+    parser.add_argument('--batch-size', type=int, default=32)
+    parser.add_argument('--workers', type=int, default=0)
+    parser.add_argument('--device', help='default: a GPU where there is one')
+    parser.add_argument('--trust-checkpoint', action='store_true')
+    args = parser.parse_args()
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        evaluate_folders(
+            args.real,
+            args.fake,
+            extractor_config(args.extractor),
+            classes=args.classes,
+            distances=args.distances,
+            training=args.training,
+            size=args.size,
+            work_dir=args.work_dir,
+            cache_dir=args.cache_dir,
+            batch_size=args.batch_size,
+            num_workers=args.workers,
+            device=args.device,
+        )
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,38 @@
+"""Judge a checkpoint: the table of classes and metrics, as text, JSON lines, CSV and a picture.
+
+python tools/test.py configs/cellgan_phantom.py work_dirs/cellgan_phantom/best_iter_2000.pth
+python tools/test.py CONFIG --checkpoint CKPT --cfg-options val_evaluator.metrics.0.fake_nums=1000
+tools/dist_test.sh CONFIG CKPT 4
+"""
+
+import argparse
+
+from cellgan_plugin.apis.command_line import add_config_arguments, user_errors
+from cellgan_plugin.apis.test import test
+from cellgan_plugin.apis.train import set_trust
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    parser.add_argument('--checkpoint', dest='named_checkpoint', help='the same, by name')
+    args = parser.parse_args()
+    checkpoint = args.named_checkpoint or args.checkpoint
+    if checkpoint is None:
+        parser.error('which checkpoint? tools/test.py CONFIG CHECKPOINT')
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        test(
+            args.config,
+            checkpoint,
+            work_dir=args.work_dir,
+            options=args.cfg_options,
+            launcher=args.launcher,
+        )
+
+
+if __name__ == '__main__':
+    main()
