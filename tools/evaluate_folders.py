@@ -1,9 +1,9 @@
-"""Judge any generator by its images: two trees of class folders, real and generated.
+r"""Judge any generator by its images: two trees of class folders, real and generated.
 
 python tools/evaluate_folders.py REAL_DIR FAKE_DIR --extractor inception
-python tools/evaluate_folders.py REAL_DIR FAKE_DIR --work-dir OUT \\
+python tools/evaluate_folders.py REAL_DIR FAKE_DIR --work-dir OUT \
     --extractor configs/classifiers/resnet34_tct.py work_dirs/resnet34_tct
-python tools/evaluate_folders.py data/phantom:val FAKE_DIR --training data/phantom:train \\
+python tools/evaluate_folders.py data/phantom:val FAKE_DIR --training data/phantom:train \
     --extractor resnet50 resnet50.pth
 
 REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or DIR:SPLIT for a split of the manifest in DIR.

@@ -275,6 +275,14 @@ def pooled(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
     return output
 
 
+def _load_fitting(network: nn.Module, state: Dict[str, Tensor]) -> List[str]:
+    """Load what is there in the right shape; the names of the rest."""
+    own = network.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    network.load_state_dict(fitting, strict=False)
+    return [key for key in own if key not in fitting]
+
+
 def _checked_file(path: Weights, what: str, next_step: str) -> Path:
     path = Path(path).expanduser()
     if not str(path) or not path.exists():
@@ -364,12 +372,12 @@ class ClassifierFeatures(FeatureExtractor):
             network = CLASSIFIERS.build(model)
         state = load_tensors(path, 'cpu')
         state = state.get('state_dict', state)
-        found = network.load_state_dict(state, strict=False)
-        missing = [key for key in found.missing_keys if key.startswith('backbone.')]
+        unfit = _load_fitting(network, state)
+        missing = [key for key in unfit if key.startswith('backbone.')]
         if missing:
             raise ExtractorError(
-                f'{path} does not fit {where}: {len(missing)} weights of the backbone are missing '
-                f'({missing[0]}, ...). Give the config that the checkpoint was trained with'
+                f'{path} does not fit {where}: {len(missing)} weights of the backbone are missing or '
+                f'of another shape ({missing[0]}, ...). Give the config it was trained with'
             )
         return network
 
@@ -436,13 +444,13 @@ class BackboneFeatures(FeatureExtractor):
         path = _checked_file(weights, 'backbone weights', 'Nothing is downloaded: give a file')
         self.network = _timm(arch[5:], kwargs) if arch.startswith('timm:') else _tv(arch, kwargs)
         state = load_tensors(path, 'cpu')
-        found = self.network.load_state_dict(state.get('state_dict', state), strict=False)
-        head = _drop_last_linear(self.network)
-        missing = [key for key in found.missing_keys if not (head and key.startswith(head))]
+        unfit = _load_fitting(self.network, state.get('state_dict', state))
+        head = _drop_last_linear(self.network)  # not needed, and of any number of classes
+        missing = [key for key in unfit if not (head and key.startswith(head))]
         if missing:
             raise ExtractorError(
-                f'{path} is no state dict of {arch}: {len(missing)} weights are missing '
-                f'({missing[0]}, ...)'
+                f'{path} is no state dict of {arch}: {len(missing)} weights are missing or of '
+                f'another shape ({missing[0]}, ...)'
             )
         self.arch, self.sha256, self.name = arch, file_sha256(path), name or arch
         self.input_size, self.kwargs = input_size, {k: repr(v) for k, v in kwargs.items()}
