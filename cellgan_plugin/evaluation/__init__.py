@@ -1,9 +1,8 @@
 """Judging generated images: features, distances, and the metrics that bring them together."""
 
+from .backbones import BackboneFeatures, ClassifierFeatures
 from .class_table import Row, TableOptions, class_table
 from .extractors import (
-    BackboneFeatures,
-    ClassifierFeatures,
     FeatureExtractor,
     InceptionFeatures,
     build_extractor,

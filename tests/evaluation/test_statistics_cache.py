@@ -48,7 +48,8 @@ def test_everything_that_matters_makes_a_new_entry(real, cache):
     assert is_new(dataset_of(real, size=8))  # the transforms
     assert not is_new(dataset_of(real))
     path = real / 'NILM' / '0.png'
-    path.write_bytes((real / 'HSIL' / '0.png').read_bytes())
+    other = write_images(real.parent / 'other', dict(NILM=1), seed=9)
+    path.write_bytes((other / 'NILM' / '0.png').read_bytes())
     os.utime(path, (1, 1))
     assert is_new(dataset_of(real))  # the contents
     path.rename(path.with_name('7.png'))

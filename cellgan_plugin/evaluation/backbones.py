@@ -1,0 +1,270 @@
+"""Backbones as feature extractors: MMPretrain classifiers, torchvision and timm networks."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmagic.registry import MODELS
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.evaluation.extractors import (
+    ExtractorError,
+    FeatureExtractor,
+    Weights,
+    file_sha256,
+)
+
+
+def resized(images: Tensor, side: Optional[int]) -> Tensor:
+    """Float images (N, 3, side, side): bilinear with antialiasing; unchanged where they fit."""
+    images = images.float()
+    if side is None or tuple(images.shape[-2:]) == (side, side):
+        return images
+    return F.interpolate(images, (side, side), mode='bilinear', antialias=True)
+
+
+def pooled(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    """Last output of a backbone as (N, d): maps are averaged over positions, tokens over tokens."""
+    if isinstance(output, (tuple, list)):
+        output = output[-1]
+    if output.ndim == 4:
+        return output.mean(dim=(2, 3))
+    if output.ndim == 3:
+        return output.mean(dim=1)
+    return output
+
+
+def _load_fitting(network: nn.Module, state: Dict[str, Tensor]) -> List[str]:
+    """Load what is there in the right shape; the names of the rest."""
+    own = network.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    network.load_state_dict(fitting, strict=False)
+    return [key for key in own if key not in fitting]
+
+
+def _checked_file(path: Weights, what: str, next_step: str) -> Path:
+    path = Path(path).expanduser()
+    if not str(path) or not path.exists():
+        raise FileNotFoundError(f'{what} {path} does not exist. {next_step}')
+    return path
+
+
+@MODELS.register_module()
+class ClassifierFeatures(FeatureExtractor):
+    """Backbone features of an MMPretrain classifier, averaged over positions.
+
+    HistoGAN (Sec. 3.1.2) takes a ResNet-34 trained on the real training images.
+    Images are normalised by the classifier's own data preprocessor.
+
+    Args:
+        config (str | Path | Config): The classifier's config (``configs/classifiers/``).
+        checkpoint (str | Path): Its weights: a file, or a work directory, whose newest whole
+            checkpoint is taken.
+        name (str, optional): For tables. Defaults to the stem of the config file.
+        input_size (int, optional): Side in pixels that images are resized to. Defaults to None:
+            ``out_size`` of the ``FitCellPatch`` in the config's pipelines, else as they come.
+        channel_order (str, optional): 'RGB' or 'BGR', what the network was trained on. Defaults to
+            None: RGB where the data preprocessor converts to it or the config reads a
+            ``CellPatchDataset``, else BGR (MMPretrain's loader).
+
+    Raises:
+        FileNotFoundError: No such config or checkpoint.
+        ExtractorError: The checkpoint does not fit the config.
+    """
+
+    def __init__(
+        self,
+        config: Union[str, Path, Config],
+        checkpoint: Weights,
+        name: Optional[str] = None,
+        input_size: Optional[int] = None,
+        channel_order: Optional[str] = None,
+    ):
+        super().__init__()
+        if not isinstance(config, Config):
+            hint = 'Classifier configs are in configs/classifiers/'
+            config = Config.fromfile(_checked_file(config, 'classifier config', hint))
+        where = config.filename or 'the classifier config'
+        path = self._find_checkpoint(checkpoint, where)
+        self.network = self._build(config.model, path, where)
+        self.sha256 = file_sha256(path)
+        self.name = name or Path(config.filename or 'classifier').stem
+        self.input_size = input_size or _pipeline_size(config)
+        preprocessor = self.network.data_preprocessor
+        normalised = getattr(preprocessor, '_enable_normalize', False)
+        # Buffers of the preprocessor would be lost with strict=False above; take its numbers.
+        mean = preprocessor.mean.flatten().tolist() if normalised else [0.0] * 3
+        std = preprocessor.std.flatten().tolist() if normalised else [1.0] * 3
+        if channel_order is None:
+            own_data = 'CellPatchDataset' in str(config.get('train_dataloader', {}))
+            is_rgb = getattr(preprocessor, 'to_rgb', False) or own_data
+            channel_order = 'RGB' if is_rgb else 'BGR'
+        self.channel_order = channel_order
+        self.model_text = Config(dict(config.model)).pretty_text
+        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.finish(self.input_size or 64)
+
+    @staticmethod
+    def _find_checkpoint(checkpoint: Weights, config: str) -> Path:
+        hint = f'Train the classifier first: python tools/train.py {config}'
+        path = _checked_file(checkpoint, 'classifier checkpoint', hint)
+        if path.is_dir():
+            from cellgan_plugin.engine.checkpoint import find_resumable
+
+            newest = find_resumable(path)
+            if newest is None:
+                raise FileNotFoundError(f'{path} holds no whole checkpoint. {hint}')
+            path = newest
+        return path
+
+    @staticmethod
+    def _build(model: dict, path: Path, where: str) -> nn.Module:
+        from mmengine.registry import DefaultScope
+        from mmpretrain.registry import MODELS as CLASSIFIERS
+
+        model = Config(dict(model=model)).model  # a copy
+        for part in (model, model.get('backbone', {})):
+            part.pop('init_cfg', None)  # pretrained weights that the checkpoint replaces
+        model.pop('pretrained', None)
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            network = CLASSIFIERS.build(model)
+        state = load_tensors(path, 'cpu')
+        state = state.get('state_dict', state)
+        unfit = _load_fitting(network, state)
+        missing = [key for key in unfit if key.startswith('backbone.')]
+        if missing:
+            raise ExtractorError(
+                f'{path} does not fit {where}: {len(missing)} weights of the backbone are missing '
+                f'or of another shape ({missing[0]}, ...). Give the config it was trained with'
+            )
+        return network
+
+    def describe(self) -> Dict[str, Any]:
+        """See the base."""
+        return dict(
+            kind='MMPretrain classifier backbone, global average',
+            name=self.name,
+            weights_sha256=self.sha256,
+            model=self.model_text,
+            resize=f'{self.input_size} px, bilinear, antialiased' if self.input_size else 'none',
+            channel_order=self.channel_order,
+            mean=self.mean.flatten().tolist(),
+            std=self.std.flatten().tolist(),
+            dtype='float32',
+        )
+
+    def features(self, images: Tensor) -> Tensor:
+        """See the base."""
+        images = resized(images, self.input_size)
+        if self.channel_order == 'BGR':
+            images = images.flip(1)
+        return pooled(self.network.backbone((images - self.mean) / self.std))
+
+
+def _pipeline_size(config: Config) -> Optional[int]:
+    for loader in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
+        dataset = (config.get(loader) or {}).get('dataset', {})
+        for transform in dataset.get('pipeline', []):
+            if transform.get('type', '').split('.')[-1] == 'FitCellPatch':
+                return transform['out_size']
+    return None
+
+
+@MODELS.register_module()
+class BackboneFeatures(FeatureExtractor):
+    """Features before the last linear layer of a torchvision or timm network with local weights.
+
+    Args:
+        arch (str): Name in ``torchvision.models`` (``'resnet50'``), or ``'timm:NAME'``.
+        weights (str | Path): File with the state dict; nothing is downloaded.
+        name (str, optional): For tables. Defaults to ``arch``.
+        input_size (int): Side in pixels that images are resized to. Defaults to 224.
+        mean (Sequence[float]): Of the RGB channels in [0, 1]. Defaults to ImageNet's.
+        std (Sequence[float]): Likewise.
+        **kwargs: Of the network's constructor.
+
+    Raises:
+        FileNotFoundError: No such weights.
+        ExtractorError: Unknown network, or weights of another one.
+    """
+
+    def __init__(
+        self,
+        arch: str,
+        weights: Weights,
+        name: Optional[str] = None,
+        input_size: int = 224,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        **kwargs,
+    ):
+        super().__init__()
+        path = _checked_file(weights, 'backbone weights', 'Nothing is downloaded: give a file')
+        self.network = _timm(arch[5:], kwargs) if arch.startswith('timm:') else _tv(arch, kwargs)
+        state = load_tensors(path, 'cpu')
+        unfit = _load_fitting(self.network, state.get('state_dict', state))
+        head = _drop_last_linear(self.network)  # not needed, and of any number of classes
+        missing = [key for key in unfit if not (head and key.startswith(head))]
+        if missing:
+            raise ExtractorError(
+                f'{path} is no state dict of {arch}: {len(missing)} weights are missing or of '
+                f'another shape ({missing[0]}, ...)'
+            )
+        self.arch, self.sha256, self.name = arch, file_sha256(path), name or arch
+        self.input_size, self.kwargs = input_size, {k: repr(v) for k, v in kwargs.items()}
+        grey_mean, grey_std = torch.tensor([list(mean), list(std)]) * 255
+        self.register_buffer('mean', grey_mean.view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', grey_std.view(-1, 1, 1), persistent=False)
+        self.finish(input_size)
+
+    def describe(self) -> Dict[str, Any]:
+        """See the base."""
+        return dict(
+            kind=f'{self.arch} before its last linear layer',
+            name=self.name,
+            weights_sha256=self.sha256,
+            arguments=self.kwargs,
+            resize=f'{self.input_size} px, bilinear, antialiased',
+            mean=self.mean.flatten().tolist(),
+            std=self.std.flatten().tolist(),
+            dtype='float32',
+        )
+
+    def features(self, images: Tensor) -> Tensor:
+        """See the base."""
+        return pooled(self.network((resized(images, self.input_size) - self.mean) / self.std))
+
+
+def _tv(arch: str, kwargs: dict) -> nn.Module:
+    import torchvision
+
+    if arch not in torchvision.models.list_models(torchvision.models):
+        raise ExtractorError(
+            f'torchvision has no network {arch!r}; it has '
+            f'{", ".join(torchvision.models.list_models(torchvision.models))}'
+        )
+    return torchvision.models.get_model(arch, weights=None, **kwargs)
+
+
+def _timm(arch: str, kwargs: dict) -> nn.Module:
+    try:
+        import timm
+    except ImportError as error:
+        raise ExtractorError(f'timm:{arch} needs timm: pip install timm') from error
+    if not timm.is_model(arch):
+        raise ExtractorError(f'timm has no network {arch!r}; timm.list_models() lists them')
+    return timm.create_model(arch, pretrained=False, **kwargs)
+
+
+def _drop_last_linear(network: nn.Module) -> Optional[str]:
+    """Put an identity in place of the last linear layer; its name, or None without one."""
+    names: List[str] = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+    if not names:
+        return None
+    parent, _, child = names[-1].rpartition('.')
+    setattr(network.get_submodule(parent), child, nn.Identity())
+    return names[-1]

@@ -1,0 +1,128 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.runner import IterBasedTrainLoop
+
+from cellgan_plugin.engine import ModelSelectionHook
+from cellgan_plugin.evaluation.distances import smoothed_curve
+
+DISTANCES = {100: 9.0, 200: 4.0, 300: 8.0, 400: 3.0, 500: 3.5, 600: 9.0}
+KEY = 'FD(tiny)/mean'
+
+
+class Loop(IterBasedTrainLoop):
+    """An iteration loop that holds nothing but its numbers."""
+
+    def __init__(self):
+        self.val_begin, self.val_interval = 1, 100
+
+
+class FakeRunner:
+    """What the hook asks of a Runner; checkpoints are files that hold the hub's state."""
+
+    def __init__(self, work_dir, hub_name, state=None, iteration=0):
+        self.work_dir, self.iter, self.epoch = str(work_dir), iteration, 0
+        self.logger = MMLogger.get_instance(f'logger_{hub_name}')
+        self.message_hub = MessageHub.get_instance(hub_name)
+        if state is not None:
+            self.message_hub.update_info('model_selection', state)
+        self.train_loop = Loop()
+        self.val_loop = SimpleNamespace(run=self.validate)
+        self.validated = []
+        self.hook = ModelSelectionHook()
+
+    def validate(self):
+        self.validated.append(self.iter)
+        self.hook.after_val_epoch(self, {KEY: DISTANCES[self.iter], 'FD(tiny)/NILM': 1.0})
+
+    def save_checkpoint(self, out_dir, filename, save_optimizer, meta, **kwargs):
+        assert not save_optimizer and meta['iter'] == self.iter
+        with open(f'{out_dir}/{filename}', 'w') as file:
+            file.write('weights')
+
+    def train(self, start, stop):
+        self.iter = start
+        self.hook.before_train(self)
+        self.hook.before_train_epoch(self)
+        states = {}
+        for iteration in range(start + 100, stop + 1, 100):
+            self.iter = iteration
+            # As in the loop: the checkpoint is written before the validation of its iteration.
+            states[iteration] = self.message_hub.get_info('model_selection')
+            self.validate()
+        return states
+
+
+@pytest.fixture
+def hub(request):
+    return request.node.name
+
+
+def best_files(folder):
+    return [path.name for path in folder.glob('best_*')]
+
+
+def test_keeps_the_minimum_of_the_smoothed_curve(tmp_path, hub):
+    runner = FakeRunner(tmp_path, hub)
+    runner.train(0, 600)
+    smooth = smoothed_curve(list(DISTANCES.values()))
+    expected = list(DISTANCES)[int(smooth.argmin())]
+    assert expected == 500  # not 400, the minimum of the raw curve
+    assert best_files(tmp_path) == ['best_iter_500.pth']
+    state = json.loads((tmp_path / 'model_selection.json').read_text())
+    assert state['metric'] == KEY and state['best']['iteration'] == 500
+    assert state['curve'] == [[i, v] for i, v in DISTANCES.items()]
+    logged = runner.message_hub.get_scalar(f'val/{KEY} smoothed').data[0]
+    assert list(logged) == pytest.approx(list(smooth))
+
+
+@pytest.mark.parametrize('kept', ['file and checkpoint', 'checkpoint', 'damaged file'])
+@pytest.mark.parametrize('stopped', [200, 300, 500])
+def test_a_resumed_run_chooses_as_one_that_was_not_stopped(tmp_path, hub, kept, stopped):
+    (tmp_path / 'straight').mkdir()
+    FakeRunner(tmp_path / 'straight', hub + 's').train(0, 600)
+    straight = json.loads((tmp_path / 'straight' / 'model_selection.json').read_text())
+
+    work_dir = tmp_path / 'resumed'
+    work_dir.mkdir()
+    # Went on to 600, but resumes from an older checkpoint.
+    states = FakeRunner(work_dir, hub + 'a').train(0, 600)
+    if kept != 'file and checkpoint':
+        for path in work_dir.glob('best_*'):
+            path.unlink()
+        text = None if kept == 'checkpoint' else '{"curve": [[100,'
+        (work_dir / 'model_selection.json').unlink()
+        if text:
+            (work_dir / 'model_selection.json').write_text(text)
+    runner = FakeRunner(work_dir, hub + 'b', states[stopped])
+    runner.train(stopped, 600)
+    # The validation of the checkpoint's own iteration is not in the checkpoint.
+    assert (runner.validated[0] == stopped) == (kept != 'file and checkpoint')
+    resumed = json.loads((work_dir / 'model_selection.json').read_text())
+    assert resumed['curve'] == straight['curve']
+    assert resumed['best']['iteration'] == straight['best']['iteration']
+    assert best_files(work_dir) == best_files(tmp_path / 'straight')
+
+
+def test_a_new_run_in_the_same_folder_starts_a_new_curve(tmp_path, hub):
+    FakeRunner(tmp_path, hub + 'a').train(0, 600)
+    runner = FakeRunner(tmp_path, hub + 'b')
+    runner.train(0, 200)
+    assert [i for i, _ in runner.hook.curve] == [100, 200]
+
+
+def test_values_that_cannot_be_used(tmp_path, hub):
+    runner = FakeRunner(tmp_path, hub)
+    runner.hook.before_train(runner)
+    runner.iter = 100
+    runner.hook.after_val_epoch(runner, {'FD(tiny)/NILM': 1.0})
+    runner.hook.after_val_epoch(runner, {KEY: float('nan')})
+    runner.hook.after_val_epoch(runner, {'accuracy/top1': 90.0})
+    assert runner.hook.curve == [] and not best_files(tmp_path)
+    runner.hook.metric = 'KD(tiny)/mean'
+    with pytest.raises(ValueError, match=r"no value 'KD\(tiny\)/mean'"):
+        runner.hook.after_val_epoch(runner, {KEY: 1.0})
+    with pytest.raises(ValueError, match='alpha'):
+        ModelSelectionHook(alpha=1.0)
