@@ -75,8 +75,7 @@ def _testable(config: Config) -> None:
     if config.get('val_evaluator') is None:
         raise ValueError(
             f'{config.filename} says nothing of evaluation: add a base such as '
-            "'_base_/evaluation/tct_fid.py', or val_cfg, val_dataloader and val_evaluator "
-            '(docs/evaluation.md)'
+            "'_base_/evaluation/tct_fid.py', or val_cfg, val_dataloader and val_evaluator"
         )
     loop = dict(config.val_cfg or {})
     if loop.get('type') == 'MultiValLoop':

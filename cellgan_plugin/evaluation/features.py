@@ -9,9 +9,10 @@ from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.evaluation.extractors import FeatureExtractor
 from cellgan_plugin.evaluation.matrices import FeatureMatrixError
+from cellgan_plugin.evaluation.progress import main_progress
+from cellgan_plugin.randomness import generator_for
 
 
 class ExtractorMismatchError(FeatureMatrixError):
@@ -186,9 +187,14 @@ def extract_images(
     rows: List[Tensor] = []
     if len(own):
         loader = DataLoader(
-            Subset(images, own), batch_size, num_workers=num_workers, collate_fn=list
+            Subset(images, own),
+            batch_size,
+            num_workers=num_workers,
+            collate_fn=list,
+            # Its start draws a number, which is not to come from the generator of a training run.
+            generator=generator_for(0, 'feature_workers'),
         )
-        for batch in with_progress(loader, len(loader), title):
+        for batch in main_progress(loader, len(loader), title):
             found = extractor.of_images([item.image for item in batch])
             finite = torch.isfinite(found).all(dim=1)
             if not finite.all():

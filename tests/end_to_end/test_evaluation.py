@@ -114,6 +114,18 @@ def test_tools_test_gives_the_numbers_of_the_training_on_one_rank_and_on_two(jud
     assert again[12]['values']['FD(tiny)'] == pytest.approx(mean, rel=1e-3)
 
 
+def test_a_resumed_run_goes_on_with_the_curve(judged, tiny):
+    config, work_dir, _ = judged
+    resumed = tiny.root / 'judged_resumed'
+    train(config, resumed, resume=work_dir / 'iter_2.pth')
+    expected = json.loads((work_dir / 'model_selection.json').read_text())
+    found = json.loads((resumed / 'model_selection.json').read_text())
+    assert [i for i, _ in found['curve']] == [2, 4]
+    assert dict(found['curve']) == pytest.approx(dict(expected['curve']), rel=1e-4)
+    assert found['best']['iteration'] == expected['best']['iteration']
+    assert len(list(resumed.glob('best_iter_*.pth'))) == 1
+
+
 def test_a_checkpoint_of_another_model_is_refused(judged, tiny):
     config, work_dir, _ = judged
     options = {'model.generator.base_channels': 2}

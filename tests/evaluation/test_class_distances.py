@@ -232,6 +232,16 @@ def test_features_that_are_not_finite(mmagic_scope, real, cache):
     assert not rows[0].values and rows[1].values
 
 
+def test_a_generator_that_has_diverged_gets_no_distance(mmagic_scope, real, cache):
+    model = tiny_gan()
+    with torch.no_grad():
+        for parameter in model.generator_ema.parameters():
+            parameter.fill_(torch.nan)
+    values, metric = run(model, real, cache)
+    assert values == {}
+    assert 'not computable: fake features hold' in metric.report['rows'][0]['notes'][-1]
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

@@ -223,12 +223,14 @@ class ClassDistances(BaseMetric):
         """
         images = [self._as_png(sample['fake_img']) for sample in data_samples]
         features = self.extractor.of_images(images)
+        # A generator that has diverged must not be judged by what its NaN happen to be rounded to.
+        finite = torch.stack([torch.isfinite(s['fake_img']).all() for s in data_samples])
+        features[~finite.to(features.device)] = torch.nan
         labels, indices = zip(*data_batch.rows, strict=True)
         self.results.append(pack_rows(torch.tensor(labels), torch.tensor(indices), features))
 
     def _as_png(self, image: Tensor) -> Tensor:
-        image = image.float().round().clamp(0, 255)  # NaN becomes black, not an error
-        image = image.nan_to_num().to(torch.uint8)
+        image = image.float().round().clamp(0, 255).nan_to_num().to(torch.uint8)
         return image.flip(0) if self.fake_channel_order == 'BGR' and len(image) == 3 else image
 
     # Distances ----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import torch
 from mmagic.structures import DataSample
 from mmengine.dist import get_rank, get_world_size
 
-from cellgan_plugin.datasets.inspection import with_progress
+from cellgan_plugin.evaluation.progress import main_progress
 from cellgan_plugin.randomness import generator_for
 
 FakeNums = Union[str, int, Dict[str, int]]
@@ -97,7 +97,7 @@ class ClassSampler:
 
     def __iter__(self) -> Iterator[GeneratedBatch]:
         starts = range(0, len(self.rows), self.batch_size)
-        for start in with_progress(starts, len(self), 'Generating images'):
+        for start in main_progress(starts, len(self), 'Generating images'):
             yield self._batch(self.rows[start : start + self.batch_size])
 
     def _batch(self, rows: List[Tuple[int, int]]) -> GeneratedBatch:

@@ -1,6 +1,6 @@
 # FID per class while training, the authors' protocol (Sec. 3.2): as many generated images of each
 # class as there are real ones. Weights: CELLGAN_INCEPTION_WEIGHTS or torch hub's cache.
-# To compare with the numbers printed in the paper set authors_arithmetic=True.
+# For the numbers printed in the paper: tct_fid_authors.py.
 val_cfg = dict(type='MultiValLoop')
 val_dataloader = dict(
     batch_size=64,
