@@ -1,0 +1,12 @@
+# cellgan_cric_64.py, judged while it trains by the set's own classifier; the best checkpoint by
+# the smoothed distance is kept. First: python tools/train.py configs/classifiers/resnet18_cric_64.py
+# Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet18_cric_64).
+_base_ = ['cellgan_cric_64.py', '_base_/evaluation/cric_64_fd.py']
+train_cfg = dict(val_interval=100)
+custom_hooks = [
+    dict(type='NonFiniteLossHook'),
+    dict(type='ThroughputHook'),
+    dict(type='PreemptionHook'),
+    dict(type='ModelSelectionHook'),
+    dict(type='SampleSheetHook', interval=200),
+]
