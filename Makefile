@@ -1,4 +1,4 @@
-# make demo   train CellGAN on the phantom set and leave pictures in demo/
+# make demo   train CellGAN on the phantom set, judge it, and leave pictures in demo/
 # make test   run the tests
 # make lint   check the style
 # Each makes .venv first, once, from requirements/constraints.txt.
@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
+DEMO_ENV = CELLGAN_PHANTOM_ROOT=$(DEMO)/data CELLGAN_CLASSIFIER=$(DEMO)/classifier
 
 .PHONY: demo test lint env clean
 
@@ -28,7 +29,8 @@ $(READY): requirements/constraints.txt setup.py pyproject.toml
 
 demo: $(READY)
 	$(BIN)/python tools/dataset_converters/phantom.py --out $(DEMO)/data --size 64 --splits train=200,val=50 --workers 2
-	CELLGAN_PHANTOM_ROOT=$(DEMO)/data $(BIN)/python tools/train.py configs/cellgan_phantom.py --work-dir $(DEMO)/run --resume
+	$(DEMO_ENV) $(BIN)/python tools/train.py configs/classifiers/resnet18_phantom.py --work-dir $(DEMO)/classifier --resume
+	$(DEMO_ENV) $(BIN)/python tools/train.py configs/cellgan_phantom_fd.py --work-dir $(DEMO)/run --resume
 	@$(BIN)/python tools/demo_summary.py $(DEMO)
 
 test: $(READY)

@@ -17,6 +17,7 @@ def main() -> None:
     run = parser.parse_args().folder / 'run'
     sheets = sorted((run / 'sheets').glob('*.png'))
     checkpoints = numbered_checkpoints(run)
+    best = next(iter(run.glob('best_iter_*.pth')), None)
     if not sheets or not checkpoints:
         parser.error(f'{run} has no finished run; start it with: make demo')
     print(f"""
@@ -26,9 +27,9 @@ The demo is done. Look at
   {run / 'sheets'}
       the same at {len(sheets)} moments of the training
   {run / 'curves.png'}
-      losses and mean logits
-  {checkpoints[0]}
-      the newest checkpoint
+      losses, mean logits, and the Frechet distance per class, which should fall
+  {best or checkpoints[0]}
+      the checkpoint {'that the smoothed distance chose' if best else 'saved last'}
 
 What next
   make demo
