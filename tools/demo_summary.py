@@ -35,8 +35,9 @@ What next
   make demo
       once more: goes on where it stopped, and is a no-op when it is done
   . .venv/bin/activate
-  CELLGAN_PHANTOM_ROOT={run.parent / 'data'} python tools/train.py configs/cellgan_phantom.py \\
-      --work-dir {run} --resume --cfg-options train_cfg.max_iters=5000
+  export CELLGAN_PHANTOM_ROOT={run.parent / 'data'} CELLGAN_CLASSIFIER={run.parent / 'classifier'}
+  python tools/train.py configs/cellgan_phantom_fd.py --work-dir {run} --resume \\
+      --cfg-options train_cfg.max_iters=5000
       train longer
   CELLGAN_DATA_ROOT=/your/class/folders python tools/check_dataset.py configs/cellgan_tct.py
       check your own images; then train on them with tools/train.py configs/cellgan_tct.py

@@ -74,6 +74,8 @@ def test_keeps_the_minimum_of_the_smoothed_curve(tmp_path, hub):
     state = json.loads((tmp_path / 'model_selection.json').read_text())
     assert state['metric'] == KEY and state['best']['iteration'] == 500
     assert state['curve'] == [[i, v] for i, v in DISTANCES.items()]
+    assert state['rows']['300'] == dict(mean=8.0, NILM=1.0)
+    assert (tmp_path / 'distances.png').read_bytes()[:4] == b'\x89PNG'
     logged = runner.message_hub.get_scalar(f'val/{KEY} smoothed').data[0]
     assert list(logged) == pytest.approx(list(smooth))
 
@@ -101,7 +103,7 @@ def test_a_resumed_run_chooses_as_one_that_was_not_stopped(tmp_path, hub, kept, 
     # The validation of the checkpoint's own iteration is not in the checkpoint.
     assert (runner.validated[0] == stopped) == (kept != 'file and checkpoint')
     resumed = json.loads((work_dir / 'model_selection.json').read_text())
-    assert resumed['curve'] == straight['curve']
+    assert resumed['curve'] == straight['curve'] and resumed['rows'] == straight['rows']
     assert resumed['best']['iteration'] == straight['best']['iteration']
     assert best_files(work_dir) == best_files(tmp_path / 'straight')
 

@@ -12,6 +12,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from cellgan_plugin.evaluation.uncertainty import smoothed_curve
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization.distance_curves import draw_distance_curves
 
 # Key of MMEngine's message hub, which travels with every checkpoint.
 _STATE = 'model_selection'
@@ -25,7 +26,7 @@ class ModelSelectionHook(Hook):
     their exponential moving average (alpha 0.5) has a minimum that agrees with the eye.
 
     ``<work_dir>/best_iter_<n>.pth`` holds the weights (no optimizer), ``model_selection.json`` the
-    curve. After a ``--resume`` the curve goes on: it travels in the checkpoints, and what was
+    curve, ``distances.png`` shows it with those of the classes. After a ``--resume`` the curve goes on: it travels in the checkpoints, and what was
     validated after the newest one was saved is read from the file. A validation that was due at
     the iteration of the checkpoint, but was lost with the run, is made up for.
 
@@ -47,6 +48,7 @@ class ModelSelectionHook(Hook):
         self.metric = metric
         self.alpha = alpha
         self.curve: List[List[float]] = []  # [iteration, distance], in the order of training
+        self.rows: Dict[int, Dict[str, float]] = {}  # iteration to values of classes, mean, pooled
         self.best: Optional[Dict[str, Any]] = None  # iteration, smoothed, file
 
     # State --------------------------------------------------------------------------------------
@@ -56,7 +58,7 @@ class ModelSelectionHook(Hook):
 
     def before_train(self, runner) -> None:
         """Take up the curve of a resumed run, and forget that of another run."""
-        self.curve, self.best = [], None
+        self.curve, self.rows, self.best = [], {}, None
         if runner.iter == 0:
             return
         state = json.loads(runner.message_hub.get_info(_STATE) or '{}')
@@ -72,6 +74,8 @@ class ModelSelectionHook(Hook):
         points = {int(i): v for i, v in state.get('curve', [])}
         points.update({int(i): v for i, v in written[0].get('curve', [])})
         self.curve = [[i, points[i]] for i in sorted(points) if i <= runner.iter]
+        rows = {**state.get('rows', {}), **written[0].get('rows', {})}
+        self.rows = {i: rows[str(i)] for i, _ in self.curve if str(i) in rows}
         # The file's best may be of an iteration that is trained again: it was measured all the
         # same, and stays until there is a better one.
         for best in (written[0].get('best'), state.get('best')):
@@ -93,7 +97,13 @@ class ModelSelectionHook(Hook):
 
     def _remember(self, runner) -> None:
         state = json.dumps(
-            dict(metric=self.metric, alpha=self.alpha, curve=self.curve, best=self.best)
+            dict(
+                metric=self.metric,
+                alpha=self.alpha,
+                curve=self.curve,
+                rows=self.rows,
+                best=self.best,
+            )
         )
         runner.message_hub.update_info(_STATE, state)
         if is_main_process():
@@ -134,11 +144,22 @@ class ModelSelectionHook(Hook):
             return
         self.curve = [point for point in self.curve if point[0] < runner.iter]
         self.curve.append([runner.iter, value])
-        smoothed = float(smoothed_curve([v for _, v in self.curve], self.alpha)[-1])
+        self.rows = {i: self.rows[i] for i, _ in self.curve if i in self.rows}
+        name, _, _ = self.metric.rpartition('/')
+        self.rows[runner.iter] = {
+            key[len(name) + 1 :]: float(v)
+            for key, v in metrics.items()
+            if key.startswith(name + '/')
+        }
+        curve = smoothed_curve([v for _, v in self.curve], self.alpha)
+        smoothed = float(curve[-1])
         runner.message_hub.update_scalar(f'val/{self.metric} smoothed', smoothed)
         if self.best is None or smoothed < self.best['smoothed']:
             self._save(runner, smoothed)
         self._remember(runner)
+        if is_main_process() and len(self.rows) == len(curve):
+            picture = Path(runner.work_dir) / 'distances.png'
+            draw_distance_curves(picture, self.rows, curve, name, self.best['iteration'])
 
     def _save(self, runner, smoothed: float) -> None:
         name = f'best_iter_{runner.iter}.pth'
