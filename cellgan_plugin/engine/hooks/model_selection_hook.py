@@ -26,9 +26,11 @@ class ModelSelectionHook(Hook):
     their exponential moving average (alpha 0.5) has a minimum that agrees with the eye.
 
     ``<work_dir>/best_iter_<n>.pth`` holds the weights (no optimizer), ``model_selection.json`` the
-    curve, ``distances.png`` shows it with those of the classes. After a ``--resume`` the curve goes on: it travels in the checkpoints, and what was
-    validated after the newest one was saved is read from the file. A validation that was due at
-    the iteration of the checkpoint, but was lost with the run, is made up for.
+    curve, ``distances.png`` shows it with those of the classes.
+
+    After a ``--resume`` the curve goes on: it travels in the checkpoints, and what was validated
+    after the newest one was saved is read from the file. A validation that was due at the
+    iteration of the checkpoint, but was lost with the run, is made up for.
 
     Args:
         metric (str, optional): Name of the value, e.g. ``'FD(resnet34_tct)/mean'``. Defaults to

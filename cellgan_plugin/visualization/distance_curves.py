@@ -1,0 +1,59 @@
+"""The distance of every class over training, and the checkpoint that was chosen."""
+
+import io
+from pathlib import Path
+from typing import Mapping, Optional, Sequence, Union
+
+from cellgan_plugin.files import atomic_write
+
+
+def draw_distance_curves(
+    path: Union[str, Path],
+    rows: Mapping[int, Mapping[str, float]],
+    smoothed: Sequence[float],
+    name: str,
+    best: Optional[int] = None,
+) -> Path:
+    """Draw one line per class, their mean, and the smoothed mean with its minimum marked.
+
+    Args:
+        path (str | Path): PNG to write.
+        rows (Mapping[int, Mapping[str, float]]): Iteration to values by class, ``mean`` and
+            ``pooled``, in the order of training.
+        smoothed (Sequence[float]): Smoothed distance at each of these iterations.
+        name (str): Of the distance, for the axis.
+        best (int, optional): Iteration of the checkpoint that is kept. Defaults to None.
+
+    Returns:
+        Path: ``path``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    marker = 'o' if len(rows) < 30 else None
+    for label in dict.fromkeys(label for values in rows.values() for label in values):
+        points = [(i, values[label]) for i, values in rows.items() if label in values]
+        style = dict(mean=dict(color='black', lw=1.5), pooled=dict(color='0.6', ls=':'))
+        axes.plot(
+            *zip(*points, strict=True), label=label, marker=marker, ms=3,
+            **style.get(label, dict(lw=1)),
+        )  # fmt: skip
+    axes.plot(list(rows), list(smoothed), color='black', ls='--', lw=1.5, label='smoothed')
+    if best in rows:
+        axes.axvline(best, color='0.5', lw=1)
+        axes.plot(best, smoothed[list(rows).index(best)], 'k*', ms=12, label=f'kept: {best}')
+    lowest = min((v for values in rows.values() for v in values.values()), default=0)
+    if lowest > 0:  # early distances dwarf the late ones
+        axes.set_yscale('log')
+    axes.set_xlabel('iteration')
+    axes.set_ylabel(name)
+    axes.grid(alpha=0.3, which='both')
+    axes.legend(fontsize=8, ncols=2)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=110)
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())
+    return Path(path)
