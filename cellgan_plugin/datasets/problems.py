@@ -1,6 +1,6 @@
 """What can be wrong with a data set, in one form for the training error and the checker's table."""
 
-from typing import Iterable, List, NamedTuple
+from typing import Iterable, List, NamedTuple, Union
 
 ERROR = 'error'  # training would fail or learn something wrong
 WARNING = 'warning'  # training works; a person should know
@@ -38,13 +38,27 @@ class Problem(NamedTuple):
 class DatasetError(ValueError):
     """A data set that cannot be trained on as it is.
 
+    Args:
+        problems (Iterable[Problem] | str): The errors. A string is the report of a loader worker,
+            which torch makes an exception of the same type from; its message is kept.
+        title (str): First line of the message.
+
     Attributes:
         problems (list[Problem]): Every error found, not only those shown in the message.
     """
 
-    def __init__(self, problems: Iterable[Problem], title: str = 'The data set cannot be used'):
-        self.problems: List[Problem] = list(problems)
+    def __init__(
+        self,
+        problems: Union[Iterable[Problem], str],
+        title: str = 'The data set cannot be used',
+    ):
         self.title = title
+        self.problems: List[Problem] = []
+        if isinstance(problems, str):
+            # A worker's report is its traceback, which ends with the message made below.
+            super().__init__(problems.rpartition(f'{type(self).__name__}: ')[2].strip())
+            return
+        self.problems += problems
         count = len(self.problems)
         lines = [f'{title} ({count} problem{"s" if count > 1 else ""}):']
         lines += [f'  - {problem}' for problem in self.problems[:_SHOWN_IN_EXCEPTION]]
@@ -55,4 +69,4 @@ class DatasetError(ValueError):
 
     def __reduce__(self):
         # Exceptions cross from loader workers by pickling; the default would lose the arguments.
-        return type(self), (self.problems, self.title)
+        return type(self), (self.problems or str(self), self.title)

@@ -15,6 +15,7 @@ from cell_images import (
     save,
 )
 from PIL import Image, ImageFile
+from torch.utils.data import DataLoader
 
 from cellgan_plugin.datasets import CellPatchDataset, DatasetError, check_dataset
 
@@ -189,6 +190,19 @@ def test_without_check_the_loader_names_the_file(root):
     with pytest.raises(DatasetError, match='A/bad.jpg.*truncated') as caught:
         images[index]
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_loader_worker_names_the_file_once(root):
+    bad = root / 'A' / '0.png'
+    bad.write_bytes(bad.read_bytes()[:-300])
+    loader = DataLoader(dataset(root, check='none'), num_workers=1, collate_fn=list)
+    with pytest.raises(DatasetError) as error:
+        list(loader)
+    message = str(error.value)
+    assert message.count(str(bad)) == 1
+    assert message.startswith('The data set cannot be used (1 problem):\n  - ')
+    assert len(message.splitlines()) == 3
+    assert str(pickle.loads(pickle.dumps(error.value))) == message
 
 
 def test_truncation_is_found_although_another_package_allows_it(root, monkeypatch):
