@@ -27,6 +27,8 @@ def git_revision(folder: Union[str, Path, None] = None) -> Optional[str]:
     folder = Path(folder or Path(__file__).parent)
     found = []
     for command in (
+        # A package installed inside somebody else's repository is not of that one.
+        ['git', 'ls-files', '--error-unmatch', str(Path(__file__).resolve())],
         ['git', 'rev-parse', '--short=12', 'HEAD'],
         ['git', 'status', '--porcelain', '-uno'],
     ):
@@ -37,7 +39,7 @@ def git_revision(folder: Union[str, Path, None] = None) -> Optional[str]:
         if done.returncode != 0:
             return None
         found.append(done.stdout.strip())
-    return found[0] + ('+changes' if found[1] else '')
+    return found[1] + ('+changes' if found[2] else '')
 
 
 def write_report(
