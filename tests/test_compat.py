@@ -1,6 +1,7 @@
 import logging
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -102,8 +103,15 @@ def test_a_trusted_checkpoint_is_loaded(tmp_path, monkeypatch):
     assert compat.load_tensors(path)['message_hub'].current() == 1.0
 
 
-@pytest.mark.parametrize('damage', ['cut', 'empty', 'text', 'pickle'])
-def test_a_damaged_checkpoint_is_named(tmp_path, damage):
+@pytest.mark.parametrize('trust', ['0', '1'])
+@pytest.mark.parametrize(
+    'damage', ['cut', 'empty', 'text', 'pickle', 'angle', 'html', 'lfs', 'lfs with mark']
+)
+def test_a_damaged_checkpoint_is_named_and_nobody_is_told_to_trust_it(
+    tmp_path, monkeypatch, damage, trust
+):
+    monkeypatch.setenv(compat.TRUST_VARIABLE, trust)
+    lfs = b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n'
     path = tmp_path / 'broken.pth'
     torch.save({'a': torch.arange(1000)}, path)
     data = path.read_bytes()
@@ -113,10 +121,101 @@ def test_a_damaged_checkpoint_is_named(tmp_path, damage):
             'empty': b'',
             'text': b'hello there',
             'pickle': pickle.dumps(3),
+            'angle': b'<h1>unsupported global class</h1>',
+            'html': b'\n<!DOCTYPE HTML><html><body>Sign in</body></html>',
+            'lfs': lfs,
+            'lfs with mark': b'\xef\xbb\xbf' + lfs,
         }[damage]
     )
-    with pytest.raises((ValueError, compat.UntrustedCheckpointError), match=str(path)):
+    with pytest.raises(ValueError, match=str(path)) as error:
         compat.load_tensors(path)
+    message = str(error.value)
+    assert 'trust' not in message and 'weights_only' not in message
+    assert ('git lfs pull' in message) == damage.startswith('lfs')
+    assert ('web page' in message and 'download it again' in message) == (damage == 'html')
+
+
+def foreign_checkpoint(folder):
+    payload = _RunsCode()
+    payload.target = str(folder / 'owned')
+    torch.save({'state_dict': {}, 'meta': payload}, folder / 'foreign.pth')
+    return folder / 'foreign.pth'
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """Downloads copy ``source``; ``urls`` has what was asked for."""
+
+    class Web:
+        source = tmp_path / 'source.pth'
+        urls = []
+
+    def download(url, dst, hash_prefix=None, progress=True):
+        Web.urls.append(url)
+        shutil.copy(Web.source, dst)
+
+    Web.urls = []
+    torch.save({'a': torch.arange(3)}, Web.source)
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
+    monkeypatch.delenv(compat.TRUST_VARIABLE, raising=False)
+    return Web
+
+
+ADDRESSES = [
+    'https://example.org/models/a.pth?download=1',
+    'torchvision://resnet18',
+    'modelzoo://resnet18',
+    'mmcls://mobilenet_v2',
+    'open-mmlab://detectron2/resnet50_caffe',
+    'openmmlab://detectron2/resnet50_caffe',
+]
+
+
+@pytest.mark.parametrize('address', ADDRESSES)
+def test_a_download_is_loaded_once_and_safely(tmp_path, web, monkeypatch, address):
+    if address.startswith('mmcls'):  # takes the backbone out of what it gets
+        torch.save({'state_dict': {'backbone.a': torch.arange(3)}}, web.source)
+    for _ in range(2):
+        state = CheckpointLoader.load_checkpoint(address)
+        state = state.get('state_dict', state)
+        assert state['a'].tolist() == [0, 1, 2]
+    assert len(web.urls) == 1 and web.urls[0].startswith('https://')
+
+    (cached,) = (tmp_path / 'hub' / 'checkpoints').iterdir()
+    cached.unlink()
+    web.source = foreign_checkpoint(tmp_path)
+    with pytest.raises(compat.UntrustedCheckpointError, match='--trust-checkpoint'):
+        CheckpointLoader.load_checkpoint(address)
+    assert not (tmp_path / 'owned').exists()
+    monkeypatch.setenv(compat.TRUST_VARIABLE, '1')
+    CheckpointLoader.load_checkpoint(address)
+    assert (tmp_path / 'owned').exists()
+
+
+def test_a_web_page_instead_of_a_download_is_named(web):
+    web.source.write_text('<!DOCTYPE html><html>moved</html>')
+    with pytest.raises(ValueError, match='a.pth is not a checkpoint but a web page'):
+        CheckpointLoader.load_checkpoint('https://example.org/a.pth')
+
+
+@pytest.mark.parametrize('scheme', ['pavi://', 's3://', 'cluster:s3://', 'petrel://'])
+def test_addresses_that_mmengine_reads_unsafely_are_refused(scheme):
+    with pytest.raises(ValueError, match='Download the file and name its path'):
+        CheckpointLoader.load_checkpoint(f'{scheme}bucket/a.pth')
+
+
+def test_an_unknown_openmmlab_model_is_named(web):
+    with pytest.raises(ValueError, match='open-mmlab://none: MMEngine knows no model'):
+        CheckpointLoader.load_checkpoint('open-mmlab://none')
+
+
+def test_every_loader_of_mmengine_is_safe_or_refused():
+    names = {loader.__name__ for loader in CheckpointLoader._schemes.values()}
+    ours = {'load_from_local', 'load_from_http', 'load_from_openmmlab', 'load_from_refused'}
+    # These two call load_from_http of their module, which is ours.
+    assert names == ours | {'load_from_torchvision', 'load_from_mmcls'}
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):
