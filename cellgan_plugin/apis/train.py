@@ -82,9 +82,13 @@ def train(
         config.resume = True
         if resume is True or resume == 'auto':
             newest = find_resumable(config.work_dir)
-            config.load_from = str(newest) if newest else None
             config.resume = newest is not None
-            said = f'from {newest}' if newest else f'nothing to resume in {config.work_dir}'
+            said = f'nothing to resume in {config.work_dir}'
+            if newest:
+                config.load_from = str(newest)
+                said = f'from {newest}'
+            elif config.get('load_from'):
+                said += f'; starting from the weights of {config.load_from}'
             print_log(f'--resume: {said}', logger='current')
         else:
             config.load_from = str(resume)

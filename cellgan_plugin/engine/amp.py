@@ -7,13 +7,32 @@ import torch
 from mmagic.registry import OPTIM_WRAPPERS
 from mmengine.config import ConfigDict
 from mmengine.device import get_device
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import autocast
 from torch import nn
 
 
+class _BackwardOutsideAutocast:
+    """Leaves autocast for the backward.
+
+    MMagic updates the weights inside ``optim_context``. Each operation's backward runs in the
+    precision of its forward by itself; but R1's second backward runs operations anew, which
+    autocast would cast down.
+    """
+
+    def backward(self, loss: torch.Tensor, **kwargs) -> None:
+        """Propagate back with autocast off."""
+        with torch.autocast(loss.device.type, enabled=False):
+            super().backward(loss, **kwargs)
+
+
 @OPTIM_WRAPPERS.register_module()
-class BFloat16OptimWrapper(OptimWrapper):
+class Float16OptimWrapper(_BackwardOutsideAutocast, AmpOptimWrapper):
+    """MMEngine's AmpOptimWrapper (float16 autocast, loss scaling), R1's backward in float32."""
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(_BackwardOutsideAutocast, OptimWrapper):
     """Runs the forward in bfloat16 autocast; weights, gradients and optimizer stay float32.
 
     bfloat16 has the range of float32, so no loss scaling is needed; works on CPUs too, where
@@ -37,11 +56,14 @@ def amp_wrapper() -> Tuple[str, dict]:
         tuple[str, dict]: What to tell the user, and the wrapper's config without its optimizer:
         bfloat16 where the device has it, else float16 with dynamic loss scaling.
     """
-    if get_device() != 'cuda' or torch.cuda.is_bf16_supported(including_emulation=False):
+    device = get_device()
+    if device not in ('cuda', 'cpu'):
+        raise ValueError(f'--amp is for CUDA devices and CPUs; here is {device}: train without it')
+    if device == 'cpu' or torch.cuda.is_bf16_supported(including_emulation=False):
         return 'bfloat16 autocast', dict(type='BFloat16OptimWrapper')
     return (
         'float16 autocast with dynamic loss scaling',
-        dict(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic'),
+        dict(type='Float16OptimWrapper', dtype='float16', loss_scale='dynamic'),
     )
 
 

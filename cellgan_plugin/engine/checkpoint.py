@@ -96,13 +96,16 @@ def is_whole(path: Union[str, Path]) -> bool:
 
 
 def numbered_checkpoints(folder: Union[str, Path]) -> List[Path]:
-    """``iter_*.pth`` and ``epoch_*.pth`` in a folder, newest (highest number) first."""
+    """``iter_*.pth`` and ``epoch_*.pth`` in a folder, the one written last first.
+
+    By time, not by number: a folder may hold the end of an older, longer run.
+    """
     found = []
     for path in Path(folder).glob('*.pth'):
         match = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name)
         if match and path.is_file():
-            found.append((int(match[1]), path))
-    return [path for _, path in sorted(found, reverse=True)]
+            found.append((path.stat().st_mtime_ns, int(match[1]), path))
+    return [path for *_, path in sorted(found, reverse=True)]
 
 
 def find_resumable(folder: Union[str, Path]) -> Optional[Path]:

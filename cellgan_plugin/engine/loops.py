@@ -7,6 +7,7 @@ from mmengine.dist import get_world_size
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
+from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.randomness import generator_for
 
 
@@ -26,6 +27,7 @@ class ResumableTrainLoop(IterBasedTrainLoop):
 
     Raises:
         TypeError: When the sampler cannot be told its position.
+        ValueError: When data set and model do not fit together.
     """
 
     def __init__(
@@ -52,8 +54,11 @@ class ResumableTrainLoop(IterBasedTrainLoop):
                 f'train_dataloader.sampler is {type(self.dataloader.sampler).__name__}, which '
                 "cannot resume: use sampler=dict(type='ResumableInfiniteSampler', shuffle=True)"
             )
-        # What the iteration index is made into by the model (see StepRandom).
-        runner.message_hub.update_info('seed', runner.seed)
+        if self.dataloader.batch_size is None:
+            raise ValueError('train_dataloader has a batch_sampler: give it a batch_size instead')
+        model = unwrap(runner.model)
+        if hasattr(model, 'check_dataset'):
+            model.check_dataset(self.dataloader.dataset)
         self.stop_reason: Optional[str] = None
 
     def request_stop(self, reason: str) -> None:
@@ -68,8 +73,15 @@ class ResumableTrainLoop(IterBasedTrainLoop):
             nn.Module: The model.
         """
         runner = self.runner
-        batch_size = self.dataloader.batch_size
-        self.dataloader.sampler.set_position(self._iter * batch_size * get_world_size())
+        hub = runner.message_hub
+        global_batch = self.dataloader.batch_size * get_world_size()
+        # In samples, since a run may be resumed with another batch size or number of processes.
+        samples_seen = hub.get_info('samples_seen', self._iter * global_batch)
+        sampler = self.dataloader.sampler
+        # The seed of a resumed run is known only now; the sampler was built before.
+        sampler.seed = runner.seed
+        sampler.set_position(samples_seen)
+        hub.update_info('seed', runner.seed)  # for the model, see StepRandom
         # Starting the workers draws a number; from torch's global generator it would leave that one
         # elsewhere than in a run that was never stopped.
         self.dataloader.generator = generator_for(runner.seed, 'loader_workers', self._iter)
@@ -78,6 +90,8 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         batches = iter(self.dataloader)
         while self._iter < self._max_iters and not self.stop_training:
             runner.model.train()
+            samples_seen += global_batch
+            hub.update_info('samples_seen', samples_seen)
             self.run_iter(next(batches))
             due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
             if runner.val_loop is not None and self._iter >= self.val_begin and due:

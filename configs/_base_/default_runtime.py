@@ -23,8 +23,7 @@ default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='mmengine.IterTimerHook'),  # MMagic's own gives no ETA
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
-    # Nothing is scheduled by default; the base hook would only ask for a scheduler.
-    param_scheduler=None,
+    param_scheduler=dict(type='ParamSchedulerHook'),
     sampler_seed=None,
     checkpoint=dict(type='SafeCheckpointHook', interval=2000, by_epoch=False, max_keep_ckpts=3))
 custom_hooks = [

@@ -78,3 +78,78 @@ def test_amp_changes_the_precision_and_says_so(tiny):
     b = torch.load(plain / 'iter_2.pth', weights_only=True)['state_dict']
     assert all(value.dtype == b[key].dtype for key, value in a.items())
     assert any(not torch.equal(value, b[key]) for key, value in a.items())
+
+
+def test_an_update_that_spoils_the_weights_is_not_saved(tiny):
+    work_dir = tiny.root / 'spoilt'
+    result = run_tool(
+        'tools/train.py',
+        tiny.config,
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        'optim_wrapper.generator.optimizer.lr=inf',
+        'default_hooks.checkpoint.interval=1',
+        check=False,
+    )
+    assert result.returncode == 2
+    assert 'not finite, so nothing was saved' in result.stderr
+    assert not list(work_dir.glob('iter_*.pth'))
+
+
+@pytest.mark.parametrize(
+    'options, complaint',
+    [
+        (['model.num_classes=3'], 'model.num_classes=3 but the training set has 5 classes'),
+        (['model.generator.out_size=64', 'model.discriminator.in_size=64'], '(3, 64, 64)'),
+    ],
+)
+def test_a_model_that_does_not_fit_the_data_is_refused(tiny, tmp_path, options, complaint):
+    result = run_tool(
+        'tools/train.py',
+        tiny.config,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        *options,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert complaint in result.stderr and 'Traceback' not in result.stderr
+
+
+def test_resume_without_a_checkpoint_keeps_load_from(tiny, tmp_path):
+    result = run_tool(
+        'tools/train.py',
+        tiny.config,
+        '--work-dir',
+        tmp_path / 'run',
+        '--resume',
+        '--cfg-options',
+        f'load_from={tmp_path / "weights.pth"}',
+        check=False,
+    )
+    assert 'starting from the weights of' in result.stdout
+    assert result.returncode == 2 and 'weights.pth does not exist' in result.stderr
+
+
+def test_a_scheduler_of_the_config_is_followed(tiny):
+    work_dir = tiny.root / 'scheduled'
+    result = run_tool(
+        'tools/train.py',
+        tiny.config,
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        'train_cfg.max_iters=3',
+        'param_scheduler.type=MultiStepLR',
+        'param_scheduler.by_epoch=False',
+        'param_scheduler.milestones=[1]',
+        'param_scheduler.gamma=0.1',
+    )
+    rates = [
+        line.split('generator.lr: ')[1].split()[0]
+        for line in result.stdout.splitlines()
+        if 'Iter(train)' in line
+    ]
+    assert float(rates[0]) == 10 * float(rates[-1])

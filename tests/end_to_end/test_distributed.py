@@ -1,3 +1,5 @@
+import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -5,6 +7,12 @@ import pytest
 import torch
 
 from .conftest import logged_losses, run_tool
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +30,7 @@ def two_ranks(tiny, half_batch):
         '-m',
         'torch.distributed.run',
         '--nproc_per_node=2',
-        '--master_port=29611',
+        f'--master_port={free_port()}',
         Path(__file__).with_name('distributed_worker.py'),
         half_batch,
         work_dir,
@@ -31,19 +39,16 @@ def two_ranks(tiny, half_batch):
     return work_dir
 
 
-def test_two_ranks_train_the_model_that_one_trains(tiny, two_ranks):
-    one = tiny.root / 'one_rank'
-    run_tool('tools/train.py', tiny.config, '--work-dir', one)
-    expected, found = logged_losses(one), logged_losses(two_ranks)
-    assert found.keys() == expected.keys()
-    a = torch.load(one / 'iter_8.pth', weights_only=True)['state_dict']
-    b = torch.load(two_ranks / 'iter_8.pth', weights_only=True)['state_dict']
-    b = {
-        key.replace('.module.', '.', 1)
-        if key.startswith(('generator.module', 'discriminator.module'))
-        else key: value
-        for key, value in b.items()
-    }
+@pytest.fixture(scope='module')
+def one_rank(tiny):
+    work_dir = tiny.root / 'one_rank'
+    run_tool('tools/train.py', tiny.config, '--work-dir', work_dir)
+    return work_dir
+
+
+def assert_same_run(found, expected, iteration):
+    a = torch.load(expected / f'iter_{iteration}.pth', weights_only=True)['state_dict']
+    b = torch.load(found / f'iter_{iteration}.pth', weights_only=True)['state_dict']
     assert a.keys() == b.keys()
     for key in a:
         torch.testing.assert_close(
@@ -51,17 +56,24 @@ def test_two_ranks_train_the_model_that_one_trains(tiny, two_ranks):
         )
 
 
-def test_dist_train_script_resumes_on_two_processes(tiny, half_batch, two_ranks):
-    result = run_tool(
-        'tools/dist_train.sh',
-        half_batch,
-        '2',
-        '--work-dir',
-        two_ranks,
-        '--resume',
-        '--cfg-options',
-        'train_cfg.max_iters=10',
-        env=dict(PORT='29612'),
-    )
-    assert '[10/10]' in result.stdout
-    assert (two_ranks / 'iter_10.pth').is_file()
+def test_two_ranks_train_the_model_that_one_trains(one_rank, two_ranks):
+    expected, found = logged_losses(one_rank), logged_losses(two_ranks)
+    assert found.keys() == expected.keys()
+    assert_same_run(two_ranks, one_rank, 8)
+
+
+@pytest.mark.parametrize('ranks', [1, 2])
+def test_a_distributed_run_resumes_on_any_number_of_ranks(
+    tiny, half_batch, one_rank, two_ranks, tmp_path, ranks
+):
+    work_dir = tmp_path / 'resumed'
+    work_dir.mkdir()
+    shutil.copy(two_ranks / 'iter_4.pth', work_dir)
+    if ranks == 2:
+        command = ['tools/dist_train.sh', half_batch, '2']
+    else:
+        command = ['tools/train.py', tiny.config]
+    result = run_tool(*command, '--work-dir', work_dir, '--resume', env=dict(PORT=str(free_port())))
+    assert 'do not match' not in result.stdout
+    assert '[8/8]' in result.stdout
+    assert_same_run(work_dir, one_rank, 8)

@@ -41,3 +41,23 @@ def test_bfloat16_really_changes_the_precision_of_the_forward_only():
     assert out.dtype == torch.bfloat16
     wrapper.update_params(out.float().sum())
     assert layer.weight.dtype == torch.float32
+
+
+def test_the_backward_leaves_autocast():
+    seen = []
+
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.square()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            seen.append(torch.is_autocast_enabled(gradient.device.type))
+            return gradient
+
+    weight = nn.Parameter(torch.ones(2))
+    wrapper = BFloat16OptimWrapper(torch.optim.SGD([weight], 0.1))
+    with wrapper.optim_context(nn.Module()):
+        wrapper.update_params(Square.apply(weight).sum())
+    assert seen == [False]

@@ -1,4 +1,5 @@
 import enum
+import os
 
 import numpy as np
 import pytest
@@ -57,10 +58,14 @@ def test_an_object_without_a_plain_form_is_named():
         to_plain({'a': object()})
 
 
-def test_checkpoints_are_ordered_by_number(tmp_path):
-    for name in ('iter_9.pth', 'iter_10.pth', 'best_fd_iter_30.pth', 'iter_x.pth', 'other.pth'):
+def test_the_checkpoint_written_last_comes_first(tmp_path):
+    # iter_100 is of an older, longer run in the same folder.
+    names = ('iter_100.pth', 'iter_9.pth', 'iter_10.pth', 'best_iter_30.pth', 'iter_x.pth', 'a.pth')
+    for second, name in enumerate(names):
         (tmp_path / name).write_bytes(b'')
-    assert [p.name for p in numbered_checkpoints(tmp_path)] == ['iter_10.pth', 'iter_9.pth']
+        os.utime(tmp_path / name, (second, second))
+    found = [path.name for path in numbered_checkpoints(tmp_path)]
+    assert found == ['iter_10.pth', 'iter_9.pth', 'iter_100.pth']
 
 
 @pytest.mark.parametrize('damage', ['cut', 'empty', 'flipped'])

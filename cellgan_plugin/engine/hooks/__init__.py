@@ -1,8 +1,8 @@
 """Hooks, registered in MMagic's HOOKS."""
 
-from .checkpoint_hook import SafeCheckpointHook
+from .checkpoint_hook import NonFiniteLossError, SafeCheckpointHook
 from .model_selection_hook import ModelSelectionHook
-from .safety_hooks import NonFiniteLossError, NonFiniteLossHook, PreemptionHook
+from .safety_hooks import NonFiniteLossHook, PreemptionHook
 from .sheet_hook import SampleSheetHook
 from .throughput_hook import ThroughputHook
 

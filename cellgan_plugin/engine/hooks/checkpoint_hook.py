@@ -3,7 +3,7 @@
 import random
 from collections import deque
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 import numpy as np
 import torch
@@ -11,10 +11,13 @@ from mmagic.registry import HOOKS
 from mmengine.dist import all_gather_object, get_rank, is_main_process, master_only
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.model import BaseAveragedModel
+from torch import nn
 
 from cellgan_plugin.compat import drop_file_client_warnings
 from cellgan_plugin.engine.checkpoint import from_plain, to_plain
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.models.conditional_gan import unwrap
 
 
 def _random_state() -> Dict[str, Any]:
@@ -37,6 +40,46 @@ def _set_random_state(state: Dict[str, Any]) -> None:
     torch.set_rng_state(state['torch'].cpu().to(torch.uint8))
     if state['cuda'] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state['cuda'].cpu().to(torch.uint8))
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss, or the weights after an update, became NaN or infinite."""
+
+
+def _without_wrappers(model: nn.Module, state: Mapping[str, Any]) -> Dict[str, Any]:
+    """Weights named as in a run of one process: ``generator.x`` for ``generator.module.x``.
+
+    MMEngine wraps the networks of a GAN one by one, saves the names with the wrappers, but loads
+    names without them: a distributed run would come back with untrained networks.
+    """
+    # An averaged model has a ``module`` of its own, which belongs to the name.
+    prefixes = [
+        f'{name}.module.'
+        for name, child in model.named_children()
+        if not isinstance(unwrap(child), BaseAveragedModel)
+    ]
+    renamed = {}
+    for key, value in state.items():
+        for prefix in prefixes:
+            if key.startswith(prefix):
+                key = prefix[: -len('module.')] + key[len(prefix) :]
+        renamed[key] = value
+    return renamed
+
+
+def _refuse_other_weights(expected: Iterable[str], found: Iterable[str]) -> None:
+    """Raise ValueError when a run would be resumed with weights missing or left over."""
+    expected, found = set(expected), set(found)
+    if expected == found:
+        return
+    parts = []
+    for what, names in (('missing', expected - found), ('not of this model', found - expected)):
+        if names:
+            parts.append(f'{len(names)} weights {what}, e.g. {min(names)}')
+    raise ValueError(
+        f'the checkpoint is of another model: {"; ".join(parts)}. Resume with the config of the '
+        'run, or start anew from its weights with load_from.'
+    )
 
 
 @HOOKS.register_module()
@@ -102,6 +145,7 @@ class SafeCheckpointHook(CheckpointHook):
         return self.last_ckpt
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        self._refuse_spoilt_weights(runner, step)
         # Every rank takes part here; before_save_checkpoint runs on the first one only.
         self._random_states = all_gather_object(_random_state())
         keep = list(self.keep_ckpt_ids) if self.max_keep_ckpts > 0 else []
@@ -136,8 +180,22 @@ class SafeCheckpointHook(CheckpointHook):
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
 
+    @staticmethod
+    def _refuse_spoilt_weights(runner, step: int) -> None:
+        # The losses of an iteration are those before its update: they can be finite while the
+        # update is not. All ranks hold the same weights, so all of them raise, or none.
+        for name, value in runner.model.state_dict().items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                last = runner.message_hub.get_info('last_ckpt')
+                raise NonFiniteLossError(
+                    f'iteration {step}: the weights {name} are not finite, so nothing was saved. '
+                    f'Last good checkpoint: {last or "none was saved yet"}. Lower the learning '
+                    'rate.'
+                )
+
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Make the checkpoint plain, and add the random states."""
+        """Make the checkpoint plain and free of wrappers, and add the random states."""
+        checkpoint['state_dict'] = _without_wrappers(unwrap(runner.model), checkpoint['state_dict'])
         checkpoint['random_states'] = self._random_states or [_random_state()]
         plain = to_plain(checkpoint)
         checkpoint.clear()
@@ -147,5 +205,10 @@ class SafeCheckpointHook(CheckpointHook):
         """Rebuild MMEngine's own objects from the plain ones."""
         if 'message_hub' in checkpoint:
             checkpoint['message_hub'] = from_plain(checkpoint['message_hub'])
+        model = unwrap(runner.model)
+        if 'state_dict' in checkpoint:
+            checkpoint['state_dict'] = _without_wrappers(model, checkpoint['state_dict'])
         if runner._resume:
             self._resumed_random_states = checkpoint.get('random_states')
+            expected = _without_wrappers(model, model.state_dict()).keys()
+            _refuse_other_weights(expected, checkpoint['state_dict'].keys())

@@ -9,7 +9,7 @@ from mmagic.registry import HOOKS
 from mmengine.dist import all_reduce, is_distributed
 from mmengine.hooks import Hook
 
-from .checkpoint_hook import SafeCheckpointHook
+from .checkpoint_hook import NonFiniteLossError, SafeCheckpointHook
 
 
 @HOOKS.register_module()
@@ -62,10 +62,6 @@ class PreemptionHook(Hook):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
-
-
-class NonFiniteLossError(RuntimeError):
-    """A loss became NaN or infinite."""
 
 
 @HOOKS.register_module()

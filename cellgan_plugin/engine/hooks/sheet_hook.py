@@ -120,7 +120,10 @@ class SampleSheetHook(Hook):
 
 
 def real_examples(dataset, num_classes: int, count: int) -> List[List[np.ndarray]]:
-    """The first ``count`` images of each class as the training pipeline gives them, uint8 HWC."""
+    """The first ``count`` images of each class as the training pipeline gives them, uint8 HWC.
+
+    A class with fewer gets white ones to fill its row.
+    """
     found: List[List[int]] = [[] for _ in range(num_classes)]
     for index in range(len(dataset)):
         wanted = found[dataset.get_data_info(index)['gt_label']]
@@ -128,6 +131,9 @@ def real_examples(dataset, num_classes: int, count: int) -> List[List[np.ndarray
             wanted.append(index)
         if all(len(indices) == count for indices in found):
             break
-    return [
+    images = [
         [dataset[i]['inputs']['img'].permute(1, 2, 0).numpy() for i in indices] for indices in found
     ]
+    # White where a class has fewer, so that what follows stays in its columns.
+    blank = np.full_like(next(image for row in images for image in row), 255) if count else None
+    return [row + [blank] * (count - len(row)) for row in images]

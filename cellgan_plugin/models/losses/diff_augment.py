@@ -27,7 +27,7 @@ def adjust_color(img: Tensor, numbers: Tensor) -> Tensor:
 
 
 def translate(img: Tensor, numbers: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shift by whole pixels, up to ``ratio`` of the side in each direction; black (0) flows in.
+    """Shift by whole pixels, up to ``ratio`` of the side in each direction; mid-grey (0) flows in.
 
     Args:
         img (Tensor): (N, C, H, W).
