@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import pickle
+import platform
 import re
 import sys
 import urllib.parse
@@ -35,7 +36,14 @@ SUPPORTED: Dict[str, Tuple[str, str]] = {
     'diffusers': ('<0.29', 'pip install "diffusers==0.28.2"'),
     'huggingface-hub': ('<0.26', 'pip install "huggingface-hub==0.25.2"'),
     'scipy': ('<1.18', 'pip install "scipy<1.18"'),
+    # From 4.49 on it refuses to be imported with this huggingface-hub.
+    'transformers': ('<4.49', 'pip install "transformers==4.48.3"'),
+    # Imported by mmagic, which does not declare them; no version is known not to work.
+    'albumentations': ('', 'pip install albumentations'),
+    'imageio': ('', 'pip install imageio'),
+    'requests': ('', 'pip install requests'),
 }
+SUPPORTED_PYTHON = '>=3.10,<3.13'  # as in setup.py
 # mmcv is published under three distribution names with one import name.
 _DISTRIBUTIONS = {'mmcv': ('mmcv', 'mmcv-lite', 'mmcv-full')}
 
@@ -67,23 +75,42 @@ def installed_version(package: str) -> Optional[str]:
     return None
 
 
-def check_versions() -> None:
-    """Raise :class:`UnsupportedVersionError` naming every package that does not fit, and the fix.
+def _fits(version: str, window: str) -> bool:
+    try:
+        return SpecifierSet(window).contains(Version(version).public, prereleases=True)
+    except InvalidVersion:
+        return False
 
-    For: torch, numpy, setuptools, mmengine, mmcv, mmagic, mmpretrain, diffusers, huggingface-hub
-    and scipy, with the windows of :data:`SUPPORTED`. A local suffix (``2.11.0+cu130``) is ignored.
+
+def _torchvision_for(torch_version: Optional[str]) -> Tuple[str, str]:
+    """Window and fix of torchvision: 0.(N + 15) belongs to torch 2.N, and loads with no other."""
+    release = re.match(r'2\.(\d+)', torch_version or '')
+    if release is None:  # torch itself is complained about
+        return '', SUPPORTED['torch'][1]
+    window = f'==0.{int(release[1]) + 15}.*'
+    return window, f'pip install "torch=={release[0]}.*" "torchvision{window}"'
+
+
+def check_versions() -> None:
+    """Raise :class:`UnsupportedVersionError` naming everything that does not fit, and the fix.
+
+    For: Python itself, the packages and windows of :data:`SUPPORTED`, and torchvision, which has
+    to be of the release that belongs to torch. A local suffix (``2.11.0+cu130``) is ignored.
     """
     problems: List[str] = []
-    for package, (window, fix) in SUPPORTED.items():
+    python = platform.python_version()
+    if not _fits(python, SUPPORTED_PYTHON):
+        problems.append(
+            f'  Python {python} is not supported (needs {SUPPORTED_PYTHON}): make an environment '
+            'with a supported one, e.g. python3.11 -m venv .venv'
+        )
+    windows = dict(SUPPORTED, torchvision=_torchvision_for(installed_version('torch')))
+    for package, (window, fix) in windows.items():
         found = installed_version(package)
         if found is None:
-            problems.append(f'  {package} is not installed (needs {window}): {fix}')
-            continue
-        try:
-            fits = SpecifierSet(window).contains(Version(found).public, prereleases=True)
-        except InvalidVersion:
-            fits = False
-        if not fits:
+            needs = f' (needs {window})' if window else ''
+            problems.append(f'  {package} is not installed{needs}: {fix}')
+        elif not _fits(found, window):
             problems.append(f'  {package} {found} is not supported (needs {window}): {fix}')
     if problems:
         raise UnsupportedVersionError(

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,6 +26,10 @@ def test_versions_here_are_supported():
         ('numpy', '2.1.0', 'numpy 2.1.0 is not supported (needs <2)'),
         ('mmagic', None, 'mmagic is not installed (needs ==1.2.0)'),
         ('mmcv', '2.2.0', 'mmcv 2.2.0 is not supported'),
+        ('transformers', '4.49.0', 'transformers 4.49.0 is not supported (needs <4.49)'),
+        ('albumentations', None, 'albumentations is not installed: pip'),
+        ('imageio', None, 'imageio is not installed: pip'),
+        ('requests', None, 'requests is not installed: pip'),
     ],
 )
 def test_an_unsupported_version_is_named_with_its_fix(monkeypatch, package, version, complaint):
@@ -38,13 +43,58 @@ def test_an_unsupported_version_is_named_with_its_fix(monkeypatch, package, vers
     assert f'pip install "{package}' in str(error.value)
 
 
-@pytest.mark.parametrize('version', ['2.4.0', '2.11.0+cu130', '2.15.0'])
-def test_local_and_patch_versions_of_torch_are_accepted(monkeypatch, version):
+def pretend(monkeypatch, **versions):
     installed = compat.installed_version
     monkeypatch.setattr(
-        compat, 'installed_version', lambda name: version if name == 'torch' else installed(name)
+        compat, 'installed_version', lambda name: versions.get(name, installed(name))
     )
+
+
+@pytest.mark.parametrize(
+    'torch_version, torchvision', [('2.4.0', '0.19.1'), ('2.11.0+cu130', '0.26.0+cu130')]
+)
+def test_local_and_patch_versions_of_torch_are_accepted(monkeypatch, torch_version, torchvision):
+    pretend(monkeypatch, torch=torch_version, torchvision=torchvision)
     compat.check_versions()
+
+
+def test_torchvision_of_another_torch_is_refused(monkeypatch):
+    pretend(monkeypatch, torch='2.6.0', torchvision='0.26.0')
+    with pytest.raises(compat.UnsupportedVersionError) as error:
+        compat.check_versions()
+    assert 'torchvision 0.26.0 is not supported (needs ==0.21.*)' in str(error.value)
+    assert 'pip install "torch==2.6.*" "torchvision==0.21.*"' in str(error.value)
+
+
+def test_missing_torch_is_named_without_a_window_for_torchvision(monkeypatch):
+    pretend(monkeypatch, torch=None)
+    with pytest.raises(compat.UnsupportedVersionError, match='torch is not installed') as error:
+        compat.check_versions()
+    assert 'torchvision 0' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'version, fits', [('3.9.18', 0), ('3.10.0', 1), ('3.12.9', 1), ('3.13.0', 0)]
+)
+def test_python_itself_is_checked(monkeypatch, version, fits):
+    monkeypatch.setattr(compat.platform, 'python_version', lambda: version)
+    if fits:
+        return compat.check_versions()
+    with pytest.raises(compat.UnsupportedVersionError, match=f'Python {version} is not supported'):
+        compat.check_versions()
+
+
+def test_windows_agree_with_what_is_declared():
+    root = Path(__file__).parents[1]
+    assert f"python_requires='{compat.SUPPORTED_PYTHON}'" in (root / 'setup.py').read_text()
+    pinned = dict(
+        line.split(' ;')[0].split('==')
+        for line in (root / 'requirements' / 'constraints.txt').read_text().splitlines()
+        if '==' in line and not line.startswith('#')
+    )
+    for package, (window, _) in compat.SUPPORTED.items():
+        name = 'mmcv-lite' if package == 'mmcv' else package
+        assert name in pinned and compat._fits(pinned[name], window), package
 
 
 def test_importing_the_package_is_quiet_and_registers():

@@ -27,7 +27,9 @@ The demo is done. Look at
   {run / 'sheets'}
       the same at {len(sheets)} moments of the training
   {run / 'curves.png'}
-      losses, mean logits, and the Frechet distance per class, which should fall
+      losses and mean logits
+  {run / 'distances.png'}
+      the Frechet distance to held-out phantoms per class, which should fall
   {best or checkpoints[0]}
       the checkpoint {'that the smoothed distance chose' if best else 'saved last'}
 

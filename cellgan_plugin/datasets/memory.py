@@ -1,6 +1,7 @@
 """How much memory is left, and decoded images kept in it."""
 
 import os
+import re
 from pathlib import Path
 from typing import Callable, Iterator, Optional, Sequence, Tuple
 
@@ -74,6 +75,15 @@ def available_memory() -> int:
     return min(candidates)
 
 
+def local_processes() -> int:
+    """Training processes on this machine, as torchrun or Slurm says; 1 when neither does."""
+    for name in ('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE', 'SLURM_STEP_TASKS_PER_NODE'):
+        number = re.match(r'\s*(\d+)', os.environ.get(name, ''))  # Slurm writes '4(x2),3'
+        if number and int(number[1]):
+            return int(number[1])
+    return 1
+
+
 def require_memory(needed: int, what: str, next_step: str) -> None:
     """Raise MemoryError when ``needed`` bytes, once per local process, would not fit.
 
@@ -82,7 +92,7 @@ def require_memory(needed: int, what: str, next_step: str) -> None:
         what (str): What needs them, for the message.
         next_step (str): What the reader can change.
     """
-    processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))  # set by torchrun
+    processes = local_processes()
     available = available_memory()
     if needed * processes > available * _USABLE:
         each = f' in each of {processes} processes' if processes > 1 else ''

@@ -45,7 +45,7 @@ def draw_curves(
 
     panels = []
     for title, prefixes in _PANELS:
-        names = sorted(name for name in scalars if name.startswith(prefixes))
+        names = sorted(n for n in scalars if n.startswith(prefixes) and not n.endswith('time'))
         if names:
             panels.append((title, names))
     figure = Figure(figsize=(9, 2.6 * max(1, len(panels))), layout='constrained')
