@@ -1,6 +1,7 @@
 import logging
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_an_unsupported_version_is_named_with_its_fix(monkeypatch, package, vers
     with pytest.raises(compat.UnsupportedVersionError) as error:
         compat.check_versions()
     assert complaint in str(error.value)
-    assert f'pip install "{package}' in str(error.value)
+    assert re.search(f'pip install "?{package}', str(error.value))
 
 
 def pretend(monkeypatch, **versions):
