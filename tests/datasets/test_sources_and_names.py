@@ -109,6 +109,29 @@ def test_memory_limits():
         require_memory(2**50, 'a petabyte', 'Buy some')
 
 
+@pytest.mark.parametrize(
+    'environment, processes',
+    [
+        ({}, 1),
+        ({'LOCAL_WORLD_SIZE': '2', 'SLURM_NTASKS_PER_NODE': '8'}, 2),
+        ({'SLURM_NTASKS_PER_NODE': '8'}, 8),
+        ({'SLURM_STEP_TASKS_PER_NODE': '4(x2),3'}, 4),
+        ({'SLURM_NTASKS_PER_NODE': '', 'SLURM_STEP_TASKS_PER_NODE': '3'}, 3),
+        ({'LOCAL_WORLD_SIZE': 'many'}, 1),
+    ],
+)
+def test_every_process_of_the_machine_counts(monkeypatch, environment, processes):
+    for name in ('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE', 'SLURM_STEP_TASKS_PER_NODE'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr('cellgan_plugin.datasets.memory.available_memory', lambda: 1000)
+    require_memory(900 // processes, 'it', 'Buy some')
+    with pytest.raises(MemoryError) as error:
+        require_memory(900 // processes + 1, 'it', 'Buy some')
+    assert (f'in each of {processes} processes' in str(error.value)) == (processes > 1)
+
+
 def test_control_group_limit_counts(tmp_path, monkeypatch):
     (tmp_path / 'memory.max').write_text('1000\n')
     (tmp_path / 'memory.current').write_text('900\n')
