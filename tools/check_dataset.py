@@ -39,12 +39,11 @@ def main() -> int:
         config = Config.fromfile(args.config)
         if args.cfg_options:
             config.merge_from_dict(args.cfg_options)
-        train, others = datasets_of_config(config)
+        report = check_dataset(*datasets_of_config(config))
     except (OSError, KeyError, TypeError, ValueError, SyntaxError) as error:
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f'{args.config}: {reason}', file=sys.stderr)
         return 2
-    report = check_dataset(train, others)
     print(report.to_text())
     if args.out:
         print('Written:', *report.save(args.out), sep='\n  ')

@@ -78,7 +78,11 @@ def _open(path: str, max_pixels: int) -> Iterator[Tuple[Image.Image, IO[bytes]]]
             raise ImageFileError('unreadable', path, 'is not a regular file')
         if info.st_size == 0:
             raise ImageFileError('zero-byte', path, 'is empty (0 bytes): copy it again')
-        with open(path, 'rb') as file, Image.open(file, formats=_FORMATS) as image:
+        with (
+            _allow_pixels(max_pixels),
+            open(path, 'rb') as file,
+            Image.open(file, formats=_FORMATS) as image,
+        ):
             _vet(image, file, path, max_pixels)
             yield image, file
     except ImageFileError:
@@ -101,9 +105,39 @@ def _open(path: str, max_pixels: int) -> Iterator[Tuple[Image.Image, IO[bytes]]]
 
 def _too_large(what: str, max_pixels: int) -> str:
     return (
-        f'{what}; the limit is max_pixels={max_pixels}. Cut slides into patches first '
-        '(tools/dataset_converters/), or raise max_pixels in the dataset config if this is right'
+        f'{what}; the limit is max_pixels={max_pixels}. Cut slides into patches first, or, if '
+        'files of this size are right, raise max_pixels (an argument of CellPatchDataset and of '
+        "the converters' functions)"
     )
+
+
+class _PillowLimit:
+    """Pillow's limit for the whole process while files are open, and who has raised it."""
+
+    lock = threading.Lock()
+    users = 0
+    before = None
+
+
+@contextlib.contextmanager
+def _allow_pixels(max_pixels: int) -> Iterator[None]:
+    """Let Pillow open ``max_pixels``; :func:`_vet` refuses what is larger.
+
+    Threads may read at the same time: the limit is put back when the last of them is done.
+    """
+    with _PillowLimit.lock:
+        if _PillowLimit.users == 0:
+            _PillowLimit.before = Image.MAX_IMAGE_PIXELS
+        _PillowLimit.users += 1
+        if Image.MAX_IMAGE_PIXELS is not None:
+            Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+    try:
+        yield
+    finally:
+        with _PillowLimit.lock:
+            _PillowLimit.users -= 1
+            if _PillowLimit.users == 0:
+                Image.MAX_IMAGE_PIXELS = _PillowLimit.before
 
 
 def _vet(image: Image.Image, file: IO[bytes], path: str, max_pixels: int) -> None:

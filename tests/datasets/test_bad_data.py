@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from PIL import Image, ImageFile
 from torch.utils.data import DataLoader
 
 from cellgan_plugin.datasets import CellPatchDataset, DatasetError, check_dataset
+from cellgan_plugin.datasets.image_io import ImageFileError, load_image
 
 CLASSES = ['A', 'B']
 PIPELINE = [dict(type='FitCellPatch', out_size=SIZE)]
@@ -203,6 +205,20 @@ def test_a_loader_worker_names_the_file_once(root):
     assert message.startswith('The data set cannot be used (1 problem):\n  - ')
     assert len(message.splitlines()) == 3
     assert str(pickle.loads(pickle.dumps(error.value))) == message
+
+
+def test_max_pixels_alone_decides_what_is_too_large(root, monkeypatch):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)  # Pillow refuses twice that
+    path = str(root / 'A' / '0.png')
+    with ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(lambda _: load_image(path, max_pixels=SIZE * SIZE), range(20)))
+    assert all(image.shape == (SIZE, SIZE, 3) for image in images)
+    with pytest.raises(ImageFileError, match='declares 32x32 pixels.*raise max_pixels.*convert'):
+        load_image(path, max_pixels=SIZE * SIZE - 1)
+    assert Image.MAX_IMAGE_PIXELS == 10
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', None)
+    with pytest.raises(ImageFileError):
+        load_image(path, max_pixels=100)
 
 
 def test_truncation_is_found_although_another_package_allows_it(root, monkeypatch):

@@ -68,10 +68,16 @@ def test_config_that_cannot_be_used(tmp_path, monkeypatch, capsys):
     main = runpy.run_path(str(REPOSITORY / 'tools' / 'check_dataset.py'))['main']
     (tmp_path / 'empty.py').write_text('model = dict()\n')
     (tmp_path / 'broken.py').write_text('model = dict(\n')
+    for name, argument in (('value', "cache='disk'"), ('name', 'spilt="train"')):
+        (tmp_path / f'{name}.py').write_text(
+            f"train_dataloader = dict(dataset=dict(type='CellPatchDataset', {argument}))\n"
+        )
     for name, words in (
         ('gone.py', 'gone.py'),
         ('empty.py', 'no train_dataloader.dataset'),
         ('broken.py', 'never closed'),
+        ('value.py', "cache must be one of (None, 'ram'), got 'disk'"),
+        ('name.py', 'spilt'),
     ):
         monkeypatch.setattr(sys, 'argv', ['check_dataset.py', str(tmp_path / name)])
         assert main() == 2
