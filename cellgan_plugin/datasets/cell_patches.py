@@ -22,10 +22,20 @@ from cellgan_plugin.datasets.inspection import (
     inspect_file,
     with_progress,
 )
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME, ManifestError, iter_manifest
 from cellgan_plugin.datasets.memory import PixelCache, require_memory
 from cellgan_plugin.datasets.problems import ERROR, WARNING, DatasetError, Problem
 from cellgan_plugin.datasets.samplers import position_of
-from cellgan_plugin.datasets.sources import Listing, list_patches
+from cellgan_plugin.datasets.sources import Listing, Patch, list_patches
+
+
+def _has_several_splits(manifest: str) -> bool:
+    """Whether there is a manifest with rows of more than one split."""
+    try:
+        splits = {row.get('split', '').strip() for _, row in iter_manifest(manifest)}
+    except (ManifestError, OSError):  # not there, or not ours: nothing is read from it
+        return False
+    return len(splits) > 1
 
 
 @DATASETS.register_module()
@@ -57,7 +67,9 @@ class CellPatchDataset(BaseDataset):
             first. Refused with MemoryError when it would not fit. Defaults to None.
         check (str): ``'header'`` looks at every file (and decodes those whose end looks cut off)
             before the first step, ``'full'`` decodes every file, ``'none'`` leaves errors to the
-            loader. Defaults to 'header'.
+            loader. With ``split``, training data are also compared with the manifest's other
+            splits: a group or a byte-identical file on both sides is an error. Defaults to
+            'header'.
         max_pixels (int): Largest width x height of a file. Defaults to 4096 x 4096.
         follow_links (bool): Whether links may lead out of the data folder. Defaults to False.
         pipeline (Sequence): Transforms. They find ``img`` (uint8 array (H, W, C), read-only when
@@ -173,9 +185,16 @@ class CellPatchDataset(BaseDataset):
         )
         if self.split is None and not all_splits:
             splits = sorted({patch.split for patch in listing.patches})
+            manifest = os.path.join(self.root, MANIFEST_NAME)
             if len(splits) > 1:
                 message = f"rows of all splits {splits} are used; choose one with split='train'"
                 listing.add(WARNING, 'split', self.ann_file, message)
+            elif not self.ann_file and _has_several_splits(manifest):
+                message = (
+                    'names several splits, and class folders are read: images of all splits are '
+                    f"used. Read one with ann_file='{MANIFEST_NAME}', split='train'"
+                )
+                listing.add(WARNING, 'split', manifest, message)
         return listing
 
     def load_data_list(self) -> List[dict]:
@@ -266,6 +285,7 @@ class CellPatchDataset(BaseDataset):
             other = self._stored_info(first_with.setdefault(header.fingerprint, index))
             if other['gt_label'] != info['gt_label']:
                 problems += self._if_identical(reader, other, info)
+        problems += self._across_splits(reader, first_with)
         self._raise_or_say(problems)
         if not any(hasattr(t, 'output_shape') for t in self.pipeline.transforms):
             self._require_one_size(reader, shapes)
@@ -281,6 +301,50 @@ class CellPatchDataset(BaseDataset):
             'Keep the one whose label is right'
         )
         return [Problem(ERROR, 'two classes', paths[1], message)]
+
+    def _across_splits(self, reader: Reader, first_with: Dict[int, int]) -> List[Problem]:
+        """Groups and byte-identical files that this split shares with the manifest's others.
+
+        Only for training. Files of other splits that cannot be read are not mentioned: nothing
+        here needs them.
+        """
+        if self.split is None or self.test_mode or self.check == 'none':
+            return []
+        others = self.list_sources(all_splits=True).patches
+        others = [patch for patch in others if patch.split != self.split]
+        groups: Dict[str, str] = {}  # of this split -> first file, taken out when reported
+        for index in range(self._stored_length() if others else 0):
+            info = self._stored_info(index)
+            groups.setdefault(info.get('group', ''), info['file'])
+        groups.pop('', None)
+
+        def look(patch: Patch) -> Tuple[Patch, Optional[int]]:
+            try:
+                return patch, reader.header(patch.file).fingerprint
+            except ImageFileError:
+                return patch, None
+
+        problems: List[Problem] = []
+        looks = with_progress(in_threads(look, others), len(others), 'Comparing splits')
+        for patch, fingerprint in looks:
+            where, split = os.path.join(reader.root, patch.file), patch.split or 'none'
+            if patch.group in groups:
+                first = os.path.join(reader.root, groups.pop(patch.group))
+                message = (
+                    f'is in split {split!r}, but {first} of the same group {patch.group!r} (one '
+                    f'slide, field or patient) is in split {self.split!r}. Keep each group on one '
+                    'side'
+                )
+                problems.append(Problem(ERROR, 'group in two splits', where, message))
+            if fingerprint in first_with:
+                first = reader.path(self._stored_info(first_with[fingerprint])['file'])
+                if filecmp.cmp(first, where, shallow=False):
+                    message = (
+                        f'is in split {split!r}, and the same file as {first} in split '
+                        f'{self.split!r}. Keep one'
+                    )
+                    problems.append(Problem(ERROR, 'two splits', where, message))
+        return problems
 
     def _require_one_size(self, reader: Reader, shapes: np.ndarray) -> None:
         different = np.flatnonzero((shapes != shapes[0]).any(axis=1))

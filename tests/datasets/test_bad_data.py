@@ -307,6 +307,41 @@ def test_same_image_and_same_group_in_two_splits(root):
     assert report.counts['train'] == {'A': 2, 'B': 1}
     assert report.counts['val'] == {'A': 1, 'B': 1}
 
+    with pytest.raises(DatasetError) as error:
+        dataset(root, ann_file='manifest.csv', split='train')
+    group, twice = sorted(error.value.problems, key=lambda p: p.kind)
+    assert (group.kind, twice.kind) == ('group in two splits', 'two splits')
+    assert group.where == str(root / 'B/1.png') and str(root / 'A/1.png') in group.message
+    assert twice.where == str(root / 'A/z.png') and str(root / 'A/0.png') in twice.message
+    dataset(root, ann_file='manifest.csv', split='val', test_mode=True)
+    dataset(root, ann_file='manifest.csv', split='train', check='none')
+
+
+def test_splits_that_share_nothing_or_lack_files(root):
+    rows = ['A/0.png,A,train,s1', 'B/0.png,B,train,', 'A/1.png,A,val,s2', 'B/1.png,B,val,']
+    _manifest(root, [*rows, 'B/gone.png,B,test,s9'])
+    assert len(dataset(root, ann_file='manifest.csv', split='train')) == 2
+    # Of equal size and end, but not the same file.
+    for i, name in enumerate(('A/0.bmp', 'A/1.bmp')):
+        image = np.zeros((64, 64, 3), np.uint8)
+        image[-1] = i  # BMP stores the last row first
+        Image.fromarray(image).save(root / name)
+    _manifest(root, [*rows, 'A/0.bmp,A,train,', 'A/1.bmp,A,val,'])
+    assert len(dataset(root, ann_file='manifest.csv', split='train')) == 3
+
+
+def test_class_folders_beside_a_manifest_with_splits_are_warned_of(root, mocker_log):
+    _manifest(root, ['A/0.png,A,train,', 'B/0.png,B,val,'])
+    assert len(dataset(root)) == 8
+    assert len(mocker_log) == 1
+    assert "Read one with ann_file='manifest.csv', split='train'" in mocker_log[0]
+    assert [p.kind for p in found(root)[0].problems if p.severity == 'warning'].count('split') == 1
+    mocker_log.clear()
+    for rows in (['A/0.png,A,train,', 'B/0.png,B,train,'], ['not,enough']):
+        _manifest(root, rows)
+        dataset(root)
+    assert not mocker_log
+
 
 def test_same_image_in_the_data_set_of_another_loader(root, tmp_path):
     other = make_folders(tmp_path / 'val')
