@@ -1,7 +1,15 @@
-# Domain classifier of the CRIC patches at 224 px. Data: CELLGAN_CRIC_ROOT, as configs/cellgan_cric.py.
+# Domain classifier of the CRIC patches at 224 px. Data: CELLGAN_CRIC_ROOT, the training fields of the
+# manifest, as configs/cellgan_cric.py. The accuracy shown is that on training images; with enough
+# held-out ones say val_dataloader.dataset.split=val. For class folders without a manifest set
+# train_dataloader.dataset.ann_file= and train_dataloader.dataset.split=None by --cfg-options, and
+# the same of val_ and test_dataloader.
 _base_ = 'resnet34_tct.py'
 iterations = 2000
-data = dict(data_root='{{$CELLGAN_CRIC_ROOT:data/cric}}', extra_classes='skip')
+data = dict(
+    data_root='{{$CELLGAN_CRIC_ROOT:data/cric}}',
+    ann_file='manifest.csv',
+    split='train',
+    extra_classes='skip')
 train_dataloader = dict(dataset=data)
 val_dataloader = dict(dataset=data)
 test_dataloader = dict(dataset=data)

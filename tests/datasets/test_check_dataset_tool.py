@@ -1,5 +1,6 @@
 """The command, as a person runs it, and the report."""
 
+import argparse
 import csv
 import os
 import runpy
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from cell_images import SIZE, make_folders, save
-from mmengine.config import Config
+from mmagic.registry import DATASETS
+from mmengine.config import Config, DictAction
 from PIL import Image
 
 from cellgan_plugin.datasets import check_dataset
@@ -148,3 +150,43 @@ def test_datasets_of_config():
         datasets_of_config(Config(dict(train_dataloader=dict(dataset=other))))
     with pytest.raises(TypeError, match='list'):
         check_dataset([1])
+
+
+CRIC = [
+    'cellgan_cric.py',
+    'cellgan_cric_64.py',
+    'cellgan_cric_64_fd.py',
+    'classifiers/resnet18_cric_64.py',
+    'classifiers/resnet34_cric.py',
+]
+
+
+@pytest.mark.parametrize('name', CRIC)
+def test_cric_configs_read_the_training_fields_or_class_folders_when_told(tmp_path, name):
+    classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
+    root = make_folders(tmp_path / 'cric', classes, per_class=2)
+    rows = [f'{c}/{i}.png,{c},{split}' for c in classes for i, split in enumerate(('train', 'val'))]
+    (root / 'manifest.csv').write_text('\n'.join(['file,label,split', *rows]) + '\n')
+    path = REPOSITORY / 'configs' / name
+    config = Config.fromfile(path)
+    said = path.read_text()
+    keys = ['train_dataloader', 'val_dataloader'] if 'val_dataloader' in config else []
+    for key in keys or ['train_dataloader']:
+        dataset = {**config[key]['dataset'], 'data_root': str(root), 'pipeline': [], 'cache': None}
+        assert len(build(dataset)) == 5
+        options = [f'{key}.dataset.ann_file=', f'{key}.dataset.split=None']
+        parser = argparse.ArgumentParser()
+        parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+        changed = Config.fromfile(path)
+        changed.merge_from_dict(parser.parse_args(['--cfg-options', *options]).cfg_options)
+        (root / 'manifest.csv').rename(root / 'away.csv')
+        dataset = {**dataset, **{k: changed[key]['dataset'][k] for k in ('ann_file', 'split')}}
+        assert len(build(dataset)) == 10
+        (root / 'away.csv').rename(root / 'manifest.csv')
+    if name != 'cellgan_cric_64_fd.py':  # which names its parts
+        assert 'train_dataloader.dataset.ann_file= ' in said
+        assert 'train_dataloader.dataset.split=None' in said
+
+
+def build(dataset):
+    return DATASETS.build({'_scope_': 'mmagic', **dataset})
