@@ -1,0 +1,17 @@
+import re
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+PAGES = sorted([REPO / 'README.md', *(REPO / 'docs').glob('*.md')])
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links_and_named_files_exist(page):
+    text = page.read_text(encoding='utf-8')
+    links = re.findall(r'\]\((?!https?://)([^)#]+)\)', text)
+    missing = [link for link in links if not (page.parent / link).is_file()]
+    named = set(re.findall(r'\b(?:tools|configs)/[\w/]+\.(?:py|sh)', text))
+    missing += [name for name in sorted(named) if not (REPO / name).is_file()]
+    assert not missing
