@@ -2,13 +2,15 @@
 
 import argparse
 import contextlib
+import os
 import sys
-from typing import Iterator
+from typing import Callable, Iterator, Union
 
 from mmengine.config import DictAction
 
 from cellgan_plugin.compat import UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
+from cellgan_plugin.datasets.converters import ConverterError, CricResult, FoldersResult
 from cellgan_plugin.engine.hooks import NonFiniteLossError
 
 # Raised by what the user gave, with a message that says what to do: no traceback is needed.
@@ -49,8 +51,6 @@ def user_errors() -> Iterator[None]:
 
     ``CELLGAN_TRACEBACK=1`` in the environment shows the traceback as well.
     """
-    import os
-
     try:
         yield
     except USER_ERRORS as error:
@@ -59,3 +59,29 @@ def user_errors() -> Iterator[None]:
         sys.stdout.flush()
         print(f'\nerror: {error}', file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def report_conversion(tool: str, convert: Callable[[], Union[CricResult, FoldersResult]]) -> int:
+    """Run a data set converter and say how it ended.
+
+    Args:
+        tool (str): Name of the tool, for its messages.
+        convert (Callable): Does the work.
+
+    Returns:
+        int: Exit status: 0 when done, 2 on a mistake in the inputs or a full disk, 130 when
+        interrupted.
+    """
+    try:
+        result = convert()
+    except ConverterError as error:
+        print(f'{tool}: error: {error}', file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f'{tool}: error: {error}; mend it, the same command continues', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f'{tool}: interrupted; the same command continues', file=sys.stderr)
+        return 130
+    print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
+    return 0

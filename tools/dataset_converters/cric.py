@@ -16,8 +16,9 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
+from cellgan_plugin.apis.command_line import report_conversion
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
-from cellgan_plugin.datasets.converters import ConverterError, convert_cric
+from cellgan_plugin.datasets.converters import convert_cric
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -71,8 +72,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
     args = parse_args(argv)
-    try:
-        result = convert_cric(
+    return report_conversion(
+        'cric.py',
+        lambda: convert_cric(
             args.annotations,
             args.images,
             args.out,
@@ -85,18 +87,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             scale=args.scale,
             skip_missing=args.skip_missing,
             skip_mismatched=args.skip_mismatched,
-        )
-    except ConverterError as error:
-        print(f'cric.py: error: {error}', file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f'cric.py: error: {error}; mend it, the same command continues', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('cric.py: interrupted; the same command continues', file=sys.stderr)
-        return 130
-    print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
-    return 0
+        ),
+    )
 
 
 if __name__ == '__main__':

@@ -17,7 +17,8 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.datasets.converters import ConverterError, convert_folders, parse_class_map
+from cellgan_plugin.apis.command_line import report_conversion
+from cellgan_plugin.datasets.converters import convert_folders, parse_class_map
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -79,8 +80,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
     args = parse_args(argv)
-    try:
-        result = convert_folders(
+    return report_conversion(
+        'folders.py',
+        lambda: convert_folders(
             args.source,
             args.out,
             class_map=parse_class_map(args.class_map) or None,
@@ -93,18 +95,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             fractions=args.split,
             seed=args.seed,
             skip_unmatched=args.skip_unmatched,
-        )
-    except ConverterError as error:
-        print(f'folders.py: error: {error}', file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f'folders.py: error: {error}; mend it, the same command continues', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('folders.py: interrupted; the same command continues', file=sys.stderr)
-        return 130
-    print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
-    return 0
+        ),
+    )
 
 
 if __name__ == '__main__':
