@@ -14,7 +14,6 @@ _PANELS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ('discriminator losses', ('train/loss_disc', 'train/loss_recon', 'train/loss_r1')),
     ('generator loss', ('train/loss_gen',)),
     ('mean logits', ('train/disc_real', 'train/disc_fake')),
-    ('validation', ('val/',)),
 )
 
 
@@ -29,11 +28,11 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
 def draw_curves(
     scalars: Mapping[str, HistoryBuffer], path: Union[str, Path], max_points: int = 2000
 ) -> Path:
-    """Draw the history of a run: losses, mean logits and, where there are any, validation values.
+    """Draw the history of a run: losses and mean logits, smoothed over 1 % of it.
 
     Args:
         scalars (Mapping[str, HistoryBuffer]): ``runner.message_hub.log_scalars``: one value per
-            training iteration (per validation for names that start with ``val/``).
+            training iteration. Other scalars are left out; distances have a picture of their own.
         path (str | Path): PNG to write.
         max_points (int): Points drawn per curve. Defaults to 2000.
 
@@ -45,7 +44,7 @@ def draw_curves(
 
     panels = []
     for title, prefixes in _PANELS:
-        names = sorted(n for n in scalars if n.startswith(prefixes) and not n.endswith('time'))
+        names = sorted(name for name in scalars if name.startswith(prefixes))
         if names:
             panels.append((title, names))
     figure = Figure(figsize=(9, 2.6 * max(1, len(panels))), layout='constrained')
@@ -55,13 +54,12 @@ def draw_curves(
         for name in names:
             values = np.asarray(scalars[name].data[0], dtype=np.float64)
             step = max(1, len(values) // max_points)
-            window = 1 if title == 'validation' else max(1, len(values) // 100)
+            window = max(1, len(values) // 100)
             x = np.arange(1, len(values) + 1)[::step]
-            marker = 'o' if len(values) < 30 else None
             label = name.split('/', 1)[1].replace('loss_', '')
-            axes.plot(x, smoothed(values, window)[::step], label=label, marker=marker, lw=1.2)
+            axes.plot(x, smoothed(values, window)[::step], label=label, lw=1.2)
         axes.set_title(title, loc='left', fontsize=10)
-        axes.set_xlabel('validation' if title == 'validation' else 'iteration')
+        axes.set_xlabel('iteration')
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, loc='upper right', ncols=4)
     buffer = io.BytesIO()
