@@ -4,6 +4,7 @@ Only this module reaches into another package's private names. :func:`apply_repa
 them once, when :mod:`cellgan_plugin` is imported.
 """
 
+import atexit
 import contextlib
 import importlib
 import importlib.metadata
@@ -320,8 +321,17 @@ def drop_file_client_warnings(record: logging.LogRecord) -> bool:
     return not ('will be deprecated' in message and ('FileClient' in message or 'alias' in message))
 
 
+def _close_process_group() -> None:
+    # Threads of a group that is still open when the interpreter ends can abort the process, and
+    # with it a run that was complete (torch 2.11, gloo).
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def start_cpu_process_group(launcher: str) -> bool:
-    """Start ``gloo`` before the Runner does, where there is no accelerator.
+    """Start ``gloo`` before the Runner does, where there is no accelerator; close any at exit.
 
     For: mmengine 0.10.7, whose ``init_dist`` calls ``torch.cuda.set_device`` unconditionally, but
     is skipped by the Runner when a process group exists.
@@ -335,7 +345,10 @@ def start_cpu_process_group(launcher: str) -> bool:
     import torch
     import torch.distributed as dist
 
-    if launcher == 'none' or torch.cuda.is_available() or dist.is_initialized():
+    if launcher == 'none':
+        return False
+    atexit.register(_close_process_group)
+    if torch.cuda.is_available() or dist.is_initialized():
         return False
     if launcher != 'pytorch':
         raise ValueError(
