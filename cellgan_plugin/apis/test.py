@@ -87,7 +87,7 @@ def _testable(config: Config) -> None:
     config.test_evaluator = config.val_evaluator
 
 
-def load_weights(model: nn.Module, path: Union[str, Path]) -> None:
+def load_weights(model: nn.Module, path: Union[str, Path], state: Optional[dict] = None) -> None:
     """Load a checkpoint that must fit; MMEngine only says what does not, and goes on without it.
 
     A checkpoint of a distributed run (``generator.module.*``) fits a model of a single process, and
@@ -96,13 +96,14 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> None:
     Args:
         model (nn.Module): As the Runner built it.
         path (str | Path): The checkpoint.
+        state (dict, optional): What it holds, where it has been read already. Defaults to None.
 
     Raises:
         ValueError: Weights are missing or of another shape. The discriminator of a GAN may be
             absent.
     """
     model = model.module if is_model_wrapper(model) else model
-    state = load_tensors(path, 'cpu')
+    state = load_tensors(path, 'cpu') if state is None else state
     found = {_plain_key(key): value for key, value in state.get('state_dict', state).items()}
     fitting, missing = {}, []
     for key, own in model.state_dict().items():

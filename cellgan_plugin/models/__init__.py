@@ -4,6 +4,7 @@ from .cellgan import CellGAN, CellGANDiscriminator, CellGANGenerator
 from .conditional_gan import ConditionalGAN
 from .data_preprocessor import CellDataPreprocessor, generated_pixels
 from .losses import DiffAugment, HingeGANLoss, R1Penalty, ReconstructionLoss
+from .sampling import draw_noise, sample_pixels, truncate_noise
 
 __all__ = [
     'CellDataPreprocessor',
@@ -15,5 +16,8 @@ __all__ = [
     'HingeGANLoss',
     'R1Penalty',
     'ReconstructionLoss',
+    'draw_noise',
     'generated_pixels',
+    'sample_pixels',
+    'truncate_noise',
 ]

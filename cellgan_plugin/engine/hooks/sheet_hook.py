@@ -7,13 +7,12 @@ import cv2
 import numpy as np
 import torch
 from mmagic.registry import HOOKS
-from mmagic.structures import DataSample
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.conditional_gan import unwrap
-from cellgan_plugin.models.data_preprocessor import generated_pixels
+from cellgan_plugin.models.sampling import sample_pixels
 from cellgan_plugin.randomness import generator_for
 from cellgan_plugin.visualization import draw_curves, image_grid
 
@@ -97,24 +96,17 @@ class SampleSheetHook(Hook):
         draw_curves(runner.message_hub.log_scalars, folder / 'curves.png')
         return path
 
-    @torch.no_grad()
     def generate(self, model, num_classes: int) -> List[List[np.ndarray]]:
         """Generate the fixed samples: one list of uint8 (H, W, C) images per class."""
         noise = torch.randn(
             self.samples_per_class, model.noise_size, generator=generator_for(self.seed, 'sheet')
         ).repeat(num_classes, 1)
         labels = torch.arange(num_classes).repeat_interleave(self.samples_per_class)
-        sample_model = self.sample_model or ('ema' if model.with_ema_gen else 'orig')
-        was_training = model.training
-        model.eval()
         images = []
         for start in range(0, len(noise), self.batch_size):
             batch = slice(start, start + self.batch_size)
-            inputs = dict(noise=noise[batch].to(model.device), sample_model=sample_model)
-            samples = DataSample().set_gt_label(labels[batch].to(model.device))
-            pixels = generated_pixels(model(inputs, data_samples=samples))
+            pixels = sample_pixels(model, noise[batch], labels[batch], self.sample_model)
             images.extend(pixels.permute(0, 2, 3, 1).cpu().numpy())
-        model.train(was_training)
         per_class = self.samples_per_class
         return [images[i * per_class : (i + 1) * per_class] for i in range(num_classes)]
 

@@ -3,12 +3,11 @@
 import math
 from typing import Dict, Iterator, List, Sequence, Tuple, Union
 
-import torch
 from mmagic.structures import DataSample
 from mmengine.dist import get_rank, get_world_size
 
 from cellgan_plugin.evaluation.progress import main_progress
-from cellgan_plugin.randomness import generator_for
+from cellgan_plugin.models.sampling import draw_noise
 
 FakeNums = Union[str, int, Dict[str, int]]
 
@@ -101,12 +100,7 @@ class ClassSampler:
             yield self._batch(self.rows[start : start + self.batch_size])
 
     def _batch(self, rows: List[Tuple[int, int]]) -> GeneratedBatch:
-        noise = torch.stack(
-            [
-                torch.randn(self.noise_size, generator=generator_for(self.seed, 'evaluate', *row))
-                for row in rows
-            ]
-        )
+        noise = draw_noise(self.noise_size, self.seed, 'evaluate', rows)
         batch = GeneratedBatch(
             inputs=dict(
                 noise=noise,
