@@ -50,10 +50,7 @@ def test_truncated_noise_has_the_truncated_normal_distribution():
     noise = torch.randn(200_000, generator=torch.Generator().manual_seed(0))
     found = truncate_noise(noise, threshold)
     assert found.abs().max() <= threshold
-    assert (
-        torch.equal(found.argsort(), noise.argsort())
-        or (found.diff().sign() * noise.diff().sign() >= 0).all()
-    )
+    assert (found[noise.argsort()].diff() >= 0).all()
     # Variance of N(0, 1) truncated to [-a, a]: 1 - 2 a phi(a) / (2 Phi(a) - 1).
     density = math.exp(-(threshold**2) / 2) / math.sqrt(2 * math.pi)
     variance = 1 - 2 * threshold * density / math.erf(threshold / math.sqrt(2))
