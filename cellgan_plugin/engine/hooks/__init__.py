@@ -5,6 +5,7 @@ from .model_selection_hook import ModelSelectionHook
 from .safety_hooks import NonFiniteLossHook, PreemptionHook
 from .sheet_hook import SampleSheetHook
 from .throughput_hook import ThroughputHook
+from .time_budget_hook import TimeBudgetHook
 
 __all__ = [
     'ModelSelectionHook',
@@ -14,4 +15,5 @@ __all__ = [
     'SafeCheckpointHook',
     'SampleSheetHook',
     'ThroughputHook',
+    'TimeBudgetHook',
 ]

@@ -135,13 +135,21 @@ class SafeCheckpointHook(CheckpointHook):
         for path in Path(self.out_dir).glob('.*.pth.*.tmp'):
             path.unlink()
 
-    def save_now(self, runner) -> str:
-        """Save outside the interval, after a training iteration. Every rank must call it.
+    def save_now(self, runner, step: Optional[int] = None) -> str:
+        """Save outside the interval. Every rank must call it.
+
+        Args:
+            runner (Runner): The runner.
+            step (int, optional): Iterations that have been trained. Defaults to None: this one, in
+                a hook's ``after_train_iter``.
 
         Returns:
             str: Path of the checkpoint.
         """
-        self._save_checkpoint(runner)
+        if step is None:
+            self._save_checkpoint(runner)
+        else:
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
         return self.last_ckpt
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
