@@ -7,12 +7,10 @@ import torch
 from mmagic.models.base_models import BaseConditionalGAN
 from mmagic.models.utils import get_valid_num_batches
 from mmagic.structures import DataSample
-from mmengine import MessageHub
-from mmengine.dist import get_rank, get_world_size
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from cellgan_plugin.randomness import StepRandom
+from cellgan_plugin.models.repeatable_step import RepeatableStep
 
 FakeLabels = Union[str, Sequence[float]]
 
@@ -22,7 +20,7 @@ def unwrap(module: nn.Module) -> nn.Module:
     return module.module if is_model_wrapper(module) else module
 
 
-class ConditionalGAN(BaseConditionalGAN):
+class ConditionalGAN(RepeatableStep, BaseConditionalGAN):
     """Base of the plugin's class-conditional GANs; repairs what MMagic's base does silently.
 
     - Labels given in ``inputs`` and ``sample_kwargs`` are honoured for every ``sample_model``
@@ -62,8 +60,6 @@ class ConditionalGAN(BaseConditionalGAN):
         super().__init__(generator, discriminator, **kwargs)
         self.fake_labels = self._check_fake_labels(fake_labels)
         self.seed = seed
-        self.step_random: Optional[StepRandom] = None
-        self._own_iteration = -1
 
     def _check_fake_labels(self, fake_labels: FakeLabels) -> Union[str, Tensor]:
         if fake_labels == 'data':
@@ -111,7 +107,7 @@ class ConditionalGAN(BaseConditionalGAN):
         sample_kwargs = inputs.get('sample_kwargs') or {}
         sample_model = self._get_valid_model(inputs)
         images = {
-            name: self._generator_of(name)(noise, label=labels, return_noise=False, **sample_kwargs)
+            name: self.generate(name, noise, labels, **sample_kwargs)
             for name in sample_model.split('/')
         }
         if mode == 'tensor':
@@ -135,6 +131,21 @@ class ConditionalGAN(BaseConditionalGAN):
         sample.sample_kwargs = deepcopy(sample_kwargs)
         sample.sample_model = sample_model
         return sample.split(allow_nonseq_value=True)
+
+    def generate(self, sample_model: str, noise: Tensor, labels: Tensor, **sample_kwargs) -> Tensor:
+        """Images from noise and labels; models that are no single network override it.
+
+        Args:
+            sample_model (str): 'ema' or 'orig'.
+            noise (Tensor): z (N, noise_size).
+            labels (Tensor): (N,) int, or class weights (N, num_classes).
+            **sample_kwargs: For the generator.
+
+        Returns:
+            Tensor: RGB images (N, C, H, W) in [-1, 1].
+        """
+        network = self._generator_of(sample_model)
+        return network(noise, label=labels, return_noise=False, **sample_kwargs)
 
     def _generator_of(self, sample_model: str) -> nn.Module:
         return self.generator_ema if sample_model == 'ema' else self.generator
@@ -221,19 +232,5 @@ class ConditionalGAN(BaseConditionalGAN):
         Returns:
             dict[str, Tensor]: Losses and other scalars for the log.
         """
-        hub = MessageHub.get_current_instance()
-        # The hub is global: outside of a Runner's training loop its count is somebody else's.
-        if hub.get_info('loop_stage') == 'train':
-            seed = hub.get_info('seed', self.seed)
-        else:
-            seed = self.seed
-            self._own_iteration += 1
-            hub.update_info('iter', self._own_iteration)
-        self.step_random = StepRandom(
-            seed,
-            hub.get_info('iter'),
-            get_rank(),
-            get_world_size(),
-            self.device,
-        )
+        self.begin_step()
         return super().train_step(data, optim_wrapper)
