@@ -19,6 +19,13 @@ def test_versions_here_are_supported():
     compat.check_versions()
 
 
+def pretend(monkeypatch, **versions):
+    installed = compat.installed_version
+    monkeypatch.setattr(
+        compat.versions, 'installed_version', lambda name: versions.get(name, installed(name))
+    )
+
+
 @pytest.mark.parametrize(
     'package, version, complaint',
     [
@@ -34,21 +41,11 @@ def test_versions_here_are_supported():
     ],
 )
 def test_an_unsupported_version_is_named_with_its_fix(monkeypatch, package, version, complaint):
-    installed = compat.installed_version
-    monkeypatch.setattr(
-        compat, 'installed_version', lambda name: version if name == package else installed(name)
-    )
+    pretend(monkeypatch, **{package: version})
     with pytest.raises(compat.UnsupportedVersionError) as error:
         compat.check_versions()
     assert complaint in str(error.value)
     assert re.search(f'pip install "?{package}', str(error.value))
-
-
-def pretend(monkeypatch, **versions):
-    installed = compat.installed_version
-    monkeypatch.setattr(
-        compat, 'installed_version', lambda name: versions.get(name, installed(name))
-    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +75,7 @@ def test_missing_torch_is_named_without_a_window_for_torchvision(monkeypatch):
     'version, fits', [('3.9.18', 0), ('3.10.0', 1), ('3.12.9', 1), ('3.13.0', 0)]
 )
 def test_python_itself_is_checked(monkeypatch, version, fits):
-    monkeypatch.setattr(compat.platform, 'python_version', lambda: version)
+    monkeypatch.setattr(compat.versions.platform, 'python_version', lambda: version)
     if fits:
         return compat.check_versions()
     with pytest.raises(compat.UnsupportedVersionError, match=f'Python {version} is not supported'):
@@ -95,7 +92,7 @@ def test_windows_agree_with_what_is_declared():
     )
     for package, (window, _) in compat.SUPPORTED.items():
         name = 'mmcv-lite' if package == 'mmcv' else package
-        assert name in pinned and compat._fits(pinned[name], window), package
+        assert name in pinned and compat.versions._fits(pinned[name], window), package
 
 
 def test_importing_the_package_is_quiet_and_registers():
@@ -116,15 +113,15 @@ def test_an_op_of_the_compiled_mmcv_says_what_is_missing():
     from mmcv.ops import nms  # noqa: F401  imports with mmcv-lite
 
     extension = sys.modules['mmcv._ext']
-    if isinstance(extension, compat._MissingOps):
+    if isinstance(extension, compat.mmcv_ops._MissingOps):
         with pytest.raises(NotImplementedError, match="'nms' needs the compiled mmcv"):
             extension.nms()
-    assert compat.stub_mmcv_ops() == isinstance(extension, compat._MissingOps)
+    assert compat.stub_mmcv_ops() == isinstance(extension, compat.mmcv_ops._MissingOps)
 
 
 def test_the_stub_is_inert_where_mmcv_is_compiled(monkeypatch):
     monkeypatch.delitem(sys.modules, 'mmcv._ext')
-    monkeypatch.setattr(compat.importlib.util, 'find_spec', lambda name: object())
+    monkeypatch.setattr(compat.mmcv_ops.importlib.util, 'find_spec', lambda name: object())
     assert compat.stub_mmcv_ops() is False
     assert 'mmcv._ext' not in sys.modules
 

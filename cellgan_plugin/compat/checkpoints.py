@@ -1,0 +1,152 @@
+"""Checkpoints are read without running code from them, wherever they come from."""
+
+import os
+import pickle
+import re
+import urllib.parse
+from pathlib import Path
+from typing import Optional, Union
+
+TRUST_VARIABLE = 'CELLGAN_TRUST_CHECKPOINT'
+# What torch's safe unpickler says of a sound file that holds other objects, torch 2.4 to 2.15;
+# anything else it says is of bytes that are no checkpoint.
+_FOREIGN_OBJECT = re.compile(
+    r'.*(?:unsupported (?:GLOBAL|global|class)\b|Unsupported (?:global|class)\b'
+    r'|Trying to (?:call|instantiate)|Can only (?:build|create)'
+    r'|must be imported to load).*'
+)
+
+
+class UntrustedCheckpointError(RuntimeError):
+    """A checkpoint holds something other than tensors and plain containers."""
+
+
+def load_tensors(path: Union[str, Path], map_location=None) -> dict:
+    """Load a checkpoint that may come from anywhere, without running code from it.
+
+    Args:
+        path (str | Path): A file written by :func:`torch.save`.
+        map_location: As in :func:`torch.load`. Defaults to None.
+
+    Returns:
+        dict: What the file holds: tensors and plain containers only.
+
+    Raises:
+        FileNotFoundError: No such file.
+        UntrustedCheckpointError: The file holds pickled objects of other kinds. They are only
+            loaded when the environment variable ``CELLGAN_TRUST_CHECKPOINT=1`` is set (the tools'
+            ``--trust-checkpoint``), which runs whatever code the file holds.
+        ValueError: The file is damaged or not a checkpoint.
+    """
+    import torch
+
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    _refuse_no_checkpoint(path)
+    try:
+        try:
+            return torch.load(path, map_location=map_location, weights_only=True)
+        except pickle.UnpicklingError as error:
+            detail = _FOREIGN_OBJECT.search(str(error))
+            if detail is None:
+                raise
+            if os.environ.get(TRUST_VARIABLE) != '1':
+                raise UntrustedCheckpointError(
+                    f'{path} holds more than tensors and plain containers and was not loaded, '
+                    f'because loading it would run code from the file ({detail[0].strip()}). If '
+                    'you made the file yourself or trust who did, pass --trust-checkpoint to the '
+                    f'tool (or set {TRUST_VARIABLE}=1).'
+                ) from None
+            return torch.load(path, map_location=map_location, weights_only=False)
+    except (MemoryError, UntrustedCheckpointError):
+        raise
+    except Exception as error:  # bytes that are no checkpoint make the unpickler fail anyhow
+        # Torch wraps what its unpickler says in advice to load the file without looking.
+        text = str(error).split('WeightsUnpickler error:')[-1].split('Check the documentation')[0]
+        first_line = next((x for x in text.splitlines() if x.strip()), type(error).__name__)
+        raise ValueError(
+            f'{path} is damaged or not a PyTorch checkpoint ({first_line.strip()}); it may have '
+            'been cut off while it was copied or written'
+        ) from error
+
+
+def _refuse_no_checkpoint(path: Path) -> None:
+    """ValueError for what is often found under a checkpoint's name: nobody should trust these."""
+    with open(path, 'rb') as file:
+        start = file.read(1024).lstrip(b'\xef\xbb\xbf \t\r\n').lower()
+    if start.startswith(b'version https://git-lfs'):
+        raise ValueError(
+            f'{path} is not a checkpoint but a git-LFS pointer to one: get the file itself with '
+            '`git lfs pull` in its repository, or download it'
+        )
+    if start.startswith((b'<!doctype html', b'<html', b'<?xml', b'<head')):
+        raise ValueError(
+            f'{path} is not a checkpoint but a web page (HTML), as saved when a download needs a '
+            'login, a confirmation or another address: delete it and download it again'
+        )
+
+
+def make_checkpoint_loading_safe() -> None:
+    """Make MMEngine read every checkpoint, local or downloaded, with :func:`load_tensors`.
+
+    For: mmengine 0.10.7, whose loaders call :func:`torch.load` with the default of the installed
+    torch: running foreign code before torch 2.6, refusing MMEngine's own checkpoints from 2.6 on.
+    Ours hold only tensors and plain containers (engine/hooks/checkpoint_hook.py).
+
+    Replaced: local files, ``http(s)://``, ``open-mmlab://`` and what builds on them
+    (``torchvision://``, ``modelzoo://``, ``mmcls://``). Refused: ``pavi://``, ``s3://``,
+    ``petrel://``.
+    """
+    from mmengine.runner import checkpoint
+
+    def load_from_local(filename, map_location=None):
+        return load_tensors(filename, map_location)
+
+    def load_from_http(filename, map_location=None, model_dir=None, progress=False):
+        return load_tensors(_download(filename, model_dir, progress), map_location)
+
+    def load_from_openmmlab(filename, map_location=None):
+        name = filename.partition('://')[2]
+        name = checkpoint.get_deprecated_model_names().get(name, name)
+        urls = checkpoint.get_external_models()
+        if name not in urls:
+            raise ValueError(f'{filename}: MMEngine knows no model of this name')
+        if urls[name].startswith(('http://', 'https://')):
+            return load_from_http(urls[name], map_location)
+        return load_tensors(Path(checkpoint._get_mmengine_home()) / urls[name], map_location)
+
+    def load_from_refused(filename, map_location=None):
+        raise ValueError(
+            f'{filename}: checkpoints are not read from this kind of address, because MMEngine '
+            'would run code from them. Download the file and name its path'
+        )
+
+    # The loaders of torchvision:// and mmcls:// find load_from_http in their module.
+    checkpoint.load_from_http = load_from_http
+    register = checkpoint.CheckpointLoader.register_scheme
+    register('', load_from_local, force=True)
+    register(['http://', 'https://'], load_from_http, force=True)
+    register(['open-mmlab://', 'openmmlab://'], load_from_openmmlab, force=True)
+    refused = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://']
+    register(refused, load_from_refused, force=True)
+
+
+def _download(url: str, folder: Optional[str] = None, progress: bool = False) -> Path:
+    """Download a file once, on rank 0 first, to torch's cache; its path."""
+    import torch
+    from mmengine.dist import barrier, get_dist_info
+
+    folder = Path(folder or os.path.join(torch.hub.get_dir(), 'checkpoints'))
+    target = folder / Path(urllib.parse.urlparse(url).path).name
+    rank = get_dist_info()[0]
+    if rank != 0:  # another node may not see the disk of rank 0, and downloads after it
+        barrier()
+    try:
+        if not target.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(target), progress=progress)
+    finally:
+        if rank == 0:
+            barrier()
+    return target
