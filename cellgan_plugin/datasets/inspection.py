@@ -118,9 +118,13 @@ def inspect_file(
     return Inspection(header, shape, problems, image)
 
 
-def in_threads(function: Callable, items: Sequence, chunk: int = 256) -> Iterator:
+def in_threads(
+    function: Callable, items: Sequence, chunk: int = 256, threads: Optional[int] = None
+) -> Iterator:
     """``map(function, items)`` on a few threads, in order, holding one chunk of results."""
-    threads = min(_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1)
+    if threads is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
+        threads = min(_THREADS, cores)
     if threads < 2 or len(items) < 2:
         yield from map(function, items)
         return

@@ -9,6 +9,7 @@ from .hooks import (
     SafeCheckpointHook,
     SampleSheetHook,
     ThroughputHook,
+    TrainingImagesHook,
 )
 from .loops import ResumableTrainLoop
 
@@ -22,5 +23,6 @@ __all__ = [
     'SafeCheckpointHook',
     'SampleSheetHook',
     'ThroughputHook',
+    'TrainingImagesHook',
     'find_resumable',
 ]

@@ -25,7 +25,9 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     sampler_seed=None,
-    checkpoint=dict(type='SafeCheckpointHook', interval=2000, by_epoch=False, max_keep_ckpts=3))
+    checkpoint=dict(type='SafeCheckpointHook', interval=2000, by_epoch=False, max_keep_ckpts=3),
+    # Not among the custom ones: a config that replaces those still says what it was trained on.
+    training_images=dict(type='TrainingImagesHook'))
 custom_hooks = [
     dict(type='NonFiniteLossHook'),
     dict(type='ThroughputHook'),

@@ -58,6 +58,7 @@ def test_a_run_leaves_what_a_person_looks_for(straight):
     assert (work_dir / 'sheets' / 'iter_00000004.png').is_file()
     assert (work_dir / 'sheets' / 'iter_00000008.png').is_file()
     assert (work_dir / 'curves.png').is_file()
+    assert len((work_dir / 'training_images.txt').read_text().splitlines()) == 20
     assert list(work_dir.glob('*/vis_data/events.out.tfevents*'))
     line = next(line for line in result.stdout.splitlines() if '[4/8]' in line)
     for word in (
@@ -106,7 +107,7 @@ def test_killed_while_writing_then_resumed_gives_the_same_numbers(tiny, straight
     assert found == expected
     a = torch.load(straight[0] / 'iter_8.pth', weights_only=True)
     b = torch.load(work_dir / 'iter_8.pth', weights_only=True)
-    for part in ('state_dict', 'optimizer', 'random_states'):
+    for part in ('state_dict', 'optimizer', 'random_states', 'training_images'):
         assert_same_tensors(a[part], b[part], part)
 
 

@@ -6,6 +6,7 @@ from .safety_hooks import NonFiniteLossHook, PreemptionHook
 from .sheet_hook import SampleSheetHook
 from .throughput_hook import ThroughputHook
 from .time_budget_hook import TimeBudgetHook
+from .training_images_hook import TrainingImagesHook
 
 __all__ = [
     'ModelSelectionHook',
@@ -16,4 +17,5 @@ __all__ = [
     'SampleSheetHook',
     'ThroughputHook',
     'TimeBudgetHook',
+    'TrainingImagesHook',
 ]
