@@ -1,16 +1,19 @@
 """Checkpoints that hold only tensors and plain containers, and are whole or absent."""
 
-import re
-import zipfile
 from pathlib import Path
-from typing import Any, List, Optional, Union
+from typing import Any, Union
 
 import numpy as np
 import torch
 from mmengine.fileio import register_backend
 from mmengine.fileio.backends import LocalBackend
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import HistoryBuffer
 
+from cellgan_plugin.checkpoint_files import (  # noqa: F401  (found here by their users)
+    find_resumable,
+    is_whole,
+    numbered_checkpoints,
+)
 from cellgan_plugin.files import atomic_write
 
 _HISTORY_KEY = '__history_buffer__'
@@ -84,45 +87,3 @@ def from_plain(value: Any) -> Any:
             )
         return {key: from_plain(item) for key, item in value.items()}
     return value
-
-
-def is_whole(path: Union[str, Path]) -> bool:
-    """Whether a checkpoint file is complete: a readable zip whose checksums all agree."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, ValueError):
-        return False
-
-
-def numbered_checkpoints(folder: Union[str, Path]) -> List[Path]:
-    """``iter_*.pth`` and ``epoch_*.pth`` in a folder, the one written last first.
-
-    By time, not by number: a folder may hold the end of an older, longer run.
-    """
-    found = []
-    for path in Path(folder).glob('*.pth'):
-        match = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', path.name)
-        if match and path.is_file():
-            found.append((path.stat().st_mtime_ns, int(match[1]), path))
-    return [path for *_, path in sorted(found, reverse=True)]
-
-
-def find_resumable(folder: Union[str, Path]) -> Optional[Path]:
-    """The newest whole checkpoint of a work directory; damaged ones are passed over, and said.
-
-    Args:
-        folder (str | Path): Work directory of a run.
-
-    Returns:
-        Path | None: None when there is no whole checkpoint.
-    """
-    for path in numbered_checkpoints(folder):
-        if is_whole(path):
-            return path
-        print_log(
-            f'{path} is damaged or only half written; passed over, looking for an older one',
-            logger='current',
-            level=30,
-        )
-    return None

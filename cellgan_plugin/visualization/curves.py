@@ -13,6 +13,11 @@ from cellgan_plugin.files import atomic_write
 _PANELS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ('discriminator losses', ('train/loss_disc', 'train/loss_recon', 'train/loss_r1')),
     ('generator loss', ('train/loss_gen',)),
+    (
+        'autoencoder losses',
+        ('train/loss_l1', 'train/loss_perceptual', 'train/loss_kl', 'train/loss_codebook'),
+    ),
+    ('diffusion loss', ('train/loss_diffusion',)),
     ('mean logits', ('train/disc_real', 'train/disc_fake')),
 )
 
@@ -47,6 +52,8 @@ def draw_curves(
         names = sorted(name for name in scalars if name.startswith(prefixes))
         if names:
             panels.append((title, names))
+    # A term that was switched on later has a shorter history, which ends where the others do.
+    end = max((len(scalars[name].data[0]) for _, names in panels for name in names), default=0)
     figure = Figure(figsize=(9, 2.6 * max(1, len(panels))), layout='constrained')
     FigureCanvasAgg(figure)
     for row, (title, names) in enumerate(panels):
@@ -55,7 +62,7 @@ def draw_curves(
             values = np.asarray(scalars[name].data[0], dtype=np.float64)
             step = max(1, len(values) // max_points)
             window = max(1, len(values) // 100)
-            x = np.arange(1, len(values) + 1)[::step]
+            x = np.arange(end - len(values) + 1, end + 1)[::step]
             label = name.split('/', 1)[1].replace('loss_', '')
             axes.plot(x, smoothed(values, window)[::step], label=label, lw=1.2)
         axes.set_title(title, loc='left', fontsize=10)

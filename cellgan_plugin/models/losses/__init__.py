@@ -2,5 +2,6 @@
 
 from .cellgan_losses import HingeGANLoss, R1Penalty, ReconstructionLoss
 from .diff_augment import DiffAugment
+from .perceptual import VGGPerceptualLoss
 
-__all__ = ['DiffAugment', 'HingeGANLoss', 'R1Penalty', 'ReconstructionLoss']
+__all__ = ['DiffAugment', 'HingeGANLoss', 'R1Penalty', 'ReconstructionLoss', 'VGGPerceptualLoss']

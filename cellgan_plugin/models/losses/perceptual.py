@@ -1,0 +1,187 @@
+"""Perceptual loss on the features of a VGG network whose weights lie on the disk."""
+
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmagic.registry import MODELS
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from cellgan_plugin.compat import load_tensors
+
+# Positions in torchvision's ``features`` of the ReLU before each pooling layer: relu1_2, relu2_2,
+# relu3_3, relu4_3, relu5_3 for VGG-16, what LPIPS compares (Zhang et al. 2018, Sec. 3).
+_LAYERS = {
+    'vgg11': (1, 4, 9, 14, 19),
+    'vgg13': (3, 8, 13, 18, 23),
+    'vgg16': (3, 8, 15, 22, 29),
+    'vgg19': (3, 8, 17, 26, 35),
+}
+# ImageNet's mean and standard deviation, of grey levels in [0, 1].
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+_SOURCE = 'https://download.pytorch.org/models/vgg16-397923af.pth'
+
+
+@MODELS.register_module()
+class VGGPerceptualLoss(nn.Module):
+    """Distance of two images in the feature space of a VGG network trained on ImageNet.
+
+    LPIPS (Zhang et al. 2018, Eq. 1): the features of each layer are normalised to unit length
+    over the channels; squared differences are summed over channels (times the learned weights
+    where ``linear_weights`` are given), averaged over positions, summed over layers.
+
+    Nothing is downloaded. Without weights the term is off (:attr:`enabled` is False, and calling it
+    gives 0), which the log says once. The network belongs to no checkpoint: it never changes.
+
+    Args:
+        weights (str | Path, optional): File of torchvision's VGG (keys ``features.*``; the
+            classifier is not needed). Defaults to None: the term is off.
+        arch (str): 'vgg11', 'vgg13', 'vgg16' or 'vgg19'. Defaults to 'vgg16'.
+        layers (Sequence[int], optional): Positions in torchvision's ``features`` whose outputs are
+            compared. Defaults to None: the ReLU before each pooling.
+        linear_weights (str | Path, optional): LPIPS' learned weights of the channels, for
+            ``arch='vgg16'`` and its default layers (``weights/v0.1/vgg.pth`` in the package
+            ``lpips``; ``'lpips'`` takes it from there). Defaults to None: all 1, the uncalibrated
+            form.
+        loss_weight (float): Defaults to 1.0.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: The weights are of another network.
+    """
+
+    def __init__(
+        self,
+        weights: Optional[Union[str, Path]] = None,
+        arch: str = 'vgg16',
+        layers: Optional[Sequence[int]] = None,
+        linear_weights: Optional[Union[str, Path]] = None,
+        loss_weight: float = 1.0,
+    ):
+        super().__init__()
+        if arch not in _LAYERS:
+            raise ValueError(f'arch={arch!r}: must be one of {list(_LAYERS)}')
+        self.layers = tuple(sorted(layers or _LAYERS[arch]))
+        self.loss_weight = loss_weight
+        # In a list, so that it is no part of the state dict; _apply moves it to the device.
+        self._hidden: List[nn.Module] = []
+        if not weights:
+            print_log(
+                'The perceptual loss is off: no VGG weights were given (VGGPerceptualLoss.weights; '
+                f'in the configs CELLGAN_VGG_WEIGHTS). A file: {_SOURCE}',
+                'current',
+            )
+            return
+        if linear_weights and (arch != 'vgg16' or self.layers != _LAYERS['vgg16']):
+            raise ValueError("linear_weights are those of arch='vgg16' and its default layers")
+        self._hidden.append(_VGG(arch, self.layers, weights, linear_weights))
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there are weights."""
+        return bool(self._hidden)
+
+    def _apply(self, fn, *args, **kwargs):
+        for network in self._hidden:
+            network._apply(fn, *args, **kwargs)
+        return super()._apply(fn, *args, **kwargs)
+
+    def forward(self, img: Tensor, target: Tensor) -> Tensor:
+        """Compare two batches; the gradient flows into both.
+
+        Args:
+            img (Tensor): (N, 3, H, W) or (N, 1, H, W) in [-1, 1], RGB.
+            target (Tensor): Likewise.
+
+        Returns:
+            Tensor: Scalar: the mean over the batch, times ``loss_weight``.
+        """
+        if not self.enabled:
+            return img.new_zeros(())
+        return self.loss_weight * self._hidden[0].distance(img, target).mean()
+
+
+class _VGG(nn.Module):
+    """The frozen layers of VGG up to the last one that is compared."""
+
+    def __init__(
+        self,
+        arch: str,
+        layers: Sequence[int],
+        weights: Union[str, Path],
+        linear_weights: Optional[Union[str, Path]],
+    ):
+        super().__init__()
+        from torchvision.models import vgg
+
+        self.layers = tuple(layers)
+        # Only the convolutions are built; the classifier would be most of the network.
+        plan = vgg.cfgs[{'vgg11': 'A', 'vgg13': 'B', 'vgg16': 'D', 'vgg19': 'E'}[arch]]
+        self.features = vgg.make_layers(plan)[: self.layers[-1] + 1]
+        for module in self.features:
+            if isinstance(module, nn.ReLU):
+                module.inplace = False  # the value before it is compared where layers say so
+        _load_features(self.features, weights, arch)
+        self.register_buffer('mean', torch.tensor(_MEAN).view(-1, 1, 1))
+        self.register_buffer('std', torch.tensor(_STD).view(-1, 1, 1))
+        self.linear = nn.ParameterList()
+        if linear_weights:
+            self.linear.extend(_load_linear(linear_weights))
+        self.requires_grad_(False)
+        self.eval()
+
+    def _maps(self, img: Tensor) -> List[Tensor]:
+        img = ((img.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std
+        maps = []
+        for index, layer in enumerate(self.features):
+            img = layer(img)
+            if index in self.layers:
+                maps.append(img)
+        return maps
+
+    def distance(self, img: Tensor, target: Tensor) -> Tensor:
+        """LPIPS distance (N,), float32."""
+        total = 0.0
+        for index, (a, b) in enumerate(zip(self._maps(img), self._maps(target), strict=True)):
+            # A position without any feature stays 0, and its gradient finite.
+            a, b = (F.normalize(x.float(), dim=1, eps=1e-10) for x in (a, b))
+            squared = (a - b).square()
+            if len(self.linear):
+                squared = squared * self.linear[index]
+            total = total + squared.sum(dim=1).mean(dim=(1, 2))
+        return total
+
+
+def _load_features(features: nn.Module, weights: Union[str, Path], arch: str) -> None:
+    state = load_tensors(weights, 'cpu')
+    state = state.get('state_dict', state)
+    own: Dict[str, Tensor] = {}
+    for key, value in features.state_dict().items():
+        found = state.get(f'features.{key}')
+        if found is None or found.shape != value.shape:
+            problem = 'missing' if found is None else f'{tuple(found.shape)}'
+            raise ValueError(
+                f"{weights} are no weights of torchvision's {arch}: features.{key} is {problem}, "
+                f'expected {tuple(value.shape)}. Give the file of {arch}, or set arch'
+            )
+        own[key] = found
+    features.load_state_dict(own)
+
+
+def _load_linear(path: Union[str, Path]) -> List[nn.Parameter]:
+    if str(path) == 'lpips':
+        # Found, not imported: the import builds more than is needed.
+        import importlib.util
+
+        spec = importlib.util.find_spec('lpips')
+        if spec is None:
+            raise ValueError("linear_weights='lpips' needs the package: pip install lpips")
+        path = Path(spec.origin).parent / 'weights' / 'v0.1' / 'vgg.pth'
+    state = load_tensors(path, 'cpu')
+    try:
+        return [nn.Parameter(state[f'lin{i}.model.1.weight']) for i in range(5)]
+    except KeyError as error:
+        raise ValueError(f'{path} are no weights of LPIPS for VGG-16: {error} is missing') from None
