@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import tempfile
+import uuid
 from pathlib import Path
 from typing import IO, Iterator, Union
 
@@ -27,13 +27,11 @@ def atomic_write(path: Union[str, Path], mode: str = 'wb', **open_kwargs) -> Ite
         raise ValueError(f"atomic_write: mode must be 'w' or 'wb', got {mode!r}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:12]}.tmp')
     try:
-        # mkstemp makes the file private; give it the permissions an ordinary open() would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        with os.fdopen(handle, mode, **open_kwargs) as file:
+        # An ordinary open(), for the permissions that it gives: tempfile makes private files, and
+        # the umask cannot be asked for without setting it, which other threads would see.
+        with open(temporary, mode.replace('w', 'x'), **open_kwargs) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -37,3 +38,20 @@ def test_only_whole_writes_are_offered(tmp_path):
         atomic_write(tmp_path / 'a', 'a'),
     ):
         pass
+
+
+def test_threads_that_write_at_once_leave_the_permissions_of_ordinary_files(tmp_path):
+    def write(number):
+        with atomic_write(tmp_path / f'{number}', 'w') as file:
+            file.write(str(number))
+
+    mask = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(200)))
+        now = os.umask(0o027)
+    finally:
+        os.umask(mask)
+    assert now == 0o027
+    assert {(tmp_path / str(n)).stat().st_mode & 0o777 for n in range(200)} == {0o640}
+    assert all((tmp_path / str(n)).read_text() == str(n) for n in range(200))
