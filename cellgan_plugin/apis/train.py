@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from cellgan_plugin.compat import TRUST_VARIABLE, start_cpu_process_group
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.engine.checkpoint import find_resumable
+from cellgan_plugin.models.model_checks import check_model_config
 
 
 def load_config(
@@ -74,6 +75,7 @@ def train(
         Runner: After training.
     """
     config = load_config(config, work_dir, options)
+    check_model_config(config.get('model') or {})
     config.launcher = launcher
     start_cpu_process_group(launcher)
     if amp:

@@ -2,13 +2,16 @@
 
 from typing import Optional, Union
 
+import torch
+from mmagic.models.base_models import BaseConditionalGAN
 from mmagic.registry import LOOPS
-from mmengine.dist import get_world_size
+from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from cellgan_plugin.models.conditional_gan import unwrap
-from cellgan_plugin.randomness import generator_for
+from cellgan_plugin.models.model_checks import check_training_set
+from cellgan_plugin.randomness import derive_seed, generator_for
 
 
 @LOOPS.register_module()
@@ -59,6 +62,8 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         model = unwrap(runner.model)
         if hasattr(model, 'check_dataset'):
             model.check_dataset(self.dataloader.dataset)
+        elif isinstance(model, BaseConditionalGAN):
+            check_training_set(model, self.dataloader.dataset)
         self.stop_reason: Optional[str] = None
 
     def request_stop(self, reason: str) -> None:
@@ -85,6 +90,10 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         # Starting the workers draws a number; from torch's global generator it would leave that one
         # elsewhere than in a run that was never stopped.
         self.dataloader.generator = generator_for(runner.seed, 'loader_workers', self._iter)
+        if get_rank() > 0:
+            # MMEngine seeds every rank alike, and MMagic's own GANs draw their noise from torch's
+            # generator: all ranks would generate the same images. A resumed state wins over this.
+            torch.manual_seed(derive_seed(runner.seed, 'rank', get_rank(), self._iter))
         runner.call_hook('before_train')
         runner.call_hook('before_train_epoch')
         batches = iter(self.dataloader)

@@ -1,5 +1,6 @@
 """Models, their layers and losses, registered in MMagic's MODELS."""
 
+from .augmented_discriminator import AugmentedDiscriminator
 from .cellgan import CellGAN, CellGANDiscriminator, CellGANGenerator
 from .conditional_gan import ConditionalGAN
 from .data_preprocessor import CellDataPreprocessor, generated_pixels
@@ -7,6 +8,7 @@ from .losses import DiffAugment, HingeGANLoss, R1Penalty, ReconstructionLoss
 from .sampling import draw_noise, sample_pixels, truncate_noise
 
 __all__ = [
+    'AugmentedDiscriminator',
     'CellDataPreprocessor',
     'CellGAN',
     'CellGANDiscriminator',

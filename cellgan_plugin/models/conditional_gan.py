@@ -183,37 +183,6 @@ class ConditionalGAN(RepeatableStep, BaseConditionalGAN):
         labels = super().data_sample_to_label(data_sample)
         return labels.reshape(-1) if isinstance(labels, Tensor) else labels
 
-    def check_dataset(self, dataset) -> None:
-        """Compare a training set with the model, before the first step.
-
-        Args:
-            dataset (BaseDataset): With ``metainfo['classes']``; its samples have ``inputs['img']``
-                (C, H, W).
-
-        Raises:
-            ValueError: When classes, image size or channels differ; the message names both sides.
-        """
-        classes = dataset.metainfo.get('classes')
-        if classes is not None and self.num_classes is not None:
-            if len(classes) != self.num_classes:
-                raise ValueError(
-                    f'model.num_classes={self.num_classes} but the training set has {len(classes)} '
-                    f'classes ({", ".join(classes)}): set model.num_classes, or '
-                    'train_dataloader.dataset.metainfo.classes'
-                )
-        network = unwrap(self.generator)
-        size = getattr(network, 'out_size', None)
-        channels = getattr(network, 'out_channels', None)
-        inputs = dataset[0]['inputs']
-        shape = tuple((inputs['img'] if isinstance(inputs, dict) else inputs).shape)
-        if size is not None and channels is not None and shape != (channels, size, size):
-            raise ValueError(
-                f'the training set gives images of shape {shape} (channels, height, width) but the '
-                f'generator makes {(channels, size, size)}: set out_size of FitCellPatch and '
-                'channels of the data set, or out_size and out_channels of model.generator (and '
-                'in_size, in_channels of model.discriminator)'
-            )
-
     def training_labels(self, real_labels: Tensor) -> Tensor:
         """Labels (N,) for a batch of generated images, by the ``fake_labels`` option."""
         if isinstance(self.fake_labels, str):

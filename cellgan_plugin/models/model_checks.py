@@ -1,0 +1,179 @@
+"""Do the networks of a model fit each other and the data? Asked before training, of any GAN."""
+
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, Tuple
+
+import torch
+from torch import nn
+
+from cellgan_plugin.models.conditional_gan import unwrap
+
+
+class _Plan(NamedTuple):
+    """Sizes for which a network of MMagic 1.2.0 knows its layers by itself."""
+
+    size: str  # argument: side of the image in pixels
+    layers: str  # argument: layers of other sizes
+    sizes: Tuple[int, ...]
+
+
+# For these networks MMagic has a bare assertion, a KeyError, or an IndexError without a word on
+# what was wrong (BigGANDiscriminator lists one layer too few at 256 and 512 pixels).
+_PLANS = {
+    'BigGANGenerator': _Plan('output_scale', 'arch_cfg', (32, 64, 128, 256, 512)),
+    'BigGANDiscriminator': _Plan('input_scale', 'arch_cfg', (32, 64, 128)),
+    'SNGANGenerator': _Plan('output_scale', 'channels_cfg', (32, 64, 128)),
+    'SAGANGenerator': _Plan('output_scale', 'channels_cfg', (32, 64, 128)),
+    'ProjDiscriminator': _Plan('input_scale', 'channels_cfg', (32, 64, 128)),
+    'SAGANDiscriminator': _Plan('input_scale', 'channels_cfg', (32, 64, 128)),
+}
+_SIZES_OF_GENERATORS = ('out_size', 'output_scale')
+_SIZES_OF_DISCRIMINATORS = ('in_size', 'input_scale')
+
+
+def _first(source: Any, names: Tuple[str, ...]) -> Tuple[Optional[str], Optional[int]]:
+    """The first of ``names`` that a config or a network says, and its value."""
+    for name in names:
+        value = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+        if value is not None:
+            return name, value
+    return None, None
+
+
+def _inner(discriminator: Any) -> Any:
+    """The config of the discriminator inside an AugmentedDiscriminator, or itself."""
+    while isinstance(discriminator, Mapping) and isinstance(
+        discriminator.get('discriminator'), Mapping
+    ):
+        discriminator = discriminator['discriminator']
+    return discriminator
+
+
+def _networks(model: Mapping) -> Iterator[Tuple[str, Mapping]]:
+    for name, part in (
+        ('model.generator', model.get('generator')),
+        ('model.discriminator', _inner(model.get('discriminator'))),
+    ):
+        if isinstance(part, Mapping):
+            yield name, part
+
+
+def check_model_config(model: Mapping) -> None:
+    """Check the image sizes in the config of a GAN; costs nothing and builds nothing.
+
+    Args:
+        model (Mapping): ``config.model``. A model without generator and discriminator passes.
+
+    Raises:
+        ValueError: A network of MMagic has no layers for its size, the lists of its layers
+            disagree, or generator and discriminator differ in size. The message names the
+            argument.
+    """
+    said = []
+    for name, part in _networks(model):
+        plan = _PLANS.get(str(part.get('type')).rsplit('.', 1)[-1])
+        if plan is not None:
+            _check_plan(name, part, plan)
+        sizes = _SIZES_OF_GENERATORS + _SIZES_OF_DISCRIMINATORS
+        argument, size = _first(part, sizes)
+        if size is not None:
+            said.append((f'{name}.{argument}', size))
+    if len({size for _, size in said}) > 1:
+        # Many a discriminator takes images of any size, and would train on without a word.
+        raise ValueError(
+            ' but '.join(f'{name}={size}' for name, size in said) + ': they must be equal'
+        )
+
+
+def _check_plan(name: str, part: Mapping, plan: _Plan) -> None:
+    size, layers = part.get(plan.size), part.get(plan.layers)
+    if layers is None and size not in plan.sizes:
+        known = ', '.join(map(str, plan.sizes))
+        raise ValueError(
+            f'{name}.{plan.size}={size!r}: {part["type"]} knows its layers for {known} pixels; '
+            f'take one of these, or say the layers in {name}.{plan.layers}'
+        )
+    if isinstance(layers, Mapping):
+        lengths = {key: len(value) for key, value in layers.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(
+                f'{name}.{plan.layers}: its lists have one entry per block each, but their lengths '
+                'are ' + ', '.join(f'{key} {length}' for key, length in lengths.items())
+            )
+    if plan.size != 'output_scale' or layers is None:
+        return
+    doublings = sum(map(bool, layers['upsample'])) if isinstance(layers, Mapping) else len(layers)
+    made = part.get('input_scale', 4) * 2**doublings
+    if made != size:
+        raise ValueError(
+            f'{name}.{plan.size}={size!r} but the blocks in its {plan.layers} make {made} pixels: '
+            'the size must be a power of two, with one upsampling block per doubling'
+        )
+
+
+@torch.no_grad()
+def generated_shape(model: nn.Module) -> Tuple[int, int, int]:
+    """Shape (channels, height, width) of what a conditional GAN generates.
+
+    Args:
+        model (nn.Module): With ``generator`` and ``noise_size``. A generator that does not say
+            its ``out_size`` and ``out_channels`` is run once, on one z of zeros.
+
+    Returns:
+        tuple[int, int, int]: The shape.
+    """
+    generator = unwrap(model.generator)
+    size, channels = (getattr(generator, name, None) for name in ('out_size', 'out_channels'))
+    if size is not None and channels is not None:
+        return channels, size, size
+    was_training = generator.training
+    generator.eval()  # batch statistics and singular vectors stay as they are
+    device = next(generator.parameters()).device
+    try:
+        image = generator(
+            torch.zeros(1, model.noise_size, device=device),
+            label=torch.zeros(1, dtype=torch.long, device=device),
+        )
+    finally:
+        generator.train(was_training)
+    return tuple(image.shape[1:])
+
+
+def check_training_set(model: nn.Module, dataset) -> None:
+    """Compare a training set with a conditional GAN, MMagic's own ones included.
+
+    Args:
+        model (nn.Module): With ``num_classes``, ``generator`` and perhaps ``discriminator``.
+        dataset (BaseDataset): With ``metainfo['classes']``; its samples have ``inputs['img']``
+            (C, H, W).
+
+    Raises:
+        ValueError: When classes, image size or channels differ; the message names both sides.
+    """
+    classes = dataset.metainfo.get('classes')
+    if classes is not None and model.num_classes is not None:
+        if len(classes) != model.num_classes:
+            raise ValueError(
+                f'model.num_classes={model.num_classes} but the training set has {len(classes)} '
+                f'classes ({", ".join(classes)}): set model.num_classes, or '
+                'train_dataloader.dataset.metainfo.classes'
+            )
+    inputs = dataset[0]['inputs']
+    shape = tuple((inputs['img'] if isinstance(inputs, dict) else inputs).shape)
+    made = generated_shape(model)
+    generator, discriminator = unwrap(model.generator), getattr(model, 'discriminator', None)
+    of_generator = _first(generator, _SIZES_OF_GENERATORS)[0] or 'the size'
+    of_discriminator, size = None, None
+    if discriminator is not None:
+        of_discriminator, size = _first(unwrap(discriminator), _SIZES_OF_DISCRIMINATORS)
+    if shape != made:
+        other = f' (and {of_discriminator} of model.discriminator)' if of_discriminator else ''
+        raise ValueError(
+            f'the training set gives images of shape {shape} (channels, height, width) but the '
+            f'generator makes {made}: set out_size of FitCellPatch and channels of the data set, '
+            f'or {of_generator} and out_channels of model.generator{other}'
+        )
+    if size is not None and size != shape[-1]:
+        raise ValueError(
+            f'model.discriminator.{of_discriminator}={size} but the images have {shape[-1]} '
+            'pixels a side: they must be equal'
+        )
