@@ -49,8 +49,8 @@ def content_hashes(
 ) -> np.ndarray:
     """Hash the images of files, on several threads and with a progress bar on a terminal.
 
-    About 3 ms of one core per PNG or JPEG of 256 px. A resized, cropped or lossily re-encoded
-    copy is another image.
+    About 2.4 ms of one core per JPEG and 5.3 ms per PNG of 256 px. A resized, cropped or lossily
+    re-encoded copy is another image.
 
     Args:
         paths (Sequence[str | Path]): The files.

@@ -92,7 +92,7 @@ class TrainingImagesHook(Hook):
     Where any of these cannot be told, the list would be incomplete and pass for complete: nothing
     is written, which a reader has to take for "unknown", and the log says why.
 
-    Hashing costs 3 ms of one core per image of 256 px, once: a resumed run whose files are the
+    Hashing costs 2 to 5 ms of one core per image of 256 px, once: a resumed run whose files are the
     same (path, size, time of change) takes the hashes from its checkpoint. No random numbers are
     drawn.
     """
