@@ -1,17 +1,29 @@
-"""Train and resume: what ``tools/train.py`` does, for a notebook."""
+"""Train and resume: what ``tools/train.py`` does, for a notebook.
 
+``python -m cellgan_plugin.apis.train CONFIG ...`` is the same program.
+"""
+
+import argparse
 import importlib.util
+import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional, Sequence, Union
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from cellgan_plugin.apis.command_line import add_config_arguments, user_errors
 from cellgan_plugin.compat import TRUST_VARIABLE, start_cpu_process_group
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.engine.checkpoint import find_resumable
+from cellgan_plugin.engine.hooks import ThroughputHook, TimeBudgetHook
+from cellgan_plugin.engine.training_cost import read_training_cost
+from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.model_checks import check_model_config
 
 
@@ -57,6 +69,7 @@ def train(
     amp: bool = False,
     options: Optional[dict] = None,
     launcher: str = 'none',
+    minutes: Optional[float] = None,
 ) -> Runner:
     """Train a model.
 
@@ -70,6 +83,8 @@ def train(
             scaling. Defaults to False.
         options (dict, optional): Overrides of the config. Defaults to None.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
+        minutes (float, optional): Stop when so much training time is spent, over all resumes, or
+            at ``max_iters``, whichever comes first (``TimeBudgetHook``). Defaults to None.
 
     Returns:
         Runner: After training.
@@ -96,8 +111,57 @@ def train(
             config.load_from = str(resume)
     add_tensorboard(config)
     runner = Runner.from_cfg(config)
+    if minutes is not None:
+        if not any(isinstance(hook, ThroughputHook) for hook in runner.hooks):
+            runner.register_hook(ThroughputHook())
+        runner.register_hook(TimeBudgetHook(minutes))
     runner.train()
     return runner
+
+
+def is_complete(runner: Runner) -> bool:
+    """Whether a run came to its end (``max_iters`` or its time budget) and was not interrupted."""
+    spent = any(hook.spent for hook in runner.hooks if isinstance(hook, TimeBudgetHook))
+    return spent or runner.iter >= runner.max_iters
+
+
+def write_training_report(runner: Runner, path: Union[str, Path]) -> None:
+    """Say that a run is complete, for whatever waits for it; other processes than the first: no-op.
+
+    ``final.pth`` in the work directory becomes the last checkpoint (a link to it where the file
+    system has hard links), so that its path is known before the run; ``path`` is written after it.
+
+    Args:
+        runner (Runner): Of a complete run.
+        path (str | Path): JSON file: ``checkpoint`` (final.pth), ``iterations``, ``classes`` and
+            ``cost`` (see :class:`~cellgan_plugin.engine.training_cost.TrainingCost`).
+
+    Raises:
+        FileNotFoundError: The run has left no checkpoint.
+    """
+    if not is_main_process():
+        return
+    folder = Path(runner.work_dir)
+    newest = find_resumable(folder)
+    if newest is None:
+        raise FileNotFoundError(f'{folder} has no checkpoint although the run is complete')
+    final = folder / 'final.pth'
+    with tempfile.TemporaryDirectory(dir=folder, prefix='.final.') as temporary:
+        copy = Path(temporary) / final.name
+        try:
+            os.link(newest, copy)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(newest, copy)
+        os.replace(copy, final)
+    cost = read_training_cost(final)
+    report = dict(
+        checkpoint=str(final),
+        iterations=runner.iter,
+        classes=list(getattr(runner.train_dataloader.dataset, 'metainfo', {}).get('classes') or ()),
+        cost=None if cost is None else cost.as_dict(),
+    )
+    with atomic_write(path, 'w', encoding='utf-8') as file:
+        json.dump(report, file, indent=2)
 
 
 def add_tensorboard(config: Config) -> None:
@@ -107,3 +171,52 @@ def add_tensorboard(config: Config) -> None:
         return
     if not any('Tensorboard' in backend['type'] for backend in backends):
         backends.append(dict(type='mmengine.TensorboardVisBackend'))
+
+
+def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None) -> None:
+    """The program ``tools/train.py``.
+
+    Args:
+        argv (Sequence[str], optional): Defaults to None: the command line.
+        description (str, optional): For ``--help``.
+    """
+    parser = argparse.ArgumentParser(
+        description=description or __doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='go on from the newest whole checkpoint of the work directory, or from a given one',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: bfloat16, or float16 with scaling'
+    )
+    parser.add_argument(
+        '--minutes', type=float, help='stop when so much training time is spent, over all resumes'
+    )
+    parser.add_argument(
+        '--report',
+        metavar='FILE',
+        help='when the run is complete, and not if it was interrupted, link its last checkpoint '
+        'to final.pth in the work directory and write this JSON file',
+    )
+    args = parser.parse_args(argv)
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        runner = train(
+            args.config,
+            work_dir=args.work_dir,
+            resume=args.resume or False,
+            amp=args.amp,
+            options=args.cfg_options,
+            launcher=args.launcher,
+            minutes=args.minutes,
+        )
+        if args.report and is_complete(runner):
+            write_training_report(runner, args.report)
+
+
+if __name__ == '__main__':
+    main()
