@@ -1,0 +1,83 @@
+"""Weights as sampling needs them: normalised once, and laid out so that less is computed."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, remove_spectral_norm
+
+
+@torch.no_grad()
+def fold_spectral_norm(model: nn.Module) -> int:
+    """Replace weights that are normalised at every forward by their normalised values, in place.
+
+    The model computes in evaluation mode what it computed before and holds plain layers; it can
+    no longer be trained on, and its ``state_dict`` has other keys. Three kinds are known:
+    parametrizations (this plugin's and ``torch.nn.utils.parametrizations.spectral_norm``; any
+    other parametrization of a weight is folded as well), the hooks of
+    ``torch.nn.utils.spectral_norm``, and the layers with ``sn_weight`` of MMagic's BigGAN.
+
+    Args:
+        model (nn.Module): Any model.
+
+    Returns:
+        int: Number of weights folded.
+    """
+    model.eval()  # power iterations would move the weights that are being read
+    folded = 0
+    for module in model.modules():
+        if parametrize.is_parametrized(module):
+            folded += _fold_parametrizations(module)
+        names = [name for name, _ in module.named_parameters(recurse=False)]
+        for name in names:
+            # What torch's hook leaves behind: the weight itself is then no parameter.
+            if name.endswith('_orig') and hasattr(module, f'{name[:-5]}_u'):
+                remove_spectral_norm(module, name[:-5])
+                folded += 1
+        if callable(getattr(module, 'sn_weight', None)):
+            _fold_sn_layer(module)
+            folded += 1
+    return folded
+
+
+def _fold_parametrizations(module: nn.Module) -> int:
+    weights = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
+    plain = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    # torch's remove_parametrizations deletes the property from the class instead; copies of a
+    # module (a generator and its moving average) share that class, and would lose theirs.
+    module.__class__ = plain
+    for name, weight in weights.items():
+        module.register_parameter(name, nn.Parameter(weight, requires_grad=False))
+    return len(weights)
+
+
+def _fold_sn_layer(module: nn.Module) -> None:
+    weight = module.sn_weight().detach().clone()
+    plain = next(kind for kind in type(module).__mro__ if kind.__module__.startswith('torch.nn.'))
+    for name, _ in list(module.named_buffers(recurse=False)):
+        delattr(module, name)
+    module.__class__ = plain
+    module.weight = nn.Parameter(weight, requires_grad=False)
+
+
+def upsampling_conv_weight(weight: Tensor) -> Tensor:
+    """A 3x3 convolution after nearest x2 upsampling as one transposed convolution.
+
+    Each output pixel sees only 2x2 different inputs, so that the nine weights add up to four:
+    ``conv_transpose2d(x, upsampling_conv_weight(w), stride=2, padding=1)`` is
+    ``conv2d(interpolate(x, scale_factor=2), w, padding=1)`` with 4/9 of the multiplications and
+    without the enlarged map.
+
+    Args:
+        weight (Tensor): (out_channels, in_channels, 3, 3).
+
+    Returns:
+        Tensor: (in_channels, out_channels, 4, 4).
+    """
+    out_channels, in_channels, height, width = weight.shape
+    if (height, width) != (3, 3):
+        raise ValueError(f'a weight of shape {tuple(weight.shape)}: needs a 3x3 kernel')
+    summed = weight.new_zeros(out_channels, in_channels, 4, 4)
+    for row in (0, 1):
+        for column in (0, 1):
+            summed[:, :, row : row + 3, column : column + 3] += weight
+    return summed.flip(2, 3).transpose(0, 1).contiguous()
