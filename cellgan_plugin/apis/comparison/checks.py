@@ -45,8 +45,8 @@ def check_folder(out: Path, plan: Comparison, classes: Sequence[str]) -> None:
     ):
         if there != here:
             raise ValueError(
-                f'--out {out} belongs to another comparison: its {what} is {there}, this one has '
-                f'{here}. Name another folder'
+                f'--out {out} belongs to another comparison (its {what}: {there}, here: {here}): '
+                'name another folder'
             )
 
 

@@ -1,0 +1,23 @@
+# Table 2 and Fig. 3: the paper's ablations, at its size and schedule, judged by its FID. Each row is a
+# config; all are trained by
+#   python tools/compare.py configs/comparisons/ablations_tct.py
+title = 'Table 2, ablations on the TCT set'
+models = [
+    dict(
+        name='Model i',
+        config='../ablations/model_i.py',
+        settings={'(a) PatchGAN': False, '(b) class mapping': False, '(c) SGC': False}),
+    dict(
+        name='Model ii',
+        config='../ablations/model_ii.py',
+        settings={'(a) PatchGAN': True, '(b) class mapping': False, '(c) SGC': False}),
+    dict(
+        name='Model iii',
+        config='../ablations/model_iii.py',
+        settings={'(a) PatchGAN': True, '(b) class mapping': True, '(c) SGC': False}),
+    dict(
+        name='CellGAN',
+        config='../cellgan_tct.py',
+        settings={'(a) PatchGAN': True, '(b) class mapping': True, '(c) SGC': True}),
+]
+evaluation = '../_base_/evaluation/tct_fid.py'
