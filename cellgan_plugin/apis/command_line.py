@@ -8,6 +8,7 @@ from typing import Callable, Iterator, Union
 
 from mmengine.config import DictAction
 
+from cellgan_plugin.apis.synthesis_folder import OutputError
 from cellgan_plugin.compat import UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
 from cellgan_plugin.datasets.converters import ConverterError, CricResult, FoldersResult
@@ -18,17 +19,25 @@ USER_ERRORS = (
     DatasetError,
     ImageFileError,
     FileNotFoundError,
+    FloatingPointError,
     MemoryError,
     NonFiniteLossError,
+    OutputError,
     UntrustedCheckpointError,
     ValueError,
 )
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``config``, ``--work-dir``, ``--cfg-options``, ``--launcher``, ``--trust-checkpoint``."""
+def add_config_arguments(parser: argparse.ArgumentParser, work_dir: bool = True) -> None:
+    """Add ``config``, ``--work-dir``, ``--cfg-options``, ``--launcher``, ``--trust-checkpoint``.
+
+    Args:
+        parser (ArgumentParser): Of a tool.
+        work_dir (bool): False for tools that have no work directory. Defaults to True.
+    """
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
+    if work_dir:
+        parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
     parser.add_argument(
         '--cfg-options',
         nargs='+',

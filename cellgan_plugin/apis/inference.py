@@ -26,6 +26,8 @@ class LoadedModel:
         config (Config): That it was built from.
         checkpoint (Path): The file.
         iteration (int | None): How long it was trained, where the checkpoint says it.
+        training_images (Tensor | None): Hashes (N, 16) of the images it was trained on, where the
+            checkpoint says it (:mod:`cellgan_plugin.datasets.content_hash`).
     """
 
     model: nn.Module
@@ -33,6 +35,7 @@ class LoadedModel:
     config: Config
     checkpoint: Path
     iteration: Optional[int] = None
+    training_images: Optional[torch.Tensor] = None
 
 
 def find_checkpoint(path: Union[str, Path]) -> Path:
@@ -133,4 +136,5 @@ def load_model(
     classes = settle_classes(config, in_checkpoint, getattr(model, 'num_classes', None))
     load_weights(model, checkpoint, state)
     model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
-    return LoadedModel(model, classes, config, checkpoint, meta.get('iter'))
+    hashes = state.get('training_images')
+    return LoadedModel(model, classes, config, checkpoint, meta.get('iter'), hashes)

@@ -1,0 +1,308 @@
+"""A folder of synthetic images: which files it holds, who made them, and that nobody else adds."""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+
+import numpy as np
+from mmengine.logging import print_log
+
+from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
+from cellgan_plugin.datasets.inspection import in_threads, with_progress
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest, write_manifest
+from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization import image_grid
+
+RECORD_NAME = 'synthesis.json'
+SHEET_NAME = 'sheet.png'
+COLUMNS = ('file', 'label', 'seed', 'checkpoint_sha256', 'config_sha256')
+
+_PILLOW_NAMES = {'png': 'PNG', 'jpg': 'JPEG', 'tif': 'TIFF', 'webp': 'WEBP'}
+_SHEET_CELL = 128  # pixels
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+Row = Tuple[int, int]  # label, seed
+
+
+class SynthesisError(ValueError):
+    """What was asked for cannot be made. The message says what to change."""
+
+
+class OutputError(OSError):
+    """The images cannot be written: no room, no permission. What is there is whole."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
+@contextlib.contextmanager
+def explained_output_errors(root: Union[str, Path]) -> Iterator[None]:
+    """Turn a full disk or a missing permission into an :class:`OutputError` that says so."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise OutputError(
+                error.errno,
+                f'no room is left on the disk of {root} ({error.strerror}). The images written so '
+                'far are whole; make room, then the same command continues',
+            ) from error
+        if error.errno in _NOT_ALLOWED:
+            raise OutputError(
+                error.errno,
+                f'{error.filename or root} cannot be written ({error.strerror}). Choose another '
+                'output folder, or get the permission; the same command then continues',
+            ) from error
+        raise
+
+
+def class_file(class_name: str, seed: int, fmt: str) -> str:
+    """``<class>/<class>_<seed>.<ext>``, the path of an image below the output folder."""
+    return f'{class_name}/{class_name}_{seed:06d}.{fmt}'
+
+
+def check_folder_names(classes: Sequence[str]) -> None:
+    """ValueError for a class name that is no name of a folder."""
+    for name in classes:
+        if name[:1] == '.' or name.strip() != name or re.search(r'[/\\:\0]', name):
+            raise SynthesisError(
+                f'class {name!r} cannot be the name of a folder: rename it in '
+                'train_dataloader.dataset.metainfo.classes'
+            )
+
+
+class SynthesisFolder:
+    """Reads and writes one output folder.
+
+    Args:
+        root (str | Path): The folder; need not exist.
+    """
+
+    def __init__(self, root: Union[str, Path]):
+        self.root = Path(root).expanduser()
+        self.record_path = self.root / RECORD_NAME
+        self.manifest_path = self.root / MANIFEST_NAME
+
+    def read_record(self) -> Optional[Dict[str, Any]]:
+        """What ``synthesis.json`` says, or None for a folder that is still empty.
+
+        Raises:
+            SynthesisError: The folder holds something else.
+            OutputError: It cannot be written.
+        """
+        place = self.root
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            raise SynthesisError(f'{self.root}: {place} is a file; choose another output folder')
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise OutputError(
+                errno.EACCES, f'{place} cannot be written: choose another output folder'
+            )
+        if place != self.root:
+            return None
+        if not self.record_path.is_file():
+            found = next((p.name for p in self.root.iterdir() if p.name[0] != '.'), None)
+            if found is not None:
+                raise SynthesisError(
+                    f'{self.root} holds other files ({found}, ...) and no {RECORD_NAME}: choose an '
+                    'empty or new output folder'
+                )
+            return None
+        try:
+            record = json.loads(self.record_path.read_text(encoding='utf-8'))
+            record['protocol']['classes'], record['image_shape']  # noqa: B018
+            return record
+        except (ValueError, KeyError, TypeError) as error:
+            raise SynthesisError(
+                f'{self.record_path} is damaged ({error!r}): delete the folder, or choose another'
+            ) from error
+
+    def check_same(self, record: Dict[str, Any], protocol: Dict[str, Any]) -> None:
+        """SynthesisError naming every setting in which two protocols differ."""
+        there = record['protocol']
+        differing = [
+            f'  {key}: {_shown(there.get(key))} there, {_shown(protocol.get(key))} now'
+            for key in sorted(set(there) | set(protocol))
+            if there.get(key) != protocol.get(key)
+        ]
+        if differing:
+            raise SynthesisError(
+                f'{self.root} was made with other settings (its {RECORD_NAME}); images of both '
+                'would be mixed:\n'
+                + '\n'.join(differing)
+                + '\nGive the settings of the folder to continue it, or choose another folder'
+            )
+
+    def write_record(self, record: Dict[str, Any]) -> None:
+        """Write ``synthesis.json``."""
+        with explained_output_errors(self.root):
+            with atomic_write(self.record_path, 'w', encoding='utf-8') as file:
+                json.dump(record, file, indent=2)
+                file.write('\n')
+
+    def complete(self, record: Dict[str, Any]) -> Set[Row]:
+        """Images that are there and whole: right format and size, and an end.
+
+        Files are read only at their two ends (about 0.1 ms each). Damaged ones (from a copy that
+        broke off, say: this program writes whole files) are named in the log and left out.
+        """
+        fmt = record['protocol']['image_format']
+        height, width, channels = record['image_shape']
+        rows = self._named(record['protocol']['classes'], fmt)
+
+        def whole(row: Row) -> bool:
+            name = record['protocol']['classes'][row[0]]
+            try:
+                header = read_header(
+                    str(self.root / class_file(name, row[1], fmt)), channels, height * width
+                )
+            except ImageFileError:
+                return False
+            return (
+                header.complete
+                and (header.height, header.width) == (height, width)
+                and header.format == _PILLOW_NAMES[fmt]
+            )
+
+        found = list(with_progress(in_threads(whole, rows), len(rows), 'Looking at what is there'))
+        damaged = [row for row, good in zip(rows, found, strict=True) if not good]
+        if damaged:
+            label, seed = damaged[0]
+            first = class_file(record['protocol']['classes'][label], seed, fmt)
+            print_log(
+                f'{len(damaged)} files in {self.root} are damaged or cut off ({first}, ...): they '
+                'are made again where they are asked for, and not listed in the manifest otherwise',
+                level=30,
+            )
+        return set(rows) - set(damaged)
+
+    def _named(self, classes: Sequence[str], fmt: str) -> List[Row]:
+        rows = []
+        for label, name in enumerate(classes):
+            pattern = re.compile(rf'{re.escape(name)}_(\d{{6,}})\.{fmt}')
+            if not (self.root / name).is_dir():
+                continue
+            with os.scandir(self.root / name) as entries:
+                matches = [pattern.fullmatch(entry.name) for entry in entries]
+            rows += [(label, int(match[1])) for match in matches if match]
+        return sorted(rows)
+
+    def check_room(self, images: int, bytes_per_image: float) -> None:
+        """OutputError when the images to come would not fit on the disk."""
+        place = self.root
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free
+        needed = images * bytes_per_image
+        if needed > free:
+            raise OutputError(
+                errno.ENOSPC,
+                f'{images} images need about {_size(needed)}, and {_size(free)} are free on the '
+                f'disk of {self.root}. Nothing was written: make room, or choose another folder, '
+                'fewer images or a smaller format (--format webp, jpg)',
+            )
+        if hasattr(os, 'statvfs'):
+            entries = os.statvfs(place)
+            if entries.f_files and entries.f_favail < images:
+                raise OutputError(
+                    errno.ENOSPC,
+                    f'the disk of {self.root} has room for {entries.f_favail} more files, not for '
+                    f'{images}. Nothing was written: choose another folder',
+                )
+
+    def write_image(self, class_name: str, seed: int, fmt: str, image: np.ndarray) -> int:
+        """Encode and write one image, whole or not at all; returns its bytes."""
+        encoded = encode_image(image, fmt)
+        with explained_output_errors(self.root):
+            with atomic_write(self.root / class_file(class_name, seed, fmt)) as file:
+                file.write(encoded)
+        return len(encoded)
+
+    def listed(self, classes: Sequence[str]) -> Set[Row]:
+        """Images of the manifest; empty where there is none."""
+        if not self.manifest_path.is_file():
+            return set()
+        labels = {name: label for label, name in enumerate(classes)}
+        return {
+            (labels.get(row['label'], -1), int(row.get('seed', -1)))
+            for _, row in iter_manifest(self.manifest_path)
+        }
+
+    def check_written(self, record: Dict[str, Any], rows: Set[Row]) -> None:
+        """OutputError when an image is not there (written elsewhere and not visible here)."""
+        protocol = record['protocol']
+        fmt, classes = protocol['image_format'], protocol['classes']
+        missing = sorted(rows - set(self._named(classes, fmt)))
+        if missing:
+            first = class_file(classes[missing[0][0]], missing[0][1], fmt)
+            raise OutputError(
+                errno.ENOENT,
+                f'{len(missing)} images were written but are not in {self.root} ({first}, ...): do '
+                'all processes see the same folder? The same command makes what is missing',
+            )
+
+    def write_manifest(self, record: Dict[str, Any], rows: Set[Row]) -> Path:
+        """Write ``manifest.csv``: one row per image, by class and seed."""
+        protocol = record['protocol']
+        fmt, classes = protocol['image_format'], protocol['classes']
+        hashes = {key: protocol[key] for key in COLUMNS[3:]}
+        lines = [
+            dict(
+                file=class_file(classes[label], seed, fmt),
+                label=classes[label],
+                seed=seed,
+                **hashes,
+            )
+            for label, seed in sorted(rows)
+        ]
+        with explained_output_errors(self.root):
+            return write_manifest(self.manifest_path, lines, COLUMNS)
+
+    def write_sheet(self, record: Dict[str, Any], rows: Set[Row], columns: int) -> Path:
+        """Draw the first images of every class."""
+        protocol = record['protocol']
+        fmt, classes = protocol['image_format'], protocol['classes']
+        pictures, titles = [], []
+        for label, name in enumerate(classes):
+            seeds = sorted(seed for other, seed in rows if other == label)[:columns]
+            if seeds:
+                files = [str(self.root / class_file(name, seed, fmt)) for seed in seeds]
+                pictures.append([load_image(file) for file in files])
+                titles.append(name)
+        scale = _SHEET_CELL / record['image_shape'][0]
+        sheet = image_grid(pictures, row_titles=titles, scale=scale)
+        with explained_output_errors(self.root):
+            with atomic_write(self.root / SHEET_NAME) as file:
+                file.write(encode_image(sheet, 'png'))
+        return self.root / SHEET_NAME
+
+    def remove_litter(self, classes: Sequence[str], before: float) -> None:
+        """Delete temporary files that killed processes left before a time (``time.time()``)."""
+        for name in classes:
+            for path in (self.root / name).glob('.*.tmp'):
+                with contextlib.suppress(FileNotFoundError):  # another process deletes them too
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:12] + '...' if re.fullmatch('[0-9a-f]{64}', text) else text
+
+
+def _size(number: float) -> str:
+    for unit in ('B', 'kB', 'MB', 'GB'):
+        if number < 1000:
+            return f'{number:.0f} {unit}' if unit in ('B', 'kB') else f'{number:.1f} {unit}'
+        number /= 1000
+    return f'{number:.1f} TB'

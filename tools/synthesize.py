@@ -1,0 +1,77 @@
+"""Write synthetic images into class folders with a manifest.
+
+python tools/synthesize.py CONFIG CKPT --per-class 2000 --out synthetic
+python tools/synthesize.py CONFIG CKPT --per-class 2000 --classes HSIL=5000,NILM=0 --out synthetic
+python tools/synthesize.py CONFIG CKPT --seeds 17 --classes HSIL --out one      # that one again
+torchrun --nproc_per_node=4 tools/synthesize.py CONFIG CKPT ... --launcher pytorch
+
+CKPT is a checkpoint or a work directory (its best, else its newest checkpoint). The same command
+continues what was interrupted.
+"""
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+
+from cellgan_plugin.apis.command_line import add_config_arguments, user_errors
+from cellgan_plugin.apis.synthesis_request import parse_classes, parse_seeds
+from cellgan_plugin.apis.synthesize import synthesize
+from cellgan_plugin.apis.train import set_trust
+from cellgan_plugin.datasets.image_encoding import FORMATS
+from cellgan_plugin.engine.image_sampler import GPU_BATCH_SIZE, PRECISIONS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser, work_dir=False)
+    parser.add_argument('checkpoint', help='checkpoint file or work directory')
+    parser.add_argument('--out', required=True, metavar='DIR', help='new, or one to continue')
+    parser.add_argument('--per-class', type=int, metavar='N', help='images of each class')
+    parser.add_argument(
+        '--classes', nargs='+', metavar='NAME=N', help='other numbers for single classes; 0: none'
+    )
+    parser.add_argument('--seeds', metavar='A-B', help='e.g. 0-1999, 17 or 3,5,10-19; from 0 on')
+    parser.add_argument('--truncation', type=float, metavar='T', help='bound of z, e.g. 0.8')
+    parser.add_argument(
+        '--format', default='png', metavar='{' + ','.join(FORMATS) + '}', help='default: png'
+    )
+    parser.add_argument('--batch-size', type=int, default=GPU_BATCH_SIZE, help='on a GPU')
+    parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
+    parser.add_argument('--sample-model', choices=['ema', 'orig'])
+    parser.add_argument('--sample-kwargs', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--device', help='default: a GPU where there is one')
+    parser.add_argument('--workers', type=int, help='threads that sample; default: all cores')
+    parser.add_argument('--sheet', type=int, default=8, metavar='N', help='columns of sheet.png')
+    args = parser.parse_args()
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        try:
+            synthesize(
+                args.config,
+                args.checkpoint,
+                args.out,
+                per_class=args.per_class,
+                classes=parse_classes(args.classes or []),
+                seeds=None if args.seeds is None else parse_seeds(args.seeds),
+                truncation=args.truncation,
+                fmt=args.format,
+                batch_size=args.batch_size,
+                sample_model=args.sample_model,
+                sample_kwargs=args.sample_kwargs,
+                device=args.device,
+                precision=args.precision,
+                workers=args.workers,
+                sheet=args.sheet,
+                options=args.cfg_options,
+                launcher=args.launcher,
+            )
+        except KeyboardInterrupt:
+            print('\ninterrupted; the same command continues', file=sys.stderr)
+            raise SystemExit(130) from None
+
+
+if __name__ == '__main__':
+    main()
