@@ -106,10 +106,14 @@ def compare(
     failures: Dict[str, str] = {}
     if jobs:
         print(f'{len(jobs)} jobs; {comparison.budget_text()}; logs are in {out}', flush=True)
-        with ProgressLine(jobs):
-            results = run_jobs(
-                jobs, workers=workers, launcher=launcher, slurm_options=slurm_options
-            )
+        try:
+            with ProgressLine(jobs):
+                results = run_jobs(
+                    jobs, workers=workers, launcher=launcher, slurm_options=slurm_options
+                )
+        except KeyboardInterrupt:
+            _write(comparison, parts, {}, out, real, remarks, classes)
+            raise
         failures = {r.name: failure_text(r) for r in results.values() if not r.ok}
     else:
         print('everything is done already', flush=True)
@@ -148,6 +152,9 @@ def _write(
     if sheet is not None:
         write_png(out / FIGURE, sheet)
         files.append(out / FIGURE)
+    else:  # what lies there is of parts that no longer hold
+        for path in [out / FIGURE, *out.glob('table.*'), *out.glob('distances.*')]:
+            path.unlink(missing_ok=True)
     files.append(out / COMPARISON)
     write_json(out / COMPARISON, _record(plan, results, classes, remarks))
     return dict(

@@ -1,5 +1,5 @@
-# The ablations of Table 2 with the small model on the phantom set (64 px, two CPU cores), six minutes
-# of training each. First the classifier that judges:
+# The ablations of Table 2 with the small model on the phantom set (64 px, two CPU cores), six
+# minutes of training each. First the classifier that judges:
 #   python tools/train.py configs/classifiers/resnet18_phantom.py
 title = 'Ablations on the phantom set'
 _config = '../cellgan_phantom.py'

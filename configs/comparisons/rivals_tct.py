@@ -1,5 +1,5 @@
-# Table 1 and Fig. 2: CellGAN and its rivals at the paper's size, each on its own schedule, judged by
-# the paper's FID.
+# Table 1 and Fig. 2: CellGAN and its rivals at the paper's size, each on its own schedule, judged
+# by the paper's FID.
 #   python tools/compare.py configs/comparisons/rivals_tct.py
 title = 'Table 1, generators on the TCT set'
 models = [

@@ -12,7 +12,7 @@ from cellgan_plugin.apis.comparison.parts import Judging, class_distances, diges
 from cellgan_plugin.apis.comparison.plan import ComparedModel, Comparison
 from cellgan_plugin.apis.inference import config_classes
 from cellgan_plugin.apis.test import load_weights
-from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.compat import load_tensors, quiet_upstream
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset
 from cellgan_plugin.models.model_checks import check_model_config, check_training_set
 
@@ -56,8 +56,7 @@ def read_evaluation(plan: Comparison) -> Config:
     Raises:
         ValueError: It lacks a part, or has no ``ClassDistances``.
     """
-    config = Config.fromfile(plan.evaluation)
-    config.merge_from_dict(plan.evaluation_options)
+    config = plan.evaluation_config()
     for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
         if config.get(key) is None:
             raise ValueError(
@@ -140,7 +139,8 @@ def _image_shape(dataset) -> Tuple[int, ...]:
 def _check_model(config: Config, dataset, checkpoint: Optional[Path] = None) -> None:
     """Build a model and compare it with weights and images, as is done before the first step."""
     check_model_config(config.model)
-    model = MODELS.build(config.model)
+    with quiet_upstream():  # the job's log has what a model says when it is built
+        model = MODELS.build(config.model)
     if checkpoint is not None:
         load_weights(model, checkpoint)
     if hasattr(model, 'check_dataset'):
@@ -186,6 +186,7 @@ def check_parts(
             if config.get('train_dataloader') is None:
                 raise ValueError(f'{where} has no train_dataloader: it cannot be trained')
             training = config.train_dataloader.dataset.to_dict()
+            training.pop('cache', None)  # one image is looked at
             key = digest(flat(training))
             if key not in datasets:
                 datasets[key] = _named(where, DATASETS.build, training)

@@ -1,6 +1,7 @@
 """What is to be compared, read from a config or from the command line."""
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
@@ -8,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 
 from cellgan_plugin.apis.train import load_config
+from cellgan_plugin.compat import quiet_upstream
 
 _PLAN_KEYS = (
     'name', 'title', 'models', 'evaluation', 'evaluation_options', 'options', 'budget',
@@ -122,6 +124,7 @@ class Comparison:
     seeds: Tuple[int, ...] = (0,)
     figure: FigureOptions = FigureOptions()
     amp: bool = False
+    _configs: Dict[Path, Config] = field(default_factory=dict, repr=False, compare=False)
 
     def seeds_of(self, model: ComparedModel) -> Tuple[int, ...]:
         """Training seeds of a model; weights that are given count once."""
@@ -142,7 +145,7 @@ class Comparison:
         stage = model.stages[index]
         places = {f'{{stage{i}}}': str(path) for i, path in enumerate(checkpoints)}
         options = _replaced({**self.options, **stage.options}, places)
-        config = load_config(stage.config, options=options)
+        config = load_config(self._read(stage.config), options=options)
         config.work_dir = None
         config.resume = False
         config.randomness = {**(config.get('randomness') or {}), 'seed': seed}
@@ -151,6 +154,19 @@ class Comparison:
                 config.train_cfg.max_iters = 10_000_000  # the time budget ends the run
             elif self.iterations is not None:
                 config.train_cfg.max_iters = max(1, round(self.iterations * stage.share))
+        return config
+
+    def _read(self, path: Path) -> Config:
+        """A config file; each is read once."""
+        if path not in self._configs:
+            with quiet_upstream():  # it says for every environment variable that it was used
+                self._configs[path] = Config.fromfile(path)
+        return deepcopy(self._configs[path])
+
+    def evaluation_config(self) -> Config:
+        """The config of the evaluation."""
+        config = self._read(self.evaluation)
+        config.merge_from_dict(self.evaluation_options)
         return config
 
     def minutes_of(self, stage: Stage) -> Optional[float]:
@@ -340,7 +356,8 @@ def read_comparison(
     if config is not None:
         if not Path(config).is_file():
             raise FileNotFoundError(f'comparison {config} does not exist')
-        values = Config.fromfile(config, import_custom_modules=False).to_dict()
+        with quiet_upstream():
+            values = Config.fromfile(config, import_custom_modules=False).to_dict()
         name, folder = Path(config).stem, Path(config).resolve().parent
     for key, value in (overrides or {}).items():
         merge = isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
