@@ -121,7 +121,7 @@ def load_weights(model: nn.Module, path: Union[str, Path], state: Optional[dict]
 
 
 def _plain_key(key: str) -> str:
-    return re.sub(r'^(?:module\.)?(generator|discriminator)\.module\.', r'\1.', key)
+    return re.sub(r'^(?:module\.)?(generator|discriminator|autoencoder)\.module\.', r'\1.', key)
 
 
 def test(

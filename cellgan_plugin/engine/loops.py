@@ -94,6 +94,9 @@ class ResumableTrainLoop(IterBasedTrainLoop):
             # MMEngine seeds every rank alike, and MMagic's own GANs draw their noise from torch's
             # generator: all ranks would generate the same images. A resumed state wins over this.
             torch.manual_seed(derive_seed(runner.seed, 'rank', get_rank(), self._iter))
+        model = unwrap(runner.model)
+        if hasattr(model, 'prepare_training'):
+            model.prepare_training()  # of a resumed run its weights are loaded now
         runner.call_hook('before_train')
         runner.call_hook('before_train_epoch')
         batches = iter(self.dataloader)

@@ -2,6 +2,7 @@
 
 from .checkpoint_hook import NonFiniteLossError, SafeCheckpointHook
 from .model_selection_hook import ModelSelectionHook
+from .reconstruction_sheet_hook import ReconstructionSheetHook
 from .safety_hooks import NonFiniteLossHook, PreemptionHook
 from .sheet_hook import SampleSheetHook
 from .throughput_hook import ThroughputHook
@@ -13,6 +14,7 @@ __all__ = [
     'NonFiniteLossError',
     'NonFiniteLossHook',
     'PreemptionHook',
+    'ReconstructionSheetHook',
     'SafeCheckpointHook',
     'SampleSheetHook',
     'ThroughputHook',

@@ -56,7 +56,10 @@ class ReconstructionSheetHook(Hook):
             Path: The sheet.
         """
         held_out = runner.val_loop is not None
-        dataset = (runner.val_dataloader if held_out else runner.train_dataloader).dataset
+        dataset = runner.train_dataloader.dataset
+        if held_out:
+            loop = runner.val_loop  # MMagic's has several loaders, MMEngine's one
+            dataset = (getattr(loop, 'dataloaders', None) or [loop.dataloader])[0].dataset
         classes = dataset.metainfo['classes']
         if self._images is None:
             self._images = real_examples(dataset, len(classes), self.images_per_class)

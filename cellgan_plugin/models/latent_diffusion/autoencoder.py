@@ -132,7 +132,8 @@ class KLAutoencoder(ImageAutoencoder):
     The regulariser is the divergence KL(posterior || N(0, 1)) of an image in nats, divided by the
     number of its values (C x S x S) and averaged over the batch. Rombach et al.'s program adds
     1e-6 times that sum to the *sum* of the absolute errors; divided by the number of values, it is
-    the same objective on the scale of a mean error, hence the weight of 1e-6.
+    the same objective on the scale of a mean error, hence the weight of 1e-6. ``kl_nats`` in the
+    log is the divergence of one value of the latent, without weight.
     """
 
     kind = 'AutoencoderKL'
@@ -174,6 +175,7 @@ class KLAutoencoder(ImageAutoencoder):
         return dict(
             reconstruction=self.decode(latents),
             regulariser=divergence.flatten(1).sum(dim=1).mean() / img[0].numel(),
+            kl_nats=divergence.detach().mean(),
             latent_std=latents.detach().std(),
         )
 

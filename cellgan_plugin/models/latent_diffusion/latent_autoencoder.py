@@ -62,6 +62,10 @@ class LatentAutoencoder(RepeatableStep, BaseModel):
         super().__init__(data_preprocessor or dict(type='mmagic.CellDataPreprocessor'))
         self.autoencoder = build_autoencoder(autoencoder)
         self.discriminator = discriminator and MODELS.build(discriminator)
+        if hasattr(self.discriminator, 'init_weights'):
+            # Here, not by the Runner: MMagic 1.2.0's PatchDiscriminator fails as a part of another
+            # model (UnboundLocalError in generation_init_weights).
+            self.discriminator.init_weights()
         self.perceptual_loss = perceptual_loss and MODELS.build(perceptual_loss)
         self.adversarial_loss = MODELS.build(adversarial_loss or dict(type='HingeGANLoss'))
         if regulariser_weight is None:

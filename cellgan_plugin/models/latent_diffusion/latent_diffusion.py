@@ -23,7 +23,7 @@ from cellgan_plugin.models.latent_diffusion.sampler import (
 )
 from cellgan_plugin.models.latent_diffusion.unet import LatentUNet
 
-_SAMPLING = dict(sampler='ddim', num_inference_steps=50, guidance_scale=1.0)
+_SAMPLING = dict(sampler='dpm', num_inference_steps=25, guidance_scale=1.0)
 
 
 @MODELS.register_module()
@@ -53,7 +53,7 @@ class LatentDiffusion(ConditionalGAN):
         scale_images (int): Latents are divided by the standard deviation of the first so many
             training images (Rombach et al., App. G), in whole batches; until then by that of the
             images so far. Defaults to 512.
-        sampling (dict): Defaults of ``sample_kwargs``: ``sampler`` ('ddim' or 'dpm'),
+        sampling (dict): Defaults of ``sample_kwargs``: ``sampler`` ('dpm' or 'ddim'),
             ``num_inference_steps``, ``guidance_scale``.
         autoencoder_batch_size (int): Images encoded or decoded at once. Defaults to 16.
         **kwargs: Of :class:`ConditionalGAN`: ``ema_config`` (of the U-Net), ``seed``,

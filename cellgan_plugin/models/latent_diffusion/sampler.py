@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cellgan_plugin.models.latent_diffusion.unet import null_label
 
 Predict = Callable[[Tensor, int], Tensor]
-SAMPLERS = ('ddim', 'dpm')
+SAMPLERS = ('dpm', 'ddim')
 # What training and sampling have to agree on.
 _SCHEDULE_KEYS = (
     'num_train_timesteps',
@@ -51,12 +51,15 @@ def training_scheduler(schedule: Mapping[str, Any]):
 def sampling_scheduler(name: str, schedule: Mapping[str, Any], num_inference_steps: int):
     """A fresh solver, set up for a number of steps; it keeps state while it is used.
 
-    Timesteps are spaced to end at the last one of training ('trailing', Lin et al. 2023, Table 2),
-    so that sampling starts from the noise level that z has, however few the steps.
+    Both start at the last timestep of training, the noise level that z has, however few the steps,
+    and both are deterministic. DDIM's steps are equal in time ('trailing', Lin et al. 2023,
+    Table 2); most of them pass where there is only noise, and few steps lose contrast in detail.
+    DPM-Solver's are equal in the logarithm of the signal-to-noise ratio (Lu et al. 2022): on
+    Gaussian data of standard deviation 0.3, 20 steps give 0.300 with it and 0.20 with DDIM (the
+    tests compute both).
 
     Args:
-        name (str): 'ddim' (Song et al. 2021, eta = 0) or 'dpm' (DPM-Solver++ 2M, Lu et al. 2022).
-            Both are deterministic.
+        name (str): 'dpm' (DPM-Solver++ 2M, Lu et al. 2022) or 'ddim' (Song et al. 2021, eta = 0).
         schedule (Mapping): The noise schedule of training.
         num_inference_steps (int): Evaluations of the network.
 
@@ -66,15 +69,14 @@ def sampling_scheduler(name: str, schedule: Mapping[str, Any], num_inference_ste
     if name not in SAMPLERS:
         raise ValueError(f'sampler={name!r}: must be one of {list(SAMPLERS)}')
     schedule = check_schedule(schedule)
-    common = dict(schedule, timestep_spacing='trailing')
     if name == 'ddim':
         from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-        scheduler = DDIMScheduler(**common, clip_sample=False)
+        scheduler = DDIMScheduler(**schedule, timestep_spacing='trailing', clip_sample=False)
     else:
         from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
-        scheduler = DPMSolverMultistepScheduler(**common)
+        scheduler = DPMSolverMultistepScheduler(**schedule, use_lu_lambdas=True)
     total = scheduler.config.num_train_timesteps
     steps = num_inference_steps
     if not isinstance(steps, int) or not 1 <= steps <= total:
@@ -89,6 +91,9 @@ def sampling_scheduler(name: str, schedule: Mapping[str, Any], num_inference_ste
             f"of training, e.g. {below} or {above}; sampler='dpm' takes any number"
         )
     scheduler.set_timesteps(steps)
+    if name == 'dpm':
+        # It would look its place up by the timestep, of which many steps have duplicates.
+        scheduler.set_begin_index(0)
     return scheduler
 
 

@@ -1,5 +1,6 @@
 """Perceptual loss on the features of a VGG network whose weights lie on the disk."""
 
+import os
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from cellgan_plugin.compat import load_tensors
 
+VGG_VARIABLE = 'CELLGAN_VGG_WEIGHTS'
 # Positions in torchvision's ``features`` of the ReLU before each pooling layer: relu1_2, relu2_2,
 # relu3_3, relu4_3, relu5_3 for VGG-16, what LPIPS compares (Zhang et al. 2018, Sec. 3).
 _LAYERS = {
@@ -38,7 +40,8 @@ class VGGPerceptualLoss(nn.Module):
 
     Args:
         weights (str | Path, optional): File of torchvision's VGG (keys ``features.*``; the
-            classifier is not needed). Defaults to None: the term is off.
+            classifier is not needed). Defaults to None: the environment variable
+            ``CELLGAN_VGG_WEIGHTS``; where that is not set either, the term is off.
         arch (str): 'vgg11', 'vgg13', 'vgg16' or 'vgg19'. Defaults to 'vgg16'.
         layers (Sequence[int], optional): Positions in torchvision's ``features`` whose outputs are
             compared. Defaults to None: the ReLU before each pooling.
@@ -68,16 +71,18 @@ class VGGPerceptualLoss(nn.Module):
         self.loss_weight = loss_weight
         # In a list, so that it is no part of the state dict; _apply moves it to the device.
         self._hidden: List[nn.Module] = []
+        weights = weights or os.environ.get(VGG_VARIABLE)
         if not weights:
             print_log(
-                'The perceptual loss is off: no VGG weights were given (VGGPerceptualLoss.weights; '
-                f'in the configs CELLGAN_VGG_WEIGHTS). A file: {_SOURCE}',
+                f'The perceptual loss is off: there are no VGG weights. Set {VGG_VARIABLE}=FILE '
+                f"(or weights of VGGPerceptualLoss), torchvision's, e.g. {_SOURCE}",
                 'current',
             )
             return
         if linear_weights and (arch != 'vgg16' or self.layers != _LAYERS['vgg16']):
             raise ValueError("linear_weights are those of arch='vgg16' and its default layers")
         self._hidden.append(_VGG(arch, self.layers, weights, linear_weights))
+        print_log(f'Perceptual loss: {arch} from {weights}', 'current')
 
     @property
     def enabled(self) -> bool:
