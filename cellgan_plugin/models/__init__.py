@@ -4,7 +4,14 @@ from .augmented_discriminator import AugmentedDiscriminator
 from .cellgan import CellGAN, CellGANDiscriminator, CellGANGenerator
 from .conditional_gan import ConditionalGAN
 from .data_preprocessor import CellDataPreprocessor, generated_pixels
-from .losses import DiffAugment, HingeGANLoss, R1Penalty, ReconstructionLoss
+from .latent_diffusion import LatentAutoencoder, LatentDiffusion, LatentUNet
+from .losses import (
+    DiffAugment,
+    HingeGANLoss,
+    R1Penalty,
+    ReconstructionLoss,
+    VGGPerceptualLoss,
+)
 from .sampling import draw_noise, sample_pixels, truncate_noise
 
 __all__ = [
@@ -16,8 +23,12 @@ __all__ = [
     'ConditionalGAN',
     'DiffAugment',
     'HingeGANLoss',
+    'LatentAutoencoder',
+    'LatentDiffusion',
+    'LatentUNet',
     'R1Penalty',
     'ReconstructionLoss',
+    'VGGPerceptualLoss',
     'draw_noise',
     'generated_pixels',
     'sample_pixels',
