@@ -1,6 +1,6 @@
 # BigGAN (Brock et al. 2019) at 256 px by MMagic's own classes, sized for small data: a third of the
 # 96 channels of ImageNet, which gives 512, 512, 256, 256, 128, 64, 32 at 4..256 as CellGAN has.
-# Batch 64 then fits a GPU of 24 GB (docs/rivals.md: parameters, memory).
+# Batch 64 then fits a GPU of 24 GB (docs/rivals.md: parameters and memory).
 _channels = 32
 model = dict(
     type='BigGAN',
@@ -11,10 +11,12 @@ model = dict(
         output_scale=256,
         noise_size=140,  # 20 numbers for the first layer and for each of the six blocks
         shared_dim=128,
-        base_channels=_channels),
+        base_channels=_channels,
+        sn_style='torch'),  # the gradient of MMagic's other style is wrong (docs/rivals.md)
     discriminator=dict(
         type='BigGANDiscriminator',
         input_scale=256,
+        sn_style='torch',
         # MMagic's own list of layers at 256 px has one entry too few under `attention`.
         arch_cfg=dict(
             in_channels=[3] + [_channels * n for n in [1, 2, 4, 8, 8, 16]],
@@ -22,9 +24,7 @@ model = dict(
             downsample=[True] * 6 + [False],
             resolution=[128, 64, 32, 16, 8, 4, 4],
             attention=[False, True, False, False, False, False, False])),
-    # One step each, as BigGAN-PyTorch; the paper takes two of the discriminator on 14 million images.
     generator_steps=1,
-    discriminator_steps=1,
-    # As CellGAN's, and the batch statistics averaged too, as BigGAN-PyTorch does.
-    ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.001, start_iter=1000, update_buffers=True))
+    discriminator_steps=2,  # iterations per update of the generator, as the paper
+    # As CellGAN's. Buffers are copied, not averaged: an average of singular vectors is none.
+    ema_config=dict(type='ExponentialMovingAverage', momentum=0.001, start_iter=1000))

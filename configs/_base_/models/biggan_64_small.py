@@ -1,5 +1,5 @@
 # BigGAN at 64 px for a CPU and runs of an hour at most: a quarter of the channels at each
-# resolution, attention at 32 px instead of 64.
+# resolution, attention at 32 px instead of 64, one update of the generator per iteration.
 _base_ = 'biggan_256.py'
 _channels = 8
 model = dict(
@@ -14,4 +14,5 @@ model = dict(
             attention=[False, False, True, False]),
         auto_sync_bn=False),  # SyncBN needs a GPU
     discriminator=dict(input_scale=64, base_channels=_channels, arch_cfg=None),
+    discriminator_steps=1,
     ema_config=dict(start_iter=200, momentum=0.01))

@@ -1,6 +1,7 @@
-# Adam as in BigGAN-PyTorch and MMagic's ImageNet config: the discriminator four times as fast,
-# eps 1e-6; as many iterations as CellGAN.
+# Adam as the paper's at 256 px (Brock et al. 2019), the discriminator four times as fast; 100k
+# updates of the generator as CellGAN, each of two iterations (model.discriminator_steps).
 _base_ = 'adam_100k.py'
+train_cfg = dict(max_iters=200_000)
 optim_wrapper = dict(
-    generator=dict(optimizer=dict(lr=1e-4, eps=1e-6)),
-    discriminator=dict(optimizer=dict(lr=4e-4, eps=1e-6)))
+    generator=dict(optimizer=dict(lr=5e-5, eps=1e-6)),
+    discriminator=dict(optimizer=dict(lr=2e-4, eps=1e-6)))

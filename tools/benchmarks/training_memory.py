@@ -1,0 +1,145 @@
+"""Parameters of a GAN, and the memory that one of its training steps needs, by its config.
+
+Counts what a step keeps for its backward, in the discriminator's and in the generator's turn, on
+any machine at any batch size, since it grows in proportion to the batch. On a GPU the peak that
+CUDA saw stands beside it::
+
+    python tools/benchmarks/training_memory.py configs/cellgan_tct.py configs/biggan/biggan_tct.py
+    python tools/benchmarks/training_memory.py configs/biggan/biggan_tct.py --batch-size 64 --amp
+
+Not counted: the workspace of convolutions, and what a backward holds for a moment; on a GPU allow
+a quarter more.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Dict
+
+import torch
+from mmagic.registry import MODELS
+from mmagic.structures import DataSample
+from mmengine import MessageHub
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import MMLogger
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.train import load_config
+from cellgan_plugin.engine.amp import enable_amp
+from cellgan_plugin.models.model_checks import generated_shape
+from cellgan_plugin.randomness import generator_for
+
+GIB = 2**30
+
+
+class SavedBytes:
+    """Bytes that autograd keeps for the backward, weights apart; each storage counts once."""
+
+    def __init__(self, model: nn.Module):
+        self._own = {value.untyped_storage().data_ptr() for value in model.state_dict().values()}
+        self._seen: Dict[int, int] = {}
+
+    def keep(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Called by autograd for every tensor it saves."""
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._own:
+            self._seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    def take(self) -> int:
+        """What was saved since the last call."""
+        total, self._seen = sum(self._seen.values()), {}
+        return total
+
+
+def count(module: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def measure(config: Config, batch_size: int, amp: bool) -> Dict[str, float]:
+    """Take one training step on noise.
+
+    Args:
+        config (Config): Of a GAN with optimizers ``generator`` and ``discriminator``.
+        batch_size (int): Images in the step that is measured.
+        amp (bool): Mixed precision.
+
+    Returns:
+        dict[str, float]: Millions of parameters, GiB saved per image in either turn, GiB for
+        weights, gradients, optimizer and EMA, and the peak that CUDA saw (0 without it).
+    """
+    device = get_device()
+    model = MODELS.build(config.model).to(device)
+    model.init_weights()
+    model.train()
+    if amp:
+        enable_amp(config.optim_wrapper)
+    wrappers = build_optim_wrapper(model, config.optim_wrapper)
+    shape = (batch_size, *generated_shape(model))
+    numbers = generator_for(0, 'training_memory')
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=numbers)
+    labels = [DataSample().set_gt_label(i % model.num_classes) for i in range(batch_size)]
+    saved, turns = SavedBytes(model), {}
+    for name in ('discriminator', 'generator'):
+
+        def update(loss, name=name, inner=wrappers[name].update_params):
+            turns[name] = saved.take()
+            inner(loss)
+
+        wrappers[name].update_params = update
+    if device == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+    # An iteration in which the generator has its turn, as a Runner would say it.
+    accumulated = wrappers['discriminator']._accumulative_counts
+    iteration = model.discriminator_steps * accumulated - 1
+    MessageHub.get_current_instance().update_info('iter', iteration)
+    with torch.autograd.graph.saved_tensors_hooks(saved.keep, lambda kept: kept):
+        model.train_step(dict(inputs=dict(img=images), data_samples=labels), wrappers)
+    networks = count(model.generator) + count(model.discriminator)
+    ema = count(model.generator) if model.with_ema_gen else 0
+    return dict(
+        generator=count(model.generator) / 1e6,
+        discriminator=count(model.discriminator) / 1e6,
+        per_image_disc=turns['discriminator'] / batch_size / GIB,
+        per_image_gen=turns['generator'] / batch_size / GIB,
+        weights=(4 * networks + ema) * 4 / GIB,  # weight, gradient, two moments; float32
+        cuda_peak=torch.cuda.max_memory_allocated() / GIB if device == 'cuda' else 0.0,
+    )
+
+
+def main() -> None:
+    """Print one table row per config."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('configs', nargs='+')
+    parser.add_argument('--batch-size', type=int, default=4, help='of the step (default: 4)')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    args = parser.parse_args()
+    init_default_scope('mmagic')
+    MMLogger.get_current_instance().setLevel(logging.ERROR)  # not a line per weight
+    print(
+        '| Config | G, M | D, M | MiB kept per image, D / G turn | GiB at batch | CUDA peak, GiB |'
+    )
+    print('| --- | --- | --- | --- | --- | --- |')
+    with user_errors():
+        for path in args.configs:
+            config = load_config(path)
+            found = measure(config, args.batch_size, args.amp)
+            batch = config.train_dataloader.batch_size
+            largest = max(found['per_image_disc'], found['per_image_gen'])
+            peak = f'{found["cuda_peak"]:.1f} at {args.batch_size}' if found['cuda_peak'] else '-'
+            print(
+                f'| {Path(path).stem} | {found["generator"]:.2f} | {found["discriminator"]:.2f} '
+                f'| {found["per_image_disc"] * 1024:.0f} / {found["per_image_gen"] * 1024:.0f} '
+                f'| {largest * batch + found["weights"]:.1f} at {batch} | {peak} |'
+            )
+
+
+if __name__ == '__main__':
+    main()
