@@ -10,6 +10,7 @@ from .hooks import (
     SafeCheckpointHook,
     SampleSheetHook,
     ThroughputHook,
+    TimeBudgetHook,
     TrainingImagesHook,
 )
 from .loops import ResumableTrainLoop
@@ -25,6 +26,7 @@ __all__ = [
     'SafeCheckpointHook',
     'SampleSheetHook',
     'ThroughputHook',
+    'TimeBudgetHook',
     'TrainingImagesHook',
     'find_resumable',
 ]
