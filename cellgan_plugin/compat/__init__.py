@@ -12,7 +12,11 @@ from cellgan_plugin.compat.checkpoints import (
     load_tensors,
     make_checkpoint_loading_safe,
 )
-from cellgan_plugin.compat.lazy_models import EAGER_VARIABLE, make_models_lazy
+from cellgan_plugin.compat.lazy_imports import (
+    EAGER_VARIABLE,
+    make_mmagic_lazy,
+    make_optimizers_lazy,
+)
 from cellgan_plugin.compat.mmcv_ops import stub_mmcv_ops
 from cellgan_plugin.compat.noise import drop_file_client_warnings, quiet_upstream
 from cellgan_plugin.compat.process_groups import start_cpu_process_group
@@ -30,7 +34,8 @@ def apply_repairs() -> None:
     check_versions()
     stub_mmcv_ops()
     with quiet_upstream():
-        make_models_lazy()
+        make_optimizers_lazy()
+        make_mmagic_lazy()
         importlib.import_module('mmagic.models.base_models')
     make_checkpoint_loading_safe()
 
@@ -48,7 +53,8 @@ __all__ = [
     'installed_version',
     'load_tensors',
     'make_checkpoint_loading_safe',
-    'make_models_lazy',
+    'make_mmagic_lazy',
+    'make_optimizers_lazy',
     'quiet_upstream',
     'start_cpu_process_group',
     'stub_mmcv_ops',

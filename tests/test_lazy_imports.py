@@ -3,34 +3,39 @@ import json
 import os
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
-from cellgan_plugin.compat import EAGER_VARIABLE, lazy_models
+from cellgan_plugin.compat import EAGER_VARIABLE, lazy_imports, lazy_packages
 
 # What an eager MMagic has: the module of every registered class, and of every public name.
 EAGER = """
 import importlib, json, sys
 import cellgan_plugin
-from cellgan_plugin.compat import lazy_models
-from mmagic.registry import MODELS
-assert type(MODELS.module_dict) is dict
-ours = {name for name, x in MODELS.module_dict.items() if x.__module__.startswith('cellgan')}
-public = {}
-for package in lazy_models.LAZY_PACKAGES:
-    module = importlib.import_module(package)
-    assert type(module) is not lazy_models.LazyPackage
-    public[package] = {name: getattr(module, name).__module__ for name in module.__all__}
-json.dump(dict(
-    registered={n: x.__module__ for n, x in MODELS.module_dict.items() if n not in ours},
-    public=public), sys.stdout)
+from cellgan_plugin.compat import lazy_imports, lazy_packages
+from mmagic import registry
+registered, public = {}, {}
+for packages, registries in lazy_imports.LAZY_PACKAGES:
+    for package in packages:
+        module = importlib.import_module(package)
+        assert type(module) is not lazy_packages.LazyPackage
+        # Some lists name what is not there.
+        public[package] = {name: getattr(getattr(module, name, None), '__module__', None)
+                           for name in module.__all__}
+    for name in registries:
+        table = getattr(registry, name).module_dict
+        assert type(table) is dict
+        registered[name] = {key: x.__module__ for key, x in table.items()}
+json.dump(dict(registered=registered, public=public), sys.stdout)
 """
 
 LAZY = """
 import sys
 import cellgan_plugin
 from mmagic.registry import MODELS
-heavy = {'diffusers', 'sklearn', 'scipy', 'pandas', 'mmagic.models.editors.biggan'}
+heavy = {'diffusers', 'transformers', 'sklearn', 'scipy', 'pandas', 'albumentations', 'lpips',
+         'matplotlib', 'torch.distributed.optim', 'mmpretrain', 'mmagic.models.editors.biggan'}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 
 # By name, as a config asks for it; only what belongs to it is imported.
@@ -52,6 +57,27 @@ except KeyError as error:
 else:
     raise AssertionError('built')
 assert 'mmagic.models.editors.dcgan' not in sys.modules and 'diffusers' not in sys.modules
+
+from mmagic.registry import EVALUATORS, METRICS, TRANSFORMS
+assert TRANSFORMS.get('PackInputs').__module__ == 'mmagic.datasets.transforms.formatting'
+assert TRANSFORMS.get('RandomFlip').__module__.startswith('mmcv')
+assert EVALUATORS.get('Evaluator').__module__ == 'mmagic.evaluation.evaluator'
+assert METRICS.get('PSNR').__module__ == 'mmagic.evaluation.metrics.psnr'
+assert 'albumentations' not in sys.modules and 'lpips' not in sys.modules
+assert METRICS.get('FID').__module__ == 'mmagic.evaluation.metrics.fid'
+from mmagic.datasets.transforms import blur_kernels, Albumentations
+import mmagic.evaluation
+assert mmagic.evaluation.NIQE is METRICS.get('NIQE')
+
+from mmengine.registry import OPTIMIZERS
+assert OPTIMIZERS.get('Adam').__module__ == 'torch.optim.adam'
+assert not {'transformers', 'torch.distributed.optim'} & set(sys.modules)
+import mmengine.optim
+from torch.distributed.optim import ZeroRedundancyOptimizer
+assert issubclass(OPTIMIZERS.get('ZeroRedundancyOptimizer'), ZeroRedundancyOptimizer)
+assert mmengine.optim.ZeroRedundancyOptimizer is OPTIMIZERS.get('ZeroRedundancyOptimizer')
+import transformers
+assert OPTIMIZERS.get('Adafactor') is transformers.Adafactor
 
 # By import, in every way.
 import mmagic.models
@@ -121,21 +147,22 @@ def eager():
 
 
 def test_every_registered_name_is_known_before_it_is_imported(eager):
-    from mmagic.registry import MODELS
+    from mmagic import registry
 
-    table = MODELS.module_dict
-    assert isinstance(table, lazy_models.ImportingTable)
-    wrapped = {n for n, module in table._modules.items() if module == 'mmagic.models.archs'}
-    for name, module in eager['registered'].items():
-        if module == 'mmagic.models.archs':  # made there from a class of diffusers
-            assert name in wrapped, name
-        elif module.startswith('mmagic.models.base_models'):
-            assert dict.__contains__(table, name), name
-        elif module.startswith('mmagic.'):
-            assert table._modules[name] == module, name
-    assert not {n for n in table._modules if n not in eager['registered']} - wrapped
-    assert eager['registered'].keys() - table._modules.keys() == set()
-    assert table._modules['Deconv'] == 'mmagic.models.archs.conv'
+    assert eager['registered'].keys() == {'MODELS', 'TRANSFORMS', 'EVALUATORS', 'METRICS'}
+    for kind, registered in eager['registered'].items():
+        table = getattr(registry, kind).module_dict
+        assert isinstance(table, lazy_packages.ImportingTable)
+        wrapped = {n for n, module in table._modules.items() if module == 'mmagic.models.archs'}
+        for name, module in registered.items():
+            if module == 'mmagic.models.archs':  # made there from a class of diffusers
+                assert name in wrapped, name
+            elif module.startswith('mmagic.'):
+                assert table._modules[name] == module, name
+            elif name != 'Deconv':  # of torch
+                assert module.startswith('cellgan_plugin.'), name
+        assert table._modules.keys() - wrapped <= registered.keys()
+    assert registry.MODELS.module_dict._modules['Deconv'] == 'mmagic.models.archs.conv'
 
 
 def test_every_public_name_comes_from_where_upstream_has_it(eager):
@@ -143,17 +170,18 @@ def test_every_public_name_comes_from_where_upstream_has_it(eager):
         module = importlib.import_module(package)
         assert set(names) == set(module.__all__) == set(module._init.public), package
         for name, origin in names.items():
-            submodule = module._init.imported[name][0]
-            assert origin.startswith(f'{package}.{submodule}'), name
+            submodule = module._init.imported.get(name, [None])[0]
+            assert origin is submodule is None or origin.startswith(f'{package}.{submodule}'), name
 
 
-def test_models_imported_by_the_user_before_are_left_alone(monkeypatch):
-    from types import ModuleType
-
-    monkeypatch.setitem(sys.modules, 'mmagic.models', ModuleType('mmagic.models'))
+def test_what_the_user_has_imported_before_is_left_alone(monkeypatch):
     from mmagic.registry import MODELS
+    from mmengine.registry import OPTIMIZERS
 
-    table = dict(dict.items(MODELS._module_dict))
-    monkeypatch.setattr(MODELS, '_module_dict', table)
-    assert lazy_models.make_models_lazy() is False
-    assert MODELS._module_dict is table
+    for packages, _ in lazy_imports.LAZY_PACKAGES:
+        monkeypatch.setitem(sys.modules, packages[0], ModuleType(packages[0]))
+    monkeypatch.setitem(sys.modules, 'mmengine.optim', ModuleType('mmengine.optim'))
+    tables = MODELS._module_dict, OPTIMIZERS._module_dict
+    lazy_imports.make_mmagic_lazy()
+    lazy_imports.make_optimizers_lazy()
+    assert MODELS._module_dict is tables[0] and OPTIMIZERS._module_dict is tables[1]

@@ -1,41 +1,28 @@
-"""MMagic's models are imported when they are first asked for, not all of them at once.
+"""Packages and registries whose parts are imported when they are first asked for.
 
-For: mmagic 1.2.0, whose ``mmagic.models`` imports every editor and with them diffusers,
-transformers, scikit-learn and half of SciPy: more than half of the start-up of every process,
-for models that hardly any process builds.
-
-Two parts make them lazy. The packages of :data:`LAZY_PACKAGES` resolve the names that their
-``__init__.py`` would import one by one (:class:`LazyPackage`); and the table of
-``mmagic.registry.MODELS`` knows from the source which module registers which name and imports it
-on the first look-up (:class:`ImportingTable`).
+:class:`LazyPackage` resolves the names that a package's ``__init__.py`` would import one by one;
+:class:`ImportingTable` is the table of a registry that knows from the source which module
+registers which name, and imports it on the first look-up.
 """
 
 import ast
 import importlib
 import importlib.util
-import os
 import re
 import sys
+from collections import defaultdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Dict, Iterator, List, NamedTuple, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from cellgan_plugin.compat.noise import quiet_upstream
 
-EAGER_VARIABLE = 'CELLGAN_EAGER_IMPORT'
-LAZY_PACKAGES = (
-    'mmagic.models',
-    'mmagic.models.archs',
-    'mmagic.models.editors',
-    'mmagic.models.losses',
-)
-# Its ``__init__`` wraps and registers every model and pipeline of diffusers.
-_DIFFUSERS_WRAPPERS = 'mmagic.models.archs'
 _REGISTRATION = re.compile(
-    r'^@?MODELS\.register_module\(\s*(?:name\s*=\s*)?(?:[\'"](?P<name>[^\'"]+)[\'"])?[^)]*\)', re.M
+    r'^@?(?P<registry>[A-Z_]+)\.register_module\(\s*(?:name\s*=\s*)?'
+    r'(?:[\'"](?P<name>[^\'"]+)[\'"])?[^)]*\)',
+    re.MULTILINE,
 )
-_DEFINITION = re.compile(r'^(?:class|def) (\w+)', re.M)
-_CLASS_NAME = re.compile(r'[\'"]([A-Z]\w+)[\'"]')
+_DEFINITION = re.compile(r'^(?:class|def) (\w+)', re.MULTILINE)
 
 
 class _Init(NamedTuple):
@@ -114,6 +101,29 @@ class LazyPackage(ModuleType):
             raise
 
 
+def make_packages_lazy(names: Sequence[str]) -> None:
+    """Put :class:`LazyPackage` in the place of packages that nobody has imported yet.
+
+    Args:
+        names (Sequence[str]): Dotted names, parents before children; the parent of the first is
+            imported.
+    """
+    root = importlib.import_module(names[0].partition('.')[0])
+    for name in names:
+        folder = Path(root.__file__).parent.joinpath(*name.split('.')[1:])
+        spec = importlib.util.spec_from_file_location(
+            name, folder / '__init__.py', submodule_search_locations=[str(folder)]
+        )
+        package = importlib.util.module_from_spec(spec)
+        package._init = _read_init(folder / '__init__.py')
+        package.__all__ = package._init.public
+        package.__class__ = LazyPackage
+        sys.modules[name] = package
+    for name in names:
+        parent, _, child = name.rpartition('.')
+        setattr(importlib.import_module(parent), child, sys.modules[name])
+
+
 class ImportingTable(dict):
     """The table of a registry, with names whose module is imported when they are looked up.
 
@@ -184,61 +194,21 @@ class ImportingTable(dict):
         return super().items()
 
 
-def registering_modules(folder: Path, package: str) -> Dict[str, str]:
-    """The module that registers each name in ``MODELS``, found in the source of a package.
+def registering_modules(package: str) -> Dict[str, Dict[str, str]]:
+    """The modules that register names, found in the source of a package.
 
     Args:
-        folder (Path): Where the package lies.
-        package (str): Its dotted name.
+        package (str): Dotted name of a package that is in ``sys.modules``.
 
     Returns:
-        Dict[str, str]: Module by registered name.
+        Dict[str, Dict[str, str]]: Module by registered name, by the registry's name in the source.
     """
-    modules = {}
+    folder = Path(sys.modules[package].__file__).parent
+    modules: Dict[str, Dict[str, str]] = defaultdict(dict)
     for path in sorted(folder.rglob('*.py')):
         text = path.read_text(encoding='utf-8')
         module = '.'.join((package, *path.relative_to(folder).with_suffix('').parts))
         for match in _REGISTRATION.finditer(text):
             name = match['name'] or _DEFINITION.search(text, match.end())[1]
-            modules[name] = module.removesuffix('.__init__')
+            modules[match['registry']][name] = module.removesuffix('.__init__')
     return modules
-
-
-def _diffusers_names() -> Set[str]:
-    """Names of models and pipelines in diffusers' own lists of what it has, and some others."""
-    spec = importlib.util.find_spec('diffusers')
-    if spec is None:
-        return set()
-    inits = (Path(spec.origin).parent / part / '__init__.py' for part in ('models', 'pipelines'))
-    return {x for init in inits for x in _CLASS_NAME.findall(init.read_text(encoding='utf-8'))}
-
-
-def make_models_lazy() -> bool:
-    """Let ``mmagic.models`` import each of its models when it is first asked for.
-
-    Does nothing where ``mmagic.models`` has been imported already, or where the environment
-    variable ``CELLGAN_EAGER_IMPORT=1`` asks for MMagic's own way.
-
-    Returns:
-        bool: Whether the models are lazy.
-    """
-    from mmagic.registry import MODELS
-
-    root = LAZY_PACKAGES[0]
-    if root in sys.modules:
-        return isinstance(MODELS.module_dict, ImportingTable)
-    if os.environ.get(EAGER_VARIABLE) == '1':
-        importlib.import_module(root)
-        return False
-    for name in LAZY_PACKAGES:
-        package = importlib.util.module_from_spec(importlib.util.find_spec(name))
-        package._init = _read_init(Path(package.__file__))
-        package.__all__ = package._init.public
-        package.__class__ = LazyPackage
-        sys.modules[name] = package
-        parent, _, child = name.rpartition('.')
-        setattr(sys.modules[parent], child, package)
-    modules = dict.fromkeys(_diffusers_names(), _DIFFUSERS_WRAPPERS)
-    modules.update(registering_modules(Path(sys.modules[root].__file__).parent, root))
-    MODELS._module_dict = ImportingTable(MODELS.module_dict, modules)
-    return True

@@ -1,0 +1,115 @@
+"""What of MMagic and MMEngine is imported when it is first asked for, not at once.
+
+More than half of the start-up of every process went into parts that hardly any process uses.
+``CELLGAN_EAGER_IMPORT=1`` leaves everything to upstream.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Dict, Iterator, Set, Tuple
+
+from cellgan_plugin.compat.lazy_packages import (
+    ImportingTable,
+    make_packages_lazy,
+    registering_modules,
+)
+
+EAGER_VARIABLE = 'CELLGAN_EAGER_IMPORT'
+# Packages whose ``__init__`` is read instead of run, and the registries that they fill.
+LAZY_PACKAGES: Tuple[Tuple[Tuple[str, ...], Tuple[str, ...]], ...] = (
+    # Every editor, and with them diffusers, transformers, scikit-learn and half of SciPy.
+    (
+        ('mmagic.models', 'mmagic.models.archs', 'mmagic.models.editors', 'mmagic.models.losses'),
+        ('MODELS',),
+    ),
+    # Albumentations and pydantic.
+    (('mmagic.datasets.transforms',), ('TRANSFORMS',)),
+    # LPIPS, the other half of SciPy, and the transforms.
+    (
+        ('mmagic.evaluation', 'mmagic.evaluation.functional', 'mmagic.evaluation.metrics'),
+        ('EVALUATORS', 'METRICS'),
+    ),
+)
+# Its ``__init__`` wraps and registers every model and pipeline of diffusers.
+_DIFFUSERS_WRAPPERS = 'mmagic.models.archs'
+_CLASS_NAME = re.compile(r'[\'"]([A-Z]\w+)[\'"]')
+
+
+def _diffusers_names() -> Set[str]:
+    """Names of models and pipelines in diffusers' own lists of what it has, and some others."""
+    spec = importlib.util.find_spec('diffusers')
+    if spec is None:
+        return set()
+    inits = (Path(spec.origin).parent / part / '__init__.py' for part in ('models', 'pipelines'))
+    return {x for init in inits for x in _CLASS_NAME.findall(init.read_text(encoding='utf-8'))}
+
+
+def _eager() -> bool:
+    return os.environ.get(EAGER_VARIABLE) == '1'
+
+
+def make_mmagic_lazy() -> None:
+    """Let MMagic import each model, transform and metric when it is first asked for.
+
+    For: mmagic 1.2.0. A package that has been imported already is left as it is. Names that are
+    registered nowhere still raise MMEngine's KeyError, and a name of MMagic stays taken.
+    """
+    if _eager():
+        importlib.import_module('mmagic.models')
+        return
+    from mmagic import registry
+
+    for packages, registries in LAZY_PACKAGES:
+        if packages[0] in sys.modules:
+            continue
+        make_packages_lazy(packages)
+        modules = registering_modules(packages[0])
+        if _DIFFUSERS_WRAPPERS in packages:
+            wrapped: Dict[str, str] = dict.fromkeys(_diffusers_names(), _DIFFUSERS_WRAPPERS)
+            modules['MODELS'] = {**wrapped, **modules['MODELS']}
+        for name in registries:
+            table = getattr(registry, name)
+            table._module_dict = ImportingTable(table.module_dict, modules[name])
+
+
+@contextlib.contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Make ``import package`` fail inside the block, unless it has been imported already."""
+    hide = package not in sys.modules
+    if hide:
+        sys.modules[package] = None
+    try:
+        yield
+    finally:
+        if hide:
+            del sys.modules[package]
+
+
+def make_optimizers_lazy() -> None:
+    """Let MMEngine import two optimizers when they are first asked for.
+
+    For: mmengine 0.10.7, whose ``mmengine.optim`` imports transformers for ``Adafactor`` and fully
+    sharded data parallelism for ``ZeroRedundancyOptimizer``. Left as it is where it has been
+    imported already.
+    """
+    packages = ('mmengine.optim', 'mmengine.optim.optimizer')
+    if _eager() or packages[0] in sys.modules:
+        return
+    make_packages_lazy(packages)
+    with _hidden('transformers'):
+        for package in map(sys.modules.get, packages):
+            for name in package.__all__:
+                if name != 'ZeroRedundancyOptimizer':
+                    getattr(package, name)
+    from mmengine.registry import OPTIMIZERS
+
+    modules = {
+        'Adafactor': 'cellgan_plugin.compat.adafactor',
+        'ZeroRedundancyOptimizer': 'mmengine.optim.optimizer.zero_optimizer',
+    }
+    OPTIMIZERS._module_dict = ImportingTable(OPTIMIZERS.module_dict, modules)
