@@ -1,0 +1,192 @@
+"""One job of the benchmark, in its own process and its own directory.
+
+python -m cellgan_plugin.apis.benchmark_job WORK_DIR/job.json
+
+A job file says what kind of job it is: ``classifier`` trains one classifier on one fold and
+predicts its test images once, ``synthesis`` draws a generator's images. Stopped at any moment, the
+same command continues.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.train import is_complete, train
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.downstream.predictions import Predictions, write_predictions
+from cellgan_plugin.files import atomic_write
+
+JOB_NAME = 'job.json'
+CONFIG_NAME = 'run.py'
+PREDICTIONS_NAME = 'predictions.csv'
+CURVES_NAME = 'curves.json'
+DONE_NAME = 'done.json'
+# sysexits.h: try again. The job was told to stop, has saved, and continues when run again.
+STOPPED = 75
+_CURVE_POINTS = 60
+
+
+class JobStopped(RuntimeError):
+    """The job was asked to stop and has saved."""
+
+
+def predict(runner: Runner, loader: dict) -> Predictions:
+    """Predict every image of a loader once, with the runner's model as it is.
+
+    Args:
+        runner (Runner): Holds the model.
+        loader (dict): Config of the data loader, in a fixed order.
+
+    Returns:
+        Predictions: In the loader's order.
+    """
+    dataloader = Runner.build_dataloader(loader, seed=runner.seed)
+    dataset = dataloader.dataset
+    model = runner.model
+    model.eval()
+    rows: List[torch.Tensor] = []
+    with torch.no_grad():
+        for batch in dataloader:
+            rows += [sample.pred_score.float().cpu() for sample in model.test_step(batch)]
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    if len(rows) != len(infos):
+        raise RuntimeError(f'{len(rows)} predictions for {len(infos)} images')
+    return Predictions(
+        files=[info['file'] for info in infos],
+        labels=np.array([info['gt_label'] for info in infos], dtype=np.int64),
+        probabilities=torch.stack(rows).numpy(),
+        classes=tuple(dataset.classes),
+    )
+
+
+def training_curves(runner: Runner) -> Dict[str, Any]:
+    """What was logged while training, thinned to some 60 points.
+
+    Returns:
+        dict: ``train`` and ``val``: name -> ``iteration`` and ``value`` lists. A point of a
+        training curve is the mean over the iterations since the point before.
+    """
+    scalars = runner.message_hub.log_scalars
+    curves: Dict[str, Any] = dict(train={}, val={})
+    for name in ('loss', 'accuracy_top-1'):
+        if f'train/{name}' not in scalars:
+            continue
+        values = np.asarray(scalars[f'train/{name}'].data[0], dtype=np.float64)
+        ends = np.unique(np.linspace(0, len(values), _CURVE_POINTS + 1).round().astype(int))
+        total = np.cumsum(np.insert(values, 0, 0.0))
+        means = np.diff(total[ends]) / np.diff(ends)
+        curves['train'][name] = dict(iteration=ends[1:].tolist(), value=means.tolist())
+    if 'val/accuracy/top1' in scalars:
+        values = np.asarray(scalars['val/accuracy/top1'].data[0], dtype=np.float64)
+        loop = runner.train_loop
+        steps = [min(i * loop.val_interval, loop.max_iters) for i in range(1, len(values) + 1)]
+        curves['val']['accuracy'] = dict(iteration=steps, value=values.tolist())
+    return curves
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with atomic_write(path, 'w', encoding='utf-8') as file:
+        json.dump(value, file, indent=1)
+
+
+def _train(work_dir: Path) -> Runner:
+    """Train the run of a work directory to its end; JobStopped when it was told to stop."""
+    runner = train(Config.fromfile(work_dir / CONFIG_NAME), work_dir=work_dir, resume=True)
+    if not is_complete(runner):
+        reason = runner.train_loop.stop_reason
+        raise JobStopped(f'stopped at iteration {runner.iter} ({reason}); run again to continue')
+    return runner
+
+
+def run_classifier(work_dir: Path, job: Dict[str, Any]) -> Path:
+    """Train a classifier, predict the test images with its final weights, once.
+
+    Args:
+        work_dir (Path): Holds ``run.py``.
+        job (dict): ``select`` ('last' or 'best'), ``keep_weights`` (bool), ``leak_checks``.
+
+    Returns:
+        Path: ``predictions.csv``, written last.
+    """
+    runner = _train(work_dir)
+    if job.get('select', 'last') == 'best':
+        best = runner.message_hub.get_info('best_ckpt')
+        # The folder may have been moved since.
+        weights = load_tensors(work_dir / Path(best).name, 'cpu')['state_dict']
+        runner.model.load_state_dict(weights)
+    _write_json(work_dir / CURVES_NAME, training_curves(runner))
+    predictions = predict(runner, runner.cfg.prediction_dataloader)
+    path = write_predictions(work_dir / PREDICTIONS_NAME, predictions)
+    if not job.get('keep_weights', False):
+        for checkpoint in work_dir.glob('*.pth'):
+            checkpoint.unlink()
+    return path
+
+
+def run_synthesis(work_dir: Path, job: Dict[str, Any]) -> Path:
+    """Draw the synthetic images of a checkpoint.
+
+    Args:
+        work_dir (Path): Of the job.
+        job (dict): ``config``, ``checkpoint``, ``out``, ``classes`` (name -> number).
+
+    Returns:
+        Path: ``done.json``.
+    """
+    from cellgan_plugin.apis.synthesize import synthesize
+
+    # Other jobs run beside this one: as many threads as it was given.
+    threads = os.environ.get('OMP_NUM_THREADS')
+    workers = int(threads) if threads and not torch.cuda.is_available() else None
+    synthesize(
+        job['config'], job['checkpoint'], job['out'], classes=job['classes'], workers=workers
+    )
+    _write_json(work_dir / DONE_NAME, dict(out=job['out'], checkpoint=job['checkpoint']))
+    return work_dir / DONE_NAME
+
+
+_KINDS = dict(classifier=run_classifier, synthesis=run_synthesis)
+
+
+def run_job(path: Union[str, Path]) -> Path:
+    """Run a job to its end.
+
+    Args:
+        path (str | Path): ``job.json``; its folder is the job's work directory.
+
+    Returns:
+        Path: What says that it is done.
+
+    Raises:
+        JobStopped: It was told to stop (SIGTERM, SIGUSR1) and has saved.
+    """
+    path = Path(path).resolve()
+    job = json.loads(path.read_text(encoding='utf-8'))
+    return _KINDS[job['kind']](path.parent, job)
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the job file named on the command line."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if len(arguments) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    with user_errors():
+        try:
+            run_job(arguments[0])
+        except JobStopped as stopped:
+            print(stopped, file=sys.stderr)
+            return STOPPED
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""From the description of a benchmark to its jobs: which images, which runs, what needs what."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence
+
+from mmengine.config import Config
+
+from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, JOB_NAME, PREDICTIONS_NAME
+from cellgan_plugin.downstream.classifier_run import (
+    classifier_identity,
+    classifier_run,
+    digest_of,
+    number_of_iterations,
+    write_run,
+)
+from cellgan_plugin.downstream.fold_plan import FoldPlan, Sample
+from cellgan_plugin.downstream.protocol import Protocol, ProtocolError, Record, slug
+from cellgan_plugin.downstream.synthetic import Setting, write_list
+from cellgan_plugin.engine.jobs import Job
+from cellgan_plugin.files import atomic_write
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a classifier.
+
+    Attributes:
+        classifier (str): Its name.
+        setting (str): Name of the setting.
+        fold (int): From 0.
+        seed (int): Of the training.
+        iterations (int): Optimizer steps.
+        job (str): Name of its job.
+        work_dir (Path): Where it leaves its predictions.
+    """
+
+    classifier: str
+    setting: str
+    fold: int
+    seed: int
+    iterations: int
+    job: str
+    work_dir: Path
+
+
+def real_parts(plan: FoldPlan, data: Mapping[str, Any], folder: Path) -> List[Dict[str, dict]]:
+    """Where every fold's real images are listed.
+
+    Args:
+        plan (FoldPlan): The folds.
+        data (Mapping): Of the protocol.
+        folder (Path): Where the lists go, see :func:`write_real_lists`.
+
+    Returns:
+        list[dict]: Per fold: ``train``, ``test`` and perhaps ``val`` -> arguments of a data set.
+    """
+    return [
+        {
+            part: dict(
+                data_root=_root(data),
+                ann_file=str((folder / f'fold{number}_{part}.csv').absolute()),
+                follow_links=bool(data.get('follow_links')),
+            )
+            for part in fold.parts()
+        }
+        for number, fold in enumerate(plan.folds, 1)
+    ]
+
+
+def _root(data: Mapping[str, Any]) -> str:
+    return os.path.abspath(os.path.expanduser(data['data_root']))
+
+
+def listed_name(sample: Sample, data: Mapping[str, Any]) -> str:
+    """File of an image as the lists and the predictions name it."""
+    return Path(sample.file).relative_to(_root(data)).as_posix()
+
+
+def write_real_lists(plan: FoldPlan, data: Mapping[str, Any], folder: Path) -> None:
+    """Write the lists that :func:`real_parts` names."""
+    for number, fold in enumerate(plan.folds, 1):
+        for part, indices in fold.parts().items():
+            samples = [plan.samples[index] for index in indices]
+            write_list(
+                folder / f'fold{number}_{part}.csv',
+                [listed_name(sample, data) for sample in samples],
+                [plan.classes[sample.label] for sample in samples],
+            )
+
+
+def steps_of(
+    protocol: Protocol, plan: FoldPlan, settings: Sequence[Setting], batch_size: int
+) -> List[List[int]]:
+    """Optimizer steps of a classifier, per setting and fold.
+
+    Args:
+        protocol (Protocol): ``epochs`` and ``equal_steps``.
+        plan (FoldPlan): The folds.
+        settings (Sequence[Setting]): The settings.
+        batch_size (int): Of the classifier.
+    """
+    steps = [
+        [
+            number_of_iterations(protocol.epochs, len(fold.train) + count, batch_size)
+            for fold, count in zip(plan.folds, setting.counts, strict=True)
+        ]
+        for setting in settings
+    ]
+    if protocol.equal_steps:
+        most = max(map(max, steps))
+        steps = [[most] * len(plan.folds) for _ in settings]
+    return steps
+
+
+def record_of(
+    protocol: Protocol,
+    plan: FoldPlan,
+    settings: Sequence[Setting],
+    classifiers: Mapping[str, Config],
+) -> Record:
+    """Everything that decides the results of the jobs, in words that can be compared."""
+    common = dict(
+        classes=list(protocol.classes),
+        num_folds=protocol.num_folds,
+        ratios=protocol.ratios,
+        per_class=protocol.per_class,
+        fold_seed=protocol.fold_seed,
+        images_and_folds=plan.digest,
+        epochs=protocol.epochs,
+        equal_steps=protocol.equal_steps,
+        select=protocol.select,
+    )
+    named = {}
+    for name, config in classifiers.items():
+        named[name] = classifier_identity(config)
+        if protocol.equal_steps:
+            batch_size = config.train_dataloader.batch_size
+            named[name]['steps'] = steps_of(protocol, plan, settings, batch_size)[0][0]
+    return Record(common, named, {setting.name: setting.identity for setting in settings})
+
+
+def classifier_cells(
+    protocol: Protocol,
+    plan: FoldPlan,
+    settings: Sequence[Setting],
+    classifiers: Mapping[str, Config],
+    out_dir: Path,
+) -> List[Cell]:
+    """Every training of every classifier; the settings of a fold follow one another.
+
+    The order puts whole folds first, so that an interrupted benchmark has something to compare.
+    """
+    steps = {
+        name: steps_of(protocol, plan, settings, config.train_dataloader.batch_size)
+        for name, config in classifiers.items()
+    }
+    cells = []
+    for seed in protocol.seeds:
+        for fold in range(len(plan.folds)):
+            for name in classifiers:
+                for number, setting in enumerate(settings):
+                    job = f'{slug(name)}/{setting.slug}/fold{fold + 1}_seed{seed}'
+                    cells.append(
+                        Cell(
+                            name,
+                            setting.name,
+                            fold,
+                            seed,
+                            steps[name][number][fold],
+                            job,
+                            out_dir / 'jobs' / job,
+                        )
+                    )
+    return cells
+
+
+def classifier_job(
+    cell: Cell,
+    config: Config,
+    setting: Setting,
+    real: Mapping[str, dict],
+    protocol: Protocol,
+    record: Record,
+) -> Job:
+    """Write what a training needs, and make its job.
+
+    Args:
+        cell (Cell): The training.
+        config (Config): Of the classifier.
+        setting (Setting): Of the cell.
+        real (Mapping): Of the fold, see :func:`real_parts`.
+        protocol (Protocol): The benchmark.
+        record (Record): What decides the result.
+
+    Raises:
+        ProtocolError: The work directory holds another job.
+    """
+    synthetic = setting.parts[cell.fold]
+    identity = digest_of(
+        dict(
+            common=record.common,
+            classifier=record.classifiers[cell.classifier],
+            setting=setting.identity,
+            fold=cell.fold,
+            seed=cell.seed,
+            iterations=cell.iterations,
+        )
+    )
+    path = cell.work_dir / JOB_NAME
+    done_file = cell.work_dir / PREDICTIONS_NAME
+    if path.is_file():
+        before = json.loads(path.read_text(encoding='utf-8')).get('identity')
+        if before != identity:
+            raise ProtocolError(
+                f'{cell.work_dir} holds a job of another protocol ({before}, now {identity}): use '
+                'another --work-dir, or delete that folder'
+            )
+    if not done_file.is_file():
+        run = classifier_run(
+            config,
+            protocol.classes,
+            [real['train'], *([synthetic] if synthetic else [])],
+            real.get('val'),
+            real['test'],
+            cell.iterations,
+            cell.seed,
+            protocol.select,
+        )
+        write_run(run, cell.work_dir / CONFIG_NAME)
+        with atomic_write(path, 'w', encoding='utf-8') as file:
+            job = dict(
+                kind='classifier',
+                name=cell.job,
+                identity=identity,
+                iterations=cell.iterations,
+                select=protocol.select,
+                keep_weights=protocol.keep_weights,
+            )
+            json.dump(job, file, indent=1)
+    return Job(
+        cell.job,
+        (sys.executable, '-m', 'cellgan_plugin.apis.benchmark_job', str(path.absolute())),
+        cell.work_dir,
+        done_file,
+        needs=setting.needs[cell.fold],
+    )

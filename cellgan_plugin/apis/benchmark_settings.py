@@ -1,0 +1,353 @@
+"""Where a benchmark's synthetic images come from, what makes them, and whether that is fair."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+
+from mmengine.config import Config
+
+from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, DONE_NAME, JOB_NAME
+from cellgan_plugin.apis.inference import config_classes, find_checkpoint, settle_classes
+from cellgan_plugin.apis.train import load_config
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets.classes import resolve_class
+from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, to_hex
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME
+from cellgan_plugin.downstream.classifier_run import (
+    digest_of,
+    file_digest,
+    plain,
+    starting_weights,
+    write_run,
+)
+from cellgan_plugin.downstream.fold_plan import FoldPlan, Sample
+from cellgan_plugin.downstream.leak import LeakReport, check_leak, training_images_of
+from cellgan_plugin.downstream.protocol import Generator, Protocol, ProtocolError, slug
+from cellgan_plugin.downstream.synthetic import (
+    HashCache,
+    Setting,
+    data_folder_files,
+    read_folder,
+    real_only,
+    write_list,
+)
+from cellgan_plugin.engine.jobs import Job
+from cellgan_plugin.files import atomic_write
+
+_REPORT_NAME = 'training.json'
+# What of a generator's config decides its weights, beside its images.
+_TRAINING_KEYS = ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
+
+
+class SettingBuilder:
+    """Makes the settings of a benchmark, and the jobs that make their images.
+
+    Nothing is written before :meth:`write`, so that every mistake is found first.
+
+    Args:
+        protocol (Protocol): The benchmark.
+        plan (FoldPlan): Its folds.
+        samples (Sequence[Sample]): All real images, also those that were not drawn.
+        real (Sequence[Mapping]): Lists of the folds' real images, see
+            :func:`~cellgan_plugin.apis.benchmark_plan.real_parts`.
+        out_dir (Path): Work directory of the benchmark.
+        cache (HashCache): Hashes of image contents.
+
+    Attributes:
+        jobs (list[Job]): Train generators and draw images.
+        reports (list[LeakReport]): One per generator, and fold where it is trained per fold.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        plan: FoldPlan,
+        samples: Sequence[Sample],
+        real: Sequence[Mapping[str, dict]],
+        out_dir: Path,
+        cache: HashCache,
+    ):
+        self.protocol = protocol
+        self.plan = plan
+        self.samples = samples
+        self.real = real
+        self.out_dir = out_dir
+        self.cache = cache
+        self.jobs: List[Job] = []
+        self.reports: List[LeakReport] = []
+        self._runs: List[Tuple[Path, Config]] = []
+        self._requests: List[Tuple[Path, Dict[str, Any]]] = []
+        self._lists: List[Tuple[Path, Sequence[str], Sequence[str]]] = []
+
+    def build(self) -> List[Setting]:
+        """All settings, the real images alone first."""
+        settings = [real_only(len(self.plan.folds))]
+        for generator in self.protocol.generators:
+            if generator.folder is not None:
+                setting, reports = self._of_folder(generator)
+            elif generator.checkpoint is not None:
+                setting, reports = self._of_checkpoint(generator)
+            elif self.protocol.train_generators:
+                setting, reports = self._trained_per_fold(generator)
+            else:
+                setting, reports = self._trained_once(generator)
+            self.reports += reports
+            setting.leaks += [report.summary() for report in reports if not report.clean]
+            settings.append(setting)
+        return settings
+
+    def write(self) -> None:
+        """Write what the jobs read."""
+        for path, files, labels in self._lists:
+            write_list(path, files, labels)
+        for path, config in self._runs:
+            write_run(config, path)
+        for path, request in self._requests:
+            with atomic_write(path, 'w', encoding='utf-8') as file:
+                json.dump(request, file, indent=1)
+
+    def _leak(
+        self, generator: Generator, hashes: Optional[Set[str]], fold: Optional[int] = None
+    ) -> LeakReport:
+        return check_leak(self.plan, generator.name, hashes, fold, self.samples)
+
+    # Folders ------------------------------------------------------------------------------------
+
+    def _of_folder(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+        protocol, folds = self.protocol, len(self.plan.folds)
+        found = read_folder(generator, protocol.classes, protocol.synthetic_per_class, self.cache)
+        labels = [protocol.classes[patch.label] for patch in found.patches]
+        contents = to_hex(found.hashes)
+        path = self.out_dir / 'lists' / f'synthetic_{slug(generator.name)}.csv'
+        self._lists.append((path, [patch.file for patch in found.patches], labels))
+        part = dict(
+            data_root=found.root,
+            ann_file=str(path.absolute()),
+            follow_links=generator.follow_links,
+        )
+        identity = dict(
+            images=len(labels), digest=digest_of(sorted(zip(labels, contents, strict=True)))
+        )
+        setting = Setting(
+            generator.name,
+            [part] * folds,
+            [len(labels)] * folds,
+            [()] * folds,
+            identity,
+            notes=found.notes,
+        )
+        trained_on = self._provenance(generator, found.root, contents)
+        copies = self._leak(generator, set(contents))
+        if trained_on is None and copies.found:
+            trained_on = set()  # what is known is bad enough, and can be shown
+        if trained_on is not None:
+            # A test image among the synthetic ones is a leak whoever made the folder.
+            trained_on |= set(contents)
+        return setting, [self._leak(generator, trained_on)]
+
+    def _provenance(
+        self, generator: Generator, root: str, contents: Sequence[str]
+    ) -> Optional[Set[str]]:
+        """Hashes of the images behind a folder; None: unknown."""
+        source = generator.trained_on
+        if source is None:
+            return training_images_of(root)
+        if source == 'itself':
+            return set(contents)
+        path = Path(source).expanduser()
+        if path.is_dir() and not (path / TRAINING_IMAGES).is_file():
+            known = training_images_of(path)  # a work directory with a checkpoint
+            if known is not None:
+                return known
+            files = data_folder_files(path)
+            return set(to_hex(self.cache.hashes(files, f'Hashing images of {path.name}')))
+        return training_images_of(path)
+
+    # Checkpoints --------------------------------------------------------------------------------
+
+    def _of_checkpoint(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+        config = load_config(generator.config)
+        checkpoint = find_checkpoint(generator.checkpoint)
+        state = load_tensors(checkpoint, 'cpu')
+        meta = state.get('meta') or {}
+        in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
+        num_classes = (config.get('model') or {}).get('num_classes')
+        names = settle_classes(config, in_checkpoint, num_classes)
+        del state
+        self._check_classes(generator, names)
+        where = self._drawn(generator, str(Path(generator.config).absolute()), checkpoint, '')
+        identity = dict(
+            model=plain(config.model),
+            checkpoint=file_digest(checkpoint),
+            per_class=self.protocol.synthetic_per_class,
+        )
+        setting = self._setting(generator, [where] * len(self.plan.folds), identity)
+        return setting, [self._leak(generator, training_images_of(checkpoint))]
+
+    def _check_classes(self, generator: Generator, names: Optional[Sequence[str]]) -> None:
+        """ProtocolError unless the generator knows every class of the benchmark."""
+        if not names:
+            raise ProtocolError(
+                f'generator {generator.name!r}: {generator.config} does not name its classes '
+                '(train_dataloader.dataset.metainfo.classes)'
+            )
+        missing = [name for name in self.protocol.classes if resolve_class(name, names) is None]
+        if missing:
+            raise ProtocolError(
+                f'generator {generator.name!r} makes the classes {list(names)}; the benchmark also '
+                f'has {missing}. Train a generator on these too, or take them out of the benchmark'
+            )
+
+    def _setting(
+        self, generator: Generator, where: Sequence[Tuple[Path, str]], identity: Dict[str, Any]
+    ) -> Setting:
+        """A setting of images that jobs will draw; ``where``: per fold the folder and the job."""
+        count = self.protocol.synthetic_per_class * len(self.protocol.classes)
+        return Setting(
+            generator.name,
+            [dict(data_root=str(out), ann_file=MANIFEST_NAME) for out, _ in where],
+            [count] * len(where),
+            [(job,) for _, job in where],
+            identity,
+        )
+
+    def _drawn(
+        self,
+        generator: Generator,
+        config: str,
+        checkpoint: Path,
+        fold: str,
+        needs: Tuple[str, ...] = (),
+    ) -> Tuple[Path, str]:
+        """Add the job that draws the images of a checkpoint; their folder and its name."""
+        name = '/'.join(filter(None, (slug(generator.name), fold)))
+        out = (self.out_dir / 'synthetic' / name).absolute()
+        work_dir = self.out_dir / 'jobs' / 'synthesis' / name
+        path = work_dir / JOB_NAME
+        per_class = dict.fromkeys(self.protocol.classes, self.protocol.synthetic_per_class)
+        request = dict(
+            kind='synthesis',
+            config=config,
+            checkpoint=str(checkpoint.absolute()),
+            out=str(out),
+            classes=per_class,
+        )
+        self._requests.append((path, request))
+        job = Job(
+            f'synthesis/{name}',
+            (sys.executable, '-m', 'cellgan_plugin.apis.benchmark_job', str(path.absolute())),
+            work_dir,
+            work_dir / DONE_NAME,
+            needs=needs,
+        )
+        self.jobs.append(job)
+        return out, job.name
+
+    # Generators that are trained here -----------------------------------------------------------
+
+    def _trained_per_fold(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+        config = self._trainable(generator)
+        where, reports = [], []
+        inherited = self._inherited(config)
+        for fold, parts in enumerate(self.real):
+            run = load_config(generator.config)
+            run.train_dataloader.dataset.update(
+                parts['train'], split=None, data_prefix=dict(img_path='')
+            )
+            where.append(self._trained(generator, run, f'fold{fold + 1}'))
+            trained_on = None
+            if inherited is not None:
+                indices = self.plan.folds[fold].train
+                trained_on = inherited | {self.plan.samples[i].content for i in indices}
+            reports.append(self._leak(generator, trained_on, fold))
+        identity = dict(self._training_identity(config), trained='per fold')
+        setting = self._setting(generator, where, identity)
+        setting.notes.append(
+            f"+ {generator.name}: one generator per fold, trained on that fold's training images"
+        )
+        return setting, reports
+
+    def _trained_once(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+        config = self._trainable(generator)
+        data = config.train_dataloader.dataset
+        root, ann_file = data.get('data_root') or '', data.get('ann_file') or ''
+        files = data_folder_files(
+            root, config_classes(config), os.path.join(root, ann_file) if ann_file else '',
+            data.get('split'), data.get('extra_classes', 'error'), data.get('follow_links', False),
+        )  # fmt: skip
+        trained_on = self._inherited(config)
+        if trained_on is not None:
+            contents = to_hex(self.cache.hashes(files, f'Hashing images of {generator.name}'))
+            trained_on |= set(contents)
+        where = self._trained(generator, config, '')
+        identity = dict(
+            self._training_identity(config), trained='once', images=digest_of(sorted(contents))
+            if trained_on is not None else len(files),
+        )  # fmt: skip
+        setting = self._setting(generator, [where] * len(self.plan.folds), identity)
+        return setting, [self._leak(generator, trained_on)]
+
+    def _trainable(self, generator: Generator) -> Config:
+        config = load_config(generator.config)
+        dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+        if dataset.get('type', '').split('.')[-1] != 'CellPatchDataset':
+            raise ProtocolError(
+                f'generator {generator.name!r}: {generator.config} trains on '
+                f'{dataset.get("type")!r}; the benchmark can hand its images to a CellPatchDataset'
+            )
+        names = config_classes(config)
+        self._check_classes(generator, names)
+        if self.protocol.train_generators and len(names) != len(self.protocol.classes):
+            raise ProtocolError(
+                f'generator {generator.name!r} has the classes {list(names)}, the benchmark '
+                f'{list(self.protocol.classes)}: a generator that is trained on the folds has the '
+                "benchmark's classes"
+            )
+        return config
+
+    def _inherited(self, config: Config) -> Optional[Set[str]]:
+        """What the weights that a run starts from were trained on; None: unknown."""
+        found: Set[str] = set()
+        for path in starting_weights(config):
+            known = training_images_of(path) if Path(path).exists() else None
+            if known is None:
+                return None
+            found |= known
+        return found
+
+    def _training_identity(self, config: Config) -> Dict[str, Any]:
+        own = {key: plain(config.get(key)) for key in _TRAINING_KEYS}
+        loader = config.train_dataloader
+        own['batch_size'] = loader.get('batch_size')
+        own['pipeline'] = plain(loader.dataset.get('pipeline'))
+        own['weights'] = {path: file_digest(path) for path in starting_weights(config)}
+        own['per_class'] = self.protocol.synthetic_per_class
+        return own
+
+    def _trained(self, generator: Generator, run: Config, fold: str) -> Tuple[Path, str]:
+        """Add the jobs that train a generator and draw its images."""
+        # The last weights are taken: choosing by validation would look at other images.
+        for key in list(run.keys()):
+            if key.startswith(('val_', 'test_')):
+                run.pop(key)
+        run.custom_hooks = [
+            hook for hook in run.get('custom_hooks') or []
+            if hook['type'].split('.')[-1] != 'ModelSelectionHook'
+        ]  # fmt: skip
+        name = '/'.join(filter(None, (slug(generator.name), fold)))
+        work_dir = self.out_dir / 'generators' / name
+        path = (work_dir / CONFIG_NAME).absolute()
+        run.work_dir = str(work_dir.absolute())
+        self._runs.append((path, run))
+        report = (work_dir / _REPORT_NAME).absolute()
+        job = Job(
+            f'generator/{name}',
+            (sys.executable, '-m', 'cellgan_plugin.apis.train', str(path), '--work-dir',
+             run.work_dir, '--resume', '--report', str(report)),
+            work_dir,
+            report,
+        )  # fmt: skip
+        self.jobs.append(job)
+        return self._drawn(generator, str(path), work_dir / 'final.pth', fold, (job.name,))

@@ -1,0 +1,215 @@
+"""Pictures of a benchmark: boxes over folds, confusion matrices, learning curves."""
+
+import io
+from pathlib import Path
+from typing import Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from cellgan_plugin.files import atomic_write
+
+# Okabe and Ito: told apart by colour-blind readers as well.
+_COLOURS = ('#000000', '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#999999')
+_DPI = 130
+
+
+def _figure(width: float, height: float):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure, path: Union[str, Path]) -> Path:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=_DPI)
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())
+    return Path(path)
+
+
+def setting_colours(settings: Sequence[str]) -> dict:
+    """A colour for each setting; the first, the real images alone, is black."""
+    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(settings)}
+
+
+def draw_boxes(
+    path: Union[str, Path],
+    values: Mapping[str, Mapping[str, Mapping[str, Sequence[Optional[float]]]]],
+    titles: Mapping[str, str],
+    title: str,
+) -> Path:
+    """One panel per metric and classifier: a box and the single folds for every setting.
+
+    Lines join the same fold in different settings, since settings are compared fold by fold.
+
+    Args:
+        path (str | Path): PNG to write.
+        values (Mapping): Metric -> classifier -> setting -> one value in [0, 1] per fold, or None.
+        titles (Mapping[str, str]): Metric -> title.
+        title (str): Above the picture.
+    """
+    metrics = list(values)
+    classifiers = list(dict.fromkeys(c for by_classifier in values.values() for c in by_classifier))
+    settings = list(
+        dict.fromkeys(s for m in values.values() for by_setting in m.values() for s in by_setting)
+    )
+    colours = setting_colours(settings)
+    longest = max(map(len, settings), default=1)
+    figure = _figure(
+        1.2 + max(1.9, 0.55 * len(settings) + 0.9) * len(metrics),
+        0.8 + (2.4 + 0.055 * longest) * len(classifiers),
+    )
+    figure.suptitle(title, fontsize=10)
+    grid = figure.subplots(len(classifiers), len(metrics), squeeze=False, sharey=False)
+    for line, classifier in enumerate(classifiers):
+        for column, metric in enumerate(metrics):
+            axes = grid[line][column]
+            table = values[metric].get(classifier, {})
+            folds = max((len(v) for v in table.values()), default=0)
+            points = np.array(
+                [[np.nan if v is None else 100 * v for v in table.get(s, [None] * folds)]
+                 for s in settings], dtype=np.float64,
+            ).reshape(len(settings), folds)  # fmt: skip
+            for fold in range(folds):
+                axes.plot(range(len(settings)), points[:, fold], color='0.8', lw=0.8, zorder=1)
+            for x, setting in enumerate(settings):
+                found = points[x][np.isfinite(points[x])]
+                if not len(found):
+                    axes.text(x, 0.5, 'failed', rotation=90, ha='center', va='center', fontsize=8,
+                              color='0.4', transform=axes.get_xaxis_transform())  # fmt: skip
+                    continue
+                line_style = dict(color=colours[setting], lw=1.2)
+                axes.boxplot(found, positions=[x], widths=0.55, showfliers=False,
+                             boxprops=line_style, whiskerprops=line_style, capprops=line_style,
+                             medianprops=dict(line_style, lw=2))  # fmt: skip
+                spread = np.linspace(-0.12, 0.12, len(found)) if len(found) > 1 else [0]
+                axes.plot(
+                    x + np.asarray(spread), found, 'o', ms=3, color=colours[setting], zorder=3
+                )
+            axes.set_xticks(range(len(settings)), settings, rotation=90, fontsize=8)
+            axes.set_xlim(-0.6, len(settings) - 0.4)
+            axes.set_ylim(top=min(axes.get_ylim()[1], 101))
+            axes.tick_params(axis='y', labelsize=8)
+            axes.grid(axis='y', alpha=0.3)
+            axes.spines[['top', 'right']].set_visible(False)
+            if line == 0:
+                axes.set_title(f'{titles.get(metric, metric)} (%)', fontsize=9)
+            if column == 0:
+                axes.set_ylabel(classifier, fontsize=9)
+    return _save(figure, path)
+
+
+def draw_confusions(
+    path: Union[str, Path],
+    matrices: Mapping[Tuple[str, str], Optional[np.ndarray]],
+    classes: Sequence[str],
+    title: str,
+) -> Path:
+    """Confusion matrices, rows classifiers, columns settings, each row of a matrix in percent.
+
+    Args:
+        path (str | Path): PNG to write.
+        matrices (Mapping): (classifier, setting) -> counts (K, K), rows true classes; None where
+            nothing is done.
+        classes (Sequence[str]): K names.
+        title (str): Above the picture.
+    """
+    classifiers = list(dict.fromkeys(name for name, _ in matrices))
+    settings = list(dict.fromkeys(name for _, name in matrices))
+    side = 0.75 + 0.42 * len(classes)
+    figure = _figure(0.9 + side * len(settings), 1.0 + (side + 0.2) * len(classifiers))
+    figure.suptitle(f'{title}\n% of the true class, all folds', fontsize=9)
+    grid = figure.subplots(len(classifiers), len(settings), squeeze=False)
+    for line, classifier in enumerate(classifiers):
+        for column, setting in enumerate(settings):
+            axes = grid[line][column]
+            counts = matrices.get((classifier, setting))
+            axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
+            axes.set_yticks(range(len(classes)), classes if column == 0 else [], fontsize=7)
+            axes.set_title(setting if line == 0 else '', fontsize=9)
+            if column == 0:
+                axes.set_ylabel(f'{classifier}\ntrue class', fontsize=8)
+            if line == len(classifiers) - 1:
+                axes.set_xlabel('predicted', fontsize=8)
+            if counts is None:
+                axes.set_xlim(-0.5, len(classes) - 0.5)
+                axes.set_ylim(len(classes) - 0.5, -0.5)
+                axes.set_aspect('equal')
+                axes.text(0.5, 0.5, 'failed', ha='center', va='center', color='0.4', fontsize=9,
+                          transform=axes.transAxes)  # fmt: skip
+                continue
+            counts = np.asarray(counts, dtype=np.float64)
+            share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+            axes.imshow(share, vmin=0, vmax=100, cmap='Blues')
+            for row in range(len(classes)):
+                for col in range(len(classes)):
+                    colour = 'white' if share[row, col] > 55 else 'black'
+                    axes.text(
+                        col, row, f'{share[row, col]:.0f}', ha='center', va='center', fontsize=7,
+                        color=colour,
+                    )  # fmt: skip
+    return _save(figure, path)
+
+
+def draw_learning_curves(
+    path: Union[str, Path],
+    curves: Mapping[str, Mapping[str, Sequence[Mapping[str, Mapping]]]],
+    title: str,
+) -> Path:
+    """Loss and accuracy on the training batches (and on validation images), per classifier.
+
+    A line is the mean over a setting's jobs, the band reaches from the lowest to the highest.
+
+    Args:
+        path (str | Path): PNG to write.
+        curves (Mapping): Classifier -> setting -> what each job left in ``curves.json``.
+        title (str): Above the picture.
+    """
+    wanted = (
+        ('train', 'loss', 'training loss'),
+        ('train', 'accuracy_top-1', 'accuracy on training batches (%)'),
+        ('val', 'accuracy', 'accuracy on validation images (%)'),
+    )
+    present = [
+        panel for panel in wanted
+        if any(panel[1] in job.get(panel[0], {})
+               for by_setting in curves.values() for jobs in by_setting.values() for job in jobs)
+    ]  # fmt: skip
+    settings = list(dict.fromkeys(s for by_setting in curves.values() for s in by_setting))
+    colours = setting_colours(settings)
+    figure = _figure(1.0 + 3.9 * max(1, len(present)), 0.9 + 2.6 * max(1, len(curves)))
+    figure.suptitle(title, fontsize=10)
+    grid = figure.subplots(max(1, len(curves)), max(1, len(present)), squeeze=False)
+    for line, (classifier, by_setting) in enumerate(curves.items()):
+        for column, (part, name, label) in enumerate(present):
+            axes = grid[line][column]
+            for setting in settings:
+                found = [job[part][name] for job in by_setting.get(setting, ())
+                         if name in job.get(part, {}) and job[part][name]['iteration']]  # fmt: skip
+                if not found:
+                    continue
+                steps = np.asarray(max((c['iteration'] for c in found), key=lambda s: s[-1]))
+                # Folds of other sizes have other steps: read off at the same places.
+                values = np.array([
+                    np.interp(steps, c['iteration'], c['value'], right=np.nan) for c in found
+                ])  # fmt: skip
+                mean = np.nanmean(values, axis=0)
+                axes.plot(steps, mean, color=colours[setting], lw=1.4, label=setting)
+                if len(values) > 1:
+                    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+                    axes.fill_between(steps, low, high, color=colours[setting], alpha=0.15, lw=0)
+            if line == 0:
+                axes.set_title(label, fontsize=9)
+            if column == 0:
+                axes.set_ylabel(classifier, fontsize=9)
+            if line == len(curves) - 1:
+                axes.set_xlabel('optimizer steps', fontsize=8)
+            axes.tick_params(labelsize=8)
+            axes.grid(alpha=0.3)
+            axes.spines[['top', 'right']].set_visible(False)
+    if settings and present and curves:
+        grid[0][0].legend(fontsize=7)
+    return _save(figure, path)

@@ -1,0 +1,139 @@
+"""Does it help a classifier: k-fold classifiers with and without synthetic images (Table 3).
+
+python tools/benchmark.py configs/benchmarks/table3_phantom.py --jobs 2
+python tools/benchmark.py configs/benchmarks/table3_tct.py --generator CellGAN=CONFIG.py:CKPT
+python tools/benchmark.py CONFIG --generator CellGAN=CONFIG.py --train-generators
+python tools/benchmark.py CONFIG --launcher slurm --slurm-options slurm_partition=gpu
+
+The same command continues what was interrupted, and does again what failed.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from cellgan_plugin.apis.benchmark import Benchmark, benchmark
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.train import set_trust
+from cellgan_plugin.downstream.protocol import read_protocol
+
+
+def _named(text: str) -> tuple:
+    name, equals, value = text.partition('=')
+    if not equals or not name or not value:
+        raise argparse.ArgumentTypeError(f'{text!r}: write NAME=CONFIG')
+    return name, value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='of configs/benchmarks/')
+    parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
+    parser.add_argument('--data-root', help="folder of the real images, in place of the config's")
+    parser.add_argument(
+        '--generator',
+        action='append',
+        metavar='NAME=SOURCE',
+        help='CONFIG.py:CHECKPOINT, CONFIG.py (to be trained), or a folder or manifest of images; '
+        "may be repeated; in place of the config's",
+    )
+    parser.add_argument(
+        '--classifier', action='append', type=_named, metavar='NAME=CONFIG',
+        help="an MMPretrain config; may be repeated; in place of the config's",
+    )  # fmt: skip
+    parser.add_argument('--folds', type=int, dest='num_folds')
+    parser.add_argument('--per-class', type=int, help='real images of each class')
+    parser.add_argument('--synthetic-per-class', type=int)
+    parser.add_argument('--epochs', type=int)
+    parser.add_argument(
+        '--equal-steps', action='store_true', default=None,
+        help='the same number of optimizer steps for every setting',
+    )  # fmt: skip
+    parser.add_argument('--seeds', type=int, nargs='+', help='trainings per fold, one per seed')
+    leak = parser.add_mutually_exclusive_group()
+    leak.add_argument(
+        '--allow-leak', action='store_const', const='allow', dest='leak',
+        help='use generators that were trained on test images, or on unknown ones; every table '
+        'says so',
+    )  # fmt: skip
+    leak.add_argument(
+        '--paper-protocol', action='store_const', const='paper', dest='leak',
+        help="the paper's: one generator for all folds, whatever it was trained on; every table "
+        'says so',
+    )  # fmt: skip
+    parser.add_argument(
+        '--train-generators', action='store_true', default=None,
+        help="train generators without checkpoint once per fold, on the fold's training images",
+    )  # fmt: skip
+    parser.add_argument('--keep-weights', action='store_true', default=None)
+    parser.add_argument('--jobs', type=int, help='jobs at a time (default: 1; Slurm: all)')
+    parser.add_argument('--devices', nargs='*', help='GPUs, e.g. 0 1 (default: all)')
+    parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
+    parser.add_argument(
+        '--slurm-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help="of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
+    )  # fmt: skip
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--dry-run', action='store_true', help='check everything, run nothing')
+    parser.add_argument(
+        '--tables-only', action='store_true', help='tables and pictures of what is done'
+    )
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true',
+        help='load checkpoints that hold pickled objects; this runs code from the file',
+    )  # fmt: skip
+    return parser
+
+
+def main() -> int:
+    args = _parser().parse_args()
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        options = dict(args.cfg_options or {})
+        if args.data_root:
+            options['data.data_root'] = args.data_root
+        names = (
+            'num_folds', 'per_class', 'synthetic_per_class', 'epochs', 'equal_steps', 'seeds',
+            'leak', 'train_generators', 'keep_weights',
+        )  # fmt: skip
+        protocol = read_protocol(
+            args.config,
+            args.generator,
+            dict(args.classifier) if args.classifier else None,
+            options,
+            **{name: getattr(args, name) for name in names},
+        )
+        out_dir = Path(args.work_dir or Path('work_dirs') / Path(args.config).stem)
+        if args.dry_run or args.tables_only:
+            found = Benchmark(protocol, out_dir)
+            print(found.describe())
+            if args.tables_only:
+                found.write()
+                print('\n' + found.table())
+            return 0
+        try:
+            results = benchmark(
+                protocol, out_dir, args.jobs, args.devices, args.launcher, args.slurm_options
+            )
+        except ImportError as error:  # submitit
+            print(f'error: {error}', file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print('interrupted; the same command continues', file=sys.stderr)
+            return 130
+    failed = [result.name for result in results.values() if not result.ok]
+    if failed:
+        print(
+            f'{len(failed)} of {len(results)} jobs are not done ({failed[0]}, ...); the same '
+            'command does them again',
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
