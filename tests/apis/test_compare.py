@@ -280,6 +280,21 @@ def test_a_changed_config_is_trained_again_and_the_former_run_kept(tmp_path):
     assert 'budget.minutes: null -> 3' in longer.trainings[0].prepare()
 
 
+def test_what_does_not_change_the_weights_is_not_trained_again(tmp_path):
+    (part,) = lay_out(plan_of(), tmp_path)
+    finish(part)
+    options = {
+        'default_hooks.checkpoint.interval': 7,
+        'log_processor.window_size': 7,
+        'model.sampling': dict(num_inference_steps=7),
+        'val_dataloader': dict(batch_size=7),
+    }
+    changed = dict(name='CellGAN', config=PHANTOM, options=options)
+    (other,) = lay_out(plan_of(changed), tmp_path)
+    assert other.trainings[0].prepare() == '' and other.trainings[0].report is not None
+    assert other.stale() == 'evaluation, model.sampling.num_inference_steps is new'
+
+
 def test_a_later_stage_depends_on_the_earlier_one(tmp_path):
     def model(**options):
         second = dict(config=PHANTOM, name='second', options={'load_from': '{stage0}'})
@@ -340,7 +355,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     record = tmp_path / 'comparison.json'
     record.write_text(json.dumps(dict(name='test', classes=CLASSES)))
     checks.check_folder(tmp_path, plan, CLASSES)
-    with pytest.raises(ValueError, match=r"another comparison: its classes: .*here: \['a'"):
+    with pytest.raises(ValueError, match=r"another comparison \(its classes: .*here: \['a'"):
         checks.check_folder(tmp_path, plan, ['a'])
     record.write_text(json.dumps(dict(name='other', classes=CLASSES)))
     with pytest.raises(ValueError, match='its comparison: other, here: test'):

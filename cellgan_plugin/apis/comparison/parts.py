@@ -24,8 +24,13 @@ from cellgan_plugin.evaluation.extractors import file_sha256
 from cellgan_plugin.files import atomic_write
 
 TRAINED, JUDGED, REQUEST, SETTINGS = 'training.json', 'judged.json', 'request.json', 'part.json'
-# Where a run is written and what it says on the way changes nothing about it.
-_NOT_SETTINGS = ('work_dir', 'resume', 'launcher', 'log_level', 'experiment_name', 'visualizer')
+# Where a run is written, what it says on the way, and how it is validated changes nothing about the
+# weights; nor do the defaults of sampling.
+_NOT_SETTINGS = (
+    'work_dir', 'resume', 'launcher', 'log_level', 'experiment_name', 'visualizer', 'log_processor',
+    'default_hooks.logger', 'default_hooks.checkpoint', 'model.sampling',
+    'val_cfg', 'val_dataloader', 'val_evaluator', 'test_cfg', 'test_dataloader', 'test_evaluator',
+)  # fmt: skip
 
 
 def flat(value: Any, prefix: str = '') -> Dict[str, Any]:
@@ -48,9 +53,10 @@ def flat(value: Any, prefix: str = '') -> Dict[str, Any]:
 
 
 def config_settings(config: Config) -> Dict[str, Any]:
-    """What of a training config changes the run."""
-    values = config.to_dict()
-    return flat({key: value for key, value in values.items() if key not in _NOT_SETTINGS})
+    """What of a training config changes the weights."""
+    values = flat(config.to_dict())
+    left_out = tuple(f'{name}.' for name in _NOT_SETTINGS)
+    return {key: value for key, value in values.items() if not f'{key}.'.startswith(left_out)}
 
 
 def digest(settings: Mapping[str, Any]) -> str:
