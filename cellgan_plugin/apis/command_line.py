@@ -28,12 +28,15 @@ USER_ERRORS = (
 )
 
 
-def add_config_arguments(parser: argparse.ArgumentParser, work_dir: bool = True) -> None:
+def add_config_arguments(
+    parser: argparse.ArgumentParser, work_dir: bool = True, launcher: bool = True
+) -> None:
     """Add ``config``, ``--work-dir``, ``--cfg-options``, ``--launcher``, ``--trust-checkpoint``.
 
     Args:
         parser (ArgumentParser): Of a tool.
         work_dir (bool): False for tools that have no work directory. Defaults to True.
+        launcher (bool): False for tools of a single process. Defaults to True.
     """
     parser.add_argument('config', help='config file')
     if work_dir:
@@ -45,8 +48,12 @@ def add_config_arguments(parser: argparse.ArgumentParser, work_dir: bool = True)
         metavar='KEY=VALUE',
         help='override the config, e.g. train_dataloader.dataset.data_root=DIR',
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    if launcher:
+        choices = ['none', 'pytorch', 'slurm', 'mpi']
+        parser.add_argument('--launcher', choices=choices, default='none')
+        parser.add_argument(
+            '--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS
+        )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

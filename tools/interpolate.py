@@ -1,0 +1,69 @@
+"""Draw what lies between synthetic images: a strip (PNG), a GIF and a film (MP4).
+
+Within a class, between classes, and with nothing but the class changing::
+
+    python tools/interpolate.py CONFIG CKPT --classes HSIL --seeds 3 7 --out between
+    python tools/interpolate.py CONFIG CKPT --classes NILM LSIL HSIL --seeds 3 --out between
+    python tools/interpolate.py CONFIG CKPT --classes NILM HSIL --seeds 3 --keep-noise --out between
+
+CKPT is a checkpoint or a work directory (its best, else its newest checkpoint).
+"""
+
+import argparse
+
+from mmengine.config import DictAction
+
+from cellgan_plugin.apis.command_line import add_config_arguments, user_errors
+from cellgan_plugin.apis.interpolate import FORMATS, interpolate
+from cellgan_plugin.apis.train import set_trust
+from cellgan_plugin.engine.image_sampler import GPU_BATCH_SIZE, PRECISIONS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser, work_dir=False, launcher=False)
+    parser.add_argument('checkpoint', help='checkpoint file or work directory')
+    parser.add_argument('--out', required=True, metavar='DIR')
+    parser.add_argument('--classes', nargs='+', required=True, metavar='NAME')
+    parser.add_argument('--seeds', nargs='+', type=int, required=True, metavar='SEED')
+    parser.add_argument('--steps', type=int, default=24, help='frames between two images')
+    parser.add_argument('--strip-steps', type=int, default=4, help='the same on the strip')
+    parser.add_argument('--rows', type=int, default=1, help='paths; row i takes the seeds plus i')
+    parser.add_argument('--keep-noise', action='store_true', help='only the class changes')
+    parser.add_argument('--fps', type=float, default=12)
+    parser.add_argument('--formats', nargs='+', default=list(FORMATS), choices=FORMATS)
+    parser.add_argument('--truncation', type=float, metavar='T', help='bound of z, e.g. 0.8')
+    parser.add_argument('--batch-size', type=int, default=GPU_BATCH_SIZE, help='on a GPU')
+    parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
+    parser.add_argument('--sample-model', choices=['ema', 'orig'])
+    parser.add_argument('--sample-kwargs', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--device', help='default: a GPU where there is one')
+    args = parser.parse_args()
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        interpolate(
+            args.config,
+            args.checkpoint,
+            args.out,
+            args.classes,
+            args.seeds,
+            steps=args.steps,
+            strip_steps=args.strip_steps,
+            rows=args.rows,
+            keep_noise=args.keep_noise,
+            fps=args.fps,
+            formats=args.formats,
+            truncation=args.truncation,
+            sample_model=args.sample_model,
+            sample_kwargs=args.sample_kwargs,
+            device=args.device,
+            precision=args.precision,
+            batch_size=args.batch_size,
+            options=args.cfg_options,
+        )
+
+
+if __name__ == '__main__':
+    main()
