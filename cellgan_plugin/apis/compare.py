@@ -29,7 +29,7 @@ from cellgan_plugin.apis.comparison.progress import ProgressLine
 from cellgan_plugin.apis.comparison.report import Results, figure, tables
 from cellgan_plugin.apis.test import git_revision
 from cellgan_plugin.apis.train import set_trust
-from cellgan_plugin.engine.hooks.sheet_hook import write_png
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.engine.jobs import JobResult, run_jobs
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.report_tables import write_report_table

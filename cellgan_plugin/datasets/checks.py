@@ -13,6 +13,7 @@ from mmagic.registry import DATASETS
 from PIL import Image
 
 from cellgan_plugin.datasets.cell_patches import CellPatchDataset
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import in_threads, inspect_file, with_progress
 from cellgan_plugin.datasets.problems import ERROR, SEVERITIES, WARNING, Problem, printable
 from cellgan_plugin.datasets.sources import Patch
@@ -127,8 +128,7 @@ class DatasetReport:
         for name, images in self.examples.items():
             if images:
                 path = folder / f'{name.replace(os.sep, "_")}.png'
-                with atomic_write(path) as file:
-                    Image.fromarray(self.sheet(name)).save(file, 'PNG')
+                write_png(path, self.sheet(name))
                 written.append(path)
         return written
 

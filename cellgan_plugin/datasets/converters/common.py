@@ -20,9 +20,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
-import numpy as np
-from PIL import Image
-
 from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.datasets.problems import printable
@@ -86,12 +83,6 @@ def write_json(path: PathLike, content: Mapping[str, object]) -> Path:
         json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write('\n')
     return Path(path)
-
-
-def write_png(path: PathLike, image: np.ndarray) -> None:
-    """Write ``image`` (H, W, 3, uint8, RGB) as PNG, whole or not at all."""
-    with atomic_write(path) as file:
-        Image.fromarray(image).save(file, format='PNG')
 
 
 def make_record(

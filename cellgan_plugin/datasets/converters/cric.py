@@ -29,7 +29,6 @@ from cellgan_plugin.datasets.converters.common import (
     some_of,
     split_table,
     write_json,
-    write_png,
 )
 from cellgan_plugin.datasets.converters.cric_annotations import (
     SEVERITY,
@@ -45,6 +44,7 @@ from cellgan_plugin.datasets.converters.cric_scale import (
     find_scale,
 )
 from cellgan_plugin.datasets.converters.splits import check_fractions, split_by_group
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 

@@ -29,10 +29,10 @@ from cellgan_plugin.datasets.converters.common import (
     make_record,
     some_of,
     split_table,
-    write_png,
 )
 from cellgan_plugin.datasets.converters.folder_rules import class_finder, group_finder
 from cellgan_plugin.datasets.converters.splits import check_fractions, split_by_group
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import (
     EXTENSIONS,
     ImageFileError,

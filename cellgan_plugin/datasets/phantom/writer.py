@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import atomic_write
 
@@ -147,14 +148,6 @@ def _check_folder(out_dir: Path, parameters: Dict[str, object]) -> None:
         )
 
 
-def _write_png(path: Path, image: np.ndarray) -> None:
-    done, encoded = cv2.imencode('.png', image)
-    if not done:
-        raise RuntimeError(f'{path}: OpenCV cannot encode a {image.dtype} {image.shape} PNG')
-    with atomic_write(path) as file:
-        file.write(encoded.tobytes())
-
-
 def _cell_rows(patch: PhantomPatch, file: str) -> List[Dict[str, object]]:
     rows = []
     for cell in patch.cells:
@@ -173,9 +166,9 @@ def _make(task: _Task) -> _Written:
     out_dir = Path(task.out_dir)
     if task.write:
         truth = _truth_files(out_dir, file)
-        _write_png(truth['instances'], patch.instance_mask)
-        _write_png(truth['nuclei'], patch.nucleus_mask)
-        _write_png(out_dir / file, np.ascontiguousarray(patch.image[..., ::-1]))
+        write_png(truth['instances'], patch.instance_mask)
+        write_png(truth['nuclei'], patch.nucleus_mask)
+        write_png(out_dir / file, patch.image)
     return _Written(file, _cell_rows(patch, file))
 
 

@@ -9,7 +9,8 @@ from mmagic.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from cellgan_plugin.engine.hooks.sheet_hook import real_examples, write_png
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.engine.hooks.sheet_hook import real_examples
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_model_range, to_uint8
 from cellgan_plugin.visualization import draw_curves, image_grid

@@ -3,27 +3,17 @@
 from pathlib import Path
 from typing import List, Optional
 
-import cv2
 import numpy as np
 import torch
 from mmagic.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.sampling import sample_pixels
 from cellgan_plugin.randomness import generator_for
 from cellgan_plugin.visualization import draw_curves, image_grid
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write an RGB uint8 image (H, W, 3) as PNG, whole or not at all."""
-    ok, encoded = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not ok:
-        raise OSError(f'{path}: PNG encoding failed')
-    with atomic_write(path) as file:
-        file.write(encoded.tobytes())
 
 
 @HOOKS.register_module()
