@@ -1,13 +1,12 @@
 """Training curves as one picture."""
 
-import io
 from pathlib import Path
 from typing import Mapping, Tuple, Union
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
 
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization.figures import new_figure, save_figure
 
 # Title of a panel, and what the names of its curves start with. Empty panels are left out.
 _PANELS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
@@ -44,9 +43,6 @@ def draw_curves(
     Returns:
         Path: ``path``.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = []
     for title, prefixes in _PANELS:
         names = sorted(name for name in scalars if name.startswith(prefixes))
@@ -54,8 +50,7 @@ def draw_curves(
             panels.append((title, names))
     # A term that was switched on later has a shorter history, which ends where the others do.
     end = max((len(scalars[name].data[0]) for _, names in panels for name in names), default=0)
-    figure = Figure(figsize=(9, 2.6 * max(1, len(panels))), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 2.6 * max(1, len(panels)))
     for row, (title, names) in enumerate(panels):
         axes = figure.add_subplot(len(panels), 1, row + 1)
         for name in names:
@@ -69,8 +64,4 @@ def draw_curves(
         axes.set_xlabel('iteration')
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, loc='upper right', ncols=4)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=110)
-    with atomic_write(path) as file:
-        file.write(buffer.getvalue())
-    return Path(path)
+    return save_figure(figure, path)

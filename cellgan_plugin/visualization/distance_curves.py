@@ -1,10 +1,9 @@
 """The distance of every class over training, and the checkpoint that was chosen."""
 
-import io
 from pathlib import Path
 from typing import Mapping, Optional, Sequence, Union
 
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization.figures import new_figure, save_figure
 
 
 def draw_distance_curves(
@@ -27,11 +26,7 @@ def draw_distance_curves(
     Returns:
         Path: ``path``.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 4.5)
     axes = figure.add_subplot()
     marker = 'o' if len(rows) < 30 else None
     for label in dict.fromkeys(label for values in rows.values() for label in values):
@@ -52,8 +47,4 @@ def draw_distance_curves(
     axes.set_ylabel(name)
     axes.grid(alpha=0.3, which='both')
     axes.legend(fontsize=8, ncols=2)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=110)
-    with atomic_write(path) as file:
-        file.write(buffer.getvalue())
-    return Path(path)
+    return save_figure(figure, path)

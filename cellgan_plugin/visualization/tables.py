@@ -1,12 +1,12 @@
 """Tables of classes x metrics: text, JSON lines, CSV and a picture."""
 
 import csv
-import io
 import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Union
 
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization.figures import new_figure, save_figure
 
 
 def _plain(rows: Sequence[Any]) -> List[Dict[str, Any]]:
@@ -110,14 +110,9 @@ def draw_table(path: Union[str, Path], rows: Sequence[Any], title: str) -> Path:
     Returns:
         Path: ``path``.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = _plain(rows)
     columns = _columns(rows)
-    figure = Figure(figsize=(1.6 + 0.95 * len(rows), 1.2 + 2.1 * max(1, len(columns))))
-    figure.set_layout_engine('constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.6 + 0.95 * len(rows), 1.2 + 2.1 * max(1, len(columns)))
     figure.suptitle(title, fontsize=10)
     names = [f'{row["row"]}\n{row["real"]} / {row["fake"]}' for row in rows]
     if not columns:
@@ -142,8 +137,4 @@ def draw_table(path: Union[str, Path], rows: Sequence[Any], title: str) -> Path:
         axes.spines[['top', 'right']].set_visible(False)
     if columns:
         axes.set_xlabel('class, real / generated images', fontsize=8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=110)
-    with atomic_write(path) as file:
-        file.write(buffer.getvalue())
-    return Path(path)
+    return save_figure(figure, path)

@@ -1,0 +1,31 @@
+"""Matplotlib figures without a display, pyplot or global state."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from cellgan_plugin.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DPI = 110
+
+
+def new_figure(width: float, height: float) -> 'Figure':
+    """An empty figure of a size in inches, which lays itself out.
+
+    Matplotlib is imported here: it takes a second, and most processes draw nothing.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: 'Figure', path: Union[str, Path]) -> Path:
+    """Write a figure as PNG at 110 pixels per inch, whole or not at all; returns ``path``."""
+    with atomic_write(path) as file:
+        figure.savefig(file, format='png', dpi=_DPI)
+    return Path(path)
