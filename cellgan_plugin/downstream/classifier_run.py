@@ -250,7 +250,7 @@ def classifier_run(
     in_order = dict(type='DefaultSampler', shuffle=False)
     run = dict(
         default_scope='mmpretrain',
-        custom_imports=dict(imports=['cellgan_plugin'], allow_failed_imports=False),
+        custom_imports=_imports(config),
         model=_model(config, len(classes)),
         train_dataloader=loader(
             'train_dataloader',
@@ -281,6 +281,14 @@ def classifier_run(
             val_evaluator=dict(type='mmpretrain.Accuracy', topk=(1,)),
         )
     return Config(run)
+
+
+def _imports(config: Config) -> dict:
+    """The config's own modules, and this package."""
+    own = (config.get('custom_imports') or {}).get('imports') or []
+    own = [own] if isinstance(own, str) else list(own)
+    names = list(dict.fromkeys(['cellgan_plugin', *own]))
+    return dict(imports=names, allow_failed_imports=False)
 
 
 def _model(config: Config, num_classes: int) -> dict:

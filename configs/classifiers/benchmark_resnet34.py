@@ -6,12 +6,12 @@
 # of MMPretrain's resnet34; without it the start is random, and the benchmark's table says which.
 _base_ = 'resnet34_tct.py'
 size = 256
-pretrained = '{{$CELLGAN_IMAGENET_RESNET34:}}'
+pretrained = '{{$CELLGAN_IMAGENET_RESNET34:none}}'
 
 model = dict(
     backbone=dict(
         init_cfg=dict(type='Pretrained', checkpoint=pretrained, prefix='backbone')
-        if pretrained else None),
+        if pretrained != 'none' else None),
     head=dict(cal_acc=True))
 train_dataloader = dict(
     dataset=dict(
