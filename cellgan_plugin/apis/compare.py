@@ -313,3 +313,7 @@ def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None
         print(f'failed: {text}')
     print('Written: ' + ', '.join(result['files']))
     return 1 if result['failures'] else 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
