@@ -1,7 +1,6 @@
 """Judge a checkpoint: what ``tools/test.py`` does, for a notebook."""
 
 import hashlib
-import re
 import subprocess
 import time
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any, Dict, List, Optional, Union
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from cellgan_plugin.apis.train import load_config
 from cellgan_plugin.compat import load_tensors, start_cpu_process_group
+from cellgan_plugin.engine.checkpoint import without_wrappers
 from cellgan_plugin.evaluation import ClassDistances
+from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.visualization.tables import append_json_lines, draw_table, write_csv
 
 JSON_LINES = 'evaluation.jsonl'
@@ -102,12 +102,13 @@ def load_weights(model: nn.Module, path: Union[str, Path], state: Optional[dict]
         ValueError: Weights are missing or of another shape. The discriminator of a GAN may be
             absent.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     state = load_tensors(path, 'cpu') if state is None else state
-    found = {_plain_key(key): value for key, value in state.get('state_dict', state).items()}
+    found = without_wrappers(model, state.get('state_dict', state))
     fitting, missing = {}, []
-    for key, own in model.state_dict().items():
-        value = found.get(_plain_key(key))
+    expected = model.state_dict()
+    for (key, own), plain in zip(expected.items(), without_wrappers(model, expected), strict=True):
+        value = found.get(plain)
         if value is not None and value.shape == own.shape:
             fitting[key] = value
         elif not key.startswith('discriminator.'):
@@ -118,10 +119,6 @@ def load_weights(model: nn.Module, path: Union[str, Path], state: Optional[dict]
             'config that it was trained with (a copy lies in the work directory)'
         )
     model.load_state_dict(fitting, strict=False)
-
-
-def _plain_key(key: str) -> str:
-    return re.sub(r'^(?:module\.)?(generator|discriminator|autoencoder)\.module\.', r'\1.', key)
 
 
 def test(

@@ -1,13 +1,15 @@
 """Checkpoints that hold only tensors and plain containers, and are whole or absent."""
 
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Dict, Mapping, Union
 
 import numpy as np
 import torch
 from mmengine.fileio import register_backend
 from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseAveragedModel
+from torch import nn
 
 from cellgan_plugin.checkpoint_files import (  # noqa: F401  (found here by their users)
     find_resumable,
@@ -15,6 +17,7 @@ from cellgan_plugin.checkpoint_files import (  # noqa: F401  (found here by thei
     numbered_checkpoints,
 )
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.models.conditional_gan import unwrap
 
 _HISTORY_KEY = '__history_buffer__'
 
@@ -87,3 +90,32 @@ def from_plain(value: Any) -> Any:
             )
         return {key: from_plain(item) for key, item in value.items()}
     return value
+
+
+def without_wrappers(model: nn.Module, state: Mapping[str, Any]) -> Dict[str, Any]:
+    """Weights named as in a run of one process: ``generator.x`` for ``generator.module.x``.
+
+    MMEngine wraps the networks of a GAN one by one, saves the names with the wrappers, but loads
+    names without them: a distributed run would come back with untrained networks.
+
+    Args:
+        model (nn.Module): The model that the weights belong to, itself not in a wrapper; its
+            networks may be.
+        state (Mapping[str, Any]): Weights of such a model, of a run of any number of processes.
+
+    Returns:
+        dict: The same values in the same order.
+    """
+    # An averaged model has a ``module`` of its own, which belongs to the name.
+    prefixes = [
+        f'{name}.module.'
+        for name, child in model.named_children()
+        if not isinstance(unwrap(child), BaseAveragedModel)
+    ]
+    renamed = {}
+    for key, value in state.items():
+        for prefix in prefixes:
+            if key.startswith(prefix):
+                key = prefix[: -len('module.')] + key[len(prefix) :]
+        renamed[key] = value
+    return renamed

@@ -28,6 +28,9 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         val_begin (int): First iteration after which validation may run. Defaults to 1.
         val_interval (int): Iterations between validations. Defaults to 1000.
 
+    Attributes:
+        stop_reason (str | None): Why the run was stopped before ``max_iters``, if it was.
+
     Raises:
         TypeError: When the sampler cannot be told its position.
         ValueError: When data set and model do not fit together.

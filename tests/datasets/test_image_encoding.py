@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -6,6 +7,7 @@ from cellgan_plugin.datasets.image_encoding import (
     LOSSLESS_FORMATS,
     check_format,
     encode_image,
+    write_png,
 )
 from cellgan_plugin.datasets.image_io import load_image, read_header
 from cellgan_plugin.datasets.phantom import generate_phantom
@@ -50,3 +52,17 @@ def test_other_formats_are_refused_with_those_there_are():
 def test_what_is_no_image_is_refused(image):
     with pytest.raises(ValueError, match='uint8'):
         encode_image(image, 'png')
+
+
+@pytest.mark.parametrize('image', [CELLS, CELLS[:, :, :1], CELLS[:, :, 0], CELLS[:, ::-1]])
+def test_png_files_of_images(tmp_path, image):
+    write_png(tmp_path / 'new' / 'a.png', image)
+    (path,) = (tmp_path / 'new').iterdir()
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    assert np.array_equal(load_image(str(path), channels), image.reshape(64, 64, channels))
+
+
+def test_png_files_of_masks_keep_16_bits(tmp_path):
+    mask = np.arange(0, 2**16, 997, dtype=np.uint16).reshape(6, 11)
+    write_png(tmp_path / 'mask.png', mask)
+    assert np.array_equal(cv2.imread(str(tmp_path / 'mask.png'), cv2.IMREAD_UNCHANGED), mask)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.fileio import get_file_backend
 from mmengine.logging import HistoryBuffer
+from mmengine.model import StochasticWeightAverage
 
 from cellgan_plugin.engine.checkpoint import (
     find_resumable,
@@ -13,6 +14,7 @@ from cellgan_plugin.engine.checkpoint import (
     is_whole,
     numbered_checkpoints,
     to_plain,
+    without_wrappers,
 )
 
 
@@ -96,3 +98,14 @@ def test_the_backend_writes_whole_files(tmp_path):
     assert (tmp_path / 'x' / 'a.bin').read_bytes() == b'abc'
     assert (tmp_path / 'b.txt').read_text() == 'abc'
     assert sorted(p.name for p in tmp_path.iterdir()) == ['b.txt', 'x']
+
+
+def test_weights_of_wrapped_networks_are_named_as_in_one_process():
+    model = torch.nn.Module()
+    model.generator = torch.nn.Linear(1, 1, bias=False)
+    model.generator_ema = StochasticWeightAverage(model.generator)
+    plain = model.state_dict()
+    assert list(plain) == ['generator.weight', 'generator_ema.steps', 'generator_ema.module.weight']
+    wrapped = {key.replace('generator.', 'generator.module.'): x for key, x in plain.items()}
+    assert list(wrapped)[0] == 'generator.module.weight'
+    assert without_wrappers(model, wrapped) == without_wrappers(model, plain) == plain

@@ -3,7 +3,7 @@
 import random
 from collections import deque
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 import numpy as np
 import torch
@@ -11,11 +11,9 @@ from mmagic.registry import HOOKS
 from mmengine.dist import all_gather_object, get_rank, is_main_process, master_only
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import BaseAveragedModel
-from torch import nn
 
 from cellgan_plugin.compat import drop_file_client_warnings
-from cellgan_plugin.engine.checkpoint import from_plain, to_plain
+from cellgan_plugin.engine.checkpoint import from_plain, to_plain, without_wrappers
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.conditional_gan import unwrap
 
@@ -44,27 +42,6 @@ def _set_random_state(state: Dict[str, Any]) -> None:
 
 class NonFiniteLossError(RuntimeError):
     """A loss, or the weights after an update, became NaN or infinite."""
-
-
-def _without_wrappers(model: nn.Module, state: Mapping[str, Any]) -> Dict[str, Any]:
-    """Weights named as in a run of one process: ``generator.x`` for ``generator.module.x``.
-
-    MMEngine wraps the networks of a GAN one by one, saves the names with the wrappers, but loads
-    names without them: a distributed run would come back with untrained networks.
-    """
-    # An averaged model has a ``module`` of its own, which belongs to the name.
-    prefixes = [
-        f'{name}.module.'
-        for name, child in model.named_children()
-        if not isinstance(unwrap(child), BaseAveragedModel)
-    ]
-    renamed = {}
-    for key, value in state.items():
-        for prefix in prefixes:
-            if key.startswith(prefix):
-                key = prefix[: -len('module.')] + key[len(prefix) :]
-        renamed[key] = value
-    return renamed
 
 
 def _refuse_other_weights(expected: Iterable[str], found: Iterable[str]) -> None:
@@ -203,7 +180,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Make the checkpoint plain and free of wrappers, and add the random states."""
-        checkpoint['state_dict'] = _without_wrappers(unwrap(runner.model), checkpoint['state_dict'])
+        checkpoint['state_dict'] = without_wrappers(unwrap(runner.model), checkpoint['state_dict'])
         checkpoint['random_states'] = self._random_states or [_random_state()]
         plain = to_plain(checkpoint)
         checkpoint.clear()
@@ -215,8 +192,8 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint['message_hub'] = from_plain(checkpoint['message_hub'])
         model = unwrap(runner.model)
         if 'state_dict' in checkpoint:
-            checkpoint['state_dict'] = _without_wrappers(model, checkpoint['state_dict'])
+            checkpoint['state_dict'] = without_wrappers(model, checkpoint['state_dict'])
         if runner._resume:
             self._resumed_random_states = checkpoint.get('random_states')
-            expected = _without_wrappers(model, model.state_dict()).keys()
+            expected = without_wrappers(model, model.state_dict()).keys()
             _refuse_other_weights(expected, checkpoint['state_dict'].keys())
