@@ -1,11 +1,8 @@
 """The data set of labelled cell patches."""
 
 import copy
-import filecmp
-import logging
 import os
 import pickle
-from collections import Counter
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -15,18 +12,19 @@ from mmengine.logging import print_log
 
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, ImageFileError
-from cellgan_plugin.datasets.inspection import (
-    Inspection,
-    Reader,
-    in_threads,
-    inspect_file,
-    with_progress,
-)
+from cellgan_plugin.datasets.inspection import Reader, in_threads, with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, ManifestError, iter_manifest
 from cellgan_plugin.datasets.memory import PixelCache, require_memory
-from cellgan_plugin.datasets.problems import ERROR, WARNING, DatasetError, Problem
+from cellgan_plugin.datasets.problems import (
+    ERROR,
+    WARNING,
+    DatasetError,
+    Problem,
+    raise_or_say,
+)
 from cellgan_plugin.datasets.samplers import position_of
-from cellgan_plugin.datasets.sources import Listing, Patch, list_patches
+from cellgan_plugin.datasets.sources import Listing, list_patches
+from cellgan_plugin.datasets.training_checks import check_files
 
 
 def _has_several_splits(manifest: str) -> bool:
@@ -200,7 +198,7 @@ class CellPatchDataset(BaseDataset):
     def load_data_list(self) -> List[dict]:
         """List the files; DatasetError on any problem that would harm training."""
         listing = self.list_sources()
-        self._raise_or_say(listing.problems)
+        raise_or_say(listing.problems, self.root)
         patches = listing.patches
         data_list = []
         patches.reverse()
@@ -228,33 +226,23 @@ class CellPatchDataset(BaseDataset):
             return
         super().full_init()
         self._fully_initialized = False  # until everything below has worked
-        shapes = self._check_files() if self.check != 'none' or self.cache else None
+        shapes = None
+        if self.check != 'none' or self.cache:
+            shapes = check_files(self, decode=self.check == 'full' and not self.cache)
         if self.cache:
             self._fill_cache(shapes)
         self._fully_initialized = True
 
-    def _stored_length(self) -> int:
+    def stored_length(self) -> int:
+        """Number of samples; also while :meth:`full_init` is still checking them."""
         return len(self.data_address) if self.serialize_data else len(self.data_list)
 
-    def _stored_info(self, index: int) -> dict:
+    def stored_info(self, index: int) -> dict:
+        """``file``, ``gt_label``, ``row`` and perhaps ``group`` of one sample, from the list."""
         if not self.serialize_data:
             return copy.copy(self.data_list[index])
         start = self.data_address[index - 1] if index else 0
         return pickle.loads(memoryview(self.data_bytes[start : self.data_address[index]]))
-
-    # Checks -------------------------------------------------------------------------------------
-
-    def _raise_or_say(self, problems: Sequence[Problem]) -> None:
-        """Raise all errors at once; say warnings and notes, once per kind."""
-        errors = [problem for problem in problems if problem.severity == ERROR]
-        if errors:
-            raise DatasetError(errors, f'The data set in {self.root} cannot be used')
-        counts = Counter(problem.kind for problem in problems)
-        for problem in problems:
-            count = counts.pop(problem.kind, 0)
-            if count:
-                more = f' ({count} such files)' if count > 1 else ''
-                print_log(f'Data set: {problem}{more}', 'current', logging.WARNING)
 
     def output_shape(self, height: int, width: int) -> Tuple[int, int]:
         """Height and width after the pipeline; ValueError for a size that cannot be used."""
@@ -262,102 +250,6 @@ class CellPatchDataset(BaseDataset):
             if hasattr(transform, 'output_shape'):
                 height, width = transform.output_shape(height, width)
         return height, width
-
-    def _check_files(self) -> np.ndarray:
-        """Look at every file; DatasetError with all errors, else the (H, W) after the pipeline."""
-        reader, decode = self.reader, self.check == 'full' and not self.cache
-        count = self._stored_length()
-
-        def look(index: int) -> Tuple[dict, Inspection]:
-            info = self._stored_info(index)
-            found = inspect_file(reader, info['file'], self.output_shape, decode)
-            return info, found._replace(image=None)
-
-        problems: List[Problem] = []
-        shapes = np.zeros((count, 2), dtype=np.int32)
-        first_with: Dict[int, int] = {}  # fingerprint -> index of the first file that has it
-        looks = with_progress(in_threads(look, range(count)), count, 'Checking images')
-        for index, (info, (header, shape, found, _)) in enumerate(looks):
-            problems += found
-            if header is None or shape is None:
-                continue
-            shapes[index] = shape
-            other = self._stored_info(first_with.setdefault(header.fingerprint, index))
-            if other['gt_label'] != info['gt_label']:
-                problems += self._if_identical(reader, other, info)
-        problems += self._across_splits(reader, first_with)
-        self._raise_or_say(problems)
-        if not any(hasattr(t, 'output_shape') for t in self.pipeline.transforms):
-            self._require_one_size(reader, shapes)
-        return shapes
-
-    def _if_identical(self, reader: Reader, first: dict, second: dict) -> List[Problem]:
-        paths = reader.path(first['file']), reader.path(second['file'])
-        if not filecmp.cmp(*paths, shallow=False):
-            return []
-        names = [self.classes[info['gt_label']] for info in (first, second)]
-        message = (
-            f'is the same file as {paths[0]}, in class {names[0]!r} and again in {names[1]!r}. '
-            'Keep the one whose label is right'
-        )
-        return [Problem(ERROR, 'two classes', paths[1], message)]
-
-    def _across_splits(self, reader: Reader, first_with: Dict[int, int]) -> List[Problem]:
-        """Groups and byte-identical files that this split shares with the manifest's others.
-
-        Only for training. Files of other splits that cannot be read are not mentioned: nothing
-        here needs them.
-        """
-        if self.split is None or self.test_mode or self.check == 'none':
-            return []
-        others = self.list_sources(all_splits=True).patches
-        others = [patch for patch in others if patch.split != self.split]
-        groups: Dict[str, str] = {}  # of this split -> first file, taken out when reported
-        for index in range(self._stored_length() if others else 0):
-            info = self._stored_info(index)
-            groups.setdefault(info.get('group', ''), info['file'])
-        groups.pop('', None)
-
-        def look(patch: Patch) -> Tuple[Patch, Optional[int]]:
-            try:
-                return patch, reader.header(patch.file).fingerprint
-            except ImageFileError:
-                return patch, None
-
-        problems: List[Problem] = []
-        looks = with_progress(in_threads(look, others), len(others), 'Comparing splits')
-        for patch, fingerprint in looks:
-            where, split = os.path.join(reader.root, patch.file), patch.split or 'none'
-            if patch.group in groups:
-                first = os.path.join(reader.root, groups.pop(patch.group))
-                message = (
-                    f'is in split {split!r}, but {first} of the same group {patch.group!r} (one '
-                    f'slide, field or patient) is in split {self.split!r}. Keep each group on one '
-                    'side'
-                )
-                problems.append(Problem(ERROR, 'group in two splits', where, message))
-            if fingerprint in first_with:
-                first = reader.path(self._stored_info(first_with[fingerprint])['file'])
-                if filecmp.cmp(first, where, shallow=False):
-                    message = (
-                        f'is in split {split!r}, and the same file as {first} in split '
-                        f'{self.split!r}. Keep one'
-                    )
-                    problems.append(Problem(ERROR, 'two splits', where, message))
-        return problems
-
-    def _require_one_size(self, reader: Reader, shapes: np.ndarray) -> None:
-        different = np.flatnonzero((shapes != shapes[0]).any(axis=1))
-        if len(different) and not self.test_mode:
-            index = int(different[0])
-            (height, width), (first_height, first_width) = shapes[index], shapes[0]
-            message = (
-                f'is {width}x{height}, but {self._stored_info(0)["file"]} is '
-                f'{first_width}x{first_height} ({len(different)} files differ from it). Put '
-                "dict(type='FitCellPatch', out_size=...) first in the pipeline"
-            )
-            where = os.path.join(reader.root, self._stored_info(index)['file'])
-            raise DatasetError([Problem(ERROR, 'wrong size', where, message)])
 
     # Images -------------------------------------------------------------------------------------
 
@@ -383,7 +275,7 @@ class CellPatchDataset(BaseDataset):
         return info
 
     def _fill_cache(self, shapes: np.ndarray) -> None:
-        count = self._stored_length()
+        count = self.stored_length()
         needed = int(shapes.astype(np.int64).prod(axis=1).sum()) * self.channels
         require_memory(
             needed,
@@ -394,11 +286,11 @@ class CellPatchDataset(BaseDataset):
         size = f'{needed / 2**20:.0f} MiB'
         print_log(f'Decoding {count} images of {self.root} into memory ({size})', 'current')
         cache = PixelCache([(h, w, self.channels) for h, w in shapes])
-        slots = np.full(max(self._stored_info(i)['row'] for i in range(count)) + 1, -1, np.int32)
+        slots = np.full(max(self.stored_info(i)['row'] for i in range(count)) + 1, -1, np.int32)
         problems: List[Problem] = []
 
         def fill(index: int) -> None:
-            info = self._stored_info(index)
+            info = self.stored_info(index)
             slots[info['row']] = index
             try:
                 cache.fill(index, lambda: self._load(info)['img'])
@@ -407,7 +299,7 @@ class CellPatchDataset(BaseDataset):
 
         for _ in with_progress(in_threads(fill, range(count)), count, 'Decoding images'):
             pass
-        self._raise_or_say(problems)
+        raise_or_say(problems, self.root)
         self._pixels, self._slots = cache, slots
 
     # Samples ------------------------------------------------------------------------------------
@@ -427,7 +319,7 @@ class CellPatchDataset(BaseDataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f'CellPatchDataset: index {index} of {len(self)} samples')
         index %= len(self)
-        info = self._stored_info(index)
+        info = self.stored_info(index)
         info['img_path'] = os.path.join(self.root, info['file'])
         info['sample_idx'] = index
         info['sample_position'] = index if position == int(idx) < 0 else position
@@ -458,13 +350,13 @@ class CellPatchDataset(BaseDataset):
 
     def get_cat_ids(self, idx: int) -> List[int]:
         """The label as a list, for MMEngine's ``ClassBalancedDataset``."""
-        return [self._stored_info(int(idx))['gt_label']]
+        return [self.stored_info(int(idx))['gt_label']]
 
     def get_labels(self) -> np.ndarray:
         """Labels of all samples in order, int64 array of shape (N,)."""
         if not self._fully_initialized:
             self.full_init()
-        labels = (self._stored_info(index)['gt_label'] for index in range(len(self)))
+        labels = (self.stored_info(index)['gt_label'] for index in range(len(self)))
         return np.fromiter(labels, dtype=np.int64, count=len(self))
 
     def class_counts(self) -> Dict[str, int]:

@@ -1,6 +1,10 @@
 """What can be wrong with a data set, in one form for the training error and the checker's table."""
 
-from typing import Iterable, List, NamedTuple, Union
+import logging
+from collections import Counter
+from typing import Iterable, List, NamedTuple, Sequence, Union
+
+from mmengine.logging import print_log
 
 ERROR = 'error'  # training would fail or learn something wrong
 WARNING = 'warning'  # training works; a person should know
@@ -70,3 +74,24 @@ class DatasetError(ValueError):
     def __reduce__(self):
         # Exceptions cross from loader workers by pickling; the default would lose the arguments.
         return type(self), (self.problems or str(self), self.title)
+
+
+def raise_or_say(problems: Sequence[Problem], root: str) -> None:
+    """Raise all errors at once; log warnings and notes, once per kind.
+
+    Args:
+        problems (Sequence[Problem]): Findings.
+        root (str): Folder of the data set, for the message.
+
+    Raises:
+        DatasetError: When there is an error among them.
+    """
+    errors = [problem for problem in problems if problem.severity == ERROR]
+    if errors:
+        raise DatasetError(errors, f'The data set in {root} cannot be used')
+    counts = Counter(problem.kind for problem in problems)
+    for problem in problems:
+        count = counts.pop(problem.kind, 0)
+        if count:
+            more = f' ({count} such files)' if count > 1 else ''
+            print_log(f'Data set: {problem}{more}', 'current', logging.WARNING)

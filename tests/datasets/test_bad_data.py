@@ -161,7 +161,7 @@ def test_converted_and_said(root, make, kind, mocker_log):
 def mocker_log(monkeypatch):
     said = []
     monkeypatch.setattr(
-        'cellgan_plugin.datasets.cell_patches.print_log', lambda text, *_, **__: said.append(text)
+        'cellgan_plugin.datasets.problems.print_log', lambda text, *_, **__: said.append(text)
     )
     return said
 
