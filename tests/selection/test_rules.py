@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+from selection_helpers import CLASSES, pool_of
+
+from cellgan_plugin.selection import SELECTION_RULES, PoolError, ScoreError, build_rule
+from cellgan_plugin.selection.rules import SelectionRule, images_asked
+from cellgan_plugin.selection.scores import CandidateScores
+from cellgan_plugin.selection.table import apply_rule
+
+# Eight candidates, two to keep (r N = 2, pool 4 r N). Halves by entropy: 1, 2, 4, 7; of these the
+# nearest to the centroid: 4 and 7. Candidate 0 is nearest of all and too uncertain.
+ENTROPY = [0.9, 0.1, 0.2, 0.8, 0.3, 0.7, 0.6, 0.4]
+DISTANCE = [0.1, 0.9, 0.8, 0.2, 0.4, 0.3, 0.5, 0.6]
+
+
+def kept_of(rule, pool, asked):
+    kept, reasons = build_rule(rule)(pool, asked)
+    assert [reason == 'kept' for reason in reasons] == kept.tolist()
+    return np.flatnonzero(kept).tolist(), reasons
+
+
+def test_algorithm_1_by_hand():
+    pool = pool_of(entropy=ENTROPY, distance=DISTANCE)
+    kept, reasons = kept_of('selective', pool, 2)
+    assert kept == [4, 7]
+    assert [i for i, reason in enumerate(reasons) if reason == 'entropy'] == [0, 3, 5, 6]
+    assert [i for i, reason in enumerate(reasons) if reason == 'distance'] == [1, 2]
+    # The strict medians of the paper, which agree where scores differ.
+    entropy, distance = np.array(ENTROPY), np.array(DISTANCE)
+    first = np.flatnonzero(entropy < np.median(entropy))
+    assert kept == first[distance[first] < np.median(distance[first])].tolist()
+
+
+def test_the_two_readings_of_entropy():
+    pool = pool_of(entropy=ENTROPY, entropy_of_mean=ENTROPY[::-1], distance=DISTANCE)
+    assert kept_of(dict(type='selective', entropy='entropy_of_mean'), pool, 2)[0] == [0, 3]
+    with pytest.raises(ValueError, match='must be one of'):
+        build_rule(dict(type='selective', entropy='other'))
+
+
+@pytest.mark.parametrize(
+    'rule, expected',
+    [
+        ('single_filtering', [0, 3, 5]),
+        ('confidence', [2, 6, 7]),
+        ('nearest_centroid', [1, 3, 4]),
+        ('random', [0, 1, 2]),
+        ('none', [0, 1, 2]),
+    ],
+)
+def test_baselines(rule, expected):
+    pool = pool_of(
+        label=1,
+        distance=DISTANCE,
+        confidence=[0.1, 0.2, 0.9, 0.3, 0.2, 0.1, 0.5, 0.8],
+        nearest=[0, 1, 2, 1, 1, 0, 1, 1],
+    )
+    assert kept_of(rule, pool, 3)[0] == expected
+
+
+def test_fewer_pass_the_nearest_centroid_filter_than_asked():
+    pool = pool_of(label=2, nearest=[0, 2, 1, 2])
+    kept, reasons = kept_of('nearest_centroid', pool, 3)
+    assert kept == [1, 3] and reasons[0] == 'nearest centroid'
+
+
+@pytest.mark.parametrize('count', [8, 9, 12, 16, 4])  # 2N to 8N with r = 0.5, and odd
+def test_other_pool_sizes(count):
+    rng = np.random.default_rng(count)
+    pool = pool_of(entropy=rng.random(count), distance=rng.random(count))
+    kept, _ = kept_of('selective', pool, 2)
+    certain = np.argsort(pool.scores.entropy)[: count // 2]
+    assert kept == sorted(certain[np.argsort(pool.scores.distance[certain])][:2])
+
+
+@pytest.mark.parametrize('rule', sorted(SELECTION_RULES.module_dict))
+def test_exact_counts_with_ties_by_seed_and_not_by_order(rule):
+    files = [f'{name}/{i}.png' for name in CLASSES for i in range(20)]
+    labels = np.repeat(np.arange(3), 20)
+    pool = pool_of(entropy=np.zeros(60), nearest=labels)
+    asked = {0: 5, 1: 10, 2: 1}
+
+    def run(order, seed=0):
+        table = apply_rule(
+            build_rule(rule),
+            [files[i] for i in order],
+            labels[order],
+            CLASSES,
+            pool.scores.rows(order),
+            asked,
+            seed,
+        )
+        counts = np.bincount(table.labels[table.kept], minlength=3).tolist()
+        assert counts == [5, 10, 1]
+        return {file for file, kept in zip(table.files, table.kept, strict=True) if kept}
+
+    straight = run(np.arange(60))
+    assert straight == run(np.arange(60))
+    if rule != 'none':  # which takes the first of the list
+        assert straight == run(np.random.default_rng(0).permutation(60))
+        assert straight != run(np.arange(60), seed=1)
+
+
+def test_memorised_candidates_go_first():
+    files = [f'NILM/{i}.png' for i in range(8)]
+    scores = pool_of(entropy=ENTROPY, distance=DISTANCE).scores
+    copies = np.arange(8) == 7
+    table = apply_rule(
+        build_rule('single_filtering'), files, np.zeros(8, int), CLASSES, scores, {0: 7}, 0, copies
+    )
+    assert table.kept.tolist() == [True] * 7 + [False] and table.reasons[7] == 'memorised'
+    with pytest.raises(PoolError, match='that are no copies of training images: 7 candidates'):
+        apply_rule(build_rule('none'), files, np.zeros(8, int), CLASSES, scores, {0: 8}, 0, copies)
+
+
+def test_small_pools_and_bad_scores_are_refused():
+    files = [f'NILM/{i}.png' for i in range(8)]
+    labels = np.zeros(8, int)
+    scores = pool_of(entropy=ENTROPY).scores
+    with pytest.raises(
+        PoolError, match=r'class NILM: 8 candidates, but 5 are to be kept.*least 10'
+    ):
+        apply_rule(build_rule('selective'), files, labels, CLASSES, scores, {0: 5})
+    bad = CandidateScores(**{**vars(scores), 'entropy': np.array([*ENTROPY[:7], np.nan])})
+    with pytest.raises(ScoreError, match=r'NILM/7.png: entropy is NaN or infinite \(1 of 8'):
+        apply_rule(build_rule('none'), files, labels, CLASSES, bad, {0: 1})
+
+
+def test_a_rule_of_ones_own():
+    @SELECTION_RULES.register_module(name='tests_last')
+    class Last(SelectionRule):
+        def __call__(self, pool, asked):
+            return self._ranked(pool, -pool.order, asked, 'too early')
+
+    try:
+        assert kept_of('tests_last', pool_of(entropy=ENTROPY), 2)[0] == [6, 7]
+    finally:
+        SELECTION_RULES.module_dict.pop('tests_last')
+    with pytest.raises(ValueError, match="no selection rule 'best'; there are confidence, "):
+        build_rule('best')
+
+
+def test_numbers_asked_round_halves_up():
+    assert [images_asked(0.5, n) for n in (1, 2, 3, 5)] == [1, 1, 2, 3]
