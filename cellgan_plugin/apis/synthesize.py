@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
@@ -248,19 +249,28 @@ def synthesize(
         check_sample_kwargs(loaded.model, settings)
         started = time.perf_counter()
         _generate(folder, found, loaded, settings, workers)
-        barrier()
+        _wait_for_all()
         result.update(made=len(found.todo), seconds=round(time.perf_counter() - started, 3))
     rows = found.complete | set(found.todo)
     result.update(images=len(rows), manifest=str(folder.manifest_path))
     if is_main_process():
         _finish(folder, found, rows, result, sheet, began)
-    barrier()
+    _wait_for_all()
     return result
 
 
 def _start_processes(launcher: str) -> None:
     if launcher != 'none' and not start_cpu_process_group(launcher) and not is_distributed():
-        init_dist(launcher, backend='nccl')
+        # Nothing but this plan and the signal to go on passes between the processes.
+        init_dist(launcher, backend='gloo')
+
+
+def _wait_for_all() -> None:
+    """A barrier without the usual limit of half an hour: the slowest GPU may take longer."""
+    if is_distributed() and torch.distributed.get_backend() == 'gloo':
+        torch.distributed.monitored_barrier(timeout=timedelta(days=7))
+    else:
+        barrier()
 
 
 def _from_main(function: Callable[[], Any]) -> Any:
@@ -375,7 +385,7 @@ def _generate(
     try:
         if is_main_process():
             _begin(folder, plan, loaded, sampler, inputs_of, batches.pop(0), progress)
-        barrier()  # the other ranks write only into a folder that says whose it is
+        _wait_for_all()  # the other ranks write only into a folder that says whose it is
         rows = [row for batch in batches for row in batch]
         sample_many(sampler, rows, inputs_of, write, workers, progress=progress)
     finally:
