@@ -12,6 +12,7 @@ from .losses import (
     ReconstructionLoss,
     VGGPerceptualLoss,
 )
+from .mc_dropout import mc_dropout_backbone
 from .sampling import draw_noise, sample_pixels, truncate_noise
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     'VGGPerceptualLoss',
     'draw_noise',
     'generated_pixels',
+    'mc_dropout_backbone',
     'sample_pixels',
     'truncate_noise',
 ]
