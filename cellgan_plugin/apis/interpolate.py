@@ -13,7 +13,7 @@ from torch import Tensor
 from cellgan_plugin.apis.inference import find_checkpoint, load_model
 from cellgan_plugin.apis.synthesis_folder import SynthesisError, explained_output_errors
 from cellgan_plugin.apis.synthesis_request import check_seeds
-from cellgan_plugin.apis.synthesize import (
+from cellgan_plugin.apis.synthesis_settings import (
     check_sample_kwargs,
     file_sha256,
     model_sha256,

@@ -229,14 +229,15 @@ class SynthesisFolder:
         return len(encoded)
 
     def listed(self, classes: Sequence[str]) -> Set[Row]:
-        """Images of the manifest; empty where there is none."""
-        if not self.manifest_path.is_file():
-            return set()
+        """Images of the manifest; empty where there is none, or none that can be read."""
         labels = {name: label for label, name in enumerate(classes)}
-        return {
-            (labels.get(row['label'], -1), int(row.get('seed', -1)))
-            for _, row in iter_manifest(self.manifest_path)
-        }
+        try:
+            return {
+                (labels[row['label']], int(row['seed']))
+                for _, row in iter_manifest(self.manifest_path)
+            }
+        except (KeyError, ValueError):  # missing, damaged or somebody else's: it is written anew
+            return set()
 
     def check_written(self, record: Dict[str, Any], rows: Set[Row]) -> None:
         """OutputError when an image is not there (written elsewhere and not visible here)."""

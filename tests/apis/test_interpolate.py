@@ -10,7 +10,8 @@ from tiny_generators import CLASSES, write_run
 
 from cellgan_plugin.apis.interpolate import interpolate, key_images, path_labels, path_noise, slerp
 from cellgan_plugin.apis.synthesis_folder import SynthesisError
-from cellgan_plugin.apis.synthesize import synthesis_noise, synthesize
+from cellgan_plugin.apis.synthesis_settings import synthesis_noise
+from cellgan_plugin.apis.synthesize import synthesize
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.models.sampling import truncate_noise
 

@@ -18,7 +18,8 @@ from cellgan_plugin.apis.synthesis_folder import (
     SynthesisFolder,
     explained_output_errors,
 )
-from cellgan_plugin.apis.synthesize import prepare_sampler, synthesis_noise, synthesize
+from cellgan_plugin.apis.synthesis_settings import file_sha256, prepare_sampler, synthesis_noise
+from cellgan_plugin.apis.synthesize import synthesize
 from cellgan_plugin.datasets import CellPatchDataset
 from cellgan_plugin.datasets.content_hash import read_training_images
 from cellgan_plugin.datasets.image_io import load_image
@@ -69,7 +70,7 @@ def test_class_folders_manifest_and_protocol(run, made):
     protocol = record['protocol']
     assert {row['checkpoint_sha256'] for row in rows} == {protocol['checkpoint_sha256']}
     assert {row['config_sha256'] for row in rows} == {protocol['config_sha256']}
-    assert protocol['checkpoint_sha256'] == module.file_sha256(run[1])
+    assert protocol['checkpoint_sha256'] == file_sha256(run[1])
     assert protocol['sample_model'] == 'ema' and protocol['precision'] == 'fp32'
     assert record['iteration'] == 5 and record['image_shape'] == [32, 32, 3]
     assert record['runs'][0]['torch'] == torch.__version__ and record['runs'][0]['finished']
@@ -287,10 +288,15 @@ def test_more_seeds_and_classes_may_follow(run, made, tmp_path):
     assert len(json.loads((tmp_path / 'synthesis.json').read_text())['runs']) == 2
 
 
-def test_a_lost_manifest_is_written_again_without_the_model(run, made, tmp_path, monkeypatch):
+@pytest.mark.parametrize('content', [None, '', 'file,label\nNILM/NILM_000000.png,NILM\n'])
+def test_a_lost_manifest_is_written_again_without_the_model(
+    run, made, tmp_path, monkeypatch, content
+):
     out = tmp_path / 'out'
     shutil.copytree(made[0], out)
     (out / 'manifest.csv').unlink()
+    if content is not None:
+        (out / 'manifest.csv').write_text(content)
     monkeypatch.setattr(module, 'load_model', None)
     synthesize(*run, out, per_class=1)
     assert (out / 'manifest.csv').read_text() == (made[0] / 'manifest.csv').read_text()

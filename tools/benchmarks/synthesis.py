@@ -40,7 +40,7 @@ from torch import nn  # noqa: E402
 
 from cellgan_plugin.apis.inference import load_model  # noqa: E402
 from cellgan_plugin.apis.synthesis_folder import SynthesisFolder  # noqa: E402
-from cellgan_plugin.apis.synthesize import (  # noqa: E402
+from cellgan_plugin.apis.synthesis_settings import (  # noqa: E402
     prepare_sampler,
     sample_settings,
     synthesis_noise,
