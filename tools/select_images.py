@@ -1,0 +1,94 @@
+r"""Keep the synthetic images worth training on (HistoGAN, Algorithm 1), of any generator.
+
+python tools/select_images.py CANDIDATES --real data/phantom:train \
+    --classifier configs/classifiers/resnet18_phantom.py work_dirs/resnet18_phantom --out selected
+python tools/select_images.py CANDIDATES ... --rule random --out random --cache-dir selected/_scores
+
+CANDIDATES, REAL: <folder>/<class>/<image> or a folder with manifest.csv; DIR:SPLIT for one split.
+The same command continues what was interrupted.
+"""
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.select import select
+from cellgan_plugin.apis.selection_folder import LINKS
+from cellgan_plugin.apis.train import set_trust
+from cellgan_plugin.selection import SELECTION_RULES
+from cellgan_plugin.selection.rules import ENTROPIES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('candidates', help='synthetic images; the paper makes 4 r N of each class')
+    parser.add_argument('--real', required=True, help='real training images, DIR or DIR:SPLIT')
+    parser.add_argument(
+        '--classifier', required=True, nargs=2, metavar=('CONFIG', 'CKPT'), help='MMPretrain'
+    )
+    parser.add_argument('--out', required=True, metavar='DIR')
+    parser.add_argument('--rule', default='selective', choices=sorted(SELECTION_RULES.module_dict))
+    parser.add_argument('--ratio', type=float, default=0.5, help='kept / real images; default 0.5')
+    parser.add_argument('--passes', type=int, default=5, help='of dropout; default 5')
+    parser.add_argument('--dropout', type=float, help='default: as trained, else 0.5')
+    parser.add_argument(
+        '--entropy',
+        choices=list(ENTROPIES),
+        help="of --rule selective: over the passes' predictions (default), or of their mean",
+    )
+    parser.add_argument('--layers', nargs='+', type=int, help='stages in the distance; default all')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--link', choices=LINKS, help='in place of copies')
+    parser.add_argument(
+        '--drop-memorised', action='store_true', help='first drop copies of real images'
+    )
+    parser.add_argument('--input-size', nargs='+', type=int, help='side, or height and width')
+    parser.add_argument('--batch-size', type=int, default=32)
+    parser.add_argument('--cache-dir', help='of scores, for several rules; default OUT/_scores')
+    parser.add_argument(
+        '--tsne', type=int, default=100, metavar='N', help='images a class; 0: none'
+    )
+    parser.add_argument('--device', help='default: a GPU where there is one')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--trust-checkpoint', action='store_true')
+    args = parser.parse_args()
+    if args.entropy and args.rule != 'selective':
+        parser.error('--entropy is an option of --rule selective')
+    if args.input_size and len(args.input_size) > 2:
+        parser.error('--input-size takes a side, or height and width')
+    set_trust(args.trust_checkpoint)
+    rule = dict(type=args.rule, entropy=args.entropy) if args.entropy else args.rule
+    size = args.input_size
+    with user_errors():
+        try:
+            select(
+                args.candidates,
+                args.real,
+                *args.classifier,
+                args.out,
+                rule=rule,
+                ratio=args.ratio,
+                passes=args.passes,
+                dropout=args.dropout,
+                layers=args.layers,
+                seed=args.seed,
+                link=args.link,
+                drop_memorised=args.drop_memorised,
+                input_size=size[0] if size and len(size) == 1 else size,
+                batch_size=args.batch_size,
+                device=args.device,
+                cache_dir=args.cache_dir,
+                tsne_images=args.tsne,
+                options=args.cfg_options,
+            )
+        except KeyboardInterrupt:
+            print('\ninterrupted; the same command continues', file=sys.stderr)
+            raise SystemExit(130) from None
+
+
+if __name__ == '__main__':
+    main()
