@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from cellgan_plugin.models.cellgan.folding import fold_up_blocks
+from cellgan_plugin.models.cellgan.folding import fold_generators
 from cellgan_plugin.models.layers.fold import fold_spectral_norm
 
 
@@ -23,5 +23,5 @@ def fold_for_sampling(model: nn.Module) -> nn.Module:
     """
     model.eval().requires_grad_(False)
     fold_spectral_norm(model)
-    fold_up_blocks(model)
+    fold_generators(model)
     return model.to(memory_format=torch.channels_last)

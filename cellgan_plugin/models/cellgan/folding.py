@@ -6,9 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cellgan_plugin.models.cellgan.generator import UpBlock
+from cellgan_plugin.models.cellgan.generator import CellGANGenerator, UpBlock
 from cellgan_plugin.models.layers import LEAKY_SLOPE
 from cellgan_plugin.models.layers.fold import upsampling_conv_weight
+
+# Input side in pixels up to which a block is bound by reading its weights, not by multiplying.
+_SMALL = 4
 
 
 class FoldedUpBlock(nn.Module):
@@ -19,13 +22,17 @@ class FoldedUpBlock(nn.Module):
 
     Args:
         block (UpBlock): With plain weights (``fold_spectral_norm``).
+        merge (bool): False keeps upsampling and convolution apart: the merged weights are 16/9 as
+            many, and for the smallest maps reading them takes the time. Defaults to True.
     """
 
-    def __init__(self, block: UpBlock):
+    def __init__(self, block: UpBlock, merge: bool = True):
         super().__init__()
         self.affine = block.adain.affine
+        self.merge = merge
         with torch.no_grad():
-            weight = upsampling_conv_weight(block.conv.weight)
+            weight = block.conv.weight
+            weight = upsampling_conv_weight(weight) if merge else weight.clone()
         self.weight = nn.Parameter(weight, requires_grad=False)
 
     def forward(self, x: Tensor, embedding: Tensor, shift: Optional[Tensor] = None) -> Tensor:
@@ -47,15 +54,19 @@ class FoldedUpBlock(nn.Module):
             training=True,
         ).view(count, channels, height, width)
         x = F.leaky_relu_(x, LEAKY_SLOPE)
-        return F.conv_transpose2d(x, self.weight, stride=2, padding=1)
+        if self.merge:
+            return F.conv_transpose2d(x, self.weight, stride=2, padding=1)
+        return F.conv2d(F.interpolate(x, scale_factor=2, mode='nearest'), self.weight, padding=1)
 
 
-def fold_up_blocks(model: nn.Module) -> int:
-    """Replace every :class:`UpBlock` below a module, in place; returns their number."""
+def fold_generators(model: nn.Module) -> int:
+    """Replace the blocks of every :class:`CellGANGenerator` of a model; returns their number."""
     folded = 0
     for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, UpBlock):
-                setattr(module, name, FoldedUpBlock(child))
+        if not isinstance(module, CellGANGenerator):
+            continue
+        for size, block in list(module.up_blocks.items()):  # by output side
+            if isinstance(block, UpBlock):
+                module.up_blocks[size] = FoldedUpBlock(block, int(size) // 2 > _SMALL)
                 folded += 1
     return folded
