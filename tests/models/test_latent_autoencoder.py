@@ -257,7 +257,7 @@ def test_weights_of_a_work_directory_and_of_a_file(stage_1):
     folder, model = stage_1
     for path in (folder, str(folder / 'iter_8.pth')):
         network = build_autoencoder(AUTOENCODER)
-        assert load_autoencoder(network, path) == folder / 'iter_8.pth'
+        assert load_autoencoder(network, path).path == folder / 'iter_8.pth'
         assert_loaded(network, model.autoencoder)
 
 
@@ -270,6 +270,23 @@ def test_weights_of_a_folder_of_diffusers(tmp_path, config, inside):
     network = build_autoencoder(config)
     load_autoencoder(network, tmp_path)
     assert_loaded(network, source)
+
+
+def test_the_images_that_trained_it_are_told_or_unknown(stage_1, tmp_path):
+    folder, model = stage_1
+    hashes = torch.arange(32, dtype=torch.uint8).reshape(2, 16)
+    network = build_autoencoder(AUTOENCODER)
+    assert load_autoencoder(network, folder).training_images is None
+    path = tmp_path / 'with.pth'
+    torch.save(dict(state_dict=model.state_dict(), training_images=hashes), path)
+    assert torch.equal(load_autoencoder(network, path).training_images, hashes)
+    diffusers = tmp_path / 'diffusers'
+    network.net.save_pretrained(diffusers)
+    assert load_autoencoder(network, diffusers).training_images is None
+    (diffusers / 'training_images.txt').write_text('')
+    assert load_autoencoder(network, diffusers).training_images.shape == (0, 16)
+    (diffusers / 'training_images.txt').write_text(bytes(hashes[1].tolist()).hex() + '\n')
+    assert torch.equal(load_autoencoder(network, diffusers).training_images, hashes[1:])
 
 
 def test_a_folder_of_diffusers_with_another_architecture(tmp_path):

@@ -2,17 +2,32 @@
 
 import json
 from pathlib import Path
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
+import torch
 from mmengine.logging import print_log
-from torch import nn
+from torch import Tensor, nn
 
 from cellgan_plugin.checkpoint_files import find_resumable
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, read_training_images
 from cellgan_plugin.models.latent_diffusion.autoencoder import ImageAutoencoder
 
 VARIABLE = 'CELLGAN_AUTOENCODER'
 _PREFIX = 'autoencoder.'
+
+
+class TrainedAutoencoder(NamedTuple):
+    """Where trained weights came from.
+
+    Attributes:
+        path (Path): A checkpoint file, or a folder of diffusers.
+        training_images (Tensor | None): Content hashes of the images that trained them, uint8
+            (N, 16); None when nobody says.
+    """
+
+    path: Path
+    training_images: Optional[Tensor]
 
 
 def _hint(train_config: Optional[str]) -> str:
@@ -66,11 +81,12 @@ def load_autoencoder(
     autoencoder: ImageAutoencoder,
     path: Union[str, Path, None],
     train_config: Optional[str] = None,
-) -> Path:
+) -> TrainedAutoencoder:
     """Load trained weights; arguments of :func:`find_autoencoder`.
 
     Returns:
-        Path: Where they came from.
+        TrainedAutoencoder: Where they came from, and from which images. A folder of diffusers says
+        the latter by a ``training_images.txt`` (an empty one: none of yours).
 
     Raises:
         FileNotFoundError: See :func:`find_autoencoder`.
@@ -79,15 +95,17 @@ def load_autoencoder(
     path = find_autoencoder(path, train_config)
     if path.is_dir():
         _load_diffusers(autoencoder, path)
+        known = (path / TRAINING_IMAGES).is_file()
+        images = torch.from_numpy(read_training_images(path)) if known else None
     else:
-        _load_checkpoint(autoencoder, path)
+        checkpoint = load_tensors(path, 'cpu')
+        _load_checkpoint(autoencoder, path, checkpoint.get('state_dict', checkpoint))
+        images = checkpoint.get('training_images')
     print_log(f'Autoencoder: {path}', 'current')
-    return path
+    return TrainedAutoencoder(path, images)
 
 
-def _load_checkpoint(autoencoder: ImageAutoencoder, path: Path) -> None:
-    state = load_tensors(path, 'cpu')
-    state = state.get('state_dict', state)
+def _load_checkpoint(autoencoder: ImageAutoencoder, path: Path, state: dict) -> None:
     found = {k[len(_PREFIX) :]: v for k, v in state.items() if k.startswith(_PREFIX)}
     if not found:
         raise ValueError(

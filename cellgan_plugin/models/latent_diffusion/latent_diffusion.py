@@ -144,7 +144,11 @@ class LatentDiffusion(ConditionalGAN):
             ValueError: It is another autoencoder.
         """
         if not self.autoencoder_is_trained:
-            load_autoencoder(self.autoencoder, self.autoencoder_checkpoint, self.autoencoder_config)
+            trained = load_autoencoder(
+                self.autoencoder, self.autoencoder_checkpoint, self.autoencoder_config
+            )
+            # For TrainingImagesHook: what the autoencoder has seen, this model has seen.
+            self.inherited_training_images = trained.training_images
             self.autoencoder_is_trained.fill_(True)
 
     # Latents ------------------------------------------------------------------------------------
