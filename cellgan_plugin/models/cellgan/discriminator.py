@@ -16,6 +16,7 @@ from cellgan_plugin.models.layers import (
     sn_conv,
     sn_linear,
 )
+from cellgan_plugin.models.layers.arguments import check_at_least, check_one_of
 
 HEADS = ('patch', 'global')
 # Side of the last feature map, and of the window that is cut from the map before it (Sec. 2.2).
@@ -138,12 +139,9 @@ class CellGANDiscriminator(nn.Module):
     ):
         super().__init__()
         self.in_size = check_image_size('in_size', in_size)
-        if num_classes < 1:
-            raise ValueError(f'num_classes={num_classes!r}: must be at least 1')
-        if in_channels not in (1, 3):
-            raise ValueError(f'in_channels={in_channels!r}: must be 1 or 3')
-        if head not in HEADS:
-            raise ValueError(f'head={head!r}: must be one of {HEADS}')
+        check_at_least(1, num_classes=num_classes)
+        check_one_of((1, 3), in_channels=in_channels)
+        check_one_of(HEADS, head=head)
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.head = head

@@ -22,6 +22,7 @@ from cellgan_plugin.models.layers import (
     sn_linear,
     with_spectral_norm,
 )
+from cellgan_plugin.models.layers.arguments import check_at_least, check_one_of
 
 SKIP_TYPES = ('sgc', 'sle', None)
 SGC_FUSIONS = ('add', 'modulate')
@@ -138,20 +139,13 @@ class CellGANGenerator(nn.Module):
     ):
         super().__init__()
         self.out_size = check_image_size('out_size', out_size)
-        if num_classes < 1:
-            raise ValueError(f'num_classes={num_classes!r}: must be at least 1')
-        if noise_size < 1:
-            raise ValueError(f'noise_size={noise_size!r}: must be at least 1')
-        if embed_size is not None and embed_size < 1:
-            raise ValueError(f'embed_size={embed_size!r}: must be at least 1')
-        if mapping_depth < 0:
-            raise ValueError(f'mapping_depth={mapping_depth!r}: must be 0 or more')
-        if out_channels not in (1, 3):
-            raise ValueError(f'out_channels={out_channels!r}: must be 1 or 3')
-        if skip_type not in SKIP_TYPES:
-            raise ValueError(f'skip_type={skip_type!r}: must be one of {SKIP_TYPES}')
-        if sgc_fusion not in SGC_FUSIONS:
-            raise ValueError(f'sgc_fusion={sgc_fusion!r}: must be one of {SGC_FUSIONS}')
+        check_at_least(1, num_classes=num_classes, noise_size=noise_size)
+        check_at_least(0, mapping_depth=mapping_depth)
+        if embed_size is not None:
+            check_at_least(1, embed_size=embed_size)
+        check_one_of((1, 3), out_channels=out_channels)
+        check_one_of(SKIP_TYPES, skip_type=skip_type)
+        check_one_of(SGC_FUSIONS, sgc_fusion=sgc_fusion)
         self.num_classes = num_classes
         self.noise_size = noise_size
         self.out_channels = out_channels
