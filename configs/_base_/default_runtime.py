@@ -1,17 +1,7 @@
-# What every run shares: where things are logged, saved and drawn.
+# What every run of a generator shares: where things are logged, saved and drawn.
+_base_ = 'common_runtime.py'
 default_scope = 'mmagic'
-custom_imports = dict(imports=['cellgan_plugin'], allow_failed_imports=False)
 
-randomness = dict(seed=0)
-log_level = 'INFO'
-load_from = None
-resume = False
-
-env_cfg = dict(
-    cudnn_benchmark=True,
-    # Loader workers and the main process on the same cores: more threads only get in the way.
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
 # Generator and discriminator are wrapped apart; device_ids=None serves CPUs and GPUs alike.
 model_wrapper_cfg = dict(
     type='MMSeparateDistributedDataParallel',
@@ -19,21 +9,11 @@ model_wrapper_cfg = dict(
     broadcast_buffers=False,
     find_unused_parameters=False)
 
-default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
-    timer=dict(type='mmengine.IterTimerHook'),  # MMagic's own gives no ETA
-    logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    sampler_seed=None,
-    checkpoint=dict(type='SafeCheckpointHook', interval=2000, by_epoch=False, max_keep_ckpts=3),
-    # Not among the custom ones: a config that replaces those still says what it was trained on.
-    training_images=dict(type='TrainingImagesHook'))
+# Not among the custom ones: a config that replaces those still says what it was trained on.
+default_hooks = dict(training_images=dict(type='TrainingImagesHook'))
 custom_hooks = [
     dict(type='NonFiniteLossHook'),
     dict(type='ThroughputHook'),
     dict(type='PreemptionHook'),
     dict(type='SampleSheetHook', interval=2000),
 ]
-log_processor = dict(type='mmengine.LogProcessor', by_epoch=False, window_size=100)
-# TensorBoard is added by tools/train.py where it is installed.
-visualizer = dict(type='mmengine.Visualizer', vis_backends=[dict(type='mmengine.LocalVisBackend')])

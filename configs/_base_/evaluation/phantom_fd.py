@@ -2,18 +2,14 @@
 # images, while training; the checkpoint at the minimum of the smoothed curve is kept (Eq. (5)).
 # The classifier: configs/classifiers/resnet18_phantom.py; where it was trained: CELLGAN_CLASSIFIER
 # (its work directory or a checkpoint).
-val_cfg = dict(type='MultiValLoop')
+_base_ = 'real_images.py'
 val_dataloader = dict(
     batch_size=50,
     num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CellPatchDataset',
         data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom}}',
         ann_file='manifest.csv',
         split='val',
-        metainfo=dict(classes=['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']),
-        test_mode=True,
         pipeline=[
             dict(type='FitCellPatch', out_size=64),
             dict(type='PackCellInputs'),
