@@ -1,33 +1,14 @@
 """Pictures of a benchmark: boxes over folds, confusion matrices, learning curves."""
 
-import io
 from pathlib import Path
 from typing import Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization.figures import new_figure, save_figure
 
 # Okabe and Ito: told apart by colour-blind readers as well.
 _COLOURS = ('#000000', '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#999999')
-_DPI = 130
-
-
-def _figure(width: float, height: float):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout='constrained')
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure, path: Union[str, Path]) -> Path:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=_DPI)
-    with atomic_write(path) as file:
-        file.write(buffer.getvalue())
-    return Path(path)
 
 
 def setting_colours(settings: Sequence[str]) -> dict:
@@ -58,7 +39,7 @@ def draw_boxes(
     )
     colours = setting_colours(settings)
     longest = max(map(len, settings), default=1)
-    figure = _figure(
+    figure = new_figure(
         1.2 + max(1.9, 0.55 * len(settings) + 0.9) * len(metrics),
         0.8 + (2.4 + 0.055 * longest) * len(classifiers),
     )
@@ -99,7 +80,7 @@ def draw_boxes(
                 axes.set_title(f'{titles.get(metric, metric)} (%)', fontsize=9)
             if column == 0:
                 axes.set_ylabel(classifier, fontsize=9)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_confusions(
@@ -120,7 +101,7 @@ def draw_confusions(
     classifiers = list(dict.fromkeys(name for name, _ in matrices))
     settings = list(dict.fromkeys(name for _, name in matrices))
     side = 0.75 + 0.42 * len(classes)
-    figure = _figure(0.9 + side * len(settings), 1.0 + (side + 0.2) * len(classifiers))
+    figure = new_figure(0.9 + side * len(settings), 1.0 + (side + 0.2) * len(classifiers))
     figure.suptitle(f'{title}\n% of the true class, all folds', fontsize=9)
     grid = figure.subplots(len(classifiers), len(settings), squeeze=False)
     for line, classifier in enumerate(classifiers):
@@ -151,7 +132,7 @@ def draw_confusions(
                         col, row, f'{share[row, col]:.0f}', ha='center', va='center', fontsize=7,
                         color=colour,
                     )  # fmt: skip
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_learning_curves(
@@ -180,7 +161,7 @@ def draw_learning_curves(
     ]  # fmt: skip
     settings = list(dict.fromkeys(s for by_setting in curves.values() for s in by_setting))
     colours = setting_colours(settings)
-    figure = _figure(1.0 + 3.9 * max(1, len(present)), 0.9 + 2.6 * max(1, len(curves)))
+    figure = new_figure(1.0 + 3.9 * max(1, len(present)), 0.9 + 2.6 * max(1, len(curves)))
     figure.suptitle(title, fontsize=10)
     grid = figure.subplots(max(1, len(curves)), max(1, len(present)), squeeze=False)
     for line, (classifier, by_setting) in enumerate(curves.items()):
@@ -212,4 +193,4 @@ def draw_learning_curves(
             axes.spines[['top', 'right']].set_visible(False)
     if settings and present and curves:
         grid[0][0].legend(fontsize=7)
-    return _save(figure, path)
+    return save_figure(figure, path)

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import runpy
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -101,6 +103,7 @@ def test_a_generator_is_named_in_one_word():
         ('generators = dict(A=dict(path="x"))', 'path is not one of'),
         ('generators = dict(A=dict(folder="x", config="gan.py"))', 'either a folder'),
         ('generators = dict(A=dict(config="gan.py"))', '--train-generators'),
+        ('train_generators = True\nleak = "paper"', 'one generator per fold'),
         ('generators = dict(A=dict(folder="x", checkpoint="y"))', 'has no checkpoint'),
     ],
 )
@@ -512,3 +515,39 @@ def test_tables_before_anything_is_done(folder, tmp_path):
     found = Benchmark(protocol(folder, synthetic(folder)), tmp_path)
     found.write()
     assert '0/2' in found.table() and 'not run yet' in found.table()
+
+
+# The program ------------------------------------------------------------------------------------
+
+
+def run_program(request, monkeypatch, *arguments):
+    """``tools/benchmark.py`` in this process; its exit status."""
+    tool = str(request.config.rootpath / 'tools' / 'benchmark.py')
+    monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(tool, run_name='__main__')
+    return ended.value.code
+
+
+def test_a_dry_run_checks_everything_and_begins_nothing(
+    folder, tmp_path, request, monkeypatch, capsys
+):
+    arguments = [folder / 'benchmark.py', '--work-dir', tmp_path / 'out', '--dry-run']
+    arguments += ['--epochs', '5', '--per-class', '6', '--equal-steps', '--seeds', '0', '1', '2']
+    arguments += ['--synthetic-per-class', '3', '--generator', f'A={folder / "synthetic"}']
+    assert run_program(request, monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert 'does not say which images' in error and 'Traceback' not in error
+    assert run_program(request, monkeypatch, *arguments, '--allow-leak') == 0
+    said = capsys.readouterr().out
+    assert '+ A: 9 synthetic images added to each fold' in said and 'LEAK: A' in said
+    assert '12 trainings of classifiers' in said and '15 to 15 steps each' in said
+    assert not (tmp_path / 'out' / 'benchmark.json').exists()
+    assert not (tmp_path / 'out' / 'jobs').exists()
+
+
+def test_tables_can_be_written_without_running(folder, tmp_path, request, monkeypatch, capsys):
+    arguments = (folder / 'benchmark.py', '--work-dir', tmp_path / 'out', '--tables-only')
+    assert run_program(request, monkeypatch, *arguments) == 0
+    assert 'not run yet' in capsys.readouterr().out
+    assert (tmp_path / 'out' / 'table.tex').is_file()
