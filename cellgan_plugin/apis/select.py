@@ -373,6 +373,14 @@ def class_rows(
                 row[f'median_distance_{name}'] = float(np.median(table.scores.distance[index]))
                 row[f'predicted_as_label_{name}'] = float(agrees.mean())
         rows.append(row)
+        if row.get('predicted_as_label_kept', 1.0) < 0.5:
+            print_log(
+                f'{row["label"]}: the classifier takes only '
+                f'{row["predicted_as_label_kept"]:.0%} of the kept images for this class. A rule '
+                'ranks what there is: candidates that do not show their class cannot be mended by '
+                'it. Look at best_worst.png, train the generator longer, or try --rule confidence',
+                level=30,
+            )
         if row['kept'] < row['asked']:
             print_log(
                 f'{row["label"]}: {row["kept"]} of {row["asked"]} asked were kept, no more passed '
