@@ -5,15 +5,18 @@ Examples::
     python tools/dataset_converters/phantom.py --out data/phantom --size 64 --per-class 200
     python tools/dataset_converters/phantom.py --out data/phantom --classes NILM=100,HSIL=50
     python tools/dataset_converters/phantom.py --out data/phantom --splits train=160,val=40
+    python tools/dataset_converters/phantom.py --out data/phantom --per-class 5 --sheet phantom.jpg
 """
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Dict
 
 import cv2
 
-from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.datasets.image_encoding import check_format
+from cellgan_plugin.datasets.phantom import draw_phantom_sheet, write_phantom_dataset
 
 
 def numbers(text: str) -> Dict[str, int]:
@@ -50,6 +53,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=0, help='base seed (default: 0)')
     parser.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
+    parser.add_argument(
+        '--sheet', metavar='FILE', help='also draw the first patches of every class, .jpg or .png'
+    )
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
     args = parser.parse_args()
     amounts = args.classes if args.classes is not None else args.per_class
@@ -57,6 +63,11 @@ def parse_args() -> argparse.Namespace:
         parser.error('--splits already says how many patches: leave --per-class and --classes out')
     if args.splits is None and amounts is None:
         parser.error('say how many patches: --per-class N, --classes CLASS=N or --splits SPLIT=N')
+    if args.sheet is not None:
+        try:
+            check_format(Path(args.sheet).suffix)
+        except ValueError as error:
+            parser.error(f'--sheet {args.sheet}: {error}')
     args.counts = amounts
     return args
 
@@ -79,6 +90,8 @@ def main() -> int:
         print(f'phantom.py: {error}', file=sys.stderr)
         return 2
     print(f'Wrote {manifest}')
+    if args.sheet is not None:
+        print(f'Wrote {draw_phantom_sheet(args.out, args.sheet)}')
     return 0
 
 

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
+from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import read_manifest
-from cellgan_plugin.datasets.phantom import generate_phantom, write_phantom_dataset
+from cellgan_plugin.datasets.phantom import (
+    draw_phantom_sheet,
+    generate_phantom,
+    write_phantom_dataset,
+)
 from cellgan_plugin.datasets.phantom import writer as writer_module
 from cellgan_plugin.datasets.phantom.slides import SLIDES_PER_SPLIT
 
@@ -203,3 +208,23 @@ def test_command_line(tmp_path):
     assert parameters['seed'] == 2
     write_phantom_dataset(tmp_path / 'api', 16, seed=2, splits={'train': 2, 'val': 1})
     assert snapshot(tmp_path / 'api') == snapshot(tmp_path / 'p')
+
+
+def test_the_sheet_shows_the_first_patches_of_every_class(tmp_path):
+    write_phantom_dataset(tmp_path / 'p', SIZE, {'NILM': 3, 'HSIL': 1}, splits=('train', 'val'))
+    path = draw_phantom_sheet(tmp_path / 'p', tmp_path / 'sheet.png', columns=2)
+    sheet = load_image(str(path))
+    for label, index in (('NILM', 0), ('NILM', 1), ('HSIL', 0)):
+        patch = generate_phantom(label, SIZE, 0, 'train', index).image
+        windows = np.lib.stride_tricks.sliding_window_view(sheet, patch.shape)
+        assert (windows == patch).all(axis=(-1, -2, -3)).sum() == 1, (label, index)
+    third = generate_phantom('NILM', SIZE, 0, 'train', 2).image
+    windows = np.lib.stride_tricks.sliding_window_view(sheet, third.shape)
+    assert not (windows == third).all(axis=(-1, -2, -3)).any()
+    draw_phantom_sheet(tmp_path / 'p', tmp_path / 'small.jpg', side=SIZE // 2)
+    assert load_image(str(tmp_path / 'small.jpg')).shape < sheet.shape
+
+
+def test_the_sheet_needs_a_format(tmp_path):
+    with pytest.raises(ValueError, match="'.gif': must be one of"):
+        draw_phantom_sheet(tmp_path, tmp_path / 'sheet.gif')
