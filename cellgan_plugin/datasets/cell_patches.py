@@ -22,7 +22,7 @@ from cellgan_plugin.datasets.problems import (
     Problem,
     raise_or_say,
 )
-from cellgan_plugin.datasets.samplers import position_of
+from cellgan_plugin.datasets.samplers import position_of, seed_of
 from cellgan_plugin.datasets.sources import Listing, list_patches
 from cellgan_plugin.datasets.training_checks import check_files
 
@@ -71,8 +71,9 @@ class CellPatchDataset(BaseDataset):
         max_pixels (int): Largest width x height of a file. Defaults to 4096 x 4096.
         follow_links (bool): Whether links may lead out of the data folder. Defaults to False.
         pipeline (Sequence): Transforms. They find ``img`` (uint8 array (H, W, C), read-only when
-            cached), ``gt_label``, ``img_path``, ``sample_idx`` and ``sample_position`` (where in
-            the training stream the sample was drawn, the index outside of training).
+            cached), ``gt_label``, ``img_path``, ``sample_idx``, ``sample_position`` (where in the
+            training stream the sample was drawn, the index outside of training) and
+            ``sample_seed`` (of that stream, 0 outside of training).
         test_mode (bool): A class without images is an error in training, and a warning when this
             is True. Defaults to False.
         **kwargs: ``indices``, ``serialize_data``, ``lazy_init`` of
@@ -311,8 +312,8 @@ class CellPatchDataset(BaseDataset):
             idx (int): Index; negative ones count from the end.
 
         Returns:
-            dict: ``img_path``, ``gt_label``, ``sample_idx``, ``sample_position``, and ``group``
-            when the manifest has it.
+            dict: ``img_path``, ``gt_label``, ``sample_idx``, ``sample_position``, ``sample_seed``,
+            and ``group`` when the manifest has it.
         """
         position = position_of(idx)
         index = int(idx)
@@ -323,6 +324,7 @@ class CellPatchDataset(BaseDataset):
         info['img_path'] = os.path.join(self.root, info['file'])
         info['sample_idx'] = index
         info['sample_position'] = index if position == int(idx) < 0 else position
+        info['sample_seed'] = seed_of(idx)
         return info
 
     def prepare_data(self, idx: int) -> dict:

@@ -10,7 +10,7 @@ from cellgan_plugin.randomness import rng_for
 
 
 class SampleIndex(int):
-    """Index of a sample that also knows where in the training stream it was drawn.
+    """Index of a sample that also knows where in which training stream it was drawn.
 
     It is an ``int`` for every data set. The wrappers of MMEngine that compute the index of the
     wrapped set by subtraction or remainder (``ConcatDataset``, ``RepeatDataset``) keep the
@@ -19,28 +19,35 @@ class SampleIndex(int):
     Args:
         index (int): Index into the data set.
         position (int): Position in the infinite stream over all ranks, counted from 0.
+        seed (int): Of the stream. Defaults to 0.
     """
 
     position: int
+    seed: int
 
-    def __new__(cls, index: int, position: int) -> 'SampleIndex':  # noqa: D102
+    def __new__(cls, index: int, position: int, seed: int = 0) -> 'SampleIndex':  # noqa: D102
         self = super().__new__(cls, index)
-        self.position = position
+        self.position, self.seed = position, seed
         return self
 
     def __reduce__(self):
-        return SampleIndex, (int(self), self.position)
+        return SampleIndex, (int(self), self.position, self.seed)
 
     def __sub__(self, other: int) -> 'SampleIndex':
-        return SampleIndex(int(self) - other, self.position)
+        return SampleIndex(int(self) - other, self.position, self.seed)
 
     def __mod__(self, other: int) -> 'SampleIndex':
-        return SampleIndex(int(self) % other, self.position)
+        return SampleIndex(int(self) % other, self.position, self.seed)
 
 
 def position_of(index: int) -> int:
     """Stream position of an index; a plain index (validation, a notebook) is its own position."""
     return getattr(index, 'position', int(index))
+
+
+def seed_of(index: int) -> int:
+    """Seed of the stream that an index was drawn from; 0 for a plain one."""
+    return getattr(index, 'seed', 0)
 
 
 @DATA_SAMPLERS.register_module()
@@ -95,7 +102,7 @@ class ResumableInfiniteSampler(Sampler):
             if position // self.size != epoch:
                 epoch = position // self.size
                 order = self.permutation(epoch)
-            yield SampleIndex(order[position % self.size], position)
+            yield SampleIndex(order[position % self.size], position, self.seed)
             position += self.world_size
 
     def __len__(self) -> int:

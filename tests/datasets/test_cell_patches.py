@@ -240,8 +240,9 @@ def test_position_survives_wrappers(root):
     for wrapped in (joined, repeated):
         sampler = iter(ResumableInfiniteSampler(wrapped, seed=1))
         for position in range(30):
-            sample = wrapped[next(sampler)]['data_samples']
-            assert sample.sample_position == position
+            index = next(sampler)
+            assert wrapped[index]['data_samples'].sample_position == position
+            assert wrapped.get_data_info(index)['sample_seed'] == 1
     balanced = ClassBalancedDataset(images, oversample_thr=0.9)
     assert len(balanced) >= len(images)
 

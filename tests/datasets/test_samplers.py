@@ -97,8 +97,8 @@ def test_registered():
 
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
 def test_sample_index_is_an_int_that_keeps_its_position(protocol):
-    index = pickle.loads(pickle.dumps(SampleIndex(5, 77), protocol))
-    assert index == 5 and isinstance(index, int) and index.position == 77
-    assert (index - 3, (index - 3).position) == (2, 77)
-    assert (index % 4, (index % 4).position) == (1, 77)
+    index = pickle.loads(pickle.dumps(SampleIndex(5, 77, 9), protocol))
+    assert index == 5 and isinstance(index, int) and (index.position, index.seed) == (77, 9)
+    assert (index - 3, (index - 3).position, (index - 3).seed) == (2, 77, 9)
+    assert (index % 4, (index % 4).position, (index % 4).seed) == (1, 77, 9)
     assert [10, 11, 12, 13, 14, 15][index] == 15

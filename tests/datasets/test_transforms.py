@@ -69,6 +69,18 @@ def test_flips_follow_seed_and_position_only():
     assert first != [flipped(position, seed=2) for position in range(64)]
 
 
+def test_flips_follow_the_seed_of_the_run():
+    def of_run(run_seed, **kwargs):
+        image = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)
+        flip = RandomCellFlip(**kwargs)
+        samples = [dict(img=image, sample_position=p, sample_seed=run_seed) for p in range(64)]
+        return [tuple(flip(sample)['img'].ravel().tolist()) for sample in samples]
+
+    assert of_run(7) == [flipped(position, seed=7) for position in range(64)]
+    assert of_run(7, seed=1) == [flipped(position, seed=1) for position in range(64)]
+    assert of_run(0) == [flipped(position) for position in range(64)]
+
+
 def test_flip_probabilities():
     assert {flipped(p, horizontal=0, vertical=0) for p in range(50)} == {(0, 1, 2, 3)}
     assert {flipped(p, horizontal=1, vertical=0) for p in range(50)} == {(1, 0, 3, 2)}

@@ -1,6 +1,6 @@
 """Transforms of cell patches. Images are uint8 (H, W, C) RGB or grey arrays until packed."""
 
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -75,18 +75,19 @@ class RandomCellFlip(BaseTransform):
     """Flip left-right and upside-down, each with its own probability.
 
     CellGAN's released program flips both ways with p=0.5; the paper names flips for its classifiers
-    only (Sec. 3.3). Whether a sample is flipped follows from (seed, 'flip', position in the
-    training stream) alone: the same in any worker, on any rank and after a resume. Outside a
-    ``ResumableInfiniteSampler`` the position is the index, so an image is flipped the same way
-    every time.
+    only (Sec. 3.3). Whether a sample is flipped follows from (seed of the run, 'flip', position in
+    the training stream) alone: the same in any worker, on any rank and after a resume. Outside a
+    ``ResumableInfiniteSampler`` the position is the index and the seed is 0, so an image is flipped
+    the same way every time.
 
     Args:
         horizontal (float): Probability of a left-right flip. Defaults to 0.5.
         vertical (float): Probability of an upside-down flip. Defaults to 0.5.
-        seed (int): Base seed of the flips. Defaults to 0.
+        seed (int | None): Base seed of the flips. Defaults to None: the sampler's, which is that
+            of ``randomness=dict(seed=...)``.
     """
 
-    def __init__(self, horizontal: float = 0.5, vertical: float = 0.5, seed: int = 0):
+    def __init__(self, horizontal: float = 0.5, vertical: float = 0.5, seed: Optional[int] = None):
         for name, value in (('horizontal', horizontal), ('vertical', vertical)):
             if not 0 <= value <= 1:
                 raise ValueError(f'RandomCellFlip: {name} must be in [0, 1], got {value}')
@@ -97,7 +98,8 @@ class RandomCellFlip(BaseTransform):
     def transform(self, results: Dict) -> Dict:
         """Replace ``results['img']`` by a flipped view."""
         # One 63-bit number decides both; a numpy generator would take ten times as long.
-        bits = derive_seed(self.seed, 'flip', results['sample_position'])
+        seed = results.get('sample_seed', 0) if self.seed is None else self.seed
+        bits = derive_seed(seed, 'flip', results['sample_position'])
         if (bits & 0x7FFFFFFF) < self.horizontal * 2**31:
             results['img'] = results['img'][:, ::-1]
         if ((bits >> 31) & 0x7FFFFFFF) < self.vertical * 2**31:
