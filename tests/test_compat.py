@@ -296,3 +296,41 @@ def test_gloo_is_started_for_torchrun_only(monkeypatch):
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match='torchrun'):
             compat.start_cpu_process_group('slurm')
+
+
+@pytest.mark.parametrize('update_buffers', [True, False])
+def test_averages_go_on_after_the_model_has_moved(update_buffers):
+    from mmagic.models.base_models import ExponentialMovingAverage
+
+    source = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 1), torch.nn.BatchNorm2d(3))
+    average = ExponentialMovingAverage(source, momentum=0.5, update_buffers=update_buffers)
+    source.double(), average.double()  # as a move to a GPU: other tensors
+    for value in (2.0, 4.0):
+        with torch.no_grad():
+            source[0].bias.fill_(value)
+            source[1].running_mean.fill_(value)
+        average.update_parameters(source)
+    assert average.module[0].bias.tolist() == [3.0] * 3
+    assert average.module[1].running_mean.tolist() == [3.0 if update_buffers else 4.0] * 3
+    patched = type(average).update_parameters
+    compat.keep_averages_attached()
+    assert type(average).update_parameters is patched
+
+
+def test_a_config_is_formatted_once_and_as_before(monkeypatch):
+    from mmengine.config import Config, config
+
+    text = Config(dict(a=dict(b=[1, 2.5, 'x'], c=None))).pretty_text
+    with monkeypatch.context() as context:
+        context.setattr(config, 'FormatCode', config.FormatCode.__wrapped__)
+        assert Config(dict(a=dict(b=[1, 2.5, 'x'], c=None))).pretty_text == text
+    calls = []
+    original = config.FormatCode.__wrapped__
+    monkeypatch.setattr(config, 'FormatCode', lambda *a, **k: calls.append(a) or original(*a, **k))
+    compat.format_configs_once()
+    changing = Config(dict(a=1))
+    assert changing.pretty_text == changing.pretty_text == 'a = 1\n' and len(calls) == 1
+    changing.a = 2
+    assert changing.pretty_text == 'a = 2\n' and len(calls) == 2
+    compat.format_configs_once()
+    assert changing.pretty_text == 'a = 2\n' and len(calls) == 2

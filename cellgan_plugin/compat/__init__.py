@@ -12,6 +12,7 @@ from cellgan_plugin.compat.checkpoints import (
     load_tensors,
     make_checkpoint_loading_safe,
 )
+from cellgan_plugin.compat.config_text import format_configs_once
 from cellgan_plugin.compat.lazy_imports import (
     EAGER_VARIABLE,
     make_mmagic_lazy,
@@ -38,6 +39,7 @@ def apply_repairs() -> None:
         make_mmagic_lazy()
         importlib.import_module('mmagic.models.base_models')
     make_checkpoint_loading_safe()
+    format_configs_once()
 
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     'apply_repairs',
     'check_versions',
     'drop_file_client_warnings',
+    'format_configs_once',
     'installed_version',
     'load_tensors',
     'make_checkpoint_loading_safe',
