@@ -6,6 +6,7 @@ has to stand before MMagic is imported, when :mod:`cellgan_plugin` is imported.
 
 import importlib
 
+from cellgan_plugin.compat.averaged_models import keep_averages_attached
 from cellgan_plugin.compat.checkpoints import (
     TRUST_VARIABLE,
     UntrustedCheckpointError,
@@ -40,6 +41,7 @@ def apply_repairs() -> None:
         importlib.import_module('mmagic.models.base_models')
     make_checkpoint_loading_safe()
     format_configs_once()
+    keep_averages_attached()
 
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     'drop_file_client_warnings',
     'format_configs_once',
     'installed_version',
+    'keep_averages_attached',
     'load_tensors',
     'make_checkpoint_loading_safe',
     'make_mmagic_lazy',
