@@ -18,12 +18,16 @@ from cellgan_plugin.evaluation.extractors import (
 )
 
 
-def resized(images: Tensor, side: Optional[int]) -> Tensor:
-    """Float images (N, 3, side, side): bilinear with antialiasing; unchanged where they fit."""
+def resized(images: Tensor, size: Optional[Union[int, Sequence[int]]]) -> Tensor:
+    """Float images of ``size``, a side or (height, width); unchanged where they fit or it is None.
+
+    Bilinear with antialiasing.
+    """
     images = images.float()
-    if side is None or tuple(images.shape[-2:]) == (side, side):
+    sides = (size, size) if isinstance(size, int) else size
+    if sides is None or tuple(images.shape[-2:]) == tuple(sides):
         return images
-    return F.interpolate(images, (side, side), mode='bilinear', antialias=True)
+    return F.interpolate(images, tuple(sides), mode='bilinear', antialias=True)
 
 
 def pooled(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
@@ -64,8 +68,9 @@ class ClassifierFeatures(FeatureExtractor):
         checkpoint (str | Path): Its weights: a file, or a work directory, whose newest whole
             checkpoint is taken.
         name (str, optional): For tables. Defaults to the stem of the config file.
-        input_size (int, optional): Side in pixels that images are resized to. Defaults to None:
-            ``out_size`` of the ``FitCellPatch`` in the config's pipelines, else as they come.
+        input_size (int | Sequence[int], optional): What images are resized to in pixels, a side or
+            (height, width). Defaults to None: ``out_size`` of the ``FitCellPatch`` in the config's
+            pipelines, else as they come.
         channel_order (str, optional): 'RGB' or 'BGR', what the network was trained on. Defaults to
             None: RGB where the data preprocessor converts to it or the config reads a
             ``CellPatchDataset``, else BGR (MMPretrain's loader).
@@ -80,7 +85,7 @@ class ClassifierFeatures(FeatureExtractor):
         config: Union[str, Path, Config],
         checkpoint: Weights,
         name: Optional[str] = None,
-        input_size: Optional[int] = None,
+        input_size: Optional[Union[int, Sequence[int]]] = None,
         channel_order: Optional[str] = None,
     ):
         super().__init__()
@@ -92,7 +97,8 @@ class ClassifierFeatures(FeatureExtractor):
         self.network = self._build(config.model, path, where)
         self.sha256 = file_sha256(path)
         self.name = name or Path(config.filename or 'classifier').stem
-        self.input_size = input_size or _pipeline_size(config)
+        size = input_size or _pipeline_size(config)
+        self.input_size = tuple(size) if isinstance(size, (tuple, list)) else size
         preprocessor = self.network.data_preprocessor
         normalised = getattr(preprocessor, '_enable_normalize', False)
         # Buffers of the preprocessor would be lost with strict=False above; take its numbers.
@@ -106,7 +112,7 @@ class ClassifierFeatures(FeatureExtractor):
         self.model_text = Config(dict(config.model)).pretty_text
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
-        self.finish(self.input_size or 64)
+        self.finish(64)  # images are resized in any case, where a size is said
 
     @staticmethod
     def _find_checkpoint(checkpoint: Weights, config: str) -> Path:
@@ -165,7 +171,7 @@ class ClassifierFeatures(FeatureExtractor):
         return pooled(self.network.backbone((images - self.mean) / self.std))
 
 
-def _pipeline_size(config: Config) -> Optional[int]:
+def _pipeline_size(config: Config) -> Optional[Union[int, Sequence[int]]]:
     for loader in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
         dataset = (config.get(loader) or {}).get('dataset', {})
         for transform in dataset.get('pipeline', []):

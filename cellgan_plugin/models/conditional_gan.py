@@ -121,11 +121,11 @@ class ConditionalGAN(RepeatableStep, BaseConditionalGAN):
         if 'img' in inputs:
             sample.gt_img = inputs['img']
         for name, batch in images.items():
-            grey = self.data_preprocessor.destruct(batch, data_samples)
+            fields = self._image_fields(batch, data_samples)
             if len(images) == 1:
-                sample.fake_img = grey
+                sample.set_data(fields)
             else:
-                sample.set_field(DataSample(fake_img=grey), name)
+                sample.set_field(DataSample(**fields), name)
         sample.noise = noise
         sample.set_gt_label(labels.argmax(dim=1) if labels.ndim == 2 else labels)
         sample.sample_kwargs = deepcopy(sample_kwargs)
@@ -146,6 +146,12 @@ class ConditionalGAN(RepeatableStep, BaseConditionalGAN):
         """
         network = self._generator_of(sample_model)
         return network(noise, label=labels, return_noise=False, **sample_kwargs)
+
+    def _image_fields(
+        self, images: Tensor, data_samples: Optional[DataSample]
+    ) -> Dict[str, Tensor]:
+        """Fields of the data samples, in grey levels; models that make more images override it."""
+        return dict(fake_img=self.data_preprocessor.destruct(images, data_samples))
 
     def _generator_of(self, sample_model: str) -> nn.Module:
         return self.generator_ema if sample_model == 'ema' else self.generator

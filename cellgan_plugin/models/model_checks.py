@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.models.layers import height_and_width
 
 
 class _Plan(NamedTuple):
@@ -77,7 +78,7 @@ def check_model_config(model: Mapping) -> None:
         argument, size = _first(part, sizes)
         if size is not None:
             said.append((f'{name}.{argument}', size))
-    if len({size for _, size in said}) > 1:
+    if len({height_and_width(*entry) for entry in said}) > 1:
         # Many a discriminator takes images of any size, and would train on without a word.
         raise ValueError(
             ' but '.join(f'{name}={size}' for name, size in said) + ': they must be equal'
@@ -124,7 +125,7 @@ def generated_shape(model: nn.Module) -> Tuple[int, int, int]:
     generator = unwrap(model.generator)
     size, channels = (getattr(generator, name, None) for name in ('out_size', 'out_channels'))
     if size is not None and channels is not None:
-        return channels, size, size
+        return channels, *height_and_width('out_size', size)
     was_training = generator.training
     generator.eval()  # batch statistics and singular vectors stay as they are
     device = next(generator.parameters()).device
@@ -172,8 +173,8 @@ def check_training_set(model: nn.Module, dataset) -> None:
             f'generator makes {made}: set out_size of FitCellPatch and channels of the data set, '
             f'or {of_generator} and out_channels of model.generator{other}'
         )
-    if size is not None and size != shape[-1]:
+    if size is not None and height_and_width(of_discriminator, size) != shape[1:]:
         raise ValueError(
-            f'model.discriminator.{of_discriminator}={size} but the images have {shape[-1]} '
-            'pixels a side: they must be equal'
+            f'model.discriminator.{of_discriminator}={size} but the images have {shape[1]}x'
+            f'{shape[2]} pixels (height x width): they must be equal'
         )

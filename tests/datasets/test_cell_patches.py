@@ -35,6 +35,19 @@ def dataset(root, classes=('A', 'B'), **kwargs):
     return CellPatchDataset(data_root=str(root), metainfo=dict(classes=list(classes)), **kwargs)
 
 
+@pytest.mark.parametrize('cache', [None, 'ram'])
+def test_classes_of_another_task_and_images_that_are_not_square(tmp_path, cache):
+    grades = ['Normal', 'CIN1', 'CIN2', 'CIN3']  # 'Normal' is a spelling of NILM elsewhere
+    root = make_folders(tmp_path / 'tissue', grades)
+    (root / 'CIN1').rename(root / 'cin_1')
+    pipeline = [dict(type='FitCellPatch', out_size=(SIZE, SIZE // 2)), *PIPELINE[1:]]
+    data = dataset(root, grades, pipeline=pipeline, cache=cache)
+    assert data.class_counts() == dict.fromkeys(grades, 4)
+    index = next(i for i in range(len(data)) if 'cin_1' in data.get_data_info(i)['img_path'])
+    assert data[index]['inputs']['img'].shape == (3, SIZE, SIZE // 2)
+    assert data[index]['data_samples'].gt_label.label.item() == 1
+
+
 @pytest.fixture
 def root(tmp_path):
     return make_folders(tmp_path / 'data')

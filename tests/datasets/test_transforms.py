@@ -41,7 +41,35 @@ def test_crop_takes_the_centre():
         fit(image, out_size=48, policy='crop')
 
 
-@pytest.mark.parametrize('kwargs', [dict(out_size=0), dict(out_size=8, policy='stretch')])
+@pytest.mark.parametrize('shape', [(64, 32), (128, 64), (32, 32), (100, 20), (31, 200)])
+def test_height_and_width_of_their_own(shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    assert fit(image, out_size=(64, 32)).shape == (64, 32, 3)
+    assert FitCellPatch((64, 32)).output_shape(*shape) == (64, 32)
+
+
+def test_a_tall_size_keeps_proportions_and_the_centre():
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[:, 32:96] = 255  # the centre of twice the size
+    np.testing.assert_array_equal(fit(image, out_size=(64, 32)), 255)
+    image = pixels(1, 40)
+    np.testing.assert_array_equal(fit(image, out_size=[32, 16], policy='crop'), image[4:36, 12:28])
+    with pytest.raises(ValueError, match='x.png: is 40x40, smaller than the crop of 16x48'):
+        fit(image, out_size=(48, 16), policy='crop')
+
+
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(out_size=0),
+        dict(out_size=(8, 0)),
+        dict(out_size=(8, 8, 8)),
+        dict(out_size=(8, 4.5)),
+        dict(out_size='8'),
+        dict(out_size=8, policy='stretch'),
+    ],
+    ids=str,
+)
 def test_fit_arguments(kwargs):
     with pytest.raises(ValueError, match='FitCellPatch'):
         FitCellPatch(**kwargs)

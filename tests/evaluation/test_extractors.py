@@ -74,6 +74,22 @@ def test_classifier_features_are_its_backbones_with_its_normalisation(classifier
     torch.testing.assert_close(mixed[1], extractor(small[1:2])[0])
 
 
+def test_images_that_are_not_square(classifier, images):
+    config, work_dir, _ = classifier
+    tall = Config.fromfile(config)
+    tall.test_dataloader.dataset.pipeline[0].out_size = [40, 20]
+    extractor = ClassifierFeatures(tall, work_dir)
+    assert extractor.describe()['resize'].startswith('(40, 20) px')
+    cut = images[:, :, :, 5:25]
+    as_they_come = ClassifierFeatures(config, work_dir, input_size=(40, 20))
+    torch.testing.assert_close(extractor(cut), as_they_come(cut))
+    with torch.no_grad():
+        mean, std = (torch.tensor(v)[:, None, None] for v in ([10.0, 20, 30], [2.0, 3, 4]))
+        expected = extractor.network.backbone((cut.float() - mean) / std)[-1].mean(dim=(2, 3))
+    torch.testing.assert_close(extractor(cut), expected)
+    assert extractor(images).shape == extractor(cut).shape
+
+
 def test_fingerprints_tell_weights_and_settings_apart(classifier):
     config, work_dir, network = classifier
     checkpoint = work_dir / 'iter_7.pth'

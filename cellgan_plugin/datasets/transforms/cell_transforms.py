@@ -1,6 +1,6 @@
 """Transforms of cell patches. Images are uint8 (H, W, C) RGB or grey arrays until packed."""
 
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -14,36 +14,42 @@ from cellgan_plugin.randomness import derive_seed
 
 @TRANSFORMS.register_module()
 class FitCellPatch(BaseTransform):
-    """Bring a patch to ``out_size`` x ``out_size`` without distorting it.
+    """Bring a patch to ``out_size`` without distorting it.
 
     The same image always gives the same result, so a data set that caches does this once.
 
     Args:
-        out_size (int): Side of the square result in pixels.
-        policy (str): ``'resize'`` scales the shorter side to ``out_size`` (area averaging down,
-            cubic up) and cuts the centre; ``'crop'`` cuts the centre and refuses smaller images.
-            Defaults to 'resize'.
+        out_size (int | Sequence[int]): Side of the square result in pixels, or (height, width).
+        policy (str): ``'resize'`` scales the image until it just covers ``out_size`` (area
+            averaging down, cubic up) and cuts the centre; ``'crop'`` cuts the centre and refuses
+            smaller images. Defaults to 'resize'.
     """
 
     # Read by CellPatchDataset: no randomness, may be done before images are cached.
     cacheable = True
 
-    def __init__(self, out_size: int, policy: str = 'resize'):
-        if not isinstance(out_size, int) or out_size < 1:
-            raise ValueError(f'FitCellPatch: out_size must be a positive int, got {out_size!r}')
+    def __init__(self, out_size: Union[int, Sequence[int]], policy: str = 'resize'):
+        sides = (out_size, out_size) if isinstance(out_size, int) else out_size
+        if not isinstance(sides, (tuple, list)) or [type(n) for n in sides] != [int, int]:
+            sides = (0, 0)
+        if min(sides) < 1:
+            raise ValueError(
+                'FitCellPatch: out_size must be a positive int or (height, width), got '
+                f'{out_size!r}'
+            )
         if policy not in ('resize', 'crop'):
             raise ValueError(f"FitCellPatch: policy must be 'resize' or 'crop', got {policy!r}")
-        self.out_size = out_size
+        self.height, self.width = sides
         self.policy = policy
 
     def output_shape(self, height: int, width: int) -> Tuple[int, int]:
         """Shape after this transform; ValueError when the image is too small to crop."""
-        if self.policy == 'crop' and min(height, width) < self.out_size:
+        if self.policy == 'crop' and (height < self.height or width < self.width):
             raise ValueError(
-                f'is {width}x{height}, smaller than the crop of {self.out_size}x{self.out_size}; '
+                f'is {width}x{height}, smaller than the crop of {self.width}x{self.height}; '
                 "remove it, lower out_size, or use policy='resize' to enlarge it"
             )
-        return self.out_size, self.out_size
+        return self.height, self.width
 
     def transform(self, results: Dict) -> Dict:
         """Replace ``results['img']``."""
@@ -53,21 +59,21 @@ class FitCellPatch(BaseTransform):
             self.output_shape(height, width)
         except ValueError as error:
             raise ValueError(f'{results.get("img_path", "image")}: {error}') from error
-        size = self.out_size
-        if self.policy == 'resize' and min(height, width) != size:
-            scale = size / min(height, width)
-            height, width = max(size, round(height * scale)), max(size, round(width * scale))
+        scale = max(self.height / height, self.width / width)
+        if self.policy == 'resize' and scale != 1:
+            height = max(self.height, round(height * scale))
+            width = max(self.width, round(width * scale))
             how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
             # OpenCV drops a channel axis of length one.
             image = cv2.resize(image, (width, height), interpolation=how)
             image = image.reshape(height, width, channels)
-        top, left = (height - size) // 2, (width - size) // 2
-        results['img'] = image[top : top + size, left : left + size]
+        top, left = (height - self.height) // 2, (width - self.width) // 2
+        results['img'] = image[top : top + self.height, left : left + self.width]
         results['img_shape'] = results['img'].shape
         return results
 
     def __repr__(self) -> str:
-        return f'FitCellPatch(out_size={self.out_size}, policy={self.policy!r})'
+        return f'FitCellPatch(out_size={(self.height, self.width)}, policy={self.policy!r})'
 
 
 @TRANSFORMS.register_module()

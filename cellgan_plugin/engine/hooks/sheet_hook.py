@@ -1,8 +1,9 @@
 """Pictures while training: generated images beside real ones, and the curves."""
 
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
+import cv2
 import numpy as np
 import torch
 from mmagic.registry import HOOKS
@@ -23,7 +24,9 @@ class SampleSheetHook(Hook):
     The noise is fixed: column j holds the same z at every iteration and in every row, so that a
     row differs from the next by its class alone. Works for every MMagic conditional GAN.
 
-    ``<work_dir>/sheets/iter_00001000.png``, ``<work_dir>/curves.png``.
+    ``<work_dir>/sheets/iter_00001000.png``, ``<work_dir>/curves.png``; a model that makes its
+    images in stages (one with ``stage_images``) gets ``iter_00001000_stage1.png`` and so on for the
+    earlier ones, enlarged to the size of the last.
 
     Args:
         interval (int): Iterations between sheets; the last iteration always gets one.
@@ -76,29 +79,61 @@ class SampleSheetHook(Hook):
             self._real = real_examples(
                 runner.train_dataloader.dataset, len(classes), self.real_per_class
             )
-        fake = self.generate(unwrap(runner.model), len(classes))
-        rows = [real + generated for real, generated in zip(self._real, fake, strict=True)]
+        *earlier, fake = self.generate(unwrap(runner.model), len(classes))
         columns = ['real'] * self.real_per_class + ['generated'] * self.samples_per_class
-        sheet = image_grid(rows, row_titles=list(classes), column_titles=columns)
         folder = Path(runner.work_dir)
         path = folder / 'sheets' / f'iter_{iteration:08d}.png'
-        write_png(path, sheet)
+        rows = [real + generated for real, generated in zip(self._real, fake, strict=True)]
+        write_png(path, image_grid(rows, list(classes), columns))
+        for number, small in enumerate(earlier, start=1):
+            size = small[0][0].shape[:2]
+            rows = [
+                [_shrunk(image, size) for image in real] + generated
+                for real, generated in zip(self._real, small, strict=True)
+            ]
+            sheet = image_grid(rows, list(classes), columns, scale=fake[0][0].shape[0] / size[0])
+            write_png(path.with_name(f'{path.stem}_stage{number}.png'), sheet)
         draw_curves(runner.message_hub.log_scalars, folder / 'curves.png')
         return path
 
-    def generate(self, model, num_classes: int) -> List[List[np.ndarray]]:
-        """Generate the fixed samples: one list of uint8 (H, W, C) images per class."""
+    def generate(self, model, num_classes: int) -> List[List[List[np.ndarray]]]:
+        """Generate the fixed samples.
+
+        Args:
+            model (nn.Module): A conditional GAN.
+            num_classes (int): Classes.
+
+        Returns:
+            list[list[list[np.ndarray]]]: For every stage of the model, the last last, one list of
+            uint8 (H, W, C) images per class.
+        """
         noise = torch.randn(
             self.samples_per_class, model.noise_size, generator=generator_for(self.seed, 'sheet')
         ).repeat(num_classes, 1)
         labels = torch.arange(num_classes).repeat_interleave(self.samples_per_class)
-        images = []
+        batches = []
         for start in range(0, len(noise), self.batch_size):
             batch = slice(start, start + self.batch_size)
-            pixels = sample_pixels(model, noise[batch], labels[batch], self.sample_model)
-            images.extend(pixels.permute(0, 2, 3, 1).cpu().numpy())
+            if hasattr(model, 'stage_images'):
+                stages = model.stage_images(noise[batch], labels[batch], self.sample_model)
+            else:
+                stages = [sample_pixels(model, noise[batch], labels[batch], self.sample_model)]
+            batches.append([pixels.permute(0, 2, 3, 1).cpu().numpy() for pixels in stages])
         per_class = self.samples_per_class
-        return [images[i * per_class : (i + 1) * per_class] for i in range(num_classes)]
+        stages = [
+            [image for batch in of_stage for image in batch]
+            for of_stage in zip(*batches, strict=True)
+        ]
+        return [
+            [images[i * per_class : (i + 1) * per_class] for i in range(num_classes)]
+            for images in stages
+        ]
+
+
+def _shrunk(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Average a uint8 image (H, W, C) down to ``size`` (height, width)."""
+    shrunk = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    return shrunk.reshape(*size, image.shape[2])
 
 
 def real_examples(dataset, num_classes: int, count: int) -> List[List[np.ndarray]]:

@@ -1,7 +1,16 @@
 """Blocks that two or more models share."""
 
 from .adain import AdaIN
-from .resolutions import channels_by_resolution, check_image_size, resolutions_between
+from .conditional_batch_norm import BatchStatistics, ConditionalBatchNorm2d, GlobalBatchNorm2d
+from .cross_rank import gather_rows, sum_over_ranks
+from .minibatch_discrimination import MinibatchDiscrimination
+from .resolutions import (
+    channels_by_resolution,
+    check_image_size,
+    height_and_width,
+    resolutions_between,
+)
+from .self_attention import SelfAttention
 from .skip import LEAKY_SLOPE, SkipLayerExcitation, SkipLayerGlobalContext
 from .spectral_norm import (
     OFFICIAL_INIT_GAIN,
@@ -16,14 +25,22 @@ __all__ = [
     'LEAKY_SLOPE',
     'OFFICIAL_INIT_GAIN',
     'AdaIN',
+    'BatchStatistics',
+    'ConditionalBatchNorm2d',
+    'GlobalBatchNorm2d',
+    'MinibatchDiscrimination',
+    'SelfAttention',
     'SkipLayerExcitation',
     'SkipLayerGlobalContext',
     'SpectralNorm',
     'channels_by_resolution',
     'check_image_size',
+    'gather_rows',
+    'height_and_width',
     'resolutions_between',
     'scale_initial_weights',
     'sn_conv',
     'sn_linear',
+    'sum_over_ranks',
     'with_spectral_norm',
 ]

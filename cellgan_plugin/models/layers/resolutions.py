@@ -1,6 +1,6 @@
 """Which resolutions a pyramid network has, and how many channels at each."""
 
-from typing import Dict, List
+from typing import Dict, List, Sequence, Tuple, Union
 
 MIN_SIZE, MAX_SIZE = 32, 1024
 
@@ -25,6 +25,19 @@ def check_image_size(name: str, size: int) -> int:
         allowed = ', '.join(str(s) for s in _MULTIPLES if s >= MIN_SIZE)
         raise ValueError(f'{name}={size!r}: must be a power of two, one of {allowed} (pixels)')
     return size
+
+
+def height_and_width(name: str, size: Union[int, Sequence[int]]) -> Tuple[int, int]:
+    """(height, width) of ``size``, one number for a square or two; ValueError for anything else."""
+    sides = (size, size) if isinstance(size, int) else size
+    try:
+        height, width = (int(side) for side in sides)
+        whole = height >= 1 and width >= 1 and (height, width) == tuple(sides)
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise ValueError(f'{name}={size!r}: must be a number of pixels, or (height, width)')
+    return height, width
 
 
 def resolutions_between(low: int, high: int) -> List[int]:

@@ -2,6 +2,15 @@
 
 from .cellgan_losses import HingeGANLoss, R1Penalty, ReconstructionLoss
 from .diff_augment import DiffAugment
+from .gradient_penalty import GradientPenalty, WassersteinLoss
 from .perceptual import VGGPerceptualLoss
 
-__all__ = ['DiffAugment', 'HingeGANLoss', 'R1Penalty', 'ReconstructionLoss', 'VGGPerceptualLoss']
+__all__ = [
+    'DiffAugment',
+    'GradientPenalty',
+    'HingeGANLoss',
+    'R1Penalty',
+    'ReconstructionLoss',
+    'VGGPerceptualLoss',
+    'WassersteinLoss',
+]

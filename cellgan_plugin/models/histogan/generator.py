@@ -1,0 +1,274 @@
+"""The generator of HistoGAN (Sec. 3.1.1, 4.2.1 and Fig. 3)."""
+
+from typing import Callable, Dict, List, Optional, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmagic.models.utils import label_sample_fn, noise_sample_fn
+from mmagic.registry import MODELS
+from torch import Tensor, nn
+
+from cellgan_plugin.models.layers import ConditionalBatchNorm2d, SelfAttention
+
+from .stages import FIRST_STAGE_BLOCKS, Size, class_weights, stage_sizes
+
+
+def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """3x3 convolution that keeps the size; a normalisation follows, so no bias."""
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+
+
+class UpBlock(nn.Module):
+    """Bilinear up-sampling x2, 3x3 convolution, conditional batch norm (Sec. 4.2.1), gated units.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Channels out.
+        num_classes (int): Number of classes.
+        sync_bn (bool): See :class:`GlobalBatchNorm2d`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, num_classes: int, sync_bn: bool):
+        super().__init__()
+        self.conv = conv3x3(in_channels, 2 * out_channels)
+        self.norm = ConditionalBatchNorm2d(2 * out_channels, num_classes, sync=sync_bn)
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Map (N, in, H, W) and class weights (N, num_classes) to (N, out, 2H, 2W)."""
+        x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+        return F.glu(self.norm(self.conv(x), weights), dim=1)
+
+
+class ResidualBlock(nn.Module):
+    """x + (conv, norm, gated units, conv, norm)(x): StackGAN++'s block, with conditional norms.
+
+    Args:
+        channels (int): Channels in and out.
+        num_classes (int): Number of classes.
+        sync_bn (bool): See :class:`GlobalBatchNorm2d`.
+    """
+
+    def __init__(self, channels: int, num_classes: int, sync_bn: bool):
+        super().__init__()
+        self.conv1 = conv3x3(channels, 2 * channels)
+        self.norm1 = ConditionalBatchNorm2d(2 * channels, num_classes, sync=sync_bn)
+        self.conv2 = conv3x3(channels, channels)
+        self.norm2 = ConditionalBatchNorm2d(channels, num_classes, sync=sync_bn)
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Map (N, C, H, W) and class weights (N, num_classes) to the same shape."""
+        main = F.glu(self.norm1(self.conv1(x), weights), dim=1)
+        return x + self.norm2(self.conv2(main), weights)
+
+
+class FirstStage(nn.Module):
+    """Noise and label to the first feature map: embedding, four UpBlocks, self-attention.
+
+    Args:
+        start (tuple[int, int]): Height and width of the embedding's map.
+        noise_size (int): Length of z.
+        channels (int): Channels at the end; the map before an UpBlock has twice those after it.
+        num_classes (int): Number of classes.
+        attention_pool (int): See :class:`SelfAttention`.
+        sync_bn (bool): See :class:`GlobalBatchNorm2d`.
+    """
+
+    def __init__(
+        self,
+        start: Tuple[int, int],
+        noise_size: int,
+        channels: int,
+        num_classes: int,
+        attention_pool: int,
+        sync_bn: bool,
+    ):
+        super().__init__()
+        widths = [channels * 2 ** (FIRST_STAGE_BLOCKS - i) for i in range(FIRST_STAGE_BLOCKS + 1)]
+        self.embedding = nn.ConvTranspose2d(
+            noise_size + num_classes, 2 * widths[0], start, bias=False
+        )
+        self.norm = ConditionalBatchNorm2d(2 * widths[0], num_classes, sync=sync_bn)
+        self.blocks = nn.ModuleList(
+            UpBlock(a, b, num_classes, sync_bn) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.attention = SelfAttention(channels, pool=attention_pool)
+
+    def before_attention(self, noise: Tensor, weights: Tensor) -> Tensor:
+        """The map that the attention layer sees, (N, channels, 16 h, 16 w)."""
+        x = torch.cat([noise, weights.to(noise.dtype)], dim=1)[:, :, None, None]
+        x = F.glu(self.norm(self.embedding(x), weights), dim=1)
+        for block in self.blocks:
+            x = block(x, weights)
+        return x
+
+
+class NextStage(nn.Module):
+    """Residual blocks and one UpBlock on the feature map of the stage before.
+
+    Args:
+        channels (int): Channels in; half of them come out.
+        num_blocks (int): Residual blocks.
+        num_classes (int): Number of classes.
+        sync_bn (bool): See :class:`GlobalBatchNorm2d`.
+    """
+
+    def __init__(self, channels: int, num_blocks: int, num_classes: int, sync_bn: bool):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            ResidualBlock(channels, num_classes, sync_bn) for _ in range(num_blocks)
+        )
+        self.up = UpBlock(channels, channels // 2, num_classes, sync_bn)
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Map (N, C, H, W) and class weights to (N, C / 2, 2H, 2W)."""
+        for block in self.blocks:
+            x = block(x, weights)
+        return self.up(x, weights)
+
+
+@MODELS.register_module()
+class HistoGANGenerator(nn.Module):
+    r"""Multi-stage class-conditional generator of HistoGAN.
+
+    .. code-block:: text
+
+        [z, one-hot] -> transposed conv -> 4 x UpBlock -> self-attention -> conv, tanh: stage 1
+                                                                |
+                             residual blocks -> UpBlock <-------+
+                                                   +----> conv, tanh: stage 2
+                                                   +----> the next stage
+
+    The label also steers every batch normalisation. A stage hands its feature map, not its image,
+    to the next, as in StackGAN++ (Zhang et al. 2018), and the next ones get no noise of their own
+    (Sec. 3.1.1). Where the paper is silent, StackGAN++ is followed: channels, gated linear units
+    (half of a normalised map is multiplied by the sigmoid of the other half), two residual blocks a
+    stage, z of 100 numbers, and the last 3x3 convolution with tanh.
+
+    Args:
+        out_size (int | Sequence[int]): Last stage's image in pixels, a side or (height, width);
+            multiples of 2^(num_stages + 3). Defaults to (256, 128) (Sec. 4.1).
+        num_stages (int): 3 for 256x128, 2 for 96x96 (Sec. 4.2.1). Defaults to 3.
+        num_classes (int): Number of classes. Defaults to 4.
+        noise_size (int): Length of z. Defaults to 100.
+        base_channels (int): Channels at the end of stage 1; 16 times as many at its start, half as
+            many after each further stage. Defaults to 64.
+        num_residual_blocks (int): Before the UpBlock of each later stage. Defaults to 2.
+        attention_pool (int): See :class:`SelfAttention`. Defaults to 1.
+        out_channels (int): Image channels, 1 or 3. Defaults to 3.
+        sync_bn (bool): Batch statistics over all processes. Defaults to True.
+
+    Raises:
+        ValueError: For an argument outside its range; the message names it.
+    """
+
+    def __init__(
+        self,
+        out_size: Size = (256, 128),
+        num_stages: int = 3,
+        num_classes: int = 4,
+        noise_size: int = 100,
+        base_channels: int = 64,
+        num_residual_blocks: int = 2,
+        attention_pool: int = 1,
+        out_channels: int = 3,
+        sync_bn: bool = True,
+    ):
+        super().__init__()
+        self.stage_sizes = stage_sizes('out_size', out_size, num_stages)
+        self.out_size = self.stage_sizes[-1]
+        for name, value, least in (
+            ('num_classes', num_classes, 1),
+            ('noise_size', noise_size, 1),
+            ('base_channels', base_channels, 2 ** (num_stages - 1)),
+            ('num_residual_blocks', num_residual_blocks, 0),
+        ):
+            if value < least:
+                raise ValueError(f'{name}={value!r}: must be at least {least}')
+        if out_channels not in (1, 3):
+            raise ValueError(f'out_channels={out_channels!r}: must be 1 or 3')
+        height, width = self.stage_sizes[0]
+        if height % attention_pool or width % attention_pool:
+            raise ValueError(
+                f'attention_pool={attention_pool!r}: must divide the first stage, {height}x{width}'
+            )
+        self.num_stages = num_stages
+        self.num_classes = num_classes
+        self.noise_size = noise_size
+        self.out_channels = out_channels
+        start = tuple(side // 2**FIRST_STAGE_BLOCKS for side in self.stage_sizes[0])
+        self.first = FirstStage(
+            start, noise_size, base_channels, num_classes, attention_pool, sync_bn
+        )
+        channels = [base_channels // 2**stage for stage in range(num_stages)]
+        self.stages = nn.ModuleList(
+            NextStage(count, num_residual_blocks, num_classes, sync_bn) for count in channels[:-1]
+        )
+        self.to_images = nn.ModuleList(
+            nn.Conv2d(count, out_channels, 3, padding=1, bias=False) for count in channels
+        )
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.xavier_normal_(module.weight)
+
+    def forward(
+        self,
+        noise: Optional[Union[Tensor, Callable]] = None,
+        num_batches: int = 0,
+        label: Optional[Union[Tensor, Callable]] = None,
+        return_noise: bool = False,
+        truncation: float = 1.0,
+        return_stages: bool = False,
+        return_attention: bool = False,
+    ) -> Union[Tensor, List[Tensor], Dict[str, Union[Tensor, List[Tensor]]]]:
+        """Generate images.
+
+        Args:
+            noise (Tensor | callable, optional): z, (N, noise_size) standard normal. A callable is
+                called with the shape; None draws from torch's global generator.
+            num_batches (int): N, where ``noise`` is not a tensor. Defaults to 0.
+            label (Tensor | callable, optional): Class indices (N,) or (N, 1), or class weights
+                (N, num_classes) float to mix classes. None draws uniformly.
+            return_noise (bool): Return a dict. Defaults to False.
+            truncation (float): z is multiplied by it: below 1 the images are more typical and less
+                varied. Defaults to 1.0.
+            return_stages (bool): Return the images of every stage. Defaults to False.
+            return_attention (bool): Return a dict, with the attention map. Defaults to False.
+
+        Returns:
+            Tensor | list[Tensor] | dict: Images (N, out_channels, height, width) in [-1, 1] of the
+            last stage, or of all stages, smallest first. The dict has ``fake_img`` (last stage),
+            ``stages``, ``noise_batch``, ``label``, and ``attention`` where asked for: float (N,
+            positions of stage 1, positions that are looked at), see
+            :meth:`SelfAttention.attention`.
+        """
+        device = next(self.parameters()).device
+        noise = noise_sample_fn(
+            noise, num_batches=num_batches, noise_size=self.noise_size, device=device
+        )
+        if not (isinstance(label, Tensor) and label.is_floating_point() and label.ndim == 2):
+            if isinstance(label, Tensor):
+                label = label.reshape(-1)
+            label = label_sample_fn(
+                label, num_batches=len(noise), num_classes=self.num_classes, device=device
+            )
+        if len(label) != len(noise):
+            raise ValueError(f'{len(noise)} noise vectors but {len(label)} labels')
+
+        weights = class_weights(label, self.num_classes)
+        before = self.first.before_attention(noise * truncation, weights)
+        images = self.stages_from(before, weights)
+        if not (return_noise or return_attention):
+            return images if return_stages else images[-1]
+        result = dict(fake_img=images[-1], stages=images, noise_batch=noise, label=label)
+        if return_attention:
+            result['attention'] = self.first.attention.attention(before)
+        return result
+
+    def stages_from(self, before: Tensor, weights: Tensor) -> List[Tensor]:
+        """Images of every stage from the map before the attention and class weights."""
+        x = self.first.attention(before)
+        images = [torch.tanh(self.to_images[0](x))]
+        for stage, to_image in zip(self.stages, list(self.to_images)[1:], strict=True):
+            x = stage(x, weights)
+            images.append(torch.tanh(to_image(x)))
+        return images

@@ -1,0 +1,31 @@
+# Frechet distance with the features of the task's own ResNet-34 (HistoGAN, Sec. 3.1.2), as many
+# generated images as there are real ones. The real images are those trained on: with 41 CIN1 images
+# in the validation set a distance of 512 features would mean nothing.
+# The classifier: configs/classifiers/resnet34_cervical.py; where it was trained: CELLGAN_CLASSIFIER.
+val_cfg = dict(type='MultiValLoop')
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CellPatchDataset',
+        data_root='{{$CELLGAN_CERVICAL_ROOT:data/cervical}}',
+        ann_file='manifest.csv',
+        split='train',
+        metainfo=dict(classes=['Normal', 'CIN1', 'CIN2', 'CIN3']),
+        test_mode=True,
+        pipeline=[
+            dict(type='FitCellPatch', out_size=(256, 128)),
+            dict(type='PackCellInputs'),
+        ]))
+val_evaluator = dict(
+    type='Evaluator',
+    metrics=[
+        dict(
+            type='ClassDistances',
+            extractor=dict(
+                type='ClassifierFeatures',
+                config='{{fileDirname}}/../../classifiers/resnet34_cervical.py',
+                checkpoint='{{$CELLGAN_CLASSIFIER:work_dirs/resnet34_cervical}}'),
+            fake_nums='match'),
+    ])

@@ -1,0 +1,7 @@
+# HistoGAN for 64x32 in two stages, for a CPU and runs of minutes: a quarter of the channels.
+_base_ = 'histogan_256x128.py'
+model = dict(
+    generator=dict(out_size=(64, 32), num_stages=2, base_channels=16),
+    discriminator=dict(
+        in_size=(64, 32), num_stages=2, base_channels=16, max_channels=64, num_kernels=20),
+    ema_config=dict(momentum=0.01))

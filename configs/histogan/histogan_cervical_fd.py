@@ -1,0 +1,14 @@
+# histogan_cervical.py, judged after every epoch from the 100th on (Sec. 4.2.2) by the features of
+# the task's own ResNet-34; the checkpoint at the minimum of the smoothed distance is kept (Sec.
+# 3.1.2, Eq. (5)). First: python tools/train.py configs/classifiers/resnet34_cervical.py
+# Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet34_cervical).
+_base_ = ['histogan_cervical.py', '../_base_/evaluation/cervical_fd.py']
+_epoch = 29  # iterations
+train_cfg = dict(val_begin=100 * _epoch, val_interval=_epoch)
+custom_hooks = [
+    dict(type='NonFiniteLossHook'),
+    dict(type='ThroughputHook'),
+    dict(type='PreemptionHook'),
+    dict(type='ModelSelectionHook', alpha=0.5),
+    dict(type='SampleSheetHook', interval=2000),
+]

@@ -1,0 +1,13 @@
+# histogan_tissue_phantom.py, judged while it trains by the phantom's own classifier; the best
+# checkpoint by the smoothed distance is kept.
+# First: python tools/train.py configs/classifiers/resnet18_tissue_phantom.py
+# Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet18_tissue_phantom).
+_base_ = ['histogan_tissue_phantom.py', '../_base_/evaluation/tissue_phantom_fd.py']
+train_cfg = dict(val_interval=100)
+custom_hooks = [
+    dict(type='NonFiniteLossHook'),
+    dict(type='ThroughputHook'),
+    dict(type='PreemptionHook'),
+    dict(type='ModelSelectionHook', alpha=0.5),
+    dict(type='SampleSheetHook', interval=200),
+]
