@@ -146,11 +146,10 @@ def test_it_samples_by_class_and_image_by_image(straight):
     assert not torch.equal(orig, pixels)
 
 
-def test_it_is_judged_class_by_class(straight, tiny):
-    if straight.name == 'biggan_augmented':
-        return  # its generator is that of biggan
+@pytest.mark.parametrize('name', ['biggan', 'sngan'])
+def test_it_is_judged_class_by_class(rivals, tiny, name):
     configs = REPO / 'configs'
-    classifier = straight.work_dir.with_name('classifier.py')
+    classifier = rivals.folder / 'classifier.py'
     classifier.write_text(
         CLASSIFIER.format(base=str(configs / 'classifiers' / 'resnet18_phantom.py'))
     )
@@ -158,10 +157,10 @@ def test_it_is_judged_class_by_class(straight, tiny):
     torch.manual_seed(0)
     network = MODELS.build(dict(Config.fromfile(classifier).model, _scope_='mmpretrain'))
     torch.save(network.state_dict(), weights)
-    config = straight.work_dir.with_name(f'{straight.name}_judged.py')
+    config = rivals.folder / f'{name}_judged.py'
     config.write_text(
         JUDGED.format(
-            base=str(straight.config),
+            base=str(getattr(rivals, name)),
             evaluation=str(configs / '_base_' / 'evaluation' / 'phantom_fd.py'),
             data=str(tiny.data),
             classifier=str(classifier),
