@@ -36,6 +36,7 @@ from cellgan_plugin.downstream.folds import plan_folds, plan_splits
 from cellgan_plugin.downstream.leak import LeakReport, check_leak, refuse_leaks, training_images_of
 from cellgan_plugin.downstream.predictions import PredictionError
 from cellgan_plugin.downstream.protocol import Protocol, Record
+from cellgan_plugin.downstream.scores import ScoreError
 from cellgan_plugin.downstream.synthetic import HashCache, Setting, real_samples
 from cellgan_plugin.engine.jobs import Job, JobResult, run_jobs
 from cellgan_plugin.files import atomic_write
@@ -246,7 +247,7 @@ class Benchmark:
             if path.is_file():
                 try:
                     read_outcome(outcome, path, self.plan, names)
-                except PredictionError as error:
+                except (PredictionError, ScoreError) as error:
                     outcome.message = str(error)
             else:
                 outcome.message = _reason((jobs or {}).get(cell.job))

@@ -12,6 +12,7 @@ from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, DONE_NAME, JOB_NAME
 from cellgan_plugin.apis.inference import config_classes, find_checkpoint, settle_classes
 from cellgan_plugin.apis.train import load_config
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
@@ -85,18 +86,25 @@ class SettingBuilder:
         """All settings, the real images alone first."""
         settings = [real_only(len(self.plan.folds))]
         for generator in self.protocol.generators:
-            if generator.folder is not None:
-                setting, reports = self._of_folder(generator)
-            elif generator.checkpoint is not None:
-                setting, reports = self._of_checkpoint(generator)
-            elif self.protocol.train_generators:
-                setting, reports = self._trained_per_fold(generator)
-            else:
-                setting, reports = self._trained_once(generator)
+            try:
+                setting, reports = self._make(generator)
+            except (FileNotFoundError, ValueError) as error:
+                if isinstance(error, (DatasetError, ProtocolError)):
+                    raise
+                raise ProtocolError(f'generator {generator.name!r}: {error}') from error
             self.reports += reports
             setting.leaks += [report.summary() for report in reports if not report.clean]
             settings.append(setting)
         return settings
+
+    def _make(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+        if generator.folder is not None:
+            return self._of_folder(generator)
+        if generator.checkpoint is not None:
+            return self._of_checkpoint(generator)
+        if self.protocol.train_generators:
+            return self._trained_per_fold(generator)
+        return self._trained_once(generator)
 
     def write(self) -> None:
         """Write what the jobs read."""

@@ -158,8 +158,8 @@ class Protocol:
             raise ProtocolError(f'leak must be one of {list(LEAK_RULES)}, got {self.leak!r}')
         if self.train_generators and self.leak == 'paper':
             raise ProtocolError(
-                "--train-generators trains one generator per fold, the paper's protocol has one for "
-                'all folds: choose one of them'
+                "--train-generators trains one generator per fold, the paper's protocol has one "
+                'for all folds: choose one of them'
             )
         for what, names in (
             ('classifiers', list(self.classifiers)),

@@ -219,7 +219,8 @@ def read_folder(
     notes = []
     if few:
         notes.append(
-            f'+ {generator.name}: fewer than {per_class} synthetic images of {", ".join(few)}'
+            f'+ {generator.name}: {", ".join(few)} synthetic images, all that there are '
+            f'({per_class} of each class were asked for)'
         )
     files = [os.path.join(root, patch.file) for patch in kept]
     hashes = cache.hashes(files, f'Hashing images of {generator.name}')

@@ -17,6 +17,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc
 from cellgan_plugin.apis.benchmark import Benchmark
 from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.content_hash import content_hashes, write_training_images
+from cellgan_plugin.downstream.collect import Outcome, Row
 from cellgan_plugin.downstream.fold_plan import FoldError
 from cellgan_plugin.downstream.leak import LeakError
 from cellgan_plugin.downstream.protocol import (
@@ -26,6 +27,7 @@ from cellgan_plugin.downstream.protocol import (
     differences,
     read_protocol,
 )
+from cellgan_plugin.downstream.scores import compute_scores
 from cellgan_plugin.engine.jobs import JobResult
 from cellgan_plugin.files import atomic_write
 
@@ -164,7 +166,7 @@ def test_jobs_train_on_their_folds_images_and_the_synthetic_ones(folder, tmp_pat
     tests = {fold: {test for f, _, test in seen if f == fold} for fold in (0, 1)}
     assert all(len(t) == 1 for t in tests.values()) and tests[0] != tests[1]
     notes = ' '.join(found.notes())
-    assert 'fewer than 6 synthetic images of NILM 5' in notes
+    assert 'NILM 5 synthetic images, all that there are (6 of each' in notes
     assert 'Tiny: starts from random weights' in notes and '2 trainings per fold' in notes
 
 
@@ -405,7 +407,7 @@ def test_generators_of_other_classes_are_named_before_the_first_job(folder, tmp_
     with pytest.raises(ProtocolError, match=r"also has \['LSIL'\]"):
         gan = Generator('GAN', config=str(config))
         Benchmark(protocol(folder, gan, train_generators=True), tmp_path / 'out')
-    with pytest.raises(FileNotFoundError, match='none.pth'):
+    with pytest.raises(ProtocolError, match="generator 'GAN': checkpoint none.pth does not exist"):
         gan = Generator('GAN', config=str(folder / 'gan.py'), checkpoint='none.pth')
         Benchmark(protocol(folder, gan), tmp_path / 'out')
 
@@ -509,6 +511,26 @@ def test_predictions_of_other_images_are_not_counted(finished):
     assert 'which are not the' in results.rows[0].why_incomplete
     path.write_text(text.replace('p(NILM)', 'p(SCC)'))
     assert 'the columns are' in found.results().rows[0].why_incomplete
+    lines = text.splitlines()
+    lines[1] = ','.join([*lines[1].split(',')[:2], 'nan', 'nan', 'nan'])
+    path.write_text('\n'.join(lines) + '\n')
+    assert 'are no probabilities' in found.results().rows[0].why_incomplete
+
+
+def test_trainings_of_one_fold_are_averaged_before_anything_is_tested():
+    truth = np.array([0, 0, 1, 1])
+
+    def outcome(fold, seed, correct):
+        labels = np.where(np.arange(4) < correct, truth, 1 - truth)
+        probabilities = np.eye(2)[labels]
+        return Outcome(
+            'A', REAL, fold, seed, 5, probabilities, compute_scores(probabilities, truth, 'ab')
+        )
+
+    outcomes = [outcome(0, 0, 4), outcome(0, 1, 2), outcome(1, 0, 3), Outcome('A', REAL, 1, 1, 5)]
+    row = Row('A', REAL, outcomes, 3)
+    assert row.values['accuracy'] == [0.75, 0.75, None]
+    assert row.confusion.sum() == 12 and 'not run yet' in row.why_incomplete
 
 
 def test_tables_before_anything_is_done(folder, tmp_path):
