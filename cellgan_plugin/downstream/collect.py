@@ -56,6 +56,7 @@ def read_outcome(outcome: Outcome, path: Path, plan: FoldPlan, names: Mapping[in
 
     Raises:
         PredictionError: The predictions are of other images.
+        ScoreError: They are no probabilities.
     """
     found = read_predictions(path, plan.classes)
     test = plan.folds[outcome.fold].test
@@ -70,8 +71,8 @@ def read_outcome(outcome: Outcome, path: Path, plan: FoldPlan, names: Mapping[in
     truth = np.array([plan.samples[index].label for index in test])
     if (found.labels[order] != truth).any():
         raise PredictionError(f'{path}: labels differ from those of the folds')
+    outcome.scores = compute_scores(found.probabilities[order], truth, plan.classes)
     outcome.probabilities = found.probabilities[order]
-    outcome.scores = compute_scores(outcome.probabilities, truth, plan.classes)
     return outcome
 
 
