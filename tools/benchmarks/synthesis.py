@@ -243,7 +243,7 @@ def main() -> None:
             json.dump(report, file, indent=2)
             file.write('\n')
         size = report['image_shape'][0]
-        where = report['gpu'] or f'{args.threads} CPU threads'
+        where = report['gpu'] or f'CPU, {args.threads} threads'.replace('1 threads', '1 thread')
         title = f'{Path(args.config).stem}, {size} px, {where}: {report["ratio"]:.1f} times'
         draw(out.with_suffix('.png'), results, title)
     if args.target and report['ratio'] < args.target:
