@@ -5,24 +5,17 @@ _base_ = [
     '../_base_/datasets/cell_patches_64.py',
     '../_base_/models/autoencoder_kl_64_small.py',
     '../_base_/schedules/autoencoder_short.py',
+    '../_base_/evaluation/real_images.py',
 ]
-data_root = '{{$CELLGAN_PHANTOM_ROOT:data/phantom}}'
-train_dataloader = dict(
-    batch_size=8,
-    dataset=dict(data_root=data_root, ann_file='manifest.csv', split='train'))
+phantom = dict(data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom}}', ann_file='manifest.csv')
+train_dataloader = dict(batch_size=8, dataset=dict(**phantom, split='train'))
 train_cfg = dict(val_interval=200)
-val_cfg = dict(type='MultiValLoop')
 val_dataloader = dict(
     batch_size=16,
     num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CellPatchDataset',
-        data_root=data_root,
-        ann_file='manifest.csv',
+        **phantom,
         split='val',
-        metainfo=dict(classes=['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']),
-        test_mode=True,
         pipeline=[
             dict(type='FitCellPatch', out_size=64),
             dict(type='PackCellInputs'),

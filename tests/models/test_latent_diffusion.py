@@ -2,6 +2,7 @@
 
 import copy
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from mmagic.registry import MODELS
 from mmengine import MessageHub
+from mmengine.config import Config
 from tiny_latent_diffusion import (
     AUTOENCODER,
     SCHEDULE,
@@ -536,3 +538,31 @@ def test_data_that_do_not_fit():
     for shape in ((3, 32, 32), (1, 16, 16)):
         with pytest.raises(ValueError, match=r'but model.autoencoder is for \(3, 16, 16\)'):
             model.check_dataset(Patches(shape=shape))
+
+
+# Configs ----------------------------------------------------------------------------------------
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'latent_diffusion'
+# Side, factor, and million parameters of the autoencoder and of the U-Net or discriminator; the
+# autoencoder's are those of Stable Diffusion's.
+LARGE, SMALL = (256, 8, 83.65), (64, 4, 0.68)
+SIZES = {'autoencoder_kl_tct': (*LARGE, 2.77), 'ldm_tct': (*LARGE, 64.48)}
+SIZES['ldm_tct_pretrained'] = SIZES['ldm_tct']
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+def test_the_networks_of_every_config_fit(path):
+    config = Config.fromfile(path)
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+    is_stage_2 = hasattr(model, 'generator')
+    size, factor, *counts = SIZES.get(path.stem, (*SMALL, 1.17 if is_stage_2 else 0.04))
+    assert (model.autoencoder.image_size, model.autoencoder.factor) == (size, factor)
+    transforms = config.train_dataloader.dataset.pipeline
+    assert next(t.out_size for t in transforms if t.type == 'FitCellPatch') == size
+    assert set(config.optim_wrapper) - {'constructor'} <= set(dict(model.named_children()))
+    stage_1 = CONFIGS / Path(config.model.get('autoencoder_config', path)).name
+    assert Config.fromfile(stage_1).model.autoencoder == config.model.autoencoder
+    networks = (model.autoencoder, model.generator if is_stage_2 else model.discriminator)
+    found = [sum(p.numel() for p in network.parameters()) / 1e6 for network in networks]
+    assert found == pytest.approx(counts, abs=0.006)

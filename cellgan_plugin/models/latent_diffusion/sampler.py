@@ -20,6 +20,8 @@ _SCHEDULE_KEYS = (
     'prediction_type',
     'rescale_betas_zero_snr',
 )
+# Schedulers compute with numpy, also where torch's default device is another.
+_ON_CPU = torch.device('cpu')
 _PREDICTIONS = ('epsilon', 'v_prediction', 'sample')
 
 
@@ -45,7 +47,8 @@ def training_scheduler(schedule: Mapping[str, Any]):
     """Diffusers' ``DDPMScheduler``: adds noise and says what to predict."""
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-    return DDPMScheduler(**check_schedule(schedule), clip_sample=False)
+    with _ON_CPU:
+        return DDPMScheduler(**check_schedule(schedule), clip_sample=False)
 
 
 def sampling_scheduler(name: str, schedule: Mapping[str, Any], num_inference_steps: int):
@@ -70,13 +73,17 @@ def sampling_scheduler(name: str, schedule: Mapping[str, Any], num_inference_ste
         raise ValueError(f'sampler={name!r}: must be one of {list(SAMPLERS)}')
     schedule = check_schedule(schedule)
     if name == 'ddim':
-        from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+        from diffusers.schedulers.scheduling_ddim import DDIMScheduler as Scheduler
 
-        scheduler = DDIMScheduler(**schedule, timestep_spacing='trailing', clip_sample=False)
+        options = dict(timestep_spacing='trailing', clip_sample=False)
     else:
-        from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+        from diffusers.schedulers.scheduling_dpmsolver_multistep import (
+            DPMSolverMultistepScheduler as Scheduler,
+        )
 
-        scheduler = DPMSolverMultistepScheduler(**schedule, use_lu_lambdas=True)
+        options = dict(use_lu_lambdas=True)
+    with _ON_CPU:
+        scheduler = Scheduler(**schedule, **options)
     total = scheduler.config.num_train_timesteps
     steps = num_inference_steps
     if not isinstance(steps, int) or not 1 <= steps <= total:
@@ -90,7 +97,8 @@ def sampling_scheduler(name: str, schedule: Mapping[str, Any], num_inference_ste
             f"num_inference_steps={steps}: for sampler='ddim' it must divide the {total} timesteps "
             f"of training, e.g. {below} or {above}; sampler='dpm' takes any number"
         )
-    scheduler.set_timesteps(steps)
+    with _ON_CPU:
+        scheduler.set_timesteps(steps)
     if name == 'dpm':
         # It would look its place up by the timestep, of which many steps have duplicates.
         scheduler.set_begin_index(0)
