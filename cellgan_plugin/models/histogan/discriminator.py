@@ -14,6 +14,7 @@ from cellgan_plugin.models.layers import (
     GlobalBatchNorm2d,
     MinibatchDiscrimination,
     SelfAttention,
+    at_least_float32,
     sn_conv,
 )
 
@@ -137,14 +138,16 @@ class StageCritic(nn.Module):
         # A Wasserstein critic's logits have no bounds: bfloat16 would round away what tells two
         # images apart.
         with torch.autocast(x.device.type, enabled=False):
-            last = last.float()
+            last = at_least_float32(last)
             features = last.flatten(1)
             if self.minibatch is not None:
                 features = torch.cat([self.minibatch(part) for part in features.chunk(groups)])
             logits = self.to_logit(features).flatten()
             if self.class_embedding is not None:
                 pooled = last.mean(dim=(2, 3))
-                logits = logits + (self.class_embedding(weights) * pooled).sum(dim=1)
+                logits = logits + (self.class_embedding(weights.to(pooled.dtype)) * pooled).sum(
+                    dim=1
+                )
         return logits, used
 
 

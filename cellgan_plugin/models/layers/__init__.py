@@ -4,6 +4,7 @@ from .adain import AdaIN
 from .conditional_batch_norm import BatchStatistics, ConditionalBatchNorm2d, GlobalBatchNorm2d
 from .cross_rank import gather_rows, sum_over_ranks
 from .minibatch_discrimination import MinibatchDiscrimination
+from .precision import at_least_float32
 from .resolutions import (
     channels_by_resolution,
     check_image_size,
@@ -33,6 +34,7 @@ __all__ = [
     'SkipLayerExcitation',
     'SkipLayerGlobalContext',
     'SpectralNorm',
+    'at_least_float32',
     'channels_by_resolution',
     'check_image_size',
     'gather_rows',

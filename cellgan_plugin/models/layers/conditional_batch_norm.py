@@ -8,10 +8,11 @@ from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from .cross_rank import sum_over_ranks
+from .precision import at_least_float32
 
 
 class BatchStatistics(NamedTuple):
-    """Of a batch, each float32 (C,).
+    """Of a batch, each (C,), at least float32.
 
     Attributes:
         mean (Tensor): Per channel.
@@ -64,7 +65,7 @@ class GlobalBatchNorm2d(nn.Module):
 
     def statistics(self, x: Tensor) -> BatchStatistics:
         """Statistics of a batch (N, C, H, W), of all processes together with ``sync``."""
-        x, dims = x.float(), (0, 2, 3)
+        x, dims = at_least_float32(x), (0, 2, 3)
         world_size = get_world_size() if self.sync else 1
         if world_size == 1:
             variance, mean = torch.var_mean(x, dims, correction=0)
@@ -99,7 +100,8 @@ class GlobalBatchNorm2d(nn.Module):
             statistics = self.statistics(x)
             self._track(statistics, x[:, 0].numel() * get_world_size())
         mean, variance = (number[:, None, None] for number in statistics)
-        return ((x.float() - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
+        centred = at_least_float32(x) - mean
+        return (centred * torch.rsqrt(variance + self.eps)).to(x.dtype)
 
     @torch.no_grad()
     def _track(self, statistics: BatchStatistics, count: int) -> None:
@@ -150,7 +152,7 @@ class ConditionalBatchNorm2d(GlobalBatchNorm2d):
         """
         x = self.normalise(x, statistics)
         scale, shift = (
-            (class_weights @ table)[:, :, None, None].to(x.dtype)
+            (class_weights.to(table.dtype) @ table)[:, :, None, None].to(x.dtype)
             for table in (self.scale, self.shift)
         )
         return torch.addcmul(shift, x, scale)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .cross_rank import gather_rows
+from .precision import at_least_float32
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -11,8 +12,7 @@ class MinibatchDiscrimination(nn.Module):
 
     Sec. 3.2: :math:`M_i = f(x_i) T`, of shape (kernels, kernel size);
     :math:`o(x_i)_b = \sum_{j \ne i} \exp(-\|M_{i,b} - M_{j,b}\|_1)`. As in their program the image
-    itself, which would add 1, is left out. Computed in float32 always: small differences of large
-    sums.
+    itself, which would add 1, is left out. Never computed in half: small differences of large sums.
 
     Args:
         in_features (int): Length of f(x).
@@ -41,10 +41,10 @@ class MinibatchDiscrimination(nn.Module):
             features (Tensor): f(x) (N, in_features).
 
         Returns:
-            Tensor: (N, in_features + num_kernels), float32.
+            Tensor: (N, in_features + num_kernels), at least float32.
         """
         with torch.autocast(features.device.type, enabled=False):
-            features = features.float()
+            features = at_least_float32(features)
             own = (features @ self.weight).view(-1, self.num_kernels, self.kernel_size)
             others = gather_rows(own) if self.sync else own
             distance = (own[:, None] - others[None]).abs().sum(dim=-1)  # (N, all, kernels)

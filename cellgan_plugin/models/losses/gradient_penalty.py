@@ -6,18 +6,21 @@ import torch
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
+from cellgan_plugin.models.layers import at_least_float32
+
 
 @MODELS.register_module()
 class WassersteinLoss(nn.Module):
-    """Adversarial loss of the Wasserstein GAN, mean over all logits, in float32."""
+    """Adversarial loss of the Wasserstein GAN, mean over all logits, never in half."""
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Dict[str, Tensor]:
         """D(G(z)) - D(x): minus the critic's estimate of the distance, a scalar."""
-        return dict(loss_disc=fake_logits.float().mean() - real_logits.float().mean())
+        real, fake = at_least_float32(real_logits), at_least_float32(fake_logits)
+        return dict(loss_disc=fake.mean() - real.mean())
 
     def generator(self, fake_logits: Tensor) -> Tensor:
         """-D(G(z)), a scalar."""
-        return -fake_logits.float().mean()
+        return -at_least_float32(fake_logits).mean()
 
 
 @MODELS.register_module()
@@ -48,7 +51,7 @@ class GradientPenalty(nn.Module):
         fake: Sequence[Tensor],
         epsilon: Tensor,
     ) -> List[Tensor]:
-        """Compute the penalties, always in float32: second derivatives are lost in half.
+        """Compute the penalties, never in half, where second derivatives are lost.
 
         Args:
             logits_of (Callable): Takes one batch per critic, returns the logits of each. No
@@ -62,9 +65,10 @@ class GradientPenalty(nn.Module):
         """
         with torch.autocast(real[0].device.type, enabled=False):
             mixed = []
-            for x, y, share in zip(real, fake, epsilon.float().unbind(dim=1), strict=True):
+            for x, y, share in zip(real, fake, epsilon.unbind(dim=1), strict=True):
                 share = share[:, None, None, None]
-                mix = share * x.detach().float() + (1 - share) * y.detach().float()
+                x, y = at_least_float32(x.detach()), at_least_float32(y.detach())
+                mix = share * x + (1 - share) * y
                 mixed.append(mix.requires_grad_())
             total = sum(logits.sum() for logits in logits_of(mixed))
             gradients = torch.autograd.grad(total, mixed, create_graph=True)

@@ -1,0 +1,53 @@
+"""Draw where a HistoGAN's self-attention looks (Fig. 9): per class a row of images and of overlays.
+
+python tools/attention_maps.py configs/histogan/histogan_cervical.py work_dirs/histogan_cervical \
+    --out attention.png
+python tools/attention_maps.py CONFIG CKPT --classes CIN1 CIN3 --seeds 0 1 2 --npz attention.npz
+"""
+
+import argparse
+
+from mmengine.config import DictAction
+
+from cellgan_plugin.apis.attention import write_attention_maps
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.train import set_trust
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file, or the work directory that holds it')
+    parser.add_argument('--out', default='attention.png', help='default: attention.png')
+    parser.add_argument('--classes', nargs='+', help='default: all')
+    parser.add_argument('--seeds', nargs='+', type=int, default=list(range(8)), help='default: 0-7')
+    parser.add_argument('--npz', help='also write images, maps, labels and seeds as arrays')
+    parser.add_argument('--sample-model', choices=['ema', 'orig'], help='default: ema if any')
+    parser.add_argument('--device', help='default: a GPU where there is one')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--trust-checkpoint', action='store_true')
+    args = parser.parse_args()
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        maps = write_attention_maps(
+            args.config,
+            args.checkpoint,
+            args.out,
+            classes=args.classes,
+            seeds=args.seeds,
+            arrays=args.npz,
+            sample_model=args.sample_model,
+            device=args.device,
+            options=args.cfg_options,
+        )
+        print(
+            f'{args.out}: {len(maps.images)} images; the most attended position gets '
+            f'{maps.attention.max():.2f} times an equal share; weight of the attention layer '
+            f'(gamma) {maps.gamma:.3g}'
+        )
+
+
+if __name__ == '__main__':
+    main()
