@@ -101,7 +101,7 @@ def draw_confusions(
     classifiers = list(dict.fromkeys(name for name, _ in matrices))
     settings = list(dict.fromkeys(name for _, name in matrices))
     side = 0.75 + 0.42 * len(classes)
-    figure = new_figure(0.9 + side * len(settings), 1.0 + (side + 0.2) * len(classifiers))
+    figure = new_figure(0.9 + side * len(settings), 1.2 + (side + 0.3) * len(classifiers))
     figure.suptitle(f'{title}\n% of the true class, all folds', fontsize=9)
     grid = figure.subplots(len(classifiers), len(settings), squeeze=False)
     for line, classifier in enumerate(classifiers):
