@@ -58,7 +58,7 @@ def run_tool(*arguments, check=True, env=None, **kwargs):
         command = [sys.executable, *command]
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable, **(env or {}))
     result = subprocess.run(
-        command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=300, **kwargs
+        command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=900, **kwargs
     )
     if check and result.returncode != 0:
         raise AssertionError(
