@@ -75,13 +75,21 @@ class GlobalBatchNorm2d(nn.Module):
         centred = x - mean[:, None, None]
         return BatchStatistics(mean, sum_over_ranks(centred.square().sum(dims)) / count)
 
-    def normalise(self, x: Tensor, statistics: Optional[BatchStatistics] = None) -> Tensor:
-        """Zero mean and unit variance per channel, without scale and bias.
+    def normalise(
+        self,
+        x: Tensor,
+        statistics: Optional[BatchStatistics] = None,
+        weight: Optional[Tensor] = None,
+        bias: Optional[Tensor] = None,
+    ) -> Tensor:
+        """Zero mean and unit variance per channel, then ``weight`` and ``bias``.
 
         Args:
             x (Tensor): (N, C, H, W).
             statistics (BatchStatistics, optional): Use these, and keep no running ones. Defaults
                 to None: the batch's or the running ones, by the mode.
+            weight (Tensor, optional): Broadcast to x. Defaults to None: 1.
+            bias (Tensor, optional): Broadcast to x, given with ``weight``. Defaults to None: 0.
 
         Returns:
             Tensor: (N, C, H, W).
@@ -89,7 +97,7 @@ class GlobalBatchNorm2d(nn.Module):
         if statistics is None:
             of_batch = self.training or self.running_mean is None
             if not (of_batch and self.sync and get_world_size() > 1):
-                return F.batch_norm(
+                x = F.batch_norm(
                     x,
                     self.running_mean,
                     self.running_var,
@@ -97,11 +105,16 @@ class GlobalBatchNorm2d(nn.Module):
                     momentum=self.momentum,
                     eps=self.eps,
                 )
+                return x if weight is None else torch.addcmul(bias.to(x), x, weight.to(x))
             statistics = self.statistics(x)
             self._track(statistics, x[:, 0].numel() * get_world_size())
+        # One multiplication and one addition per element, and no map but x kept for the backward.
         mean, variance = (number[:, None, None] for number in statistics)
-        centred = at_least_float32(x) - mean
-        return (centred * torch.rsqrt(variance + self.eps)).to(x.dtype)
+        scale = torch.rsqrt(variance + self.eps)
+        if weight is not None:
+            scale = scale * weight
+        shift = -mean * scale if bias is None else bias - mean * scale
+        return torch.addcmul(shift, at_least_float32(x), scale).to(x.dtype)
 
     @torch.no_grad()
     def _track(self, statistics: BatchStatistics, count: int) -> None:
@@ -112,11 +125,9 @@ class GlobalBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor, statistics: Optional[BatchStatistics] = None) -> Tensor:
         """Normalise (N, C, H, W); ``statistics`` as in :meth:`normalise`."""
-        x = self.normalise(x, statistics)
         if self.weight is None:
-            return x
-        weight, bias = (number[:, None, None].to(x.dtype) for number in (self.weight, self.bias))
-        return torch.addcmul(bias, x, weight)
+            return self.normalise(x, statistics)
+        return self.normalise(x, statistics, self.weight[:, None, None], self.bias[:, None, None])
 
 
 class ConditionalBatchNorm2d(GlobalBatchNorm2d):
@@ -150,9 +161,8 @@ class ConditionalBatchNorm2d(GlobalBatchNorm2d):
         Returns:
             Tensor: (N, C, H, W).
         """
-        x = self.normalise(x, statistics)
         scale, shift = (
-            (class_weights.to(table.dtype) @ table)[:, :, None, None].to(x.dtype)
+            (class_weights.to(table.dtype) @ table)[:, :, None, None]
             for table in (self.scale, self.shift)
         )
-        return torch.addcmul(shift, x, scale)
+        return self.normalise(x, statistics, scale, shift)
