@@ -153,7 +153,7 @@ def test_attention_maps_are_drawn_and_exported(root, work_dir):
     assert 'gamma' in result.stdout
     with np.load(arrays) as saved:
         assert saved['images'].shape == (6, 64, 32, 3)
-        assert saved['attention'].shape == (6, 32, 16)
+        assert saved['attention'].shape == (6, 16, 8)  # of the keys, which are pooled by two
         np.testing.assert_allclose(saved['attention'].mean(axis=(1, 2)), 1, rtol=1e-4)
         assert saved['labels'].tolist() == [2, 2, 2, 0, 0, 0]
         assert saved['seeds'].tolist() == [3, 4, 5] * 2
