@@ -123,7 +123,8 @@ def overlay(image: np.ndarray, attention: np.ndarray, strength: float = 0.5) -> 
 
     Args:
         image (np.ndarray): uint8 (H, W, 3), RGB.
-        attention (np.ndarray): (h, w), not negative; its maximum is the red end.
+        attention (np.ndarray): (h, w), 1 for an equal share. Red is its maximum, but at least 2, so
+            that a map without preferences is green all over.
         strength (float): Share of the colours. Defaults to 0.5.
 
     Returns:
@@ -131,7 +132,7 @@ def overlay(image: np.ndarray, attention: np.ndarray, strength: float = 0.5) -> 
     """
     height, width = image.shape[:2]
     enlarged = cv2.resize(attention, (width, height), interpolation=cv2.INTER_LINEAR)
-    levels = np.round(255 * enlarged / max(float(attention.max()), 1e-12)).astype(np.uint8)
+    levels = np.round(255 * enlarged / max(float(attention.max()), 2.0)).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
     return cv2.addWeighted(image, 1 - strength, colours, strength, 0)
 
@@ -139,7 +140,7 @@ def overlay(image: np.ndarray, attention: np.ndarray, strength: float = 0.5) -> 
 def draw_attention(maps: AttentionMaps, classes: Sequence[str]) -> np.ndarray:
     """Two rows per class, images and overlays, as Fig. 9; a column per seed.
 
-    Every overlay runs from 0 to its own maximum.
+    Every overlay has the scale of :func:`overlay`.
 
     Args:
         maps (AttentionMaps): Every class with the same seeds in the same order.

@@ -55,7 +55,9 @@ def test_an_overlay_shows_where_the_map_is_high():
     assert found.shape == image.shape and found.dtype == np.uint8
     red, blue = found[..., 0].astype(int), found[..., 2].astype(int)
     assert (red[-1] > blue[-1]).all() and (red[0] < blue[0]).all()
-    assert overlay(image, np.zeros((2, 1), np.float32)).shape == image.shape
+    # Equal shares are of the middle colour, not of the highest.
+    equal = overlay(image, np.ones((2, 1), np.float32))[0, 0].astype(int)
+    assert equal[1] > equal[0] and equal[1] > equal[2]
 
 
 def test_two_rows_per_class_and_a_column_per_seed():

@@ -1,9 +1,11 @@
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from cellgan_plugin.engine.amp import BFloat16OptimWrapper
@@ -14,6 +16,7 @@ from cellgan_plugin.models import (
     sample_pixels,
 )
 from cellgan_plugin.models.histogan.stages import image_pyramid, stage_sizes
+from cellgan_plugin.models.layers import height_and_width
 from cellgan_plugin.models.model_checks import check_model_config, generated_shape
 from cellgan_plugin.randomness import StepRandom, generator_for
 
@@ -415,7 +418,7 @@ def test_same_numbers_give_the_same_run_to_the_last_bit():
         torch.manual_seed(len(logs) + 1)  # the global generator must not matter
         logs.append([model.train_step(batch(iteration=i), optim) for i in range(2)])
     for first, second in zip(*logs, strict=True):
-        assert {k: float(v) for k, v in first.items()} == {k: float(v) for k, v in second.items()}
+        assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
 
 
 @pytest.mark.parametrize(
@@ -498,3 +501,42 @@ def test_a_batch_without_labels_is_refused():
     data['data_samples'] = DataSample()
     with pytest.raises(ValueError, match='gt_label'):
         model.train_step(data, optimizers(model))
+
+
+# Configs ------------------------------------------------------------------------------------------
+
+CONFIGS = sorted(Path(__file__).resolve().parents[2].glob('configs/histogan/*.py'))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_sizes_and_classes_of_the_configs_agree(path):
+    config = Config.fromfile(path)
+    check_model_config(config.model)
+    loaders = [config.train_dataloader, config.get('val_dataloader')]
+    judges = [metric.extractor for metric in config.get('val_evaluator', {}).get('metrics', [])]
+    assert len(judges) == path.stem.endswith('_fd')
+    for judge in judges:
+        classifier = Config.fromfile(judge.config)
+        assert classifier.model.head.num_classes == config.model.num_classes
+        loaders += [classifier.train_dataloader, classifier.val_dataloader]
+    for loader in filter(None, loaders):
+        classes, fit = loader.dataset.metainfo.classes, loader.dataset.pipeline[0]
+        assert list(classes) == list(config.train_dataloader.dataset.metainfo.classes)
+        assert len(classes) == config.model.num_classes
+        size = height_and_width('out_size', fit.out_size)
+        assert size == height_and_width('out_size', config.model.generator.out_size)
+        assert loader.dataset.data_root == config.train_dataloader.dataset.data_root
+
+
+def test_the_papers_schedules():
+    """1,000 epochs of 1,853 images at 64, and of 32,768 at 256 (Sec. 4.1, 4.2.1)."""
+    cervical, pcam = (
+        Config.fromfile(CONFIGS[0].with_name(f'histogan_{name}.py'))
+        for name in ('cervical', 'pcam')
+    )
+    for config, images, batch_size in ((cervical, 1853, 64), (pcam, 32_768, 256)):
+        assert config.train_dataloader.batch_size == batch_size
+        assert abs(config.train_cfg.max_iters - 1000 * images / batch_size) < 1
+        assert config.optim_wrapper.generator.optimizer.lr == 2e-4
+        assert config.optim_wrapper.discriminator.optimizer.lr == 2e-4
+        assert config.model.gradient_penalty.loss_weight == 50
