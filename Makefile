@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
+# Test files run side by side; one process each.
+TEST_JOBS ?= 2
 DEMO_ENV = CELLGAN_PHANTOM_ROOT=$(DEMO)/data CELLGAN_CLASSIFIER=$(DEMO)/classifier
 
 .PHONY: demo test lint env clean
@@ -34,7 +36,7 @@ demo: $(READY)
 	@$(BIN)/python tools/demo_summary.py $(DEMO)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check cellgan_plugin tools tests setup.py

@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,19 @@ def run_tool(*arguments, check=True, env=None, **kwargs):
             f'{" ".join(command)} -> {result.returncode}\n{result.stdout}\n{result.stderr}'
         )
     return result
+
+
+def free_port():
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+def run_on_two_ranks(program, *arguments):
+    """:func:`run_tool` on two gloo processes."""
+    launcher = ['-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port']
+    return run_tool(sys.executable, *launcher, free_port(), program, *arguments)
 
 
 def logged_losses(work_dir):

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +17,7 @@ from cellgan_plugin.datasets import CellPatchDataset
 from cellgan_plugin.models import sample_pixels
 from cellgan_plugin.models.sampling import draw_noise
 
-from .conftest import REPO, logged_losses, run_tool
+from .conftest import REPO, logged_losses, run_on_two_ranks
 from .test_resume import assert_same_tensors
 
 SMOKE = """
@@ -244,14 +243,6 @@ def test_what_does_not_fit_is_said_before_training(rivals, tmp_path, options, co
 
 
 def test_ranks_draw_noise_of_their_own(rivals):
-    result = run_tool(
-        sys.executable,
-        '-m',
-        'torch.distributed.run',
-        '--nproc_per_node=2',
-        '--master_port=29641',
-        Path(__file__).with_name('noise_worker.py'),
-        rivals.biggan_augmented,
-        rivals.folder / 'two_ranks',
-    )
+    worker = Path(__file__).with_name('noise_worker.py')
+    result = run_on_two_ranks(worker, rivals.biggan_augmented, rivals.folder / 'two_ranks')
     assert result.stdout.count('weights agree, noise differs') == 2

@@ -1,18 +1,10 @@
 import shutil
-import socket
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from .conftest import logged_losses, run_tool
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+from .conftest import free_port, logged_losses, run_on_two_ranks, run_tool
 
 
 @pytest.fixture(scope='module')
@@ -25,16 +17,8 @@ def half_batch(tiny):
 @pytest.fixture(scope='module')
 def two_ranks(tiny, half_batch):
     work_dir = tiny.root / 'two_ranks'
-    result = run_tool(
-        sys.executable,
-        '-m',
-        'torch.distributed.run',
-        '--nproc_per_node=2',
-        f'--master_port={free_port()}',
-        Path(__file__).with_name('distributed_worker.py'),
-        half_batch,
-        work_dir,
-    )
+    worker = Path(__file__).with_name('distributed_worker.py')
+    result = run_on_two_ranks(worker, half_batch, work_dir)
     assert result.stdout.count('ranks agree') == 2
     return work_dir
 

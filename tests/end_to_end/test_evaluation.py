@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ import torch
 from cellgan_plugin.apis.test import test as evaluate_checkpoint
 from cellgan_plugin.apis.train import train
 
-from .conftest import run_tool
+from .conftest import run_on_two_ranks, run_tool
 
 CLASSIFIER = """
 _base_ = {base!r}
@@ -104,9 +103,8 @@ def test_tools_test_gives_the_numbers_of_the_training_on_one_rank_and_on_two(jud
     assert float(table[5]['FD(tiny)']) == mean
     assert (out / 'evaluation_iter_4.png').read_bytes()[:4] == b'\x89PNG'
 
-    run_tool(
-        sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-        '--master_port=29631', 'tools/test.py', config, '--checkpoint', work_dir / 'iter_4.pth',
+    run_on_two_ranks(
+        'tools/test.py', config, '--checkpoint', work_dir / 'iter_4.pth',
         '--launcher', 'pytorch', '--work-dir', out,
     )  # fmt: skip
     again = [json.loads(line) for line in (out / 'evaluation.jsonl').read_text().splitlines()]

@@ -1,8 +1,6 @@
 """HistoGAN by its tools: train, resume, on two ranks, sheets of every stage, attention maps."""
 
 import shutil
-import socket
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,7 +12,7 @@ from cellgan_plugin.apis.inference import load_model
 from cellgan_plugin.datasets.phantom import write_phantom_dataset
 from cellgan_plugin.models import draw_noise, sample_pixels
 
-from .conftest import REPO, logged_losses, run_tool
+from .conftest import REPO, logged_losses, run_on_two_ranks, run_tool
 from .test_resume import assert_same_tensors
 
 CLASSES = ['NILM', 'LSIL', 'HSIL']
@@ -106,19 +104,8 @@ def test_two_ranks_train_the_model_that_one_trains(root, work_dir):
     The worker compares gradients to eleven digits. Trained weights agree less: the penalty's
     gradient is large, and jumps where a LeakyReLU turns.
     """
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    result = run_tool(
-        sys.executable,
-        '-m',
-        'torch.distributed.run',
-        '--nproc_per_node=2',
-        f'--master_port={port}',
-        Path(__file__).with_name('histogan_worker.py'),
-        root / 'half.py',
-        root / 'two_ranks',
-    )
+    worker = Path(__file__).with_name('histogan_worker.py')
+    result = run_on_two_ranks(worker, root / 'half.py', root / 'two_ranks')
     assert result.stdout.count('gradients agree') == result.stdout.count('ranks agree') == 2
     one, two = (
         torch.load(f / 'iter_4.pth', weights_only=True)['state_dict']

@@ -14,8 +14,7 @@ from cellgan_plugin.apis.synthesis_folder import SynthesisFolder
 from cellgan_plugin.apis.synthesize import synthesize
 from cellgan_plugin.datasets.manifest import read_manifest
 
-from .conftest import REPO, run_tool
-from .test_distributed import free_port
+from .conftest import REPO, run_on_two_ranks, run_tool
 
 
 @pytest.fixture(scope='module')
@@ -46,11 +45,8 @@ def images(folder):
 
 
 def test_two_ranks_make_the_images_of_one(run, made, tmp_path):
-    command = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
     options = ['--per-class', '5', '--classes', 'NILM=0', 'HSIL=7', '--out', tmp_path / 'out']
-    result = run_tool(
-        sys.executable, *command, 'tools/synthesize.py', *run, *options, '--launcher', 'pytorch'
-    )
+    result = run_on_two_ranks('tools/synthesize.py', *run, *options, '--launcher', 'pytorch')
     assert '22 images, 22 new' in result.stdout
     assert len(images(made)) == 22 and images(tmp_path / 'out') == images(made)
     manifest = (tmp_path / 'out' / 'manifest.csv').read_text()
