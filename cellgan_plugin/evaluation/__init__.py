@@ -8,7 +8,7 @@ from .extractors import (
     build_extractor,
 )
 from .features import FeatureSet
-from .metrics import ClassDistances
+from .metrics import ClassDistances, SegmentationScores
 
 __all__ = [
     'BackboneFeatures',
@@ -18,6 +18,7 @@ __all__ = [
     'FeatureSet',
     'InceptionFeatures',
     'Row',
+    'SegmentationScores',
     'TableOptions',
     'build_extractor',
     'class_table',

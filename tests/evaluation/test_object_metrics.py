@@ -7,7 +7,6 @@ from cellgan_plugin.evaluation.segmentation import (
     hausdorff_distance,
     object_metrics,
     object_statistics,
-    part_statistics,
     pooled,
 )
 from cellgan_plugin.randomness import rng_for
@@ -134,11 +133,6 @@ def test_statistics_of_images_add_up_as_the_challenge_pools_them():
     # Weights are of all images together: not the mean over images.
     assert both.dice != pytest.approx(np.mean([one.dice for one in statistics]))
 
-    parts = part_statistics(statistics, ['B', 'A', 'A', 'B'], together='all')
-    assert list(parts) == ['A', 'B', 'all'] and parts['all'].images == 4
-    assert parts['A'] == statistics[1] + statistics[2]
-    assert parts['all'].hausdorff == pytest.approx(both.hausdorff)
-    assert list(part_statistics(statistics, ['A'] * 4)) == ['A']
     assert pooled([]) == ObjectStatistics() and pooled([]).f1 == 1
 
 

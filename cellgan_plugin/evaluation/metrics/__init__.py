@@ -2,5 +2,6 @@
 
 from .class_distances import ClassDistances
 from .sampler import ClassSampler
+from .segmentation import SegmentationScores
 
-__all__ = ['ClassDistances', 'ClassSampler']
+__all__ = ['ClassDistances', 'ClassSampler', 'SegmentationScores']

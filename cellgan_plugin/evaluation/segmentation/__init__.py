@@ -1,18 +1,20 @@
 """Judging segmentations and images made from masks: pure functions of arrays."""
 
 from .confusion import PixelScores, confusion_matrix, pixel_scores
+from .images import ImageScores, ObjectRule, part_name, part_scores, score_image
 from .instances import dense_labels, split_instances
 from .objects import (
     ObjectStatistics,
     hausdorff_distance,
     object_metrics,
     object_statistics,
-    part_statistics,
     pooled,
 )
 from .similarity import Similarity, ms_ssim, sample_similarity
 
 __all__ = [
+    'ImageScores',
+    'ObjectRule',
     'ObjectStatistics',
     'PixelScores',
     'Similarity',
@@ -22,9 +24,11 @@ __all__ = [
     'ms_ssim',
     'object_metrics',
     'object_statistics',
-    'part_statistics',
+    'part_name',
+    'part_scores',
     'pixel_scores',
     'pooled',
     'sample_similarity',
+    'score_image',
     'split_instances',
 ]

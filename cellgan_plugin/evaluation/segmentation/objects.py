@@ -7,7 +7,7 @@ part are weighted by their area together, so statistics of images are summed and
 """
 
 from dataclasses import dataclass, fields
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, Tuple
 
 import cv2
 import numpy as np
@@ -328,28 +328,3 @@ def object_metrics(pred: np.ndarray, true: np.ndarray) -> Dict[str, float]:
         true (np.ndarray): Object ids (H, W).
     """
     return object_statistics(pred, true).as_dict()
-
-
-def part_statistics(
-    statistics: Iterable[ObjectStatistics],
-    parts: Iterable[str],
-    together: Optional[str] = 'together',
-) -> Dict[str, ObjectStatistics]:
-    """Pool the images of every test part, and all of them.
-
-    Args:
-        statistics (Iterable[ObjectStatistics]): One per image.
-        parts (Iterable[str]): Name of the part of each image, e.g. 'A' and 'B'.
-        together (str, optional): Name of all images pooled; left out when there is one part only
-            or with None. Defaults to 'together'.
-
-    Returns:
-        dict[str, ObjectStatistics]: By part, sorted by name, ``together`` last.
-    """
-    groups: Dict[str, List[ObjectStatistics]] = {}
-    for one, part in zip(statistics, parts, strict=True):
-        groups.setdefault(part, []).append(one)
-    result = {part: pooled(groups[part]) for part in sorted(groups)}
-    if together is not None and len(groups) > 1:
-        result[together] = pooled(result.values())
-    return result
