@@ -1,9 +1,13 @@
+import signal
+
 import pytest
 import torch
 from mmengine import MessageHub
 from mmengine.registry import DefaultScope
 
 torch.set_num_threads(1)
+# A shell's background job ignores Ctrl-C, and hands that on: tests that interrupt would wait forever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
