@@ -1,48 +1,44 @@
 """Time the distances of this package beside the usual implementations, in one run.
 
-Frechet distance of a small class (400 images a side) and of a large set (10,000), 2048 features;
-kernel distance and precision/recall/density/coverage of the small class. The contestants take
-turns, so that a busy minute of the machine falls on all of them; medians are compared::
+Frechet distance of a small class (400 images a side), of a large one (3,000) and of a whole set
+(10,000), 2048 features; kernel distance and precision/recall/density/coverage of the small class::
 
-    python tools/benchmarks/distances.py --threads 2 --out distances.jsonl
-    python tools/benchmarks/distances.py --quick            # small sizes, some seconds
-    python tools/benchmarks/distances.py --large 20000 --repeats 5
+    python tools/benchmarks/distances.py --threads 2 --json distances.json --plot distances.png
+    python tools/benchmarks/distances.py --images 100 1000 --features 256      # some seconds
+    python tools/benchmarks/distances.py --images 20000 --turns 5
 
-``torch-fidelity``, ``torchmetrics`` and ``prdc`` take part where they are installed.
+The reference is the formula as printed (SciPy's matrix square root), torch-fidelity's kernel
+distance and the authors' ``prdc`` package, each where it is installed; torch-fidelity's and
+torchmetrics' Frechet distance run beside them. ``--no-reference`` times ours alone.
 """
 
 import argparse
 import contextlib
 import importlib.util
 import io
-import json
-import os
-import platform
-import statistics
-import sys
-import time
 import warnings
+from functools import partial
 from typing import Callable, Dict, List, Tuple
 
-# Thread counts must be set before the linear algebra libraries are loaded.
-_threads = argparse.ArgumentParser(add_help=False)
-_threads.add_argument('--threads', type=int, default=2, help='CPU threads of every library')
-THREADS = _threads.parse_known_args()[0].threads
-for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
-    os.environ[_name] = str(THREADS)
+import numpy as np
+import torch
+from scipy import linalg
 
-import numpy as np  # noqa: E402
-import scipy  # noqa: E402
-import torch  # noqa: E402
-from scipy import linalg  # noqa: E402
-
-from cellgan_plugin.evaluation.distances import (  # noqa: E402
+from cellgan_plugin.evaluation.distances import (
     frechet_distance,
     kernel_distance,
     precision_recall_density_coverage,
 )
-from cellgan_plugin.files import atomic_write  # noqa: E402
-from cellgan_plugin.randomness import rng_for  # noqa: E402
+from cellgan_plugin.randomness import rng_for
+from cellgan_plugin.timing import (
+    Race,
+    TimingReport,
+    check_timing_arguments,
+    describe_machine,
+    publish,
+    race,
+    timing_parser,
+)
 
 Contestants = Dict[str, Callable[[np.ndarray, np.ndarray], float]]
 
@@ -110,18 +106,20 @@ def prdc_density(real: np.ndarray, fake: np.ndarray) -> float:
         return float(prdc.compute_prdc(real, fake, nearest_k=5)['density'])
 
 
-def contests() -> Dict[str, Contestants]:
-    """The contestants of each contest that are installed; ours is the last."""
-    fd: Contestants = {'textbook (scipy sqrtm)': textbook_frechet}
+def contests(with_reference: bool) -> Dict[str, Contestants]:
+    """The contestants of each contest that are installed: the reference first, ours last."""
+    fd: Contestants = {}
     kid: Contestants = {}
     neighbours: Contestants = {}
-    if importlib.util.find_spec('torch_fidelity'):
-        fd['torch-fidelity'] = fidelity_frechet
-        kid['torch-fidelity'] = fidelity_kernel
-    if importlib.util.find_spec('torchmetrics'):
-        fd['torchmetrics'] = torchmetrics_frechet
-    if importlib.util.find_spec('prdc'):
-        neighbours['prdc'] = prdc_density
+    if with_reference:
+        fd['textbook (scipy sqrtm)'] = textbook_frechet
+        if importlib.util.find_spec('torch_fidelity'):
+            fd['torch-fidelity'] = fidelity_frechet
+            kid['torch-fidelity'] = fidelity_kernel
+        if importlib.util.find_spec('torchmetrics'):
+            fd['torchmetrics'] = torchmetrics_frechet
+        if importlib.util.find_spec('prdc'):
+            neighbours['prdc'] = prdc_density
     fd['ours'] = frechet_distance
     kid['ours'] = lambda real, fake: kernel_distance(real, fake).value
     neighbours['ours'] = lambda real, fake: precision_recall_density_coverage(real, fake).density
@@ -137,89 +135,60 @@ def make_features(images: int, size: int) -> Tuple[np.ndarray, np.ndarray]:
     return real, 1.2 * (rng.standard_normal((images, size)) @ mixing) + 0.02
 
 
-def race(
-    contestants: Contestants, real: np.ndarray, fake: np.ndarray, repeats: int, what: str
-) -> List[dict]:
-    """Time all contestants by turns."""
-    seconds: Dict[str, List[float]] = {name: [] for name in contestants}
-    values = {}
-    for turn in range(repeats):
-        for name, function in contestants.items():
-            if sys.stderr.isatty():
-                print(f'\r{what}: turn {turn + 1}/{repeats}, {name:24s}', end='', file=sys.stderr)
-            start = time.perf_counter()
-            values[name] = function(real, fake)
-            seconds[name].append(time.perf_counter() - start)
-    if sys.stderr.isatty():
-        print('\r' + ' ' * 78 + '\r', end='', file=sys.stderr)
-    ours = statistics.median(seconds['ours'])
-    return [
-        {
-            'name': name,
-            'median_s': statistics.median(times),
-            'min_s': min(times),
-            'max_s': max(times),
-            'times_ours': statistics.median(times) / ours,
-            'value': values[name],
-            'relative_difference': abs(values[name] - values['ours']) / abs(values['ours']),
-        }
-        for name, times in seconds.items()
+def differences(found: Race) -> str:
+    """How far the others' values lie from ours."""
+    ours = found.measurements['ours'].value
+    others = [
+        f'{name} {abs(one.value - ours) / abs(ours):.0e}'
+        for name, one in found.measurements.items()
+        if name != 'ours'
     ]
+    return f'{found.title}: relative difference of the value to {", ".join(others)}'
 
 
-def main() -> None:
-    """Parse arguments, run the contests, print the table, write the lines."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[_threads])
-    parser.add_argument('--small', type=int, metavar='N', help='images a side of a small class')
-    parser.add_argument('--large', type=int, metavar='N', help='images a side of the large set')
-    parser.add_argument('--features', type=int, metavar='D', help='feature size')
-    parser.add_argument('--repeats', type=int, default=3, help='turns of each contestant')
-    parser.add_argument('--quick', action='store_true', help='100 and 1000 images, 256 features')
-    parser.add_argument('--out', metavar='FILE', help='also write one JSON line per measurement')
-    args = parser.parse_args()
-    default = (100, 1000, 256) if args.quick else (400, 10_000, 2048)
-    given = (args.small, args.large, args.features)
-    small, large, size = (b if a is None else a for a, b in zip(given, default, strict=True))
-    if min(small, large) <= 5 or size < 1 or args.repeats < 1 or args.threads < 1:
-        parser.error('--small and --large must exceed 5; the other numbers must be positive')
-    torch.set_num_threads(args.threads)
-    machine = {
-        'threads': args.threads,
-        'processor': platform.machine(),
-        'numpy': np.__version__,
-        'scipy': scipy.__version__,
-        'torch': torch.__version__,
-    }
-    everyone = contests()
+def run(args: argparse.Namespace) -> TimingReport:
+    """Race every contest at every size."""
+    everyone = contests(args.reference)
     # The libraries start their threads and load their kernels outside the measurement.
     warm = make_features(64, 16)
     for contestants in everyone.values():
         for function in contestants.values():
             function(*warm)
-
-    lines = []
-    print(
-        f'{"distance":8s} {"images":>7s} {"features":>8s}  {"implementation":24s} {"median s":>9s} '
-        f'{"(min - max)":>19s} {"x ours":>7s} {"rel. diff.":>10s}'
-    )
-    for images in dict.fromkeys((small, large)):
-        real, fake = make_features(images, size)
+    races: List[Race] = []
+    for images in sorted(set(args.images)):
+        real, fake = make_features(images, args.features)
         for metric, contestants in everyone.items():
-            if metric != 'FD' and images != small:
+            if metric != 'FD' and images != min(args.images):
                 continue
-            what = f'{metric}, {images} images'
-            for row in race(contestants, real, fake, args.repeats, what):
-                lines.append({'metric': metric, 'images': images, 'features': size, **row})
-                lines[-1].update(repeats=args.repeats, **machine)
-                print(
-                    f'{metric:8s} {images:7d} {size:8d}  {row["name"]:24s} {row["median_s"]:9.3f} '
-                    f'({row["min_s"]:8.3f} -{row["max_s"]:8.3f}) {row["times_ours"]:7.1f} '
-                    f'{row["relative_difference"]:10.1e}',
-                    flush=True,
+            first = next(iter(contestants))
+            races.append(
+                race(
+                    {name: partial(f, real, fake) for name, f in contestants.items()},
+                    args.turns,
+                    first if first != 'ours' else None,
+                    f'{metric}, {images} images',
+                    warm_up=0,
                 )
-    if args.out:
-        with atomic_write(args.out, 'w', encoding='utf-8') as file:
-            file.writelines(json.dumps(line) + '\n' for line in lines)
+            )
+    settings = dict(images=args.images, features=args.features, turns=args.turns)
+    notes = [differences(found) for found in races if len(found.measurements) > 1]
+    machine = describe_machine('cpu', args.threads)
+    title = f'distances of {args.features} features'
+    return TimingReport(title, races, settings, machine, notes)
+
+
+def main() -> None:
+    """Parse arguments, run the contests, publish what they gave."""
+    parser = timing_parser(__doc__, turns=3)
+    parser.add_argument(
+        '--images', type=int, nargs='+', default=[400, 3000, 10_000], metavar='N', help='a side'
+    )
+    parser.add_argument('--features', type=int, default=2048, metavar='D', help='feature size')
+    args = parser.parse_args()
+    if min(args.images) <= 5 or args.features < 1:
+        parser.error('--images must exceed 5, --features must be positive')
+    check_timing_arguments(parser, args)
+    publish(run(args), args)
 
 
 if __name__ == '__main__':

@@ -2,52 +2,44 @@
 
 The reference does what the algorithm says: for each of the K passes it decodes every image and runs
 the whole classifier with dropout before the last block, in batches. Ours decodes once and repeats
-only the last block. The contestants take turns, so that a busy minute of the machine falls on both;
-medians are compared::
+only the last block::
 
-    python tools/benchmarks/selection.py --threads 2 --out selection
+    python tools/benchmarks/selection.py --threads 2 --json selection.json --plot selection.png
     python tools/benchmarks/selection.py --config configs/classifiers/resnet18_phantom.py --size 64
     python tools/benchmarks/selection.py --images 20000 --turns 1 --threads 16         # on a GPU
 
-Weights are random and images are phantoms; the time does not depend on them. ``--out NAME`` writes
-``NAME.json`` and ``NAME.png``.
+Weights are random and images are phantoms; the time does not depend on them.
 """
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Tuple
 
-# Thread counts must be set before the linear algebra libraries are loaded.
-_threads = argparse.ArgumentParser(add_help=False)
-_threads.add_argument('--threads', type=int, default=2, help='CPU threads of either contestant')
-THREADS = _threads.parse_known_args()[0].threads
-for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
-    os.environ[_name] = str(THREADS)
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.registry import DefaultScope  # noqa: E402
-
-from cellgan_plugin.apis.selection_folder import ImageTree, read_tree  # noqa: E402
-from cellgan_plugin.datasets import BETHESDA_CLASSES  # noqa: E402
-from cellgan_plugin.datasets.phantom import write_phantom_dataset  # noqa: E402
-from cellgan_plugin.files import atomic_write  # noqa: E402
-from cellgan_plugin.selection import (  # noqa: E402
+from cellgan_plugin.apis.selection_folder import ImageTree, read_tree
+from cellgan_plugin.datasets import BETHESDA_CLASSES
+from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.selection import (
     Centroids,
     McDropoutClassifier,
     compute_centroids,
     score_candidates,
 )
-from cellgan_plugin.selection.scores import CandidateScores, entropy  # noqa: E402
-from cellgan_plugin.selection.stream import ImageStream  # noqa: E402
+from cellgan_plugin.selection.scores import CandidateScores, entropy
+from cellgan_plugin.selection.stream import ImageStream
+from cellgan_plugin.timing import (
+    TimingReport,
+    check_timing_arguments,
+    describe_machine,
+    publish,
+    race,
+    timing_parser,
+)
 
 
 def random_classifier(config: str, folder: Path, device: str) -> McDropoutClassifier:
@@ -94,67 +86,10 @@ def reference(
     return entropies, distances
 
 
-def draw(path: Path, results: Sequence[Dict[str, Any]], title: str) -> None:
-    """Images per second of either contestant as bars with their range."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 2.2), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for row, result in enumerate(results):
-        low, middle, high = result['slowest'], result['images_per_second'], result['fastest']
-        axes.barh(row, middle, color=('#b0b0b0', '#3b75af')[row])
-        axes.errorbar(middle, row, xerr=[[middle - low], [high - middle]], color='black', capsize=3)
-        axes.text(high, row, f'  {middle:.1f}', va='center')
-    axes.set_yticks(range(len(results)), [result['name'] for result in results])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.2 * max(result['fastest'] for result in results))
-    axes.set_xlabel('candidates per second (median, range)')
-    axes.set_title(title, fontsize=10)
-    with atomic_write(path) as file:
-        figure.savefig(file, dpi=120, format='png')
-
-
-def show(report: Dict[str, Any]) -> None:
-    """Print the table."""
-    print(f'{"":16s} {"images/s":>9s} {"(slowest - fastest)":>21s}')
-    for row in report['results']:
-        print(
-            f'{row["name"]:16s} {row["images_per_second"]:9.2f} '
-            f'({row["slowest"]:8.2f} - {row["fastest"]:8.2f})'
-        )
-    print(
-        f'ratio {report["ratio"]:.2f} ({report["ratio_lowest"]:.2f} - '
-        f'{report["ratio_highest"]:.2f}), median of the turns; scores differ by '
-        f'{report["greatest_difference"]:.1e} at most; load average {report["load_average"]}'
-    )
-
-
-def main() -> None:
-    """Parse arguments, race, print the table, write it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        parents=[_threads],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    default = 'configs/classifiers/benchmark_resnet34.py'
-    parser.add_argument('--config', default=default, help='default: %(default)s')
-    parser.add_argument('--size', type=int, default=256, help='of the files; default: %(default)s')
-    parser.add_argument('--images', type=int, default=40, help='per turn; default: %(default)s')
-    parser.add_argument('--passes', type=int, default=5, help='K; default: %(default)s')
-    parser.add_argument('--turns', type=int, default=3, help='of each; default: %(default)s')
-    parser.add_argument('--batch-size', type=int, default=32)
-    parser.add_argument('--device', help='default: a GPU where there is one')
-    parser.add_argument('--target', type=float, help='fail (status 1) below this ratio')
-    parser.add_argument('--out', metavar='NAME', help='write NAME.json and NAME.png')
-    args = parser.parse_args()
-    if min(args.images, args.passes, args.turns, args.threads) < 1:
-        parser.error('--images, --passes, --turns and --threads must be positive')
-    torch.set_num_threads(args.threads)
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+def run(args: argparse.Namespace) -> TimingReport:
+    """Race both over one pool."""
     with tempfile.TemporaryDirectory() as temporary:
-        network = random_classifier(args.config, Path(temporary), device)
+        network = random_classifier(args.config, Path(temporary), args.device)
         pool = pool_of(Path(temporary, 'pool'), args.images, args.size)
         size = network.input_size
         stream = ImageStream(pool.reader, pool.files, size, args.batch_size, args.threads)
@@ -168,62 +103,47 @@ def main() -> None:
             )
             return found.entropy, found.distance
 
-        contestants = {
-            f'{args.passes} full passes': lambda: reference(
-                network, centroids, stream, pool.labels, args.passes
-            ),
-            'select': ours,
-        }
-        seconds: Dict[str, List[float]] = {name: [] for name in contestants}
-        scores: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
-        for turn in range(args.turns):
-            for name, function in contestants.items():
-                if sys.stderr.isatty():
-                    print(f'\rturn {turn + 1}/{args.turns}, {name:16s}', end='', file=sys.stderr)
-                start = time.perf_counter()
-                scores[name] = function()
-                seconds[name].append(time.perf_counter() - start)
-    slow, fast = scores.values()
-    results = [
-        dict(
-            name=name,
-            images_per_second=args.images / statistics.median(times),
-            slowest=args.images / max(times),
-            fastest=args.images / min(times),
+        plain = f'{args.passes} full passes'
+        contestants = {'select': ours}
+        if args.reference:
+            contestants = {
+                plain: lambda: reference(network, centroids, stream, pool.labels, args.passes),
+                **contestants,
+            }
+        found = race(
+            contestants,
+            args.turns,
+            plain if args.reference else None,
+            f'selection, {Path(args.config).stem}, {args.size} px',
+            args.images,
+            'candidates',
+            args.device,
+            warm_up=0,
         )
-        for name, times in seconds.items()
-    ]
-    pairs = [a / b for a, b in zip(*seconds.values(), strict=True)]
-    report = dict(
-        config=args.config,
-        size=args.size,
-        images=args.images,
-        passes=args.passes,
-        turns=args.turns,
-        threads=args.threads,
-        batch_size=args.batch_size,
-        device=device,
-        results=results,
-        ratio=statistics.median(pairs),
-        ratio_lowest=min(pairs),
-        ratio_highest=max(pairs),
-        greatest_difference=float(np.abs(np.array(slow) - np.array(fast)).max()),
-        processor=platform.processor() or platform.machine(),
-        gpu=torch.cuda.get_device_name() if device == 'cuda' else None,
-        torch=torch.__version__,
-        load_average=os.getloadavg()[0] if hasattr(os, 'getloadavg') else None,
-    )
-    show(report)
-    if args.out:
-        out = Path(args.out)
-        with atomic_write(out.with_suffix('.json'), 'w', encoding='utf-8') as file:
-            json.dump(report, file, indent=2)
-            file.write('\n')
-        where = report['gpu'] or f'{args.threads} CPU threads'
-        title = f'{Path(args.config).stem}, {args.size} px, {where}: {report["ratio"]:.1f} times'
-        draw(out.with_suffix('.png'), results, title)
-    if args.target and report['ratio'] < args.target:
-        raise SystemExit(f'{report["ratio"]:.1f} times, below the target of {args.target}')
+    notes = []
+    if args.reference:
+        slow, fast = (np.array(measured.value) for measured in found.measurements.values())
+        notes.append(f'scores differ by {np.abs(slow - fast).max():.1e} at most')
+    names = ('config', 'size', 'images', 'passes', 'batch_size')
+    settings = {name: getattr(args, name) for name in names}
+    machine = describe_machine(args.device, args.threads)
+    return TimingReport(f'selection, K = {args.passes}', [found], settings, machine, notes)
+
+
+def main() -> None:
+    """Parse arguments, race, publish what was found."""
+    parser = timing_parser(__doc__, turns=3)
+    default = 'configs/classifiers/benchmark_resnet34.py'
+    parser.add_argument('--config', default=default, help='default: %(default)s')
+    parser.add_argument('--size', type=int, default=256, help='of the files; default: %(default)s')
+    parser.add_argument('--images', type=int, default=40, help='per turn; default: %(default)s')
+    parser.add_argument('--passes', type=int, default=5, help='K; default: %(default)s')
+    parser.add_argument('--batch-size', type=int, default=32)
+    args = parser.parse_args()
+    if min(args.images, args.passes) < 1:
+        parser.error('--images and --passes must be positive')
+    check_timing_arguments(parser, args)
+    publish(run(args), args)
 
 
 if __name__ == '__main__':

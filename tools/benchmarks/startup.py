@@ -1,103 +1,137 @@
-"""Time what a process pays before its first useful line: the imports.
+"""Time what a process pays before its first useful line, and a training before its first iteration.
 
-Each contestant is a fresh interpreter; they take turns, so that a busy minute of the machine falls
-on all of them, and medians are compared::
+Each contestant is a fresh interpreter::
 
-    OMP_NUM_THREADS=1 python tools/benchmarks/startup.py --reference --json startup.json
+    OMP_NUM_THREADS=1 python tools/benchmarks/startup.py --json startup.json --plot startup.png
 
-``--reference`` adds ``import cellgan_plugin`` with every model of MMagic imported at once
-(``CELLGAN_EAGER_IMPORT=1``), which is what ``import mmagic.models`` does by itself. The seconds of
-CPU time hardly depend on what else the machine does; the wall clock does.
+The first race imports: the reference is ``import cellgan_plugin`` with every model of MMagic
+imported at once (``CELLGAN_EAGER_IMPORT=1``), which is what ``import mmagic.models`` does by
+itself; torch alone and what MMEngine and mmcv need stand beside it. The second starts
+``tools/train.py`` on phantoms and ends when the first iteration is logged. CPU seconds hardly
+depend on what else the machine does; the wall clock does. ``--modules`` adds which packages the
+import spends its time in (``-X importtime``).
 """
 
 import argparse
-import json
 import os
-import platform
-import resource
-import statistics
+import re
+import signal
 import subprocess
 import sys
-import time
-from importlib.metadata import version
-from typing import Dict, List, Tuple
-
-from tqdm import tqdm
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Dict, List
 
 from cellgan_plugin.compat import EAGER_VARIABLE
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.timing import (
+    TimingReport,
+    check_timing_arguments,
+    describe_machine,
+    publish,
+    race,
+    timing_parser,
+)
 
+REPO = Path(__file__).resolve().parents[2]
 OURS = 'import cellgan_plugin'
-# Name -> (code, environment)
-CONTESTANTS: Dict[str, Tuple[str, Dict[str, str]]] = {
-    'import torch': ('import torch', {}),
-    'import mmengine.runner, mmcv': ('import mmengine.runner, mmcv', {}),
-    OURS: (OURS, {EAGER_VARIABLE: ''}),
+EAGER = 'eager import (reference)'
+FLOORS = {
+    'import torch': 'import torch',
+    'import mmengine.runner, mmcv': 'import mmengine.runner, mmcv',
 }
-REFERENCE = 'the same, eager (reference)'
 
 
-def time_process(code: str, environment: Dict[str, str]) -> Tuple[float, float]:
-    """Wall clock and CPU seconds of a fresh interpreter that runs the code."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    subprocess.run([sys.executable, '-c', code], check=True, env={**os.environ, **environment})
-    wall = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+def _environment(eager: bool) -> Dict[str, str]:
+    return {**os.environ, EAGER_VARIABLE: '1' if eager else ''}
 
 
-def race(contestants: Dict[str, Tuple[str, Dict[str, str]]], repeats: int) -> List[dict]:
-    """Time all contestants by turns, after one turn that fills the disk cache."""
-    times: Dict[str, List[Tuple[float, float]]] = {name: [] for name in contestants}
-    turns = [(turn, name) for turn in range(repeats + 1) for name in contestants]
-    for turn, name in tqdm(turns, desc='start-up', unit='process', leave=False, disable=None):
-        measured = time_process(*contestants[name])
-        if turn:
-            times[name].append(measured)
-    ours = [statistics.median(column) for column in zip(*times[OURS], strict=True)]
-    rows = []
-    for name, pairs in times.items():
-        row = {'name': name, 'repeats': repeats}
-        for kind, column, own in zip(('wall', 'cpu'), zip(*pairs, strict=True), ours, strict=True):
-            median = statistics.median(column)
-            row |= {f'{kind}_median_s': median, f'{kind}_min_s': min(column)}
-            row |= {f'{kind}_max_s': max(column), f'{kind}_times_ours': median / own}
-        rows.append(row)
-    return rows
+def run_code(code: str, eager: bool = False) -> None:
+    """A fresh interpreter that runs the code."""
+    subprocess.run([sys.executable, '-c', code], check=True, env=_environment(eager))
+
+
+def train_until_first_iteration(config: str, data: Path, eager: bool = False) -> None:
+    """Start ``tools/train.py`` and end it when its first iteration is in the log."""
+    with tempfile.TemporaryDirectory() as work_dir:
+        command = [sys.executable, str(REPO / 'tools' / 'train.py'), config]
+        command += [
+            '--work-dir',
+            work_dir,
+            '--cfg-options',
+            f'train_dataloader.dataset.data_root={data}',
+        ]
+        command += ['default_hooks.logger.interval=1', 'val_cfg=None', 'val_dataloader=None']
+        command += ['val_evaluator=None', 'train_dataloader.dataset.ann_file=', 'custom_hooks=[]']
+        command += ['train_dataloader.dataset.split=None']
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=_environment(eager),
+            start_new_session=True,
+        )
+        said: List[str] = []
+        for line in process.stdout:
+            said.append(line)
+            if 'Iter(train)' in line:
+                break
+        os.killpg(process.pid, signal.SIGKILL)  # its loader workers, too
+        process.stdout.close()
+        process.wait()
+        if 'Iter(train)' not in said[-1:][0]:
+            raise RuntimeError(f'{" ".join(command)} did not train:\n{"".join(said[-30:])}')
+
+
+def module_seconds() -> Dict[str, float]:
+    """Seconds that ``import cellgan_plugin`` spends in each top-level package, largest first."""
+    command = [sys.executable, '-X', 'importtime', '-c', OURS]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: Counter = Counter()
+    for own, package in re.findall(r'import time:\s+(\d+) \|\s+\d+ \|\s+(\w+)', done.stderr):
+        found[package] += int(own) / 1e6
+    return dict(found.most_common())
+
+
+def run(args: argparse.Namespace) -> TimingReport:
+    """Both races."""
+    imports = {name: lambda code=code: run_code(code) for name, code in FLOORS.items()}
+    if args.reference:
+        imports = {EAGER: lambda: run_code(OURS, eager=True), **imports}
+    imports[OURS] = lambda: run_code(OURS)
+    reference = EAGER if args.reference else None
+    races = [race(imports, args.turns, reference, 'import')]
+    if args.config:
+        with tempfile.TemporaryDirectory() as folder:
+            write_phantom_dataset(folder, size=64, counts=40, seed=0)
+            starts = {'tools/train.py': lambda: train_until_first_iteration(args.config, folder)}
+            if args.reference:
+                eager = lambda: train_until_first_iteration(args.config, folder, True)  # noqa: E731
+                starts = {EAGER: eager, **starts}
+            title = f'first iteration of {Path(args.config).stem}'
+            races.append(race(starts, args.turns, reference, title))
+    report = TimingReport('start-up', races, dict(config=args.config, turns=args.turns))
+    report.machine = describe_machine('cpu', args.threads)
+    if args.modules:
+        seconds = module_seconds()
+        report.extra['module_seconds'] = seconds
+        largest = [f'{name} {value:.2f}' for name, value in list(seconds.items())[:12]]
+        report.notes.append(f'seconds of the import by package: {", ".join(largest)}')
+    return report
 
 
 def main() -> None:
-    """Parse arguments, run the race, print the table, write the lines."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--repeats', type=int, default=3, help='turns of each contestant')
-    parser.add_argument('--reference', action='store_true', help='also import all of MMagic')
-    parser.add_argument('--json', metavar='FILE', help='also write the measurements')
-    args = parser.parse_args()
-    if args.repeats < 1:
-        parser.error('--repeats must be positive')
-    contestants = dict(CONTESTANTS)
-    if args.reference:
-        contestants[REFERENCE] = (OURS, {EAGER_VARIABLE: '1'})
-    rows = race(contestants, args.repeats)
-    print(
-        f'{"":28s} {"wall s":>7s} {"(min - max)":>15s} {"x ours":>7s} {"CPU s":>7s} {"x ours":>7s}'
+    """Parse arguments, run the races, publish what was found."""
+    parser = timing_parser(__doc__, turns=3)
+    parser.add_argument(
+        '--config', default='configs/cellgan_phantom.py', help="to train; '' leaves that race out"
     )
-    for row in rows:
-        spread = f'({row["wall_min_s"]:5.2f} - {row["wall_max_s"]:5.2f})'
-        print(
-            f'{row["name"]:28s} {row["wall_median_s"]:7.2f} {spread:>15s} '
-            f'{row["wall_times_ours"]:7.2f} {row["cpu_median_s"]:7.2f} {row["cpu_times_ours"]:7.2f}'
-        )
-    if args.json:
-        machine = {
-            'processor': platform.machine(),
-            'cores': os.cpu_count(),
-            'python': platform.python_version(),
-            **{name: version(name) for name in ('torch', 'mmengine', 'mmagic')},
-        }
-        with atomic_write(args.json, 'w', encoding='utf-8') as file:
-            json.dump({'machine': machine, 'measurements': rows}, file, indent=2)
+    parser.add_argument('--modules', action='store_true', help='list what the import spends')
+    args = parser.parse_args()
+    check_timing_arguments(parser, args)
+    publish(run(args), args)
 
 
 if __name__ == '__main__':

@@ -1,69 +1,65 @@
 """Time the synthesiser beside the loop that everybody writes first, in one run.
 
 The reference makes one image at a time: the generator as the checkpoint gives it (spectral norm
-computed at every forward), float32, all threads on that image, Pillow's PNG in line. The
-contestants take turns, so that a busy minute of the machine falls on both; medians are compared::
+computed at every forward), float32, all threads on that image, Pillow's PNG in line::
 
-    python tools/benchmarks/synthesis.py --threads 2 --out synthesis
+    python tools/benchmarks/synthesis.py --threads 2 --json synthesis.json --plot synthesis.png
     python tools/benchmarks/synthesis.py --config configs/cellgan_phantom.py --images 200
     python tools/benchmarks/synthesis.py --precision fp32 --batch-size 32       # on a GPU
 
 Weights are random unless ``--checkpoint`` is given; the time does not depend on them.
-``--out NAME`` writes ``NAME.json`` and ``NAME.png``.
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-# Thread counts must be set before the linear algebra libraries are loaded.
-_threads = argparse.ArgumentParser(add_help=False)
-_threads.add_argument('--threads', type=int, default=2, help='CPU threads of either contestant')
-THREADS = _threads.parse_known_args()[0].threads
-for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
-    os.environ[_name] = str(THREADS)
+import numpy as np
+import torch
+from mmagic.registry import MODELS
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+from PIL import Image
+from torch import nn
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from mmagic.registry import MODELS  # noqa: E402
-from mmengine.config import DictAction  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
-from PIL import Image  # noqa: E402
-from torch import nn  # noqa: E402
-
-from cellgan_plugin.apis.inference import load_model  # noqa: E402
-from cellgan_plugin.apis.synthesis_folder import SynthesisFolder  # noqa: E402
-from cellgan_plugin.apis.synthesis_settings import (  # noqa: E402
+from cellgan_plugin.apis.inference import load_model
+from cellgan_plugin.apis.synthesis_folder import SynthesisFolder
+from cellgan_plugin.apis.synthesis_settings import (
     prepare_sampler,
     sample_settings,
     synthesis_noise,
 )
-from cellgan_plugin.apis.train import load_config  # noqa: E402
-from cellgan_plugin.datasets.image_encoding import encode_image  # noqa: E402
-from cellgan_plugin.datasets.image_io import load_image  # noqa: E402
-from cellgan_plugin.engine.image_sampler import (  # noqa: E402
+from cellgan_plugin.apis.train import load_config
+from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.datasets.image_io import load_image
+from cellgan_plugin.engine.image_sampler import (
     GPU_BATCH_SIZE,
     PRECISIONS,
     ImageSampler,
     sample_many,
 )
-from cellgan_plugin.files import atomic_write  # noqa: E402
-from cellgan_plugin.models.sampling import sample_pixels  # noqa: E402
+from cellgan_plugin.models.sampling import sample_pixels
+from cellgan_plugin.timing import (
+    TimingReport,
+    check_timing_arguments,
+    describe_machine,
+    publish,
+    race,
+    timing_parser,
+)
 
 Row = Tuple[int, int]
+PLAIN, OURS = 'one at a time', 'synthesiser'
 
 
 def build(args: argparse.Namespace) -> Tuple[nn.Module, Dict[str, Any]]:
     """A model on its device, and how to sample from it."""
     config = load_config(args.config, options=args.cfg_options)
-    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    device = torch.device(args.device)
     if args.checkpoint:
         model = load_model(config, args.checkpoint, device).model
     else:
@@ -129,149 +125,73 @@ def parts(model: nn.Module, sampler: ImageSampler, repeats: int) -> Dict[str, fl
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def draw(path: Path, results: List[Dict[str, Any]], title: str) -> None:
-    """Images per second of either contestant as bars with their range."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(6, 2.2))
-    for row, result in enumerate(results):
-        low, middle, high = result['slowest'], result['images_per_second'], result['fastest']
-        axis.barh(row, middle, color=('#b0b0b0', '#3b75af')[row])
-        axis.errorbar(middle, row, xerr=[[middle - low], [high - middle]], color='black', capsize=3)
-        axis.text(high, row, f'  {middle:.1f}', va='center')
-    axis.set_yticks(range(len(results)), [result['name'] for result in results])
-    axis.invert_yaxis()
-    axis.set_xlim(0, 1.2 * max(result['fastest'] for result in results))
-    axis.set_xlabel('images per second (median, range)')
-    axis.set_title(title, fontsize=10)
-    figure.tight_layout()
-    with atomic_write(path) as file:
-        figure.savefig(file, dpi=120, format='png')
-    pyplot.close(figure)
+def run(args: argparse.Namespace) -> TimingReport:
+    """Race both over the same rows, each into a folder of its own."""
+    if hasattr(os, 'sched_setaffinity'):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[: args.threads])
+    model, settings = build(args)
+    sampler = prepare_sampler(model, settings, args.batch_size)
+    labels = range(model.num_classes)
+    rows = [(label, seed) for seed in range(args.images) for label in labels][: args.images]
+    notes = []
+    with tempfile.TemporaryDirectory() as temporary:
+        ours, theirs = Path(temporary, 'ours'), Path(temporary, 'theirs')
+        theirs.mkdir()
+        contestants = {OURS: lambda some=rows: synthesiser(model, sampler, some, ours)}
+        if args.reference:
+            plain, _ = build(args)
+            one_by_one = lambda some=rows: reference(plain, some, settings, theirs)  # noqa: E731
+            contestants = {PLAIN: one_by_one, **contestants}
+        for function in contestants.values():  # kernels are chosen outside the measurement
+            function(rows[: 2 * args.threads])
+        with sampler.session(), sampler.worker():
+            first = sampler(synthesis_noise(model.noise_size, [(0, 0)]), torch.tensor([0]))[0]
+        found = race(
+            contestants,
+            args.turns,
+            PLAIN if args.reference else None,
+            f'synthesis, {Path(args.config).stem}, {first.shape[0]} px',
+            args.images,
+            'images',
+            args.device,
+            warm_up=0,
+        )
+        if args.reference:
+            worst, share = greatest_difference(rows, ours, theirs)
+            notes.append(
+                f'images differ by {worst} grey levels at most, in {100 * share:.3g} % of the '
+                'values'
+            )
+    spent = parts(model, sampler, 5)
+    notes.append(
+        f'one worker: network {spent["network_ms"]:.1f} ms per image, PNG {spent["png_ms"]:.1f} ms'
+    )
+    asked = dict(
+        config=args.config,
+        image_shape=list(first.shape),
+        images=args.images,
+        images_per_call=sampler.images_per_call,
+        precision=sampler.precision,
+    )
+    machine = describe_machine(args.device, args.threads)
+    return TimingReport('synthesis', [found], asked, machine, notes, extra=spent)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        parents=[_threads],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Parse arguments, race, publish what was found."""
+    parser = timing_parser(__doc__)
     parser.add_argument('--config', default='configs/cellgan_tct.py', help='default: %(default)s')
     parser.add_argument('--checkpoint')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     parser.add_argument('--images', type=int, default=20, help='per turn; default: %(default)s')
-    parser.add_argument('--turns', type=int, default=5, help='of each; default: %(default)s')
     parser.add_argument('--batch-size', type=int, default=GPU_BATCH_SIZE, help='on a GPU')
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
-    parser.add_argument('--device')
-    parser.add_argument('--target', type=float, help='fail (status 1) below this ratio')
-    parser.add_argument('--out', metavar='NAME', help='write NAME.json and NAME.png')
     args = parser.parse_args()
-    if min(args.images, args.turns, args.threads) < 1:
-        parser.error('--images, --turns and --threads must be positive')
-    if hasattr(os, 'sched_setaffinity'):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[: args.threads])
-    torch.set_num_threads(args.threads)
-
-    plain, settings = build(args)
-    model, _ = build(args)
-    sampler = prepare_sampler(model, settings, args.batch_size)
-    labels = range(plain.num_classes)
-    rows = [(label, seed) for seed in range(args.images) for label in labels][: args.images]
-    seconds: Dict[str, List[float]] = {'one at a time': [], 'synthesiser': []}
-    core_seconds: Dict[str, List[float]] = {name: [] for name in seconds}
-    with tempfile.TemporaryDirectory() as temporary:
-        ours, theirs = Path(temporary, 'ours'), Path(temporary, 'theirs')
-        theirs.mkdir()
-        contestants = {
-            'one at a time': lambda some: reference(plain, some, settings, theirs),
-            'synthesiser': lambda some: synthesiser(model, sampler, some, ours),
-        }
-        for function in contestants.values():  # kernels are chosen outside the measurement
-            function(rows[: 2 * args.threads])
-        for turn in range(args.turns):
-            for name, function in contestants.items():
-                if sys.stderr.isatty():
-                    print(f'\rturn {turn + 1}/{args.turns}, {name:16s}', end='', file=sys.stderr)
-                start, core_start = time.perf_counter(), time.process_time()
-                function(rows)
-                seconds[name].append(time.perf_counter() - start)
-                core_seconds[name].append(time.process_time() - core_start)
-        if sys.stderr.isatty():
-            print('\r' + ' ' * 60 + '\r', end='', file=sys.stderr)
-        worst, share = greatest_difference(rows, ours, theirs)
-    results = [
-        dict(
-            name=name,
-            images_per_second=args.images / statistics.median(times),
-            slowest=args.images / max(times),
-            fastest=args.images / min(times),
-            core_seconds_per_image=statistics.median(core_seconds[name]) / args.images,
-        )
-        for name, times in seconds.items()
-    ]
-    pairs = [a / b for a, b in zip(*seconds.values(), strict=True)]
-    report = dict(
-        config=args.config,
-        image_shape=list(load_shape(sampler, model)),
-        images=args.images,
-        turns=args.turns,
-        threads=args.threads,
-        device=settings['device'],
-        images_per_call=sampler.images_per_call,
-        precision=sampler.precision,
-        results=results,
-        ratio=statistics.median(pairs),
-        ratio_lowest=min(pairs),
-        ratio_highest=max(pairs),
-        greatest_difference=worst,
-        differing_share=share,
-        **parts(model, sampler, 5),
-        processor=platform.processor() or platform.machine(),
-        gpu=torch.cuda.get_device_name() if settings['device'] == 'cuda' else None,
-        torch=torch.__version__,
-        load_average=os.getloadavg()[0] if hasattr(os, 'getloadavg') else None,
-    )
-    show(report)
-    if args.out:
-        out = Path(args.out)
-        with atomic_write(out.with_suffix('.json'), 'w', encoding='utf-8') as file:
-            json.dump(report, file, indent=2)
-            file.write('\n')
-        size = report['image_shape'][0]
-        where = report['gpu'] or f'CPU, {args.threads} threads'.replace('1 threads', '1 thread')
-        title = f'{Path(args.config).stem}, {size} px, {where}: {report["ratio"]:.1f} times'
-        draw(out.with_suffix('.png'), results, title)
-    if args.target and report['ratio'] < args.target:
-        raise SystemExit(f'{report["ratio"]:.1f} times, below the target of {args.target}')
-
-
-def load_shape(sampler: ImageSampler, model: nn.Module) -> Tuple[int, ...]:
-    """(H, W, C) of an image."""
-    with sampler.session(), sampler.worker():
-        return sampler(synthesis_noise(model.noise_size, [(0, 0)]), torch.tensor([0]))[0].shape
-
-
-def show(report: Dict[str, Any]) -> None:
-    """Print the table."""
-    print(f'{"":16s} {"images/s":>9s} {"(slowest - fastest)":>21s} {"core s/image":>13s}')
-    for row in report['results']:
-        print(
-            f'{row["name"]:16s} {row["images_per_second"]:9.2f} '
-            f'({row["slowest"]:8.2f} - {row["fastest"]:8.2f}) {row["core_seconds_per_image"]:13.4f}'
-        )
-    print(
-        f'ratio {report["ratio"]:.2f} ({report["ratio_lowest"]:.2f} - '
-        f'{report["ratio_highest"]:.2f}), median of the turns; images differ by '
-        f'{report["greatest_difference"]} grey levels at most, in '
-        f'{100 * report["differing_share"]:.3g} % of the values\n'
-        f'one worker: network {report["network_ms"]:.1f} ms per image, PNG '
-        f'{report["png_ms"]:.1f} ms; load average {report["load_average"]}'
-    )
+    if args.images < 1:
+        parser.error('--images must be positive')
+    check_timing_arguments(parser, args)
+    publish(run(args), args)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,38 @@
+"""Time two ways of doing the same thing beside each other: for ``tools/benchmarks`` and notebooks.
+
+::
+
+    from cellgan_plugin.timing import TimingReport, race
+
+    found = race({'plain': plain, 'ours': ours}, turns=5, reference='plain', items=64)
+    print(TimingReport('my step', races=[found]).to_text())
+
+The contestants take turns (A B A B), so that a busy minute of the machine falls on all of them;
+medians are compared, and the ratio is the median of the ratios within a turn.
+"""
+
+from cellgan_plugin.timing.command_line import (
+    add_timing_arguments,
+    check_timing_arguments,
+    publish,
+    timing_parser,
+)
+from cellgan_plugin.timing.machine import describe_machine, limit_threads, synchronize
+from cellgan_plugin.timing.race import Measurement, Race, Spread, cpu_seconds, race
+from cellgan_plugin.timing.report import TimingReport
+
+__all__ = [
+    'Measurement',
+    'Race',
+    'Spread',
+    'TimingReport',
+    'add_timing_arguments',
+    'check_timing_arguments',
+    'cpu_seconds',
+    'describe_machine',
+    'limit_threads',
+    'publish',
+    'race',
+    'synchronize',
+    'timing_parser',
+]
