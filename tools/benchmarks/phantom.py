@@ -1,15 +1,15 @@
-"""Time how many phantom patches are made per second, class by class.
+"""Time how many phantoms are made per second, class by class.
 
-Times :func:`generate_phantom` with all its truth, without PNG encoding and disk. There is no
-reference; CPU seconds hardly depend on other work on the machine::
+Times their making with all its truth, without PNG encoding and disk. There is no reference; CPU
+seconds hardly depend on other work on the machine::
 
     python tools/benchmarks/phantom.py --threads 1 --sizes 64 128 256
+    python tools/benchmarks/phantom.py --threads 1 --kind tissue --sizes 64x32 256x128
 """
 
 import argparse
 
-from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
-from cellgan_plugin.datasets.phantom import generate_phantom
+from cellgan_plugin.datasets.phantom import PHANTOM_KINDS
 from cellgan_plugin.timing import (
     TimingReport,
     check_timing_arguments,
@@ -19,31 +19,38 @@ from cellgan_plugin.timing import (
     timing_parser,
 )
 
+_SIZES = {'cytology': ('64', '128', '256'), 'tissue': ('64x32', '256x128')}
+
 
 def run(args: argparse.Namespace) -> TimingReport:
     """One race per size, the classes being the contestants."""
+    kind = PHANTOM_KINDS[args.kind]
 
-    def make(label: str, size: int) -> None:
+    def make(label: str, size) -> None:
         for index in range(args.per_class):
-            generate_phantom(label, size, index=index)
+            kind.generate(label, size, 0, 'train', index)
 
     report = TimingReport('phantoms', machine=describe_machine('cpu', args.threads))
-    for size in args.sizes:
-        makers = {label: lambda x=label, s=size: make(x, s) for label in BETHESDA_CLASSES}
+    for text in args.sizes or _SIZES[args.kind]:
+        size = tuple(map(int, text.split('x'))) if 'x' in text else int(text)
+        makers = {label: lambda x=label, s=size: make(x, s) for label in kind.classes}
         # The first call makes the textures of this size, once.
-        found = race(makers, args.turns, None, f'{size} px', args.per_class, 'images')
+        found = race(makers, args.turns, None, f'{text} px', args.per_class, 'images')
         spent = sum(found.cpu(label).median for label in makers)
         rate = args.per_class * len(makers) / spent
         report.races.append(found)
-        report.notes.append(f'{size} px: {rate:.1f} images per CPU second, mean over classes')
+        report.notes.append(f'{text} px: {rate:.1f} images per CPU second, mean over classes')
     return report
 
 
 def main() -> None:
     """Parse arguments, time, publish what was found."""
     parser = timing_parser(__doc__, turns=3)
-    parser.add_argument('--sizes', type=int, nargs='+', default=[64, 128, 256], metavar='PX')
-    parser.add_argument('--per-class', type=int, default=24, help='patches per class and size')
+    parser.add_argument('--kind', choices=tuple(PHANTOM_KINDS), default='cytology')
+    parser.add_argument(
+        '--sizes', nargs='+', metavar='PX|HxW', help='default: 64 128 256; tissue 64x32 256x128'
+    )
+    parser.add_argument('--per-class', type=int, default=24, help='images per class and size')
     args = parser.parse_args()
     check_timing_arguments(parser, args)
     publish(run(args), args)

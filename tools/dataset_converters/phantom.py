@@ -1,4 +1,4 @@
-"""Write a phantom cytology data set: synthetic patches of the five Bethesda classes, with truth.
+r"""Write a phantom data set with its truth: cells of the Bethesda classes, or graded epithelium.
 
 Examples::
 
@@ -6,17 +6,23 @@ Examples::
     python tools/dataset_converters/phantom.py --out data/phantom --classes NILM=100,HSIL=50
     python tools/dataset_converters/phantom.py --out data/phantom --splits train=160,val=40
     python tools/dataset_converters/phantom.py --out data/phantom --per-class 5 --sheet phantom.jpg
+    python tools/dataset_converters/phantom.py --kind tissue --out data/tissue_phantom \
+        --splits train=140,val=20,test=40 --size 64x32
 """
 
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Tuple, Union
 
 import cv2
 
 from cellgan_plugin.datasets.image_encoding import check_format
-from cellgan_plugin.datasets.phantom import draw_phantom_sheet, write_phantom_dataset
+from cellgan_plugin.datasets.phantom import (
+    PHANTOM_KINDS,
+    draw_phantom_sheet,
+    write_phantom_dataset,
+)
 
 
 def numbers(text: str) -> Dict[str, int]:
@@ -32,13 +38,33 @@ def numbers(text: str) -> Dict[str, int]:
     return parsed
 
 
+def image_size(text: str) -> Union[int, Tuple[int, int]]:
+    """Parse ``SIDE`` or ``HEIGHTxWIDTH``."""
+    sides = text.lower().split('x')
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form SIDE or HEIGHTxWIDTH')
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--out', required=True, help='image root; a new or an unfinished folder')
-    parser.add_argument('--size', type=int, default=256, help='side in pixels (default: 256)')
+    parser.add_argument(
+        '--kind',
+        choices=tuple(PHANTOM_KINDS),
+        default='cytology',
+        help='cytology: cells of NILM, ASC-US, LSIL, ASC-H, HSIL; tissue: squamous epithelium of '
+        'Normal, CIN1, CIN2, CIN3 (default: cytology)',
+    )
+    parser.add_argument(
+        '--size',
+        type=image_size,
+        metavar='SIDE|HxW',
+        help='in pixels (default: 256; of tissue 256x128, height x width)',
+    )
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument('--per-class', type=int, metavar='N', help='patches per class and split')
     amount.add_argument(
@@ -85,13 +111,15 @@ def main() -> int:
             splits=args.splits if args.splits is not None else ('train',),
             workers=args.workers,
             progress=not args.quiet,
+            kind=args.kind,
         )
     except (ValueError, FileExistsError, NotADirectoryError) as error:
         print(f'phantom.py: {error}', file=sys.stderr)
         return 2
     print(f'Wrote {manifest}')
     if args.sheet is not None:
-        print(f'Wrote {draw_phantom_sheet(args.out, args.sheet)}')
+        columns, side = PHANTOM_KINDS[args.kind].sheet
+        print(f'Wrote {draw_phantom_sheet(args.out, args.sheet, columns, side)}')
     return 0
 
 

@@ -1,17 +1,23 @@
-"""Phantom cytology: procedural Papanicolaou-like patches whose truth is known.
+"""Phantoms: procedural images whose truth is known.
 
-:func:`generate_phantom` makes one patch from a key, :func:`write_phantom_dataset` a folder, and
-:func:`draw_phantom_sheet` a picture of one.
+:func:`generate_phantom` makes a Papanicolaou-like patch of cells from a key,
+:func:`generate_tissue_phantom` an image of squamous epithelium; :func:`write_phantom_dataset`
+writes a folder of either kind, and :func:`draw_phantom_sheet` a picture of one.
 """
 
+from cellgan_plugin.datasets.phantom.kinds import PHANTOM_KINDS
 from cellgan_plugin.datasets.phantom.patch import CellRecord, PhantomPatch, generate_phantom
 from cellgan_plugin.datasets.phantom.sheet import draw_phantom_sheet
+from cellgan_plugin.datasets.phantom.tissue import TissuePatch, generate_tissue_phantom
 from cellgan_plugin.datasets.phantom.writer import write_phantom_dataset
 
 __all__ = [
+    'PHANTOM_KINDS',
     'CellRecord',
     'PhantomPatch',
+    'TissuePatch',
     'draw_phantom_sheet',
     'generate_phantom',
+    'generate_tissue_phantom',
     'write_phantom_dataset',
 ]

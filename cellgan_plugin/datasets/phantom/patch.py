@@ -108,7 +108,7 @@ def check_size(size: int) -> int:
     return int(size)
 
 
-def _noise(rng: np.random.Generator, shape: Tuple[int, ...]) -> np.ndarray:
+def pixel_noise(rng: np.random.Generator, shape: Tuple[int, ...]) -> np.ndarray:
     """Noise of mean 0 and standard deviation 1, float32: a sum of two uniform bytes."""
     # Near enough to a Gaussian for a sensor, and several times faster than drawing one.
     count = int(np.prod(shape))
@@ -187,7 +187,7 @@ def generate_phantom(
     rng = rng_for(seed, 'phantom/sensor', split, label, index, size)
     # A coarser pixel collects more light: noise is stated at 256 px.
     noise = scene.slide.noise * min(1.0, (size / 256) ** 0.5)
-    rgb += np.float32(noise) * _noise(rng, rgb.shape)
+    rgb += np.float32(noise) * pixel_noise(rng, rgb.shape)
     image = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
     truth, cells = _records(scene, truth)
     return PhantomPatch(

@@ -1,4 +1,4 @@
-"""A picture of a phantom data set: a row of patches per class."""
+"""A picture of a phantom data set: a row of images per class."""
 
 from pathlib import Path
 from typing import Dict, List, Union
@@ -37,7 +37,7 @@ def draw_phantom_sheet(
         images = rows.setdefault(row['label'], [])
         if len(images) < columns:
             images.append(load_image(str(Path(folder) / row['file'])))
-    largest = max(image.shape[0] for images in rows.values() for image in images)
+    largest = max(max(image.shape[:2]) for images in rows.values() for image in images)
     sheet = image_grid(list(rows.values()), list(rows), scale=min(1.0, side / largest))
     with atomic_write(path) as file:
         file.write(encode_image(sheet, fmt))

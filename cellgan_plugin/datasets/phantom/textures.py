@@ -6,7 +6,7 @@ a cell only reads a window of them. That keeps textures equal at all sizes and c
 
 import functools
 from types import MappingProxyType
-from typing import Mapping
+from typing import Mapping, Tuple
 
 import cv2
 import numpy as np
@@ -102,6 +102,28 @@ class TextureBank:
         height, width = rows.stop - rows.start, columns.stop - columns.start
         part = field[top : top + int(height / ratio) + 1, left : left + int(width / ratio) + 1]
         return cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC)
+
+    def wrapped(self, name: str, shape: Tuple[int, int], offset: np.ndarray) -> np.ndarray:
+        """A field over a picture of any shape; the fields are periodic and go on where they end.
+
+        Args:
+            name (str): Field name, as in :meth:`window`.
+            shape (tuple[int, int]): Height and width, pixels of this bank's scale.
+            offset (np.ndarray): (2,) shift of the field in [0, 1), of its period.
+
+        Returns:
+            np.ndarray: float32 of that shape, about standard normal.
+        """
+        field = self._fields[name]
+        period = len(field)
+        rows, columns = (
+            (np.arange(int(np.ceil(side / self._ratio))) + int(shift * period)) % period
+            for side, shift in zip(shape, offset.tolist(), strict=True)
+        )
+        part = field[rows[:, None], columns]
+        if self._ratio == 1:
+            return part
+        return cv2.resize(part, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 @functools.lru_cache(maxsize=3)

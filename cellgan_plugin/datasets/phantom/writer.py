@@ -1,8 +1,7 @@
-"""A folder of phantom patches: class folders, a manifest, and the truth in a tree of its own."""
+"""A folder of phantoms: class folders, a manifest, and the truth in a tree of its own."""
 
 import concurrent.futures
 import csv
-import dataclasses
 import json
 import multiprocessing
 import re
@@ -12,35 +11,26 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 import cv2
 import numpy as np
 
-from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import atomic_write
 
-from .patch import CellRecord, PhantomPatch, check_label, check_size, generate_phantom
-from .slides import slide_of
+from .kinds import PHANTOM_KINDS, PhantomKind, Row, Size
 
-# Raised whenever the same key gives other pixels than before: a folder is never filled by two.
-GENERATOR_VERSION = 1
 # The dataset reader passes over folders with a leading underscore.
 TRUTH_FOLDER = '_truth'
 PARAMETERS_NAME = 'parameters.json'
-CELLS_NAME = 'cells.csv'
-_CELL_COLUMNS = (
-    'file',
-    'patch_label',
-    *(field.name for field in dataclasses.fields(CellRecord)),
-)
 
 Counts = Union[int, Mapping[str, int]]
 
 
 class _Task(NamedTuple):
-    """One patch to make; ``write`` is False when only its cells are missing."""
+    """One image to make; ``write`` is False when only its rows are missing."""
 
+    kind: str
     out_dir: str
     label: str
-    size: int
+    size: Size
     seed: int
     split: str
     index: int
@@ -48,10 +38,10 @@ class _Task(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """What a worker sends back: the patch's file and the rows of its cells."""
+    """What a worker sends back: the image's file and its rows by truth table."""
 
     file: str
-    rows: List[Dict[str, object]]
+    rows: Dict[str, List[Row]]
 
 
 def image_name(label: str, split: str, index: int) -> str:
@@ -63,33 +53,35 @@ def _truth_files(out_dir: Path, file: str) -> Dict[str, Path]:
     return {kind: out_dir / TRUTH_FOLDER / kind / file for kind in ('instances', 'nuclei')}
 
 
-def _resolve_counts(counts: Counts, split: str) -> Dict[str, int]:
-    """Number of patches by Bethesda class, in the order of the classes, zeros left out."""
+def _resolve_counts(kind: PhantomKind, counts: Counts, split: str) -> Dict[str, int]:
+    """Number of images by class, in the order of the classes, zeros left out."""
     if isinstance(counts, Mapping):
         wanted: Dict[str, int] = {}
         for name, number in counts.items():
-            label = check_label(name)
+            label = kind.check_label(name)
             if label in wanted:
                 raise ValueError(f'split {split!r}: class {label} is counted twice ({name!r})')
             wanted[label] = number
     else:
-        wanted = dict.fromkeys(BETHESDA_CLASSES, counts)
+        wanted = dict.fromkeys(kind.classes, counts)
     for label, number in wanted.items():
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
             raise ValueError(
                 f'split {split!r}, class {label}: the number of patches must be a whole number '
                 f'of 0 or more, got {number!r}'
             )
-    kept = {label: int(wanted[label]) for label in BETHESDA_CLASSES if wanted.get(label)}
+    kept = {label: int(wanted[label]) for label in kind.classes if wanted.get(label)}
     if not kept:
         raise ValueError(f'split {split!r}: no patch is asked for; give a class a number above 0')
     return kept
 
 
 def _resolve_splits(
-    counts: Optional[Counts], splits: Union[Sequence[str], Mapping[str, Counts]]
+    kind: PhantomKind,
+    counts: Optional[Counts],
+    splits: Union[Sequence[str], Mapping[str, Counts]],
 ) -> Dict[str, Dict[str, int]]:
-    """Number of patches by split and class."""
+    """Number of images by split and class."""
     if isinstance(splits, str):
         splits = (splits,)
     if isinstance(splits, Mapping):
@@ -107,7 +99,7 @@ def _resolve_splits(
             raise ValueError(
                 f'split name {split!r} becomes part of file names: use letters, digits and hyphens'
             )
-    return {split: _resolve_counts(number, split) for split, number in by_split.items()}
+    return {split: _resolve_counts(kind, number, split) for split, number in by_split.items()}
 
 
 def _check_folder(out_dir: Path, parameters: Dict[str, object]) -> None:
@@ -148,28 +140,18 @@ def _check_folder(out_dir: Path, parameters: Dict[str, object]) -> None:
         )
 
 
-def _cell_rows(patch: PhantomPatch, file: str) -> List[Dict[str, object]]:
-    rows = []
-    for cell in patch.cells:
-        row = dataclasses.asdict(cell)
-        row = {key: f'{v:.4f}' if isinstance(v, float) else v for key, v in row.items()}
-        rows.append(
-            {'file': file, 'patch_label': patch.label, **row, 'complete': int(cell.complete)}
-        )
-    return rows
-
-
 def _make(task: _Task) -> _Written:
-    """Make one patch and write it, truth first, so that a picture on disk has its truth."""
-    patch = generate_phantom(task.label, task.size, task.seed, task.split, task.index)
+    """Make one image and write it, truth first, so that a picture on disk has its truth."""
+    kind = PHANTOM_KINDS[task.kind]
+    made = kind.generate(task.label, task.size, task.seed, task.split, task.index)
     file = image_name(task.label, task.split, task.index)
     out_dir = Path(task.out_dir)
     if task.write:
         truth = _truth_files(out_dir, file)
-        write_png(truth['instances'], patch.instance_mask)
-        write_png(truth['nuclei'], patch.nucleus_mask)
-        write_png(out_dir / file, patch.image)
-    return _Written(file, _cell_rows(patch, file))
+        write_png(truth['instances'], made.instance_mask)
+        write_png(truth['nuclei'], made.nucleus_mask)
+        write_png(out_dir / file, made.image)
+    return _Written(file, kind.rows(made, file))
 
 
 def _start_worker() -> None:
@@ -194,21 +176,23 @@ def _run(tasks: List[_Task], workers: int) -> Iterator[_Written]:
         pool.shutdown(cancel_futures=True)
 
 
-def _read_cells(path: Path) -> Dict[str, List[Dict[str, object]]]:
-    """Rows of an earlier cells.csv by file; empty when there is none or it has other columns."""
-    by_file: Dict[str, List[Dict[str, object]]] = {}
+def _read_rows(path: Path, columns: Sequence[str]) -> Dict[str, List[Row]]:
+    """Rows of an earlier table by file; empty when there is none or it has other columns."""
+    by_file: Dict[str, List[Row]] = {}
     if path.is_file():
         with open(path, encoding='utf-8', newline='') as file:
             reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) == _CELL_COLUMNS:
+            if tuple(reader.fieldnames or ()) == tuple(columns):
                 for row in reader:
                     by_file.setdefault(row['file'], []).append(row)
     return by_file
 
 
-def _write_cells(path: Path, files: List[str], by_file: Mapping[str, List[Dict]]) -> None:
+def _write_rows(
+    path: Path, columns: Sequence[str], files: List[str], by_file: Mapping[str, List[Row]]
+) -> None:
     with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.DictWriter(file, _CELL_COLUMNS, lineterminator='\n')
+        writer = csv.DictWriter(file, columns, lineterminator='\n')
         writer.writeheader()
         for name in files:
             writer.writerows(by_file.get(name, ()))
@@ -216,23 +200,25 @@ def _write_cells(path: Path, files: List[str], by_file: Mapping[str, List[Dict]]
 
 def write_phantom_dataset(
     out_dir: Union[str, Path],
-    size: int = 256,
+    size: Optional[Size] = None,
     counts: Optional[Counts] = None,
     seed: int = 0,
     splits: Union[Sequence[str], Mapping[str, Counts]] = ('train',),
     workers: int = 1,
     progress: bool = False,
+    kind: str = 'cytology',
 ) -> Path:
     """Write a phantom data set that :class:`CellPatchDataset` reads as it is.
 
     ::
 
         out_dir/
-          manifest.csv                           file, label, split, group (pseudo slide)
+          manifest.csv                           file, label, split, group (slide or patient)
           NILM/phantom_train_000000.png ...      RGB patches in class folders
           _truth/
             parameters.json                      what the folder was made with
-            cells.csv                            one row per cell, see CellRecord
+            cells.csv                            cytology: one row per cell, see CellRecord
+            images.csv, nuclei.csv               tissue: see TissueRecord and NucleusRecord
             instances/NILM/phantom_train_000000.png ...   uint16, whole cells
             nuclei/NILM/phantom_train_000000.png ...      uint16, nuclei, same ids
 
@@ -241,30 +227,35 @@ def write_phantom_dataset(
 
     Args:
         out_dir (str | Path): The image root.
-        size (int): Side of the patches in pixels, at least 16. Defaults to 256.
+        size (int | tuple[int, int] | None): Side of the images in pixels, at least 16; of tissue
+            (height, width). Defaults to None: 256, of tissue (256, 128).
         counts (int | Mapping[str, int] | None): Patches per class, or by class, in every split.
             None when ``splits`` says so itself. Defaults to None.
         seed (int): Base seed. Defaults to 0.
         splits (Sequence[str] | Mapping[str, int | Mapping[str, int]]): Names of the splits, or a
-            number of patches (as ``counts``) for each. Splits share no pseudo slide. Defaults to
-            ``('train',)``.
+            number of patches (as ``counts``) for each. Splits share no slide and no patient.
+            Defaults to ``('train',)``.
         workers (int): Processes. The files are the same for any number. Defaults to 1.
         progress (bool): Whether to show a progress bar. Defaults to False.
+        kind (str): ``'cytology'`` or ``'tissue'``. Defaults to ``'cytology'``.
 
     Returns:
         Path: The manifest.
 
     Raises:
-        ValueError: On an unknown class, a bad size, number or split name.
+        ValueError: On an unknown kind or class, a bad size, number or split name.
         FileExistsError: When ``out_dir`` holds something else.
     """
+    if kind not in PHANTOM_KINDS:
+        raise ValueError(f'no phantom of kind {kind!r}: choose one of {", ".join(PHANTOM_KINDS)}')
+    phantoms = PHANTOM_KINDS[kind]
     out_dir = Path(out_dir)
-    size = check_size(size)
+    size = phantoms.check_size(phantoms.default_size if size is None else size)
     if workers < 1:
         raise ValueError(f'workers must be 1 or more, got {workers}')
-    wanted = _resolve_splits(counts, splits)
+    wanted = _resolve_splits(phantoms, counts, splits)
     parameters = {
-        'generator': f'phantom cytology {GENERATOR_VERSION}',
+        'generator': phantoms.generator,
         'seed': int(seed),
         'size': size,
         'counts': wanted,
@@ -273,39 +264,45 @@ def write_phantom_dataset(
     with atomic_write(out_dir / TRUTH_FOLDER / PARAMETERS_NAME, 'w', encoding='utf-8') as file:
         json.dump(parameters, file, indent=2)
 
-    cells_path = out_dir / TRUTH_FOLDER / CELLS_NAME
-    by_file = _read_cells(cells_path)
+    truth = {
+        name: _read_rows(out_dir / TRUTH_FOLDER / name, columns)
+        for name, columns in phantoms.tables.items()
+    }
     rows, tasks = [], []
-    on_disk = _existing(out_dir)
+    on_disk = _existing(out_dir, phantoms.classes)
     for split, by_class in wanted.items():
         for label, number in by_class.items():
             for index in range(number):
                 name = image_name(label, split, index)
-                group = slide_of(seed, split, index).name
+                group = phantoms.group_of(seed, split, index)
                 rows.append({'file': name, 'label': label, 'split': split, 'group': group})
                 write = name not in on_disk
-                if write or name not in by_file:
-                    tasks.append(_Task(str(out_dir), label, size, seed, split, index, write))
+                if write or not all(name in by_file for by_file in truth.values()):
+                    tasks.append(_Task(kind, str(out_dir), label, size, seed, split, index, write))
     files = [row['file'] for row in rows]
     if tasks:
         done = _run(tasks, workers)
         if progress:
             from rich.progress import track
 
-            done = track(done, description=f'Phantoms {size} px', total=len(tasks))
+            text = 'x'.join(map(str, size)) if isinstance(size, list) else size
+            done = track(done, description=f'Phantoms {text} px', total=len(tasks))
         try:
-            for name, cell_rows in done:
-                by_file[name] = cell_rows
+            for name, made_rows in done:
+                for table, by_file in truth.items():
+                    by_file[name] = made_rows[table]
         finally:
-            # Also after an interruption: the next run then need not measure these cells again.
-            _write_cells(cells_path, files, by_file)
+            # Also after an interruption: the next run then need not measure these images again.
+            for table, by_file in truth.items():
+                path = out_dir / TRUTH_FOLDER / table
+                _write_rows(path, phantoms.tables[table], files, by_file)
     return write_manifest(out_dir / MANIFEST_NAME, rows, ('file', 'label', 'split', 'group'))
 
 
-def _existing(out_dir: Path) -> Set[str]:
-    """Files of patches whose picture and masks are all on disk."""
+def _existing(out_dir: Path, classes: Sequence[str]) -> Set[str]:
+    """Files of images whose picture and masks are all on disk."""
     found = set()
-    for label in BETHESDA_CLASSES:
+    for label in classes:
         for path in (out_dir / label).glob('phantom_*.png'):
             name = str(PurePosixPath(label, path.name))
             if all(truth.is_file() for truth in _truth_files(out_dir, name).values()):

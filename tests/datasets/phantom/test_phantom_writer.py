@@ -17,7 +17,7 @@ from cellgan_plugin.datasets.phantom import (
     generate_phantom,
     write_phantom_dataset,
 )
-from cellgan_plugin.datasets.phantom import writer as writer_module
+from cellgan_plugin.datasets.phantom import kinds as kinds_module
 from cellgan_plugin.datasets.phantom.slides import SLIDES_PER_SPLIT
 
 CLI = Path(__file__).parents[3] / 'tools' / 'dataset_converters' / 'phantom.py'
@@ -79,9 +79,9 @@ def test_a_finished_folder_is_left_alone_and_may_grow(tmp_path, monkeypatch):
     write_phantom_dataset(tmp_path, SIZE, {'LSIL': 3})
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.png')}
     made = []
-    real = writer_module.generate_phantom
+    real = kinds_module.generate_phantom
     monkeypatch.setattr(
-        writer_module, 'generate_phantom', lambda *key: made.append(key) or real(*key)
+        kinds_module, 'generate_phantom', lambda *key: made.append(key) or real(*key)
     )
     write_phantom_dataset(tmp_path, SIZE, {'LSIL': 3})
     assert not made
@@ -93,7 +93,7 @@ def test_a_finished_folder_is_left_alone_and_may_grow(tmp_path, monkeypatch):
 
 def test_a_stopped_run_goes_on_and_ends_with_the_same_files(tmp_path, monkeypatch):
     write_phantom_dataset(tmp_path / 'whole', SIZE, 2)
-    real, made = writer_module.generate_phantom, []
+    real, made = kinds_module.generate_phantom, []
 
     def stop_at_the_fifth(*key):
         made.append(key)
@@ -101,7 +101,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_files(tmp_path, monkeypatc
             raise KeyboardInterrupt
         return real(*key)
 
-    monkeypatch.setattr(writer_module, 'generate_phantom', stop_at_the_fifth)
+    monkeypatch.setattr(kinds_module, 'generate_phantom', stop_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
         write_phantom_dataset(tmp_path / 'stopped', SIZE, 2)
     assert not (tmp_path / 'stopped' / 'manifest.csv').exists()
