@@ -33,3 +33,28 @@ def stack_cell_batch(batch: List[Dict]) -> Dict:
     if with_gt_img:
         stacked.gt_img = inputs['img']
     return dict(inputs=inputs, data_samples=stacked)
+
+
+@FUNCTIONS.register_module()
+def stack_tissue_batch(batch: List[Dict]) -> Dict:
+    """Stack image + mask pairs in the loader worker.
+
+    Args:
+        batch (list[dict]): Results of ``PackTissueInputs``, all of one size.
+
+    Returns:
+        dict: ``inputs``: ``img`` uint8 (N, 3, H, W), ``mask`` uint8 (N, H, W), ``labelled`` bool
+        (N,), perhaps ``instances`` int32 (N, H, W); ``data_samples``: a list of N ``DataSample``.
+
+    Raises:
+        ValueError: When sizes differ.
+    """
+    shapes = {tuple(sample['inputs']['img'].shape[1:]) for sample in batch}
+    if len(shapes) > 1:
+        raise ValueError(
+            f'a batch of pairs of different sizes {sorted(shapes)}: use batch_size=1 for whole '
+            'images, or tiles'
+        )
+    keys = batch[0]['inputs'].keys()
+    inputs = {key: torch.stack([sample['inputs'][key] for sample in batch]) for key in keys}
+    return dict(inputs=inputs, data_samples=[sample['data_samples'] for sample in batch])

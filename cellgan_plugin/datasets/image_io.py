@@ -22,8 +22,8 @@ _FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP')
 _FORMATS_TEXT = 'JPEG, PNG, BMP, TIFF or WebP'
 DEFAULT_MAX_PIXELS = 4096 * 4096
 
-_ALPHA_MODES = ('RGBA', 'LA', 'PA', 'RGBa', 'La')
-_DEEP_MODES = ('I;16', 'I;16B', 'I;16L', 'I;16N', 'I', 'F')
+ALPHA_MODES = ('RGBA', 'LA', 'PA', 'RGBa', 'La')
+DEEP_MODES = ('I;16', 'I;16B', 'I;16L', 'I;16N', 'I', 'F')
 _TAIL_BYTES = 4096
 _truncation_lock = threading.Lock()
 
@@ -70,8 +70,20 @@ class ImageHeader(NamedTuple):
 
 
 @contextlib.contextmanager
-def _open(path: str, max_pixels: int) -> Iterator[Tuple[Image.Image, IO[bytes]]]:
-    """Open ``path`` and vet its header; every failure becomes an :class:`ImageFileError`."""
+def open_vetted(
+    path: str, max_pixels: int, mask: bool = False
+) -> Iterator[Tuple[Image.Image, IO[bytes]]]:
+    """Open ``path`` and vet its header; every failure becomes an :class:`ImageFileError`.
+
+    Args:
+        path (str): The file.
+        max_pixels (int): Largest width x height.
+        mask (bool): Let single-channel files of more than 8 bits pass: their numbers are ids, and
+            nothing is converted. Defaults to False.
+
+    Yields:
+        tuple[Image.Image, IO[bytes]]: The image, not decoded, and its file.
+    """
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):  # a pipe or a device would block or never end
@@ -83,7 +95,7 @@ def _open(path: str, max_pixels: int) -> Iterator[Tuple[Image.Image, IO[bytes]]]
             open(path, 'rb') as file,
             Image.open(file, formats=_FORMATS) as image,
         ):
-            _vet(image, file, path, max_pixels)
+            _vet(image, file, path, max_pixels, mask)
             yield image, file
     except ImageFileError:
         raise
@@ -140,12 +152,15 @@ def _allow_pixels(max_pixels: int) -> Iterator[None]:
                 Image.MAX_IMAGE_PIXELS = _PillowLimit.before
 
 
-def _vet(image: Image.Image, file: IO[bytes], path: str, max_pixels: int) -> None:
+def _vet(
+    image: Image.Image, file: IO[bytes], path: str, max_pixels: int, mask: bool = False
+) -> None:
     width, height = image.size
     if width * height > max_pixels:
         reason = _too_large(f'declares {width}x{height} pixels', max_pixels)
         raise ImageFileError('too large', path, reason)
-    if image.mode in _DEEP_MODES or _bits_per_channel(image, file) > 8:
+    deep = image.mode in DEEP_MODES
+    if not (mask and deep) and (deep or _bits_per_channel(image, file) > 8):
         raise ImageFileError(
             '16-bit',
             path,
@@ -160,7 +175,7 @@ def _vet(image: Image.Image, file: IO[bytes], path: str, max_pixels: int) -> Non
             'is CMYK (made for print); its colours depend on a profile. Export it as RGB, e.g. '
             '`magick in.tif -profile sRGB.icc out.png`',
         )
-    if _conversion(image, channels=3) is None:
+    if not mask and _conversion(image, channels=3) is None:
         reason = f'has colour mode {image.mode}; save it as 8-bit RGB or grey'
         raise ImageFileError('colour mode', path, reason)
     # A phone's JPEG may carry a preview as second frame (MPO): the first is the picture.
@@ -188,7 +203,7 @@ def _conversion(image: Image.Image, channels: int):
     mode = image.mode
     if mode == 'P':
         return 'palette'
-    if mode in _ALPHA_MODES:
+    if mode in ALPHA_MODES:
         return 'alpha'
     if mode == '1':
         return 'bilevel'
@@ -214,18 +229,23 @@ def read_header(path: str, channels: int = 3, max_pixels: int = DEFAULT_MAX_PIXE
         ImageFileError: On a missing, empty, unreadable, too large, 16-bit, CMYK or multi-page
             file.
     """
-    with _open(path, max_pixels) as (image, file):
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL_BYTES))
-        tail = file.read(_TAIL_BYTES)
-        return ImageHeader(
-            *image.size,
-            image.mode,
-            'JPEG' if image.format == 'MPO' else image.format,
-            _conversion(image, channels),
-            _ends_well(image, file, tail, size),
-            hash((size, tail)),
-        )
+    with open_vetted(path, max_pixels) as (image, file):
+        return describe(image, file, _conversion(image, channels))
+
+
+def describe(image: Image.Image, file: IO[bytes], conversion: str) -> ImageHeader:
+    """The header of a file that :func:`open_vetted` has opened."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _TAIL_BYTES))
+    tail = file.read(_TAIL_BYTES)
+    return ImageHeader(
+        *image.size,
+        image.mode,
+        'JPEG' if image.format == 'MPO' else image.format,
+        conversion,
+        _ends_well(image, file, tail, size),
+        hash((size, tail)),
+    )
 
 
 def _ends_well(image: Image.Image, file: IO[bytes], tail: bytes, size: int) -> bool:
@@ -253,7 +273,7 @@ def _ends_well(image: Image.Image, file: IO[bytes], tail: bytes, size: int) -> b
 
 
 @contextlib.contextmanager
-def _refuse_truncated() -> Iterator[None]:
+def refuse_truncated() -> Iterator[None]:
     """Other packages switch Pillow to accepting half images, for the whole process."""
     if not ImageFile.LOAD_TRUNCATED_IMAGES:
         yield
@@ -286,9 +306,9 @@ def load_image(path: str, channels: int = 3, max_pixels: int = DEFAULT_MAX_PIXEL
     """
     if channels not in (1, 3):
         raise ValueError(f'channels must be 1 or 3, got {channels!r}')
-    with _open(path, max_pixels) as (image, _), _refuse_truncated():
+    with open_vetted(path, max_pixels) as (image, _), refuse_truncated():
         image.load()
-        if image.mode in _ALPHA_MODES or 'transparency' in image.info:
+        if image.mode in ALPHA_MODES or 'transparency' in image.info:
             image = image.convert('RGBA')
             white = Image.new('RGBA', image.size, (255, 255, 255, 255))
             image = Image.alpha_composite(white, image)

@@ -69,11 +69,15 @@ def clean_relative_path(name: str) -> Optional[str]:
     return str(path)
 
 
-def iter_manifest(path: Union[str, Path]) -> Iterator[Tuple[int, Dict[str, str]]]:
+def iter_manifest(
+    path: Union[str, Path], required: Sequence[str] = REQUIRED_COLUMNS
+) -> Iterator[Tuple[int, Dict[str, str]]]:
     """Read a manifest row by row; see :func:`read_manifest` for what is checked.
 
     Args:
         path (str | Path): The CSV file.
+        required (Sequence[str]): Columns that must be there and filled in every row; ``file``
+            always is. Defaults to ``file, label``.
 
     Yields:
         tuple[int, dict[str, str]]: Line number and row.
@@ -86,11 +90,12 @@ def iter_manifest(path: Union[str, Path]) -> Iterator[Tuple[int, Dict[str, str]]
         with open(path, encoding='utf-8-sig', newline='') as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            missing = [name for name in REQUIRED_COLUMNS if name not in header]
+            required = ('file', *(name for name in required if name != 'file'))
+            missing = [name for name in required if name not in header]
             if missing:
                 raise ManifestError(
                     f'{path}: column {", ".join(missing)} is missing; the header is '
-                    f'{header}. A manifest starts with "file,label".'
+                    f'{header}. A manifest starts with "{",".join(required)}".'
                 )
             if len(set(header)) != len(header):
                 raise ManifestError(f'{path}: a column is named twice in the header {header}')
@@ -102,7 +107,7 @@ def iter_manifest(path: Union[str, Path]) -> Iterator[Tuple[int, Dict[str, str]]
                 if len(fields) != len(header):
                     raise ManifestError(f"{where}: the number of fields differs from the header's")
                 row = dict(zip(header, fields, strict=True))
-                for name in REQUIRED_COLUMNS:
+                for name in required:
                     if not row[name].strip():
                         raise ManifestError(f'{where}: {name} is empty')
                 key = clean_relative_path(row['file'])

@@ -62,6 +62,13 @@ class ResumableTrainLoop(IterBasedTrainLoop):
             )
         if self.dataloader.batch_size is None:
             raise ValueError('train_dataloader has a batch_sampler: give it a batch_size instead')
+        wanted = getattr(self.dataloader.sampler, 'batch_size', self.dataloader.batch_size)
+        if wanted != self.dataloader.batch_size:
+            raise ValueError(
+                f'train_dataloader.batch_size is {self.dataloader.batch_size}, but its sampler '
+                f'({type(self.dataloader.sampler).__name__}) deals batches of {wanted}; give both '
+                'the same number'
+            )
         model = unwrap(runner.model)
         if hasattr(model, 'check_dataset'):
             model.check_dataset(self.dataloader.dataset)

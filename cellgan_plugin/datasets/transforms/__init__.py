@@ -5,5 +5,19 @@ from cellgan_plugin.datasets.transforms.cell_transforms import (
     PackCellInputs,
     RandomCellFlip,
 )
+from cellgan_plugin.datasets.transforms.tissue_transforms import (
+    FitTissue,
+    PackTissueInputs,
+    RandomTissueColor,
+    RandomTissueFlip,
+)
 
-__all__ = ['FitCellPatch', 'PackCellInputs', 'RandomCellFlip']
+__all__ = [
+    'FitCellPatch',
+    'FitTissue',
+    'PackCellInputs',
+    'PackTissueInputs',
+    'RandomCellFlip',
+    'RandomTissueColor',
+    'RandomTissueFlip',
+]
