@@ -6,7 +6,7 @@ from mmengine import MessageHub
 from mmengine.registry import DefaultScope
 
 torch.set_num_threads(1)
-# A shell's background job ignores Ctrl-C, and hands that on: tests that interrupt would wait forever.
+# A shell's background job ignores Ctrl-C, and hands on: tests that interrupt would wait forever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
