@@ -20,6 +20,7 @@ from cellgan_plugin.models.layers import (
     scale_initial_weights,
     sn_conv,
     sn_linear,
+    sn_upsampling_conv,
     with_spectral_norm,
 )
 from cellgan_plugin.models.layers.arguments import check_at_least, check_one_of
@@ -58,7 +59,8 @@ class UpBlock(nn.Module):
 
     AdaIN and the activation run before the nearest-neighbour upsampling instead of after it:
     repeating every pixel four times changes neither the statistics nor the values, so the result
-    is the same and three quarters of the work is not done.
+    is the same and three quarters of the work is not done. Upsampling and convolution are one
+    layer, which never makes the enlarged map.
 
     Args:
         in_channels (int): Channels in.
@@ -69,12 +71,11 @@ class UpBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, embed_size: int):
         super().__init__()
         self.adain = AdaIN(in_channels, embed_size)
-        self.conv = sn_conv(in_channels, out_channels, 3)
+        self.conv = sn_upsampling_conv(in_channels, out_channels)
 
     def forward(self, x: Tensor, embedding: Tensor, shift: Optional[Tensor] = None) -> Tensor:
         """Map (N, in, H, W) to (N, out, 2H, 2W); ``shift`` (N, 2 in) goes to the AdaIN."""
-        x = F.leaky_relu(self.adain(x, embedding, shift), LEAKY_SLOPE)
-        return self.conv(F.interpolate(x, scale_factor=2, mode='nearest'))
+        return self.conv(F.leaky_relu_(self.adain(x, embedding, shift), LEAKY_SLOPE))
 
 
 def default_skips(out_size: int) -> Tuple[Tuple[int, int], ...]:

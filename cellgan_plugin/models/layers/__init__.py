@@ -16,11 +16,14 @@ from .skip import LEAKY_SLOPE, SkipLayerExcitation, SkipLayerGlobalContext
 from .spectral_norm import (
     OFFICIAL_INIT_GAIN,
     SpectralNorm,
+    normalised_once,
     scale_initial_weights,
     sn_conv,
     sn_linear,
+    sn_upsampling_conv,
     with_spectral_norm,
 )
+from .upsampling import UpsamplingConv2d, upsampling_conv_weight
 
 __all__ = [
     'LEAKY_SLOPE',
@@ -34,15 +37,19 @@ __all__ = [
     'SkipLayerExcitation',
     'SkipLayerGlobalContext',
     'SpectralNorm',
+    'UpsamplingConv2d',
     'at_least_float32',
     'channels_by_resolution',
     'check_image_size',
     'gather_rows',
     'height_and_width',
+    'normalised_once',
     'resolutions_between',
     'scale_initial_weights',
     'sn_conv',
     'sn_linear',
+    'sn_upsampling_conv',
     'sum_over_ranks',
+    'upsampling_conv_weight',
     'with_spectral_norm',
 ]

@@ -2,6 +2,7 @@
 
 from typing import Optional
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -39,5 +40,19 @@ class AdaIN(nn.Module):
         style = self.affine(embedding)
         if shift is not None:
             style = style + shift
-        scale, bias = style[:, :, None, None].chunk(2, dim=1)
-        return F.instance_norm(x) * (1 + scale) + bias
+        # Under autocast the map is in half precision; the statistics and these stay in float32.
+        scale, bias = style.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, dim=1)
+        # Instance normalisation is batch normalisation of one image whose channels are all those
+        # of the batch; that one takes a scale and a bias for each of them, in one pass over the
+        # map, and keeps nothing but the map for the backward. Contiguous: of a reshaped map in
+        # channels-last order torch 2.11 computes a wrong gradient without an error.
+        count, channels, height, width = x.shape
+        x = F.batch_norm(
+            x.contiguous().view(1, count * channels, height, width),
+            None,
+            None,
+            (1 + scale).flatten(),
+            bias.flatten(),
+            training=True,
+        )
+        return x.view(count, channels, height, width)

@@ -1,7 +1,7 @@
 """Weights as sampling needs them: normalised once, and laid out so that less is computed."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize, remove_spectral_norm
 
 
@@ -57,27 +57,3 @@ def _fold_sn_layer(module: nn.Module) -> None:
         delattr(module, name)
     module.__class__ = plain
     module.weight = nn.Parameter(weight, requires_grad=False)
-
-
-def upsampling_conv_weight(weight: Tensor) -> Tensor:
-    """A 3x3 convolution after nearest x2 upsampling as one transposed convolution.
-
-    Each output pixel sees only 2x2 different inputs, so that the nine weights add up to four:
-    ``conv_transpose2d(x, upsampling_conv_weight(w), stride=2, padding=1)`` is
-    ``conv2d(interpolate(x, scale_factor=2), w, padding=1)`` with 4/9 of the multiplications and
-    without the enlarged map.
-
-    Args:
-        weight (Tensor): (out_channels, in_channels, 3, 3).
-
-    Returns:
-        Tensor: (in_channels, out_channels, 4, 4).
-    """
-    out_channels, in_channels, height, width = weight.shape
-    if (height, width) != (3, 3):
-        raise ValueError(f'a weight of shape {tuple(weight.shape)}: needs a 3x3 kernel')
-    summed = weight.new_zeros(out_channels, in_channels, 4, 4)
-    for row in (0, 1):
-        for column in (0, 1):
-            summed[:, :, row : row + 3, column : column + 3] += weight
-    return summed.flip(2, 3).transpose(0, 1).contiguous()

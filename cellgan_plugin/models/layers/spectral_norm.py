@@ -1,11 +1,14 @@
 """Spectral normalisation as a parametrization, and layers that are born with it."""
 
-from typing import Union
+import contextlib
+from typing import Iterator, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from .upsampling import UpsamplingConv2d
 
 # The authors' program; Sec. 3.1 of the paper names spectral normalisation without a number.
 SPECTRAL_NORM_EPS = 1e-4
@@ -62,6 +65,26 @@ class SpectralNorm(nn.Module):
             return weight / torch.dot(u, torch.mv(matrix, v))
 
 
+@contextlib.contextmanager
+def normalised_once(network: nn.Module) -> Iterator[None]:
+    """Compute each parametrized weight of a network once for all forwards within the context.
+
+    For the passes of one optimizer step: the weights do not change between them, and Algorithm 1
+    of Miyato et al. has one power iteration per update, not one per pass. Every pass sees the same
+    weights, and their gradients go through one division by sigma.
+
+    Args:
+        network (nn.Module): Its weights' gradients are those of the mode in which the context is
+            entered; under ``torch.no_grad()`` there are none.
+    """
+    with parametrize.cached():
+        for module in network.modules():
+            if parametrize.is_parametrized(module):
+                for name in module.parametrizations:
+                    getattr(module, name)
+        yield
+
+
 def with_spectral_norm(layer: _Layer, eps: float = SPECTRAL_NORM_EPS) -> _Layer:
     """Initialise a layer (Xavier normal of gain 1, bias 0) and put spectral norm on its weight."""
     nn.init.xavier_normal_(layer.weight)
@@ -105,3 +128,8 @@ def sn_conv(in_channels: int, out_channels: int, kernel_size: int, stride: int =
 def sn_linear(in_features: int, out_features: int, bias: bool = True) -> nn.Linear:
     """A fully connected layer with spectral norm."""
     return with_spectral_norm(nn.Linear(in_features, out_features, bias))
+
+
+def sn_upsampling_conv(in_channels: int, out_channels: int) -> UpsamplingConv2d:
+    """Nearest-neighbour upsampling and a 3x3 convolution without bias, with spectral norm."""
+    return with_spectral_norm(UpsamplingConv2d(in_channels, out_channels))
