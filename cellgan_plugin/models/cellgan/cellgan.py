@@ -1,5 +1,6 @@
 """CellGAN as a MMagic model: generator, discriminator and the objective of Eq. (2)."""
 
+from functools import partial
 from typing import Dict, Optional, Union
 
 import torch
@@ -9,6 +10,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from cellgan_plugin.models.conditional_gan import ConditionalGAN, unwrap
+from cellgan_plugin.models.layers import normalised_once
 
 
 @MODELS.register_module()
@@ -99,11 +101,19 @@ class CellGAN(ConditionalGAN):
         noise = self.step_random.normal('noise_disc', len(real), self.noise_size)
         with torch.no_grad():
             fake = self.generator(noise, label=fake_labels, return_noise=False)
+        with normalised_once(unwrap(self.discriminator)):
+            losses = self._discriminator_losses(real, real_labels, fake, fake_labels)
+            loss, log_vars = self.parse_losses(losses)
+        optimizer_wrapper.update_params(loss)
+        return log_vars
 
+    def _discriminator_losses(
+        self, real: Tensor, real_labels: Tensor, fake: Tensor, fake_labels: Tensor
+    ) -> Dict[str, Tensor]:
+        bare = unwrap(self.discriminator)
         seen = self._augmented(real, 'augment_real')
         losses: Dict[str, Tensor] = {}
         if self.reconstruction_loss:
-            bare = unwrap(self.discriminator)
             offset = self.step_random.integers('crop', bare.max_crop_offset + 1, 2)
             real_logits, crop, half = self.discriminator(
                 seen, label=real_labels, crop_offset=offset
@@ -117,15 +127,17 @@ class CellGAN(ConditionalGAN):
         fake_logits = self.discriminator(self._augmented(fake, 'augment_fake'), label=fake_labels)
         losses.update(self.adversarial_loss.discriminator(real_logits, fake_logits))
         if self.r1_loss:
+            gradient_of = None
+            if hasattr(bare, 'input_gradient'):
+                gradient_of = partial(bare.input_gradient, label=real_labels)
             losses['loss_r1'] = self.r1_loss(
-                lambda img: self.discriminator(img, label=real_labels), real
+                lambda img: self.discriminator(img, label=real_labels),
+                real,
+                gradient_of,
             )
         losses['disc_real'] = real_logits.detach().float().mean()
         losses['disc_fake'] = fake_logits.detach().float().mean()
-
-        loss, log_vars = self.parse_losses(losses)
-        optimizer_wrapper.update_params(loss)
-        return log_vars
+        return losses
 
     def train_generator(
         self, inputs: dict, data_samples: DataSample, optimizer_wrapper: OptimWrapper

@@ -1,6 +1,6 @@
 """The terms of CellGAN's objective (Eq. 1 and 2)."""
 
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional
 
 import torch
 import torch.nn.functional as F
@@ -77,17 +77,29 @@ class R1Penalty(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self, logits_of: Callable[[Tensor], Tensor], img: Tensor) -> Tensor:
+    def forward(
+        self,
+        logits_of: Callable[[Tensor], Tensor],
+        img: Tensor,
+        gradient_of: Optional[Callable[[Tensor], Tensor]] = None,
+    ) -> Tensor:
         """Compute the penalty, always in float32: squares of small gradients vanish in half.
 
         Args:
-            logits_of (Callable): Images (N, C, H, W) to logits of any shape.
+            logits_of (Callable): Images (N, C, H, W) to logits of any shape. Differentiated twice
+                where there is no ``gradient_of``.
             img (Tensor): Real images (N, C, H, W) in [-1, 1].
+            gradient_of (Callable, optional): Images to the gradient of the sum of their logits,
+                differentiable with respect to the weights, for discriminators that can say it
+                (:meth:`CellGANDiscriminator.input_gradient`). Defaults to None.
 
         Returns:
             Tensor: Scalar.
         """
         with torch.autocast(img.device.type, enabled=False):
-            img = img.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(logits_of(img).sum(), img, create_graph=True)
+            if gradient_of is not None:
+                gradient = gradient_of(img.detach())
+            else:
+                img = img.detach().requires_grad_()
+                (gradient,) = torch.autograd.grad(logits_of(img).sum(), img, create_graph=True)
             return self.loss_weight * gradient.square().sum(dim=(1, 2, 3)).mean()

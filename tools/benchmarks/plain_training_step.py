@@ -1,0 +1,164 @@
+"""CellGAN's training step written as the paper reads, for ``train_step.py`` to race against.
+
+Every block is literal: upsample, then normalise, then convolve the enlarged map; the generator
+keeps its graph in the discriminator's turn and is differentiated with it; every pass through the
+discriminator goes through both decoders; R1 differentiates a second whole forward twice; each
+forward computes its own spectral norms; optimizer and average go weight by weight; float32, no
+compilation.
+
+The modules of a :class:`cellgan_plugin.models.CellGAN` serve as containers of the weights only, so
+that both steps can start from the same ones and ``tests/models/test_training_step.py`` can compare
+what they compute.
+"""
+
+from typing import Callable, Dict, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2
+
+
+def up_block(block: nn.Module, x: Tensor, embedding: Tensor, shift: Tensor) -> Tensor:
+    """Upsample x2, AdaIN, LeakyReLU, 3x3 convolution (Suppl. Fig. 1a)."""
+    x = F.interpolate(x, scale_factor=2, mode='nearest')
+    scale, bias = (block.adain.affine(embedding) + shift)[:, :, None, None].chunk(2, dim=1)
+    x = F.instance_norm(x) * (1 + scale) + bias
+    return F.conv2d(F.leaky_relu(x, SLOPE), block.conv.weight, padding=1)
+
+
+def global_context(skip: nn.Module, low: Tensor) -> Tensor:
+    """SGC (Suppl. Fig. 2): softmax pooling, two 1x1 convolutions."""
+    weights = skip.attention(low).flatten(2).softmax(dim=-1)
+    context = (low.flatten(2) * weights).sum(dim=-1)[:, :, None, None]
+    return skip.expand(F.leaky_relu(skip.squeeze(context), SLOPE))
+
+
+def generate(net: nn.Module, noise: Tensor, label: Tensor) -> Tensor:
+    """The generator (Sec. 2.1, Fig. 1): z (N, noise_size), labels (N,) to images (N, C, S, S)."""
+    embedding = F.one_hot(label, net.num_classes).to(noise.dtype)
+    for layer in net.mapping.layers:
+        embedding = F.leaky_relu(layer(embedding), SLOPE)
+    maps = {4: F.conv_transpose2d(noise[:, :, None, None], net.init.weight)}
+    shift = noise.new_zeros(())
+    for key, block in net.up_blocks.items():
+        size = int(key)
+        maps[size] = up_block(block, maps[size // 2], embedding, shift)
+        shift = noise.new_zeros(())
+        if size in net.skip_sources:
+            context = global_context(net.skips[key], maps[net.skip_sources[size]])
+            if net.sgc_fusion == 'modulate' and size < net.out_size:
+                shift = context.flatten(1)
+            else:
+                maps[size] = maps[size] + context
+    return torch.tanh(F.conv2d(maps[net.out_size], net.to_image.weight, padding=1))
+
+
+def decode(decoder: nn.Module, x: Tensor) -> Tensor:
+    """A reconstruction decoder (Suppl. Fig. 1c)."""
+    for conv in decoder.convs:
+        x = F.interpolate(F.leaky_relu(x, SLOPE), scale_factor=2, mode='nearest')
+        x = F.conv2d(x, conv.weight, padding=1)
+    return torch.tanh(F.conv2d(x, decoder.to_image.weight, padding=1))
+
+
+def judge(
+    net: nn.Module, img: Tensor, label: Tensor, offset: Tuple[int, int]
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """The discriminator (Sec. 2.2): 8x8 logits, the rebuilt crop, the rebuilt half-size image."""
+    x = F.conv2d(img, net.stem.weight, padding=1)
+    for block in net.down_blocks.values():
+        activated = F.leaky_relu(x, SLOPE)
+        main = F.conv2d(activated, block.conv1.weight, stride=2, padding=1)
+        main = F.conv2d(F.leaky_relu(main, SLOPE), block.conv2.weight, padding=1)
+        x = main + F.conv2d(F.avg_pool2d(activated, 2), block.shortcut.weight)
+    embedding = net.class_embedding(F.one_hot(label, net.num_classes).to(img.dtype))
+    logits = F.conv2d(x, net.to_logits.weight)
+    logits = logits + (x * embedding[:, :, None, None]).sum(dim=1, keepdim=True)
+    top, left = offset
+    window = activated[:, :, top : top + 8, left : left + 8]  # of the 16x16 map
+    return logits, decode(net.crop_decoder, window), decode(net.half_decoder, x)
+
+
+def discriminator_losses(
+    model: nn.Module, real: Tensor, label: Tensor, seen: Tensor, fake: Tensor, offset
+) -> Dict[str, Tensor]:
+    """Eq. (2) for the discriminator, ``seen`` and ``fake`` being augmented."""
+    net = model.discriminator
+    logits, crop, half = judge(net, seen, label, offset)
+    fake_logits, _, _ = judge(net, fake, label, offset)
+    scale = net.in_size // 16
+    rows, columns = (slice(o * scale, (o + 8) * scale) for o in offset)
+    half_target = F.interpolate(seen, scale_factor=0.5, mode='nearest')
+    real = real.detach().requires_grad_()
+    again, _, _ = judge(net, real, label, offset)
+    (gradient,) = torch.autograd.grad(again.sum(), real, create_graph=True)
+    return dict(
+        loss_disc_real=F.relu(1 - logits).mean(),
+        loss_disc_fake=F.relu(1 + fake_logits).mean(),
+        loss_recon=F.l1_loss(crop, seen[:, :, rows, columns]) + F.l1_loss(half, half_target),
+        loss_r1=model.r1_loss.loss_weight * gradient.square().sum(dim=(1, 2, 3)).mean(),
+    )
+
+
+def training_step(
+    model: nn.Module,
+    average: nn.Module,
+    momentum: float,
+    optimizers: Dict[str, torch.optim.Optimizer],
+    real: Tensor,
+    label: Tensor,
+    numbers: Dict[str, Tensor],
+    mark: Callable[[str], None] = lambda phase: None,
+) -> Dict[str, Tensor]:
+    """One iteration: discriminator, generator, moving average.
+
+    Args:
+        model (CellGAN): Its networks' weights are updated, and its augmentation is used.
+        average (nn.Module): The averaged generator.
+        momentum (float): Of the average.
+        optimizers (dict[str, Optimizer]): ``discriminator`` and ``generator``.
+        real (Tensor): Images (N, C, S, S) in [-1, 1].
+        label (Tensor): (N,), of real and generated images alike.
+        numbers (dict): ``noise_disc`` and ``noise_gen`` (N, noise_size), ``augment_real``,
+            ``augment_fake`` and ``augment_gen`` (N, numbers of the augmentation), ``crop``.
+        mark (Callable): Told the name of each phase that has ended.
+
+    Returns:
+        dict[str, Tensor]: The losses.
+    """
+    fake = generate(model.generator, numbers['noise_disc'], label)
+    losses = discriminator_losses(
+        model,
+        real,
+        label,
+        model.augment(real, numbers['augment_real']),
+        model.augment(fake, numbers['augment_fake']),
+        numbers['crop'],
+    )
+    sum(losses.values()).backward()
+    mark('D')
+    optimizers['discriminator'].step()
+    optimizers['discriminator'].zero_grad()
+    optimizers['generator'].zero_grad()
+    mark('optimizers')
+
+    fake = generate(model.generator, numbers['noise_gen'], label)
+    seen = model.augment(fake, numbers['augment_gen'])
+    logits, _, _ = judge(model.discriminator, seen, label, numbers['crop'])
+    losses['loss_gen'] = -logits.mean()
+    losses['loss_gen'].backward()
+    mark('G')
+    optimizers['generator'].step()
+    for optimizer in optimizers.values():
+        optimizer.zero_grad()
+    mark('optimizers')
+    with torch.no_grad():
+        pairs = zip(average.parameters(), model.generator.parameters(), strict=True)
+        for averaged, own in pairs:
+            averaged.copy_((1 - momentum) * averaged + momentum * own)
+        for averaged, own in zip(average.buffers(), model.generator.buffers(), strict=True):
+            averaged.copy_(own)
+    mark('EMA')
+    return losses
