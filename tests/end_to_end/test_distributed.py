@@ -34,10 +34,14 @@ def assert_same_run(found, expected, iteration):
     a = torch.load(expected / f'iter_{iteration}.pth', weights_only=True)['state_dict']
     b = torch.load(found / f'iter_{iteration}.pth', weights_only=True)['state_dict']
     assert a.keys() == b.keys()
+    # Two ranks round differently. Where that turns the sign of an activation, the gradient jumps,
+    # and Adam makes whole steps of it: a few weights then differ; a wrong gradient moves them all.
+    outside, total = 0, 0
     for key in a:
-        torch.testing.assert_close(
-            b[key], a[key], rtol=2e-3, atol=2e-4, msg=lambda m, k=key: f'{k}: {m}'
-        )
+        close = torch.isclose(b[key], a[key], rtol=2e-3, atol=2e-4)
+        outside, total = outside + int((~close).sum()), total + close.numel()
+        assert torch.allclose(b[key], a[key], rtol=0.05, atol=0.01), key
+    assert outside <= 0.005 * total
 
 
 def test_two_ranks_train_the_model_that_one_trains(one_rank, two_ranks):
