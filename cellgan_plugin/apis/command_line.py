@@ -11,7 +11,7 @@ from mmengine.config import DictAction
 from cellgan_plugin.apis.synthesis_folder import OutputError
 from cellgan_plugin.compat import UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
-from cellgan_plugin.datasets.converters import ConverterError, CricResult, FoldersResult
+from cellgan_plugin.datasets.converters import ConversionResult, ConverterError, CricResult
 from cellgan_plugin.engine.hooks import NonFiniteLossError
 
 # Raised by what the user gave, with a message that says what to do: no traceback is needed.
@@ -77,7 +77,7 @@ def user_errors() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-def report_conversion(tool: str, convert: Callable[[], Union[CricResult, FoldersResult]]) -> int:
+def report_conversion(tool: str, convert: Callable[[], Union[ConversionResult, CricResult]]) -> int:
     """Run a data set converter and say how it ended.
 
     Args:

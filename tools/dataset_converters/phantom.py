@@ -7,7 +7,7 @@ Examples::
     python tools/dataset_converters/phantom.py --out data/phantom --splits train=160,val=40
     python tools/dataset_converters/phantom.py --out data/phantom --per-class 5 --sheet phantom.jpg
     python tools/dataset_converters/phantom.py --kind tissue --out data/tissue_phantom \
-        --splits train=140,val=20,test=40 --size 64x32
+        --splits train=350,val=50,test=100 --size 64x32
 """
 
 import argparse

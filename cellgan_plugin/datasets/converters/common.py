@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -31,6 +32,23 @@ RECORD_NAME = 'conversion.json'
 FORMAT_VERSION = 1
 DEFAULT_MAX_PIXELS = 64_000_000  # 8000 x 8000: above any field, below a bomb
 PathLike = Union[str, Path]
+
+
+@dataclass
+class ConversionResult:
+    """What a conversion made.
+
+    Attributes:
+        manifest (Path): The manifest written.
+        rows (list[dict]): Its rows.
+        counts (dict[str, int]): What became of every file.
+        lines (list[str]): The summary to print.
+    """
+
+    manifest: Path
+    rows: List[Dict[str, object]]
+    counts: Dict[str, int]
+    lines: List[str] = field(default_factory=list)
 
 
 class ConverterError(ValueError):

@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from cellgan_plugin.datasets.converters.common import (
     DEFAULT_MAX_PIXELS,
+    ConversionResult,
     ConverterError,
     PathLike,
     begin_output,
@@ -63,23 +63,6 @@ class _Content(NamedTuple):
     jpeg: bool
 
 
-@dataclass
-class FoldersResult:
-    """What a conversion made.
-
-    Attributes:
-        manifest (Path): The manifest written.
-        rows (list[dict]): Its rows.
-        counts (dict[str, int]): What became of every file.
-        lines (list[str]): The summary to print.
-    """
-
-    manifest: Path
-    rows: List[Dict[str, object]]
-    counts: Dict[str, int]
-    lines: List[str] = field(default_factory=list)
-
-
 def convert_folders(
     source: PathLike,
     out_dir: PathLike,
@@ -96,7 +79,7 @@ def convert_folders(
     skip_unmatched: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: bool = True,
-) -> FoldersResult:
+) -> ConversionResult:
     """Convert a folder tree, split by group.
 
     Args:
@@ -123,7 +106,7 @@ def convert_folders(
         progress (bool): Show progress bars on a terminal. Defaults to True.
 
     Returns:
-        FoldersResult: Manifest, counts and summary.
+        ConversionResult: Manifest, counts and summary.
 
     Raises:
         ConverterError: On anything in the inputs or arguments that cannot be used.
@@ -179,7 +162,7 @@ def convert_folders(
         _convert(source / row['source'], out_dir / row['file'], policy, size, max_pixels)
     manifest = write_manifest(out_dir / MANIFEST_NAME, rows, COLUMNS)
     counts['images in the output'] = len(rows)
-    result = FoldersResult(manifest, rows, dict(counts))
+    result = ConversionResult(manifest, rows, dict(counts))
     result.lines = split_table(rows, classes, fractions)
     result.lines.append('')
     result.lines += [f'{number:6d}  {name}' for name, number in counts.items() if number]

@@ -1,0 +1,83 @@
+"""Turn PatchCamelyon as published (HDF5) into class folders with a manifest.
+
+The folder holds camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5, unpacked, and the tables
+camelyonpatch_level_2_split_{train,valid,test}_meta.csv with the slide of every patch::
+
+    python tools/dataset_converters/pcam.py pcam --out data/pcam --fraction 0.1
+    python tools/dataset_converters/pcam.py pcam --out data/pcam_slides --fraction 0.1 --by groups
+
+The published splits stay; only the training set is drawn from unless --held-out-fraction says
+otherwise. A smaller fraction of a seed is part of every larger one. An interrupted run continues
+when the same command is given again.
+"""
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from cellgan_plugin.apis.command_line import report_conversion
+from cellgan_plugin.datasets.converters import convert_pcam
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('source', help='the folder with the published files; it is only read')
+    add('--out', required=True, help='output folder: new, empty, or of the same command')
+    add(
+        '--fraction',
+        type=float,
+        default=1.0,
+        help='share of the training set, e.g. 0.1 (default: 1)',
+    )
+    add(
+        '--by',
+        choices=('patches', 'groups'),
+        default='patches',
+        help='draw patches, each class by itself, or whole patients or slides (default: patches)',
+    )
+    add(
+        '--held-out-fraction',
+        type=float,
+        default=1.0,
+        help='share of validation and test set, by patches (default: 1)',
+    )
+    add(
+        '--splits',
+        nargs='+',
+        choices=('train', 'val', 'test'),
+        default=('train', 'val', 'test'),
+        help='default: all three',
+    )
+    add('--seed', type=int, default=0, help='seed of the draw (default: 0)')
+    add(
+        '--without-meta',
+        action='store_true',
+        help='do without the tables: every patch is then its own group',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
+    args = parse_args(argv)
+    return report_conversion(
+        'pcam.py',
+        lambda: convert_pcam(
+            args.source,
+            args.out,
+            fraction=args.fraction,
+            unit=args.by,
+            held_out_fraction=args.held_out_fraction,
+            splits=args.splits,
+            seed=args.seed,
+            with_meta=not args.without_meta,
+        ),
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())
