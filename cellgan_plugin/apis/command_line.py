@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Callable, Iterator, Union
+from typing import Callable, Iterator, Tuple, Union
 
 from mmengine.config import DictAction
 
@@ -26,6 +26,14 @@ USER_ERRORS = (
     UntrustedCheckpointError,
     ValueError,
 )
+
+
+def image_size(text: str) -> Union[int, Tuple[int, int]]:
+    """Parse ``SIDE`` or ``HEIGHTxWIDTH``, pixels; for ``type=`` of an argument."""
+    sides = text.lower().split('x')
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form SIDE or HEIGHTxWIDTH')
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
 def add_config_arguments(

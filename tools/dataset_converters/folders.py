@@ -7,8 +7,11 @@ r"""Turn any folder tree of labelled images into class folders with a manifest.
         --map 'HSIL=severe_dysplastic,carcinoma_in_situ' --skip-unmatched
     python tools/dataset_converters/folders.py patches --out data/patches --policy keep \
         --group-csv slides.csv
+    python tools/dataset_converters/folders.py epithelium --out data/cervical --size 256x128 \
+        --table patches.csv --split 0.7 0.1 0.2
 
-The deepest folder on an image's path that names a class decides. Groups (slides, fields, patients)
+The deepest folder on an image's path that names a class decides, or a table with the columns file,
+label and patient (or group, or slide). Groups (slides, fields, patients)
 never lie on two sides of the split. Duplicates are kept once within a class and refused across
 classes. An interrupted run continues when the same command is given again.
 """
@@ -17,7 +20,7 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.apis.command_line import report_conversion
+from cellgan_plugin.apis.command_line import image_size, report_conversion
 from cellgan_plugin.datasets.converters import convert_folders, parse_class_map
 
 
@@ -50,12 +53,23 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='resize: shorter side to size, then centre; crop: centre; keep: as it is, JPEG byte '
         'for byte (default: resize)',
     )
-    add('--size', type=int, help='side in px for resize and crop (default: 256)')
+    add(
+        '--size',
+        type=image_size,
+        metavar='SIDE|HxW',
+        help='in px, height x width, for resize and crop (default: 256)',
+    )
     add(
         '--include',
         default='*',
         metavar='PATTERN',
         help="only relative paths that match, e.g. '*/CROPPED/*.bmp' (default: all)",
+    )
+    add(
+        '--table',
+        metavar='CSV',
+        help='columns file (relative path), label, patient (or group, or slide); a column split '
+        '(train, val, test) is kept',
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
@@ -90,6 +104,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             policy=args.policy,
             size=args.size,
             include=args.include,
+            table=args.table,
             group_regex=args.group_regex,
             group_csv=args.group_csv,
             fractions=args.split,

@@ -13,10 +13,11 @@ Examples::
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict, Tuple, Union
+from typing import Dict
 
 import cv2
 
+from cellgan_plugin.apis.command_line import image_size
 from cellgan_plugin.datasets.image_encoding import check_format
 from cellgan_plugin.datasets.phantom import (
     PHANTOM_KINDS,
@@ -36,14 +37,6 @@ def numbers(text: str) -> Dict[str, int]:
             raise argparse.ArgumentTypeError(f'{name!r} is given twice')
         parsed[name] = int(number)
     return parsed
-
-
-def image_size(text: str) -> Union[int, Tuple[int, int]]:
-    """Parse ``SIDE`` or ``HEIGHTxWIDTH``."""
-    sides = text.lower().split('x')
-    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
-        raise argparse.ArgumentTypeError(f'{text!r} is not of the form SIDE or HEIGHTxWIDTH')
-    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
 def parse_args() -> argparse.Namespace:

@@ -87,6 +87,15 @@ def check_size(size: int, name: str = 'size') -> int:
     return int(size)
 
 
+def check_area(size: Union[int, Sequence[int]]) -> Union[int, Tuple[int, int]]:
+    """A side of a square, or (height, width), in px; see :func:`check_size`."""
+    if not isinstance(size, (tuple, list)):
+        return check_size(size)
+    if len(size) != 2:
+        raise ConverterError(f'size is {size!r}; expected a side, or height and width')
+    return check_size(size[0], 'height'), check_size(size[1], 'width')
+
+
 def digest_of(items: Iterable[object]) -> str:
     """SHA-256 (hex) over the text of ``items``, in their order."""
     digest = hashlib.sha256()

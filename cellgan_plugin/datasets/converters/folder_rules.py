@@ -1,8 +1,8 @@
-"""Which class and which group the path of an image tells."""
+"""Which class, group and split the path of an image or a table tells."""
 
 import re
 from pathlib import PurePosixPath
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, resolve_class
 from cellgan_plugin.datasets.converters.common import (
@@ -10,7 +10,14 @@ from cellgan_plugin.datasets.converters.common import (
     PathLike,
     check_classes,
     read_table,
+    some_of,
 )
+from cellgan_plugin.datasets.manifest import clean_relative_path
+from cellgan_plugin.datasets.sources import SPLITS
+
+# Columns of a table that tell the group; the first that is there.
+GROUP_COLUMNS = ('patient', 'group', 'slide')
+_SPLIT_NAMES = {**{name: name for name in SPLITS}, 'valid': 'val', 'validation': 'val'}
 
 
 def parse_class_map(entries: Sequence[str]) -> Dict[str, List[str]]:
@@ -118,3 +125,108 @@ def group_finder(
                 )
         return lambda file: table.get(file) or None
     return lambda file: file
+
+
+class ImageTable(NamedTuple):
+    """What a table says of every image, by relative POSIX path.
+
+    Attributes:
+        labels (dict[str, str]): Class as the table spells it.
+        groups (dict[str, str] | None): None when the table has none of the columns.
+        splits (dict[str, str] | None): ``'train'``, ``'val'`` or ``'test'``; None without the
+            column.
+    """
+
+    labels: Dict[str, str]
+    groups: Optional[Dict[str, str]]
+    splits: Optional[Dict[str, str]]
+
+
+def read_image_table(path: PathLike) -> ImageTable:
+    """Read a CSV with the columns ``file`` and ``label`` and, if known, a group and a split.
+
+    Args:
+        path (str | Path): The CSV. ``file`` is relative to the source folder; the group is the
+            column ``patient``, ``group`` or ``slide``; ``split`` holds train, val or test.
+
+    Returns:
+        ImageTable: Its content.
+
+    Raises:
+        ConverterError: On an empty cell, a file named twice or outside the source folder, an
+            unknown split, a group in two splits.
+    """
+    labels: Dict[str, str] = {}
+    groups: Dict[str, str] = {}
+    splits: Dict[str, str] = {}
+    group_column, with_split = '', False
+    for where, row in read_table(path, ('file', 'label')):
+        if not labels:
+            group_column = next((name for name in GROUP_COLUMNS if name in row), '')
+            with_split = 'split' in row
+        name = clean_relative_path(row['file'])
+        if name is None:
+            raise ConverterError(
+                f'{path}, {where}: file {row["file"]!r}; expected a path below the source folder'
+            )
+        if name in labels:
+            raise ConverterError(f'{path}, {where}: {name} was named before; keep one row of it')
+        for column in ('label', group_column, 'split' if with_split else ''):
+            if column and not row[column].strip():
+                raise ConverterError(f'{path}, {where}: {column} is empty')
+        labels[name] = row['label'].strip()
+        if group_column:
+            groups[name] = row[group_column].strip()
+        if with_split:
+            split = _SPLIT_NAMES.get(row['split'].strip().lower())
+            if split is None:
+                raise ConverterError(
+                    f'{path}, {where}: split {row["split"]!r}; expected one of {", ".join(SPLITS)}'
+                )
+            splits[name] = split
+    if not labels:
+        raise ConverterError(f'{path}: no row below the header')
+    table = ImageTable(labels, groups if group_column else None, splits if with_split else None)
+    if table.groups is not None and table.splits is not None:
+        check_groups_apart(table.groups, table.splits, f'{path}: {group_column}')
+    return table
+
+
+def check_groups_apart(groups: Mapping[str, str], splits: Mapping[str, str], what: str) -> None:
+    """Refuse a group whose images are in two splits.
+
+    Args:
+        groups (Mapping[str, str]): Group by image.
+        splits (Mapping[str, str]): Split by image.
+        what (str): What a group is called, for the message.
+    """
+    home: Dict[str, str] = {}
+    both: Dict[str, str] = {}
+    for name, group in groups.items():
+        other = home.setdefault(group, splits[name])
+        if other != splits[name]:
+            both.setdefault(group, f'{group} ({other} and {splits[name]}: {name})')
+    if both:
+        raise ConverterError(
+            f'{what} in two splits: {some_of(list(both.values()), 3)}. Results on such a split '
+            'flatter; move the images to one side, or leave the column split out and let '
+            'the converter draw it'
+        )
+
+
+def table_classes(
+    table: ImageTable,
+    class_map: Optional[Mapping[str, Sequence[str]]],
+    classes: Optional[Sequence[str]],
+) -> Tuple[Tuple[str, ...], Callable[[str], Optional[str]]]:
+    """As :func:`class_finder`, but a table tells the classes: all of them unless some are named."""
+    if classes is None and not class_map:
+        classes = sorted(set(table.labels.values()))
+    classes, of_path = class_finder(class_map, classes)
+
+    def find(file: str) -> Optional[str]:
+        label = table.labels.get(file)
+        # The rules for folders, for the one folder that the label would be.
+        return None if label is None else of_path(f'{label}/-')
+
+    return classes, find

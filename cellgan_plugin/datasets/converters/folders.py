@@ -1,8 +1,8 @@
 """Any folder tree of single-class images -> class folders with a manifest.
 
-The class of an image is told by a folder on its path, its group (slide, field, patient) by a
-regular expression on that path or by a CSV. Equal images are kept once within a class and refused
-across classes, where one of the two labels must be wrong.
+The class of an image is told by a folder on its path or by a table, its group (slide, field,
+patient) by a regular expression on that path or by a table. Equal images are kept once within a
+class and refused across classes, where one of the two labels must be wrong.
 """
 
 import fnmatch
@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -23,14 +23,20 @@ from cellgan_plugin.datasets.converters.common import (
     ConverterError,
     PathLike,
     begin_output,
+    check_area,
     check_output,
-    check_size,
     digest_of,
     make_record,
     some_of,
     split_table,
 )
-from cellgan_plugin.datasets.converters.folder_rules import class_finder, group_finder
+from cellgan_plugin.datasets.converters.folder_rules import (
+    check_groups_apart,
+    class_finder,
+    group_finder,
+    read_image_table,
+    table_classes,
+)
 from cellgan_plugin.datasets.converters.splits import check_fractions, split_by_group
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import (
@@ -40,6 +46,7 @@ from cellgan_plugin.datasets.image_io import (
     read_header,
 )
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.datasets.sources import SPLITS
 from cellgan_plugin.files import atomic_write
 
 COLUMNS = ('file', 'label', 'split', 'group', 'source', 'width', 'height')
@@ -70,8 +77,9 @@ def convert_folders(
     class_map: Optional[Mapping[str, Sequence[str]]] = None,
     classes: Optional[Sequence[str]] = None,
     policy: str = 'resize',
-    size: Optional[int] = None,
+    size: Union[int, Sequence[int], None] = None,
     include: str = '*',
+    table: Optional[PathLike] = None,
     group_regex: Optional[str] = None,
     group_csv: Optional[PathLike] = None,
     fractions: Sequence[float] = (0.7, 0.15, 0.15),
@@ -90,12 +98,17 @@ def convert_folders(
             Defaults to None: the names that :func:`resolve_class` knows.
         classes (Sequence[str], optional): Classes to keep, in the order of the tables. Defaults to
             those of ``class_map``, else to the five of the paper.
-        policy (str): ``'resize'``: the shorter side becomes ``size``, then the centre is cut, so
-            shapes are kept; ``'crop'``: the centre is cut at the scale as it is; ``'keep'``: the
-            image stays as it is, a JPEG even byte for byte. Defaults to ``'resize'``.
-        size (int, optional): Side in px for resize and crop. Defaults to 256 there.
+        policy (str): ``'resize'``: the image is scaled until it just covers ``size``, then the
+            centre is cut, so shapes are kept; ``'crop'``: the centre is cut at the scale as it is;
+            ``'keep'``: the image stays as it is, a JPEG even byte for byte. Defaults to
+            ``'resize'``.
+        size (int | Sequence[int], optional): Side or (height, width) in px for resize and crop.
+            Defaults to 256 there.
         include (str): Only paths (relative, POSIX) that match this pattern, e.g.
             ``'*/CROPPED/*.bmp'``. Defaults to all.
+        table (str | Path, optional): CSV with the columns ``file`` (relative path) and ``label``,
+            which then tells the class in place of folders; ``patient``, ``group`` or ``slide``
+            tells the group; ``split`` (train, val, test), where it is there, is kept as it is.
         group_regex (str, optional): Searched in the relative path; the group is the part named
             ``group``, else the first part in parentheses.
         group_csv (str | Path, optional): Columns ``file`` (relative path) and ``group``.
@@ -115,14 +128,32 @@ def convert_folders(
         raise ConverterError(f'policy is {policy!r}; expected one of {", ".join(POLICIES)}')
     if policy == 'keep' and size is not None:
         raise ConverterError(f'policy keep leaves sizes as they are, but size {size} was given')
-    size = None if policy == 'keep' else check_size(256 if size is None else size)
+    size = None if policy == 'keep' else check_area(256 if size is None else size)
     fractions = check_fractions(fractions)
-    classes, find_class = class_finder(class_map, classes)
+    known = None if table is None else read_image_table(table)
     find_group = group_finder(group_regex, group_csv)
+    if known is None:
+        classes, find_class = class_finder(class_map, classes)
+    else:
+        classes, find_class = table_classes(known, class_map, classes)
+        if known.groups is not None:
+            if group_regex is not None or group_csv is not None:
+                raise ConverterError(f'{table} tells the groups; leave the group regex and CSV out')
+            find_group = known.groups.get
     source, out_dir = Path(source), Path(out_dir)
     counts: Counter = Counter()
     files = _list_images(source, out_dir, include, counts)
+    if known is not None:
+        absent = sorted(set(known.labels) - set(files))
+        if absent and include == '*':
+            raise ConverterError(
+                f'{table}: {len(absent)} file(s) are not in {source}: {some_of(absent, 3)}; paths '
+                'are relative to that folder'
+            )
     sources = _sort_out(source, files, find_class, find_group, skip_unmatched, counts)
+    if known is not None and known.splits is not None:
+        groups = {item.file: item.group for item in sources}
+        check_groups_apart(groups, known.splits, f'{table}: groups')
     contents = _look_at(source, sources, max_pixels, progress)
     record = make_record(
         'folders',
@@ -131,19 +162,28 @@ def convert_folders(
             'seed': seed,
         },
         # Class, group and pixels of every image: whatever led to them (map, pattern, CSV).
-        {'images': digest_of((s, contents[s.file].digest) for s in sources)},
+        {
+            'images': digest_of((s, contents[s.file].digest) for s in sources),
+            **({'splits': digest_of(known.splits.items())} if known and known.splits else {}),
+        },
     )  # fmt: skip
     check_output(out_dir, record)
     sources = _drop_duplicates(sources, contents, counts)
     if policy == 'crop':
         _check_crop(sources, contents, size)
 
-    sides = split_by_group([s.label for s in sources], [s.group for s in sources], fractions, seed)
+    if known is not None and known.splits is not None:
+        sides = {s.group: known.splits[s.file] for s in sources}
+        fractions = tuple(float(name in sides.values()) for name in SPLITS)
+    else:
+        sides = split_by_group(
+            [s.label for s in sources], [s.group for s in sources], fractions, seed
+        )
     names = _output_names(sources, contents, policy)
     rows = []
     for item in sources:
         content = contents[item.file]
-        width, height = (content.width, content.height) if size is None else (size, size)
+        height, width = (content.height, content.width) if size is None else _area(size)
         rows.append(
             {
                 'file': names[item.file],
@@ -166,7 +206,7 @@ def convert_folders(
     result.lines = split_table(rows, classes, fractions)
     result.lines.append('')
     result.lines += [f'{number:6d}  {name}' for name, number in counts.items() if number]
-    if group_regex is None and group_csv is None:
+    if group_regex is None and group_csv is None and not (known and known.groups):
         result.lines.append(
             'WARNING: no group was given, so every image is its own: images of one slide or '
             'patient may be on two sides of the split; give --group-regex or --group-csv'
@@ -286,16 +326,24 @@ def _drop_duplicates(
     return kept
 
 
-def _check_crop(sources: Sequence[_Source], contents: Mapping[str, _Content], size: int) -> None:
+def _area(size: Union[int, Tuple[int, int]]) -> Tuple[int, int]:
+    """Height and width."""
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _check_crop(
+    sources: Sequence[_Source], contents: Mapping[str, _Content], size: Union[int, Tuple[int, int]]
+) -> None:
+    height, width = _area(size)
     small = [
         f'{s.file} ({contents[s.file].width}x{contents[s.file].height})'
         for s in sources
-        if min(contents[s.file][1:3]) < size
+        if contents[s.file].height < height or contents[s.file].width < width
     ]
     if small:
         raise ConverterError(
-            f'{len(small)} image(s) are smaller than the crop of {size} px: {some_of(small, 3)}; '
-            'lower --size or use --policy resize'
+            f'{len(small)} image(s) are smaller than the crop of {width}x{height} px: '
+            f'{some_of(small, 3)}; lower --size or use --policy resize'
         )
 
 
@@ -320,7 +368,13 @@ def _output_names(
     return names
 
 
-def _convert(source: Path, target: Path, policy: str, size: Optional[int], max_pixels: int) -> None:
+def _convert(
+    source: Path,
+    target: Path,
+    policy: str,
+    size: Union[int, Tuple[int, int], None],
+    max_pixels: int,
+) -> None:
     """Write one image."""
     if target.suffix == '.jpg':
         data = source.read_bytes()
@@ -328,17 +382,21 @@ def _convert(source: Path, target: Path, policy: str, size: Optional[int], max_p
             file.write(data)
         return
     image = load_image(str(source), max_pixels=max_pixels)
-    write_png(target, image if policy == 'keep' else fit_square(image, size, policy == 'resize'))
+    write_png(target, image if policy == 'keep' else fit_area(image, size, policy == 'resize'))
 
 
-def fit_square(image: np.ndarray, size: int, resize: bool) -> np.ndarray:
-    """Cut the central square of ``size`` px, after making the shorter side ``size`` if asked."""
+def fit_area(image: np.ndarray, size: Union[int, Tuple[int, int]], resize: bool) -> np.ndarray:
+    """Cut the centre of ``size`` (a side, or height and width, px).
+
+    With ``resize`` the image is scaled first, in its proportions, until it just covers the area.
+    """
+    area = _area(size)
     height, width = image.shape[:2]
-    if resize and min(height, width) != size:
-        factor = size / min(height, width)
-        width, height = max(size, round(width * factor)), max(size, round(height * factor))
+    factor = max(area[0] / height, area[1] / width)
+    if resize and factor != 1:
+        height, width = max(area[0], round(height * factor)), max(area[1], round(width * factor))
         # Area means do not alias when shrinking; cubic keeps edges when enlarging.
         how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         image = cv2.resize(image, (width, height), interpolation=how)
-    top, left = (height - size) // 2, (width - size) // 2
-    return np.ascontiguousarray(image[top : top + size, left : left + size])
+    top, left = (height - area[0]) // 2, (width - area[1]) // 2
+    return np.ascontiguousarray(image[top : top + area[0], left : left + area[1]])

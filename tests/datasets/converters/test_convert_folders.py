@@ -15,7 +15,7 @@ from cellgan_plugin.datasets.converters import (
     folders,
     parse_class_map,
 )
-from cellgan_plugin.datasets.converters.folders import fit_square
+from cellgan_plugin.datasets.converters.folders import fit_area
 from cellgan_plugin.datasets.manifest import read_manifest
 
 ROOT = Path(__file__).parents[3]
@@ -157,12 +157,12 @@ def test_duplicates(tree):
 def test_policy_resize_keeps_shapes():
     image = np.zeros((40, 80, 3), np.uint8)
     image[10:30, 30:50] = 255  # a square of 20 px, centred
-    half = fit_square(image, 20, resize=True)
+    half = fit_area(image, 20, resize=True)
     assert half.shape == (20, 20, 3)
     assert (half[5:15, 5:15] == 255).all() and half.sum() == 3 * 255 * 100
-    assert np.array_equal(fit_square(image, 40, resize=True), image[:, 20:60])
-    assert np.array_equal(fit_square(image, 20, resize=False), image[10:30, 30:50])
-    assert fit_square(image, 64, resize=True).shape == (64, 64, 3)
+    assert np.array_equal(fit_area(image, 40, resize=True), image[:, 20:60])
+    assert np.array_equal(fit_area(image, 20, resize=False), image[10:30, 30:50])
+    assert fit_area(image, 64, resize=True).shape == (64, 64, 3)
 
 
 def test_policy_crop(tree):
@@ -171,7 +171,7 @@ def test_policy_crop(tree):
     image = np.array(Image.open(result.manifest.parent / row['file']))
     whole = np.array(Image.open(tree / row['source']))
     assert np.array_equal(image, whole[2:18, 7:23])
-    with pytest.raises(ConverterError, match=r'36 image\(s\) are smaller than the crop of 24 px'):
+    with pytest.raises(ConverterError, match=r'36 image\(s\) are smaller than the crop of 24x24 px'):
         run(tree, 'b', policy='crop', size=24)
 
 
@@ -314,3 +314,135 @@ def test_tool_in_process(tree, capsys):
     maps = ['--map', 'NILM=normal', '--map', 'LSIL=low_grade', '--map', 'HSIL=hsil']
     assert tool.main([*arguments, *maps]) == 0
     assert 'WARNING: no group was given' in capsys.readouterr().out
+
+
+def write_table(path, rows):
+    path.write_text('\n'.join(','.join(row) for row in rows) + '\n')
+    return path
+
+
+@pytest.fixture
+def table(tree):
+    """A table that contradicts the folders: the class is its own, the patient two slides."""
+    rows = [('file', 'label', 'patient')]
+    for path in sorted(tree.rglob('*.png')):
+        file = path.relative_to(tree).as_posix()
+        slide = int(file[5])
+        rows.append((file, ('Normal', 'CIN1')[slide % 2], f'P{slide // 2}'))
+    return write_table(tree.parent / 'patches.csv', rows)
+
+
+def by_table(tree, table, name='out', **options):
+    return run(tree, name, class_map=None, group_regex=None, table=table, **options)
+
+
+def test_a_table_tells_class_and_patient(tree, table):
+    result = by_table(tree, table, size=(24, 12), fractions=(0.4, 0.3, 0.3))
+    rows = read_manifest(result.manifest)
+    assert len(rows) == 36 and {row['label'] for row in rows} == {'Normal', 'CIN1'}
+    patients = {}
+    for row in rows:
+        slide = int(row['source'][5])
+        assert row['label'] == ('Normal', 'CIN1')[slide % 2]
+        assert row['group'] == f'P{slide // 2}'
+        patients.setdefault(row['group'], set()).add(row['split'])
+        assert (row['height'], row['width']) == ('24', '12')
+        assert np.array(Image.open(result.manifest.parent / row['file'])).shape == (24, 12, 3)
+    assert sorted(map(len, patients.values())) == [1, 1, 1]
+    assert not any('WARNING' in line for line in result.lines)
+
+
+def test_seven_to_one_to_two_by_patient(tmp_path):
+    rows = [('file', 'label', 'patient')]
+    seed = 0
+    for patient in range(20):
+        for label in ('Normal', 'CIN3'):
+            name = f'{label}_{patient}.png'
+            save(tmp_path / 'source' / name, seed)
+            rows.append((name, label, str(patient)))
+            seed += 1
+    table = write_table(tmp_path / 'patches.csv', rows)
+    result = by_table(tmp_path / 'source', table, fractions=(0.7, 0.1, 0.2))
+    numbers = {split: 0 for split in ('train', 'val', 'test')}
+    for row in result.rows:
+        numbers[row['split']] += 1
+    assert numbers == {'train': 28, 'val': 4, 'test': 8}
+
+
+def test_the_split_of_a_table_is_kept(tree, table):
+    header, *lines = table.read_text().split()
+    splits = {'P0': 'train', 'P1': 'valid', 'P2': 'test'}
+    rows = [(header, 'split')] + [(line, splits[line[-2:]]) for line in lines]
+    write_table(table, rows)
+    result = by_table(tree, table)
+    assert {(row['group'], row['split']) for row in result.rows} == {
+        ('P0', 'train'), ('P1', 'val'), ('P2', 'test'),
+    }  # fmt: skip
+    # Another split of the same images is another conversion.
+    table.write_text(table.read_text().replace('valid', 'train'))
+    with pytest.raises(ConverterError, match='splits was'):
+        by_table(tree, table)
+    table.write_text(table.read_text().replace('P2,test', 'P0,test'))
+    with pytest.raises(ConverterError, match=r'patient in two splits: P0 \(train and test: slide4'):
+        by_table(tree, table, 'other')
+
+
+def test_groups_of_a_pattern_and_splits_of_a_table_must_agree(tree, table):
+    rows = [('file', 'label', 'split')]
+    for number, line in enumerate(table.read_text().split()[1:]):
+        rows.append((*line.split(',')[:2], ('train', 'val')[number % 2]))
+    write_table(table, rows)
+    with pytest.raises(ConverterError, match=r'groups in two splits: slide0 \(train and val'):
+        run(tree, class_map=None, table=table)
+    # Without any group every image is its own, which is said.
+    assert any('WARNING' in line for line in by_table(tree, table).lines)
+
+
+def test_labels_of_a_table_pass_the_map(tree, table):
+    result = run(
+        tree,
+        class_map={'low': ['normal'], 'high': ['cin 1']},
+        group_regex=None,
+        table=table,
+    )
+    assert {row['label'] for row in result.rows} == {'low', 'high'}
+
+
+@pytest.mark.parametrize(
+    'change, match',
+    (
+        (lambda text: text.replace('label', 'grade'), 'column label is missing'),
+        (lambda text: text.replace('P2', ' ', 1), 'row 26: patient is empty'),
+        (lambda text: text.replace('slide0/hsil/0.png', '../x.png'), 'below the source folder'),
+        (lambda text: text + text.split()[1] + '\n', 'was named before'),
+        (lambda text: text.replace('slide0/hsil/0.png', 'gone.png'), r'1 file\(s\) are not in'),
+        (lambda text: text.split()[0], 'no row below the header'),
+        (lambda text: '\n'.join(text.split()[:-1]), '1 of 36 images are in no folder'),
+    ),
+)  # fmt: skip
+def test_a_bad_table(tree, table, change, match):
+    table.write_text(change(table.read_text()))
+    with pytest.raises(ConverterError, match=match):
+        by_table(tree, table)
+    assert not (tree.parent / 'out').exists()
+
+
+def test_a_split_that_is_none(tree, table):
+    header, *lines = table.read_text().split()
+    write_table(table, [(header, 'split'), *((line, 'holdout') for line in lines)])
+    with pytest.raises(ConverterError, match="row 2: split 'holdout'; expected one of train"):
+        by_table(tree, table)
+
+
+def test_a_table_and_a_pattern_both_tell_groups(tree, table):
+    with pytest.raises(ConverterError, match='leave the group regex and CSV out'):
+        run(tree, class_map=None, table=table)
+
+
+def test_an_area_that_is_not_square():
+    image = pixels(1, 30, 40)
+    assert fit_area(image, (60, 20), resize=True).shape == (60, 20, 3)
+    assert fit_area(image, (10, 40), resize=True).shape == (10, 40, 3)
+    assert np.array_equal(fit_area(image, (20, 10), resize=False), image[5:25, 15:25])
+    with pytest.raises(ConverterError, match='height is 4'):
+        convert_folders('a', 'b', size=(4, 32))
