@@ -1,12 +1,13 @@
 """Training curves as one picture."""
 
 from pathlib import Path
-from typing import Mapping, Tuple, Union
+from typing import Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
 
 from cellgan_plugin.visualization.figures import new_figure, save_figure
+from cellgan_plugin.visualization.iteration_runs import iterations_of
 
 # Title of a panel, and what the names of its curves start with. Empty panels are left out.
 _PANELS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
@@ -30,15 +31,22 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def draw_curves(
-    scalars: Mapping[str, HistoryBuffer], path: Union[str, Path], max_points: int = 2000
+    scalars: Mapping[str, HistoryBuffer],
+    path: Union[str, Path],
+    max_points: int = 2000,
+    iterations: Optional[Mapping[str, Sequence[Sequence[int]]]] = None,
 ) -> Path:
     """Draw the history of a run: losses and mean logits, smoothed over 1 % of it.
 
     Args:
-        scalars (Mapping[str, HistoryBuffer]): ``runner.message_hub.log_scalars``: one value per
-            training iteration. Other scalars are left out; distances have a picture of their own.
+        scalars (Mapping[str, HistoryBuffer]): ``runner.message_hub.log_scalars``. Other scalars
+            than losses and logits are left out; distances have a picture of their own.
         path (str | Path): PNG to write.
         max_points (int): Points drawn per curve. Defaults to 2000.
+        iterations (Mapping[str, Sequence[Sequence[int]]], optional): Which iterations the values
+            of a scalar are of, as runs ``[first, step, count]``
+            (:mod:`cellgan_plugin.visualization.iteration_runs`). A scalar that is not in it is
+            taken to have one value per iteration, the last one where the others end.
 
     Returns:
         Path: ``path``.
@@ -48,8 +56,14 @@ def draw_curves(
         names = sorted(name for name in scalars if name.startswith(prefixes))
         if names:
             panels.append((title, names))
-    # A term that was switched on later has a shorter history, which ends where the others do.
-    end = max((len(scalars[name].data[0]) for _, names in panels for name in names), default=0)
+    iterations = iterations or {}
+    drawn = [name for _, names in panels for name in names]
+    ends = [
+        first + step * (count - 1)
+        for name in drawn
+        for first, step, count in iterations.get(name, ())[-1:]
+    ]
+    end = max([*ends, *(len(scalars[name].data[0]) for name in drawn)], default=0)
     figure = new_figure(9, 2.6 * max(1, len(panels)))
     for row, (title, names) in enumerate(panels):
         axes = figure.add_subplot(len(panels), 1, row + 1)
@@ -57,9 +71,9 @@ def draw_curves(
             values = np.asarray(scalars[name].data[0], dtype=np.float64)
             step = max(1, len(values) // max_points)
             window = max(1, len(values) // 100)
-            x = np.arange(end - len(values) + 1, end + 1)[::step]
+            x = iterations_of(iterations.get(name, ()), len(values), end)
             label = name.split('/', 1)[1].replace('loss_', '')
-            axes.plot(x, smoothed(values, window)[::step], label=label, lw=1.2)
+            axes.plot(x[::step], smoothed(values, window)[::step], label=label, lw=1.2)
         axes.set_title(title, loc='left', fontsize=10)
         axes.set_xlabel('iteration')
         axes.grid(alpha=0.3)

@@ -10,10 +10,11 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
 from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.engine.hooks.logged_iterations import draw_run_curves, note_logged
 from cellgan_plugin.engine.hooks.sheet_hook import real_examples
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_model_range, to_uint8
-from cellgan_plugin.visualization import draw_curves, image_grid
+from cellgan_plugin.visualization import image_grid
 
 
 @HOOKS.register_module()
@@ -41,6 +42,7 @@ class ReconstructionSheetHook(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Draw when due."""
+        note_logged(runner, outputs)
         last = runner.iter + 1 == runner.max_iters or runner.train_loop.stop_training
         if last or self.every_n_train_iters(runner, self.interval):
             self.draw(runner, runner.iter + 1)
@@ -73,7 +75,7 @@ class ReconstructionSheetHook(Hook):
         folder = Path(runner.work_dir)
         path = folder / 'sheets' / f'iter_{iteration:08d}.png'
         write_png(path, image_grid(rows, row_titles=titles, column_titles=columns))
-        draw_curves(runner.message_hub.log_scalars, folder / 'curves.png')
+        draw_run_curves(runner, folder / 'curves.png')
         return path
 
     @torch.no_grad()

@@ -11,10 +11,11 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
 from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.engine.hooks.logged_iterations import draw_run_curves, note_logged
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.sampling import sample_pixels
 from cellgan_plugin.randomness import generator_for
-from cellgan_plugin.visualization import draw_curves, image_grid
+from cellgan_plugin.visualization import image_grid
 
 
 @HOOKS.register_module()
@@ -59,6 +60,7 @@ class SampleSheetHook(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Draw when due."""
+        note_logged(runner, outputs)
         last = runner.iter + 1 == runner.max_iters or runner.train_loop.stop_training
         if last or self.every_n_train_iters(runner, self.interval):
             self.draw(runner, runner.iter + 1)
@@ -93,7 +95,7 @@ class SampleSheetHook(Hook):
             ]
             sheet = image_grid(rows, list(classes), columns, scale=fake[0][0].shape[0] / size[0])
             write_png(path.with_name(f'{path.stem}_stage{number}.png'), sheet)
-        draw_curves(runner.message_hub.log_scalars, folder / 'curves.png')
+        draw_run_curves(runner, folder / 'curves.png')
         return path
 
     def generate(self, model, num_classes: int) -> List[List[List[np.ndarray]]]:

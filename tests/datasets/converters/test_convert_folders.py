@@ -171,7 +171,9 @@ def test_policy_crop(tree):
     image = np.array(Image.open(result.manifest.parent / row['file']))
     whole = np.array(Image.open(tree / row['source']))
     assert np.array_equal(image, whole[2:18, 7:23])
-    with pytest.raises(ConverterError, match=r'36 image\(s\) are smaller than the crop of 24x24 px'):
+    with pytest.raises(
+        ConverterError, match=r'36 image\(s\) are smaller than the crop of 24x24 px'
+    ):
         run(tree, 'b', policy='crop', size=24)
 
 
