@@ -14,6 +14,8 @@ from .hooks import (
     TrainingImagesHook,
 )
 from .loops import ResumableTrainLoop
+from .scale_loop import ScaleTrainLoop
+from .scale_optimizers import ScaleOptimWrapperConstructor
 
 __all__ = [
     'AtomicLocalBackend',
@@ -25,6 +27,8 @@ __all__ = [
     'ResumableTrainLoop',
     'SafeCheckpointHook',
     'SampleSheetHook',
+    'ScaleOptimWrapperConstructor',
+    'ScaleTrainLoop',
     'ThroughputHook',
     'TimeBudgetHook',
     'TrainingImagesHook',

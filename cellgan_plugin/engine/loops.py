@@ -96,7 +96,24 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         # The seed of a resumed run is known only now; the sampler was built before.
         sampler.seed = runner.seed
         sampler.set_position(samples_seen)
-        hub.update_info('seed', runner.seed)  # for the model, see StepRandom
+        self._prepare_training()
+        runner.call_hook('before_train')
+        runner.call_hook('before_train_epoch')
+        batches = iter(self.dataloader)
+        while self._iter < self._max_iters and not self.stop_training:
+            runner.model.train()
+            samples_seen += global_batch
+            hub.update_info('samples_seen', samples_seen)
+            self.run_iter(next(batches))
+            self._validate_when_due()
+        runner.call_hook('after_train_epoch')
+        runner.call_hook('after_train')
+        return runner.model
+
+    def _prepare_training(self) -> None:
+        """Settle seeds and weights, which of a resumed run are loaded now."""
+        runner = self.runner
+        runner.message_hub.update_info('seed', runner.seed)  # for the model, see StepRandom
         # Starting the workers draws a number; from torch's global generator it would leave that one
         # elsewhere than in a run that was never stopped.
         self.dataloader.generator = generator_for(runner.seed, 'loader_workers', self._iter)
@@ -106,18 +123,9 @@ class ResumableTrainLoop(IterBasedTrainLoop):
             torch.manual_seed(derive_seed(runner.seed, 'rank', get_rank(), self._iter))
         model = unwrap(runner.model)
         if hasattr(model, 'prepare_training'):
-            model.prepare_training()  # of a resumed run its weights are loaded now
-        runner.call_hook('before_train')
-        runner.call_hook('before_train_epoch')
-        batches = iter(self.dataloader)
-        while self._iter < self._max_iters and not self.stop_training:
-            runner.model.train()
-            samples_seen += global_batch
-            hub.update_info('samples_seen', samples_seen)
-            self.run_iter(next(batches))
-            due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
-            if runner.val_loop is not None and self._iter >= self.val_begin and due:
-                runner.val_loop.run()
-        runner.call_hook('after_train_epoch')
-        runner.call_hook('after_train')
-        return runner.model
+            model.prepare_training()
+
+    def _validate_when_due(self) -> None:
+        due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
+        if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
+            self.runner.val_loop.run()

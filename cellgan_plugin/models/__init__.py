@@ -8,15 +8,26 @@ from .histogan import HistoGAN, HistoGANDiscriminator, HistoGANGenerator
 from .latent_diffusion import LatentAutoencoder, LatentDiffusion, LatentUNet
 from .losses import (
     DiffAugment,
+    FeatureMatchingLoss,
     GradientPenalty,
     HingeGANLoss,
+    ImageReconstructionLoss,
+    PatchAdversarialLoss,
     R1Penalty,
     ReconstructionLoss,
     VGGPerceptualLoss,
     WassersteinLoss,
 )
 from .mc_dropout import mc_dropout_backbone
+from .pyramid_gan import (
+    FCDenseNet,
+    MaskUNetGenerator,
+    PyramidDiscriminator,
+    PyramidGAN,
+    PyramidGenerator,
+)
 from .sampling import draw_noise, sample_pixels, truncate_noise
+from .tissue_preprocessor import TissueDataPreprocessor
 
 __all__ = [
     'AugmentedDiscriminator',
@@ -26,16 +37,25 @@ __all__ = [
     'CellGANGenerator',
     'ConditionalGAN',
     'DiffAugment',
+    'FCDenseNet',
+    'FeatureMatchingLoss',
     'GradientPenalty',
     'HingeGANLoss',
     'HistoGAN',
     'HistoGANDiscriminator',
     'HistoGANGenerator',
+    'ImageReconstructionLoss',
     'LatentAutoencoder',
     'LatentDiffusion',
     'LatentUNet',
+    'MaskUNetGenerator',
+    'PyramidDiscriminator',
+    'PatchAdversarialLoss',
+    'PyramidGAN',
+    'PyramidGenerator',
     'R1Penalty',
     'ReconstructionLoss',
+    'TissueDataPreprocessor',
     'VGGPerceptualLoss',
     'WassersteinLoss',
     'draw_noise',

@@ -1,6 +1,8 @@
 """Blocks that two or more models share."""
 
+from .activation_checkpoint import checkpointed
 from .adain import AdaIN
+from .arguments import check_at_least, check_one_of
 from .conditional_batch_norm import BatchStatistics, ConditionalBatchNorm2d, GlobalBatchNorm2d
 from .cross_rank import gather_rows, sum_over_ranks
 from .minibatch_discrimination import MinibatchDiscrimination
@@ -40,7 +42,10 @@ __all__ = [
     'UpsamplingConv2d',
     'at_least_float32',
     'channels_by_resolution',
+    'check_at_least',
     'check_image_size',
+    'check_one_of',
+    'checkpointed',
     'gather_rows',
     'height_and_width',
     'normalised_once',

@@ -4,11 +4,15 @@ from .cellgan_losses import HingeGANLoss, R1Penalty, ReconstructionLoss
 from .diff_augment import DiffAugment
 from .gradient_penalty import GradientPenalty, WassersteinLoss
 from .perceptual import VGGPerceptualLoss
+from .pyramid_losses import FeatureMatchingLoss, ImageReconstructionLoss, PatchAdversarialLoss
 
 __all__ = [
     'DiffAugment',
+    'FeatureMatchingLoss',
     'GradientPenalty',
     'HingeGANLoss',
+    'ImageReconstructionLoss',
+    'PatchAdversarialLoss',
     'R1Penalty',
     'ReconstructionLoss',
     'VGGPerceptualLoss',

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.models.layers import check_one_of, checkpointed
 
 VGG_VARIABLE = 'CELLGAN_VGG_WEIGHTS'
 # Positions in torchvision's ``features`` of the ReLU before each pooling layer: relu1_2, relu2_2,
@@ -33,7 +34,9 @@ class VGGPerceptualLoss(nn.Module):
 
     LPIPS (Zhang et al. 2018, Eq. 1): the features of each layer are normalised to unit length
     over the channels; squared differences are summed over channels (times the learned weights
-    where ``linear_weights`` are given), averaged over positions, summed over layers.
+    where ``linear_weights`` are given), averaged over positions, summed over layers. With
+    ``distance='l1'`` the features are compared as they are: the mean absolute difference of each
+    layer, times its entry of ``layer_weights``, summed (pix2pixHD; Li et al. 2022, Sec. 3.1.3).
 
     Nothing is downloaded. Without weights the term is off (:attr:`enabled` is False, and calling it
     gives 0), which the log says once. The network belongs to no checkpoint: it never changes.
@@ -50,6 +53,11 @@ class VGGPerceptualLoss(nn.Module):
             ``lpips``; ``'lpips'`` takes it from there). Defaults to None: all 1, the uncalibrated
             form.
         loss_weight (float): Defaults to 1.0.
+        distance (str): 'lpips' or 'l1'. Defaults to 'lpips'.
+        layer_weights (Sequence[float], optional): One per layer, in ascending order of ``layers``.
+            Defaults to None: all 1.
+        checkpoint (bool): Recompute the inside of every layer group in the backward: less memory,
+            more time, the same numbers. Defaults to False.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -63,12 +71,23 @@ class VGGPerceptualLoss(nn.Module):
         layers: Optional[Sequence[int]] = None,
         linear_weights: Optional[Union[str, Path]] = None,
         loss_weight: float = 1.0,
+        distance: str = 'lpips',
+        layer_weights: Optional[Sequence[float]] = None,
+        checkpoint: bool = False,
     ):
         super().__init__()
+        check_one_of(('lpips', 'l1'), distance=distance)
         if arch not in _LAYERS:
             raise ValueError(f'arch={arch!r}: must be one of {list(_LAYERS)}')
         self.layers = tuple(sorted(layers or _LAYERS[arch]))
         self.loss_weight = loss_weight
+        self.distance = distance
+        self.checkpoint = checkpoint
+        self.layer_weights = tuple(layer_weights or [1.0] * len(self.layers))
+        if len(self.layer_weights) != len(self.layers):
+            raise ValueError(
+                f'layer_weights has {len(self.layer_weights)} entries for {len(self.layers)} layers'
+            )
         # In a list, so that it is no part of the state dict; _apply moves it to the device.
         self._hidden: List[nn.Module] = []
         weights = weights or os.environ.get(VGG_VARIABLE)
@@ -81,6 +100,8 @@ class VGGPerceptualLoss(nn.Module):
             return
         if linear_weights and (arch != 'vgg16' or self.layers != _LAYERS['vgg16']):
             raise ValueError("linear_weights are those of arch='vgg16' and its default layers")
+        if linear_weights and distance != 'lpips':
+            raise ValueError("linear_weights belong to distance='lpips'")
         self._hidden.append(_VGG(arch, self.layers, weights, linear_weights))
         print_log(f'Perceptual loss: {arch} from {weights}', 'current')
 
@@ -106,7 +127,10 @@ class VGGPerceptualLoss(nn.Module):
         """
         if not self.enabled:
             return img.new_zeros(())
-        return self.loss_weight * self._hidden[0].distance(img, target).mean()
+        network = self._hidden[0]
+        network.checkpoint = self.checkpoint
+        function = network.l1 if self.distance == 'l1' else network.lpips
+        return self.loss_weight * function(img, target, self.layer_weights).mean()
 
 
 class _VGG(nn.Module):
@@ -123,6 +147,7 @@ class _VGG(nn.Module):
         from torchvision.models import vgg
 
         self.layers = tuple(layers)
+        self.checkpoint = False
         # Only the convolutions are built; the classifier would be most of the network.
         plan = vgg.cfgs[{'vgg11': 'A', 'vgg13': 'B', 'vgg16': 'D', 'vgg19': 'E'}[arch]]
         self.features = vgg.make_layers(plan)[: self.layers[-1] + 1]
@@ -140,23 +165,34 @@ class _VGG(nn.Module):
 
     def _maps(self, img: Tensor) -> List[Tensor]:
         img = ((img.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std
-        maps = []
-        for index, layer in enumerate(self.features):
-            img = layer(img)
-            if index in self.layers:
-                maps.append(img)
+        maps, start = [], 0
+        for layer in self.layers:
+            group = self.features[start : layer + 1]
+            img = checkpointed(group, group, img) if self.checkpoint else group(img)
+            maps.append(img)
+            start = layer + 1
         return maps
 
-    def distance(self, img: Tensor, target: Tensor) -> Tensor:
+    def _both(self, img: Tensor, target: Tensor) -> Iterator[Tuple[Tensor, Tensor]]:
+        return zip(self._maps(img), self._maps(target), strict=True)
+
+    def lpips(self, img: Tensor, target: Tensor, weights: Sequence[float]) -> Tensor:
         """LPIPS distance (N,), float32."""
         total = 0.0
-        for index, (a, b) in enumerate(zip(self._maps(img), self._maps(target), strict=True)):
+        for index, (a, b) in enumerate(self._both(img, target)):
             # A position without any feature stays 0, and its gradient finite.
             a, b = (F.normalize(x.float(), dim=1, eps=1e-10) for x in (a, b))
             squared = (a - b).square()
             if len(self.linear):
                 squared = squared * self.linear[index]
-            total = total + squared.sum(dim=1).mean(dim=(1, 2))
+            total = total + weights[index] * squared.sum(dim=1).mean(dim=(1, 2))
+        return total
+
+    def l1(self, img: Tensor, target: Tensor, weights: Sequence[float]) -> Tensor:
+        """Mean absolute difference of the features (N,), weighted over the layers, float32."""
+        total = 0.0
+        for weight, (a, b) in zip(weights, self._both(img, target), strict=True):
+            total = total + weight * (a.float() - b.float()).abs().mean(dim=(1, 2, 3))
         return total
 
 

@@ -1,0 +1,202 @@
+"""Training a pyramid of networks scale by scale, with exact resume inside and between scales."""
+
+import copy
+from typing import List, Optional, Union
+
+from mmagic.registry import LOOPS
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from torch.utils.data import DataLoader
+
+from cellgan_plugin.engine.loops import ResumableTrainLoop
+from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.randomness import derive_seed, generator_for
+
+
+class _ResumeScale(Hook):
+    """Puts the model of a resumed run into the scale that its optimizers are of."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, loop: 'ScaleTrainLoop'):
+        self.loop = loop
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        # Before weights and optimizers are loaded.
+        state = checkpoint.get('state_dict', {})
+        if runner._resume and 'scale_index' in state:
+            self.loop.enter_resumed(int(state['scale_index']), int(checkpoint['meta']['iter']))
+
+
+@LOOPS.register_module()
+class ScaleTrainLoop(ResumableTrainLoop):
+    """:class:`ResumableTrainLoop` for models whose schedule over scales is data.
+
+    The model (:class:`~cellgan_plugin.models.pyramid_gan.Pyramid`) says its ``scales``: size, batch
+    size and length of each. At the end of one the loop begins the next: the model freezes what is
+    finished, the optimizers are built anew for the networks of the new scale, and the loader gets
+    its batch size. Iterations are counted through. Every scale reads a stream of samples of its
+    own, so that iteration k of a scale sees the same samples however often the run was stopped.
+
+    A checkpoint is of one scale, its optimizers too. One at the end of a scale is resumed by
+    beginning the next, as the run would have done.
+
+    Args:
+        runner (Runner): The runner, with ``ScaleOptimWrapperConstructor``.
+        dataloader (DataLoader | dict): With a sampler that has ``set_position``, e.g.
+            ``ResumableInfiniteSampler``; one with ``set_batch`` is told the labelled and the
+            unlabelled images of a batch. Its ``batch_size`` is that of no scale in particular.
+        val_begin (int): First iteration after which validation may run. Defaults to 1.
+        val_interval (int): Iterations between validations; the end of every scale is validated as
+            well. Defaults to 1000.
+
+    Attributes:
+        ends (list[int]): Iteration at which each scale ends.
+
+    Raises:
+        TypeError: The model has no schedule.
+        ValueError: Something that would not survive the change of scales is configured.
+    """
+
+    def __init__(
+        self,
+        runner,
+        dataloader: Union[DataLoader, dict],
+        val_begin: int = 1,
+        val_interval: int = 1000,
+    ):
+        model = unwrap(runner.model)
+        if not hasattr(model, 'begin_scale'):
+            raise TypeError(
+                f'ScaleTrainLoop trains models with scales, not {type(model).__name__}: use '
+                "train_cfg=dict(type='ResumableTrainLoop', max_iters=...)"
+            )
+        if get_world_size() > 1:
+            raise ValueError('ScaleTrainLoop trains in one process: start it without a launcher')
+        if runner.param_schedulers is not None:
+            raise ValueError(
+                'param_scheduler is set, but ScaleTrainLoop builds new optimizers for every scale, '
+                'at the rates of optim_wrapper: remove it'
+            )
+        super().__init__(runner, dataloader, 1, val_begin, val_interval)
+        self._images = len(self.dataloader.dataset)
+        self.ends: List[int] = []
+        for scale in model.scales:
+            self.ends.append(sum(self.ends[-1:]) + scale.steps(self._images))
+        self._max_iters = self.ends[-1]
+        self._optimizers = copy.deepcopy(runner.optim_wrapper)
+        runner.register_hook(_ResumeScale(self))
+        runner.logger.info(f'Schedule: {self._schedule(model)}')
+
+    def _schedule(self, model) -> str:
+        starts = [0, *self.ends[:-1]]
+        return '; '.join(
+            f'{scale.size} px: {end - start} iterations of {scale.batch_size} images'
+            for scale, start, end in zip(model.scales, starts, self.ends, strict=True)
+        )
+
+    def scale_of(self, iteration: int) -> int:
+        """The scale that an iteration, from 0, trains; the last one for what comes after it."""
+        return sum(iteration >= end for end in self.ends[:-1])
+
+    @property
+    def scale_start(self) -> int:
+        """First iteration of the model's current scale."""
+        index = unwrap(self.runner.model).scale
+        return self.ends[index - 1] if index else 0
+
+    @property
+    def scale_end(self) -> int:
+        """Iteration at which the model's current scale is finished."""
+        return self.ends[unwrap(self.runner.model).scale]
+
+    def enter_resumed(self, index: int, iteration: int) -> None:
+        """Build the optimizers that a checkpoint's state is for.
+
+        Args:
+            index (int): The checkpoint's scale.
+            iteration (int): Iterations it was trained for.
+
+        Raises:
+            ValueError: The schedule is not the one that the checkpoint was trained by.
+        """
+        model = unwrap(self.runner.model)
+        # At the end of a scale the next one has not begun.
+        expected = self.scale_of(max(iteration - 1, 0))
+        if index != expected:
+            raise ValueError(
+                f'the checkpoint was training scale {index} at iteration {iteration}, but by '
+                f'{self._schedule(model)} that is scale {expected}: resume with the scales (and '
+                'the training set) of the run, or start anew from its weights with load_from'
+            )
+        model.enter_scale(index)
+        self._build_optimizers()
+
+    def _build_optimizers(self) -> None:
+        runner = self.runner
+        runner.optim_wrapper = runner.build_optim_wrapper(copy.deepcopy(self._optimizers))
+        runner.optim_wrapper.initialize_count_status(runner.model, self._iter, self._max_iters)
+
+    def _go_to_scale(self) -> None:
+        """Begin the scale of the next iteration, unless it is the current one; set up its loader."""
+        runner, model = self.runner, unwrap(self.runner.model)
+        index = self.scale_of(self._iter)
+        if index > model.scale:
+            model.begin_scale(index)
+            self._build_optimizers()
+        elif index < model.scale:  # a new run from the weights of a finished one
+            model.enter_scale(index)
+            self._build_optimizers()
+        scale = model.scales[index]
+        self.dataloader = _with_batch_size(self.dataloader, scale.batch_size)
+        sampler = self.dataloader.sampler
+        if hasattr(sampler, 'set_batch'):
+            sampler.set_batch(scale.labelled_size, scale.batch_size - scale.labelled_size)
+        sampler.seed = derive_seed(runner.seed, 'scale', index)
+        sampler.set_position((self._iter - self.scale_start) * scale.batch_size)
+        self.dataloader.generator = generator_for(runner.seed, 'loader_workers', self._iter)
+        runner.logger.info(
+            f'Scale {index + 1} of {len(model.scales)}: {scale.size} px, iterations '
+            f'{self._iter + 1} to {self.scale_end}'
+        )
+
+    def run(self):
+        """Train from the current iteration to the last.
+
+        Returns:
+            nn.Module: The model.
+        """
+        runner, model = self.runner, unwrap(self.runner.model)
+        self._prepare_training()
+        self._go_to_scale()
+        runner.call_hook('before_train')
+        runner.call_hook('before_train_epoch')
+        batches: Optional[iter] = None
+        while self._iter < self._max_iters and not self.stop_training:
+            if batches is None or self._iter == self.scale_end:
+                del batches  # its workers end before those of the next scale begin
+                if self._iter == self.scale_end:
+                    self._go_to_scale()
+                batches = iter(self.dataloader)
+                per_epoch = model.scales[model.scale].steps_per_epoch(self._images)
+            runner.model.train()
+            model.scale_epoch = (self._iter - self.scale_start) / per_epoch
+            self.run_iter(next(batches))
+            self._validate_when_due()
+        runner.call_hook('after_train_epoch')
+        runner.call_hook('after_train')
+        return runner.model
+
+    def _validate_when_due(self) -> None:
+        due = self._iter % self.val_interval == 0 or self._iter in self.ends
+        if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
+            self.runner.val_loop.run()
+
+
+def _with_batch_size(loader: DataLoader, batch_size: int) -> DataLoader:
+    """A new loader of the same data set and sampler."""
+    kept = (
+        'dataset', 'sampler', 'num_workers', 'collate_fn', 'pin_memory', 'drop_last', 'timeout',
+        'worker_init_fn', 'multiprocessing_context', 'prefetch_factor', 'persistent_workers',
+    )  # fmt: skip
+    return DataLoader(batch_size=batch_size, **{name: getattr(loader, name) for name in kept})

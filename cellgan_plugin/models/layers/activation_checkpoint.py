@@ -1,0 +1,48 @@
+"""Activation checkpointing that leaves the running statistics of batch norms as they would be."""
+
+import contextlib
+from typing import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+@contextlib.contextmanager
+def running_statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Within it, batch norms in training mode normalise by their batch and record nothing."""
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
+    before = [(norm.running_mean, norm.running_var, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+    try:
+        yield
+    finally:
+        for norm, (mean, var, count) in zip(norms, before, strict=True):
+            norm.running_mean, norm.running_var, norm.num_batches_tracked = mean, var, count
+
+
+def checkpointed(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """``function(*inputs)``, whose inner results are computed again in the backward.
+
+    Same numbers, gradients and buffers as without: the second forward sees the random numbers of
+    the first (dropout), and its batch norms record nothing.
+
+    Args:
+        module (nn.Module): Holds the batch norms that ``function`` runs.
+        function (Callable): Of tensors alone.
+        *inputs (Tensor): What is kept for the backward.
+
+    Returns:
+        Tensor: The result. Without gradients (evaluation) the function is simply called.
+    """
+    if not torch.is_grad_enabled():
+        return function(*inputs)
+
+    def contexts() -> tuple:
+        # In evaluation mode the norms need their statistics, and record nothing anyway.
+        again = running_statistics_kept(module) if module.training else contextlib.nullcontext()
+        return contextlib.nullcontext(), again
+
+    return checkpoint(function, *inputs, use_reentrant=False, context_fn=contexts)

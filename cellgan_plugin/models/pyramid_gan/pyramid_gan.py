@@ -1,0 +1,391 @@
+"""The pyramid GAN: generation, segmentation and semi-supervision, scale by scale (Li et al. 2022)."""
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import torch
+from mmagic.models.utils import set_requires_grad
+from mmagic.registry import MODELS
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch import Tensor
+
+from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
+from cellgan_plugin.models.losses.pyramid_losses import (
+    logits_of,
+    mask_cross_entropy,
+    one_hot_masks,
+)
+from cellgan_plugin.models.pyramid_gan.pyramid import NetworkConfig, Pyramid
+from cellgan_plugin.models.pyramid_gan.scales import resize_images, resize_masks
+from cellgan_plugin.models.repeatable_step import RepeatableStep
+
+
+class _Batch(NamedTuple):
+    """A training batch at the size of the current scale.
+
+    Attributes:
+        img (Tensor): (L, 3, S, S) images with a mask.
+        masks (Tensor): Their class ids (L, S, S).
+        one_hot (Tensor): The same, (L, num_classes, S, S).
+        unlabelled (Tensor): (U, 3, S, S), perhaps none. Their masks are nowhere.
+    """
+
+    img: Tensor
+    masks: Tensor
+    one_hot: Tensor
+    unlabelled: Tensor
+
+
+class _Segmented(NamedTuple):
+    """What the segmenter says in one forward, by where the images came from.
+
+    Attributes:
+        labelled (Tensor): Logits of images with a mask.
+        unlabelled (Tensor): Logits of images without.
+        synthetic (Tensor): Logits of generated images; none before their time.
+        probabilities (Tensor): Of the labelled, then the unlabelled ones.
+    """
+
+    labelled: Tensor
+    unlabelled: Tensor
+    synthetic: Tensor
+    probabilities: Tensor
+
+
+@MODELS.register_module()
+class PyramidGAN(RepeatableStep, Pyramid):
+    """Three players per scale, trained from the coarsest scale to the finest.
+
+    Algorithm 1 (generation): no ``segmenter``. Algorithm 2 (and segmentation): all three. Algorithm
+    3 (semi-supervised): ``semi_supervised=True`` and batches of labelled and unlabelled images. The
+    m-FC-DenseNet baselines: a ``segmenter`` alone. Trains under MMEngine's Runner with
+    ``ScaleTrainLoop`` and ``ScaleOptimWrapperConstructor`` (keys ``generator``, ``discriminator``,
+    ``segmenter``, those that there are).
+
+    One step: every network runs once on the batch; then D, G and S are updated in this order, G
+    and S against the new D (Algorithms 1 to 3).
+
+    Args:
+        num_classes (int): See :class:`Pyramid`, as for ``scales``, ``generator``,
+            ``discriminator``, ``segmenter`` and ``**kwargs``.
+        scales (Sequence[dict]): The schedule.
+        generator (dict, optional): Needs a discriminator. Defaults to None.
+        discriminator (dict, optional): Defaults to None.
+        segmenter (dict, optional): Defaults to None.
+        adversarial_loss (dict): Defaults to ``dict(type='PatchAdversarialLoss')``.
+        reconstruction_loss (dict, optional): None: off. Defaults to
+            ``dict(type='ImageReconstructionLoss')`` (Eq. 3, weight 0.001).
+        feature_matching_loss (dict, optional): None: off. Defaults to
+            ``dict(type='FeatureMatchingLoss')`` (Eq. 4, weight 10).
+        perceptual_loss (dict, optional): Off where its weights are not at hand. Defaults to None.
+        cross_entropy_weight (float): alpha' of Eq. (8). Defaults to 1.0 (Sec. 3.4).
+        segmenter_adversarial_weight (float): Of the segmenter's part of the adversarial loss.
+            Defaults to 1.0 (Eq. 8).
+        synthetic_weight (float): Of the cross-entropy on generated images; 0: they are not used.
+            Defaults to 0.03 (Sec. 3.4).
+        synthetic_start (float): Epochs of a scale before they are used. Defaults to 100 (Sec. 3.4).
+        segmenter_share (float): Of the pairs that D is to call generated, the weight of the
+            segmenter's; the generator's have the rest. Defaults to 0.5 (Triple-GAN, which
+            Sec. 3.4 follows).
+        semi_supervised (bool): Use the unlabelled images of a batch; else they are left out.
+            Defaults to False.
+        pseudo_probability (float): Share of the unlabelled images that become positives of D with
+            the segmenter's mask, drawn image by image; these are no negatives in that step.
+            Defaults to 0.1 (Sec. 3.3 says "randomly").
+        pseudo_start (float): Epochs of a scale before that. Defaults to 10.
+        seed (int): Base seed of the training steps where no Runner has said one. Defaults to 0.
+        **kwargs: Of :class:`Pyramid`.
+
+    Raises:
+        ValueError: The parts do not make one of the algorithms.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        scales: Sequence[Mapping[str, Any]],
+        generator: NetworkConfig = None,
+        discriminator: NetworkConfig = None,
+        segmenter: NetworkConfig = None,
+        adversarial_loss: Optional[dict] = None,
+        reconstruction_loss: Optional[dict] = dict(type='ImageReconstructionLoss'),  # noqa: B006
+        feature_matching_loss: Optional[dict] = dict(type='FeatureMatchingLoss'),  # noqa: B006
+        perceptual_loss: Optional[dict] = None,
+        cross_entropy_weight: float = 1.0,
+        segmenter_adversarial_weight: float = 1.0,
+        synthetic_weight: float = 0.03,
+        synthetic_start: float = 100,
+        segmenter_share: float = 0.5,
+        semi_supervised: bool = False,
+        pseudo_probability: float = 0.1,
+        pseudo_start: float = 10,
+        seed: int = 0,
+        **kwargs,
+    ):
+        if generator is None and segmenter is None:
+            raise ValueError('PyramidGAN needs a generator (Algorithm 1), a segmenter, or both')
+        if generator is not None and discriminator is None:
+            raise ValueError('PyramidGAN: a generator is trained against a discriminator: give one')
+        if semi_supervised and (segmenter is None or discriminator is None):
+            raise ValueError(
+                'semi_supervised=True (Algorithm 3) needs a segmenter and a discriminator: unlabelled '
+                'images act through the adversarial loss alone'
+            )
+        for name, share in (
+            ('segmenter_share', segmenter_share),
+            ('pseudo_probability', pseudo_probability),
+        ):
+            if not 0 <= share <= 1:
+                raise ValueError(f'{name}={share!r}: must be between 0 and 1')
+        super().__init__(
+            num_classes, scales, generator, discriminator, segmenter, **kwargs
+        )
+        self.adversarial_loss = MODELS.build(
+            adversarial_loss or dict(type='mmagic.PatchAdversarialLoss')
+        )
+        self.reconstruction_loss = reconstruction_loss and MODELS.build(reconstruction_loss)
+        self.feature_matching_loss = feature_matching_loss and MODELS.build(feature_matching_loss)
+        self.perceptual_loss = perceptual_loss and MODELS.build(perceptual_loss)
+        self.cross_entropy_weight = cross_entropy_weight
+        self.segmenter_adversarial_weight = segmenter_adversarial_weight
+        self.synthetic_weight = synthetic_weight
+        self.synthetic_start = synthetic_start
+        self.segmenter_share = segmenter_share
+        self.semi_supervised = semi_supervised
+        self.pseudo_probability = pseudo_probability
+        self.pseudo_start = pseudo_start
+        self.seed = seed
+        self.enter_scale(0)  # the perceptual loss follows the scale too
+
+    def enter_scale(self, index: int) -> None:
+        """See :meth:`Pyramid.enter_scale`."""
+        super().enter_scale(index)
+        if getattr(self, 'perceptual_loss', None) is not None:
+            self.perceptual_loss.checkpoint = self.scales[index].checkpoint
+
+    def check_dataset(self, dataset) -> None:
+        """See :meth:`Pyramid.check_dataset`; semi-supervision needs unlabelled images as well."""
+        super().check_dataset(dataset)
+        labelled = getattr(dataset, 'labelled', None)
+        if not self.semi_supervised or labelled is None:
+            return
+        if all(bool(value) for value in labelled):
+            raise ValueError(
+                'semi_supervised=True but every image of the training set is labelled: set its '
+                'labelled_ratio below 1, or train with Algorithm 2 (semi_supervised=False)'
+            )
+
+    # One step -----------------------------------------------------------------------------------
+
+    def train_step(self, data: dict, optim_wrapper: OptimWrapperDict) -> Dict[str, Tensor]:
+        """One iteration of the current scale: D, then G, then S.
+
+        Args:
+            data (dict): A batch of ``TissueMaskDataset``, see :class:`TissueDataPreprocessor`.
+            optim_wrapper (OptimWrapperDict): Of the current scale's networks.
+
+        Returns:
+            dict[str, Tensor]: ``size`` (px), and of the turns that there are: ``loss_disc_real``,
+            ``loss_disc_generated``, ``loss_disc_segmented``, mean logits ``disc_real``,
+            ``disc_generated``, ``disc_segmented``; ``loss_gen``, ``loss_reconstruction``,
+            ``loss_feature_matching``, ``loss_perceptual``; ``loss_segmenter``,
+            ``loss_cross_entropy``, ``loss_synthetic``; and ``loss``, the sum of those of G and S.
+        """
+        self.begin_step()
+        batch = self._batch(self.data_preprocessor(data, True)['inputs'])
+        log: Dict[str, Tensor] = dict(size=torch.tensor(float(self.size)))
+        fake = segmented = None
+        if self.generators is not None:
+            with optim_wrapper['generator'].optim_context(self.generators[self.scale]):
+                fake = self._generated(batch.masks)
+        if self.segmenters is not None:
+            with optim_wrapper['segmenter'].optim_context(self.segmenters[self.scale]):
+                segmented = self._segmented(batch, fake)
+        if self.discriminators is not None:
+            discriminator = self.discriminators[self.scale]
+            with optim_wrapper['discriminator'].optim_context(discriminator):
+                log.update(
+                    self._train_discriminator(
+                        batch, fake, segmented, optim_wrapper['discriminator']
+                    )
+                )
+            set_requires_grad(discriminator, False)
+        loss = 0.0
+        if fake is not None:
+            with optim_wrapper['generator'].optim_context(self.generators[self.scale]):
+                terms = self._generator_terms(batch, fake)
+            loss = loss + self._update(terms, optim_wrapper['generator'], log)
+            del terms
+        if segmented is not None:
+            with optim_wrapper['segmenter'].optim_context(self.segmenters[self.scale]):
+                terms = self._segmenter_terms(batch, segmented)
+            loss = loss + self._update(terms, optim_wrapper['segmenter'], log)
+        if self.discriminators is not None:
+            set_requires_grad(self.discriminators[self.scale], True)
+        log['loss'] = loss
+        return log
+
+    @staticmethod
+    def _update(terms: Dict[str, Tensor], wrapper: OptimWrapper, log: Dict[str, Tensor]) -> Tensor:
+        loss = sum(terms.values())
+        wrapper.update_params(loss)
+        log.update({name: value.detach() for name, value in terms.items()})
+        return loss.detach()
+
+    def _batch(self, inputs: Dict[str, Any]) -> _Batch:
+        img, masks = inputs['img'], inputs.get('mask')
+        if masks is None:
+            raise ValueError('the batch has no masks: train on TissueMaskDataset')
+        labelled = inputs.get('labelled')
+        if labelled is None:
+            labelled = torch.ones(len(img), dtype=torch.bool)
+        chosen, others = (torch.nonzero(x).flatten().to(img.device) for x in (labelled, ~labelled))
+        if not len(chosen):
+            raise ValueError(
+                'no image of the batch is labelled, and D and the cross-entropy need some: use a '
+                'sampler that mixes labelled and unlabelled images (see configs/pyramid_gan)'
+            )
+        if self.semi_supervised and not len(others):
+            raise ValueError(
+                'semi_supervised=True but no image of the batch is unlabelled: use a sampler that '
+                'mixes labelled and unlabelled images (see configs/pyramid_gan)'
+            )
+        size = (self.size, self.size)
+        masks = resize_masks(masks.index_select(0, chosen), *size)
+        # Left out before anything is computed of them.
+        others = others if self.semi_supervised else others[:0]
+        return _Batch(
+            img=resize_images(img.index_select(0, chosen), *size),
+            masks=masks,
+            one_hot=one_hot_masks(masks, self.num_classes),
+            unlabelled=resize_images(img.index_select(0, others), *size)
+            if len(others)
+            else img.new_zeros(0, 3, *size),
+        )
+
+    def _step_noise(self, count: int, index: int) -> Tensor:
+        size, channels = self.scales[index].size, self.generators[index].image_channels
+        drawn = self.step_random.normal(
+            f'generator_noise_{index}', count, channels * size * size
+        )
+        return drawn.view(count, channels, size, size) * self.noise_std[min(index, 1)]
+
+    def _generated(self, masks: Tensor) -> Tensor:
+        """Images of masks; the gradient stops at the finished scales."""
+        image = None
+        with torch.no_grad():
+            for index in range(self.scale):
+                size = self.scales[index].size
+                image = self.generate_scale(
+                    index,
+                    resize_masks(masks, size, size),
+                    self._step_noise(len(masks), index),
+                    image,
+                )
+        return self.generate_scale(
+            self.scale, masks, self._step_noise(len(masks), self.scale), image
+        )
+
+    def _segmented(self, batch: _Batch, fake: Optional[Tensor]) -> _Segmented:
+        images = [batch.img, batch.unlabelled]
+        counts = [len(batch.img), len(batch.unlabelled), 0]
+        if (
+            fake is not None
+            and self.synthetic_weight > 0
+            and self.scale_epoch >= self.synthetic_start
+        ):
+            images.append(fake.detach().to(batch.img.dtype))
+            counts[2] = len(fake)
+        img = torch.cat(images)
+        coarser = self.coarser_probabilities(img, self.scale)
+        if self.segmenter_noise:
+            noise = self.step_random.normal('segmenter_noise', len(img), img[0].numel())
+            img = img + self.segmenter_noise * noise.view_as(img)
+        logits = self.segment_scale(self.scale, img, coarser)
+        labelled, unlabelled, synthetic = logits.split(counts)
+        real = logits[: counts[0] + counts[1]]
+        return _Segmented(labelled, unlabelled, synthetic, real.float().softmax(dim=1))
+
+    # The turns ----------------------------------------------------------------------------------
+
+    def _pseudo_positives(self, batch: _Batch) -> Tensor:
+        """Which unlabelled images are positives of D in this step, as indices on the CPU."""
+        if not len(batch.unlabelled) or self.scale_epoch < self.pseudo_start:
+            return torch.zeros(0, dtype=torch.long)
+        drawn = self.step_random.uniform('pseudo_positives', len(batch.unlabelled), 1)
+        return torch.nonzero(drawn[:, 0] < self.pseudo_probability).flatten()
+
+    def _train_discriminator(
+        self,
+        batch: _Batch,
+        fake: Optional[Tensor],
+        segmented: Optional[_Segmented],
+        wrapper: OptimWrapper,
+    ) -> Dict[str, Tensor]:
+        discriminator = self.discriminators[self.scale]
+        real_img, real_masks = batch.img, batch.one_hot
+        negatives = dict()
+        if fake is not None:
+            negatives['generated'] = (fake.detach(), batch.one_hot)
+        if segmented is not None:
+            img = torch.cat([batch.img, batch.unlabelled])
+            probabilities = segmented.probabilities.detach()
+            chosen = self._pseudo_positives(batch)
+            if len(chosen):
+                rows = (chosen + len(batch.img)).to(img.device)
+                pseudo = one_hot_masks(probabilities[rows].argmax(dim=1), self.num_classes)
+                real_img = torch.cat([real_img, img[rows]])
+                real_masks = torch.cat([real_masks, pseudo])
+                left = torch.ones(len(img), dtype=torch.bool, device=img.device)
+                left[rows] = False
+                img, probabilities = img[left], probabilities[left]
+            negatives['segmented'] = (img, probabilities)
+        shares = dict(generated=1.0, segmented=1.0)
+        if len(negatives) == 2:
+            shares = dict(generated=1 - self.segmenter_share, segmented=self.segmenter_share)
+
+        maps = discriminator(real_img, real_masks)
+        terms = dict(loss_disc_real=self.adversarial_loss.discriminator(maps, True))
+        log = dict(disc_real=_mean_logit(maps))
+        for name, (img, masks) in negatives.items():
+            maps = discriminator(img, masks)
+            loss = self.adversarial_loss.discriminator(maps, False)
+            terms[f'loss_disc_{name}'] = shares[name] * loss
+            log[f'disc_{name}'] = _mean_logit(maps)
+        self._update(terms, wrapper, log)
+        return log
+
+    def _generator_terms(self, batch: _Batch, fake: Tensor) -> Dict[str, Tensor]:
+        discriminator = self.discriminators[self.scale]
+        maps = discriminator(fake, batch.one_hot)
+        terms = dict(loss_gen=self.adversarial_loss.generator(maps))
+        if self.feature_matching_loss:
+            with torch.no_grad():
+                real_maps = discriminator(batch.img, batch.one_hot)
+            terms['loss_feature_matching'] = self.feature_matching_loss(maps, real_maps)
+        if self.reconstruction_loss:
+            terms['loss_reconstruction'] = self.reconstruction_loss(fake, batch.img)
+        if self.perceptual_loss is not None and self.perceptual_loss.enabled:
+            terms['loss_perceptual'] = self.perceptual_loss(fake, batch.img)
+        return terms
+
+    def _segmenter_terms(self, batch: _Batch, segmented: _Segmented) -> Dict[str, Tensor]:
+        terms = dict(
+            loss_cross_entropy=self.cross_entropy_weight
+            * mask_cross_entropy(segmented.labelled, batch.masks, IGNORE_INDEX)
+        )
+        if len(segmented.synthetic):
+            terms['loss_synthetic'] = self.synthetic_weight * mask_cross_entropy(
+                segmented.synthetic, batch.masks, IGNORE_INDEX
+            )
+        if self.discriminators is not None and self.segmenter_adversarial_weight > 0:
+            maps = self.discriminators[self.scale](
+                torch.cat([batch.img, batch.unlabelled]), segmented.probabilities
+            )
+            terms[
+                'loss_segmenter'
+            ] = self.segmenter_adversarial_weight * self.adversarial_loss.generator(maps)
+        return terms
+
+
+def _mean_logit(maps: List[List[Tensor]]) -> Tensor:
+    return torch.stack([logits.detach().float().mean() for logits in logits_of(maps)]).mean()
