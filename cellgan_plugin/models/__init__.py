@@ -22,6 +22,7 @@ from .mc_dropout import mc_dropout_backbone
 from .pyramid_gan import (
     FCDenseNet,
     MaskUNetGenerator,
+    MeanTeacher,
     PyramidDiscriminator,
     PyramidGAN,
     PyramidGenerator,
@@ -49,6 +50,7 @@ __all__ = [
     'LatentDiffusion',
     'LatentUNet',
     'MaskUNetGenerator',
+    'MeanTeacher',
     'PyramidDiscriminator',
     'PatchAdversarialLoss',
     'PyramidGAN',

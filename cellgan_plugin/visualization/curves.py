@@ -12,13 +12,25 @@ from cellgan_plugin.visualization.iteration_runs import iterations_of
 # Title of a panel, and what the names of its curves start with. Empty panels are left out.
 _PANELS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ('discriminator losses', ('train/loss_disc', 'train/loss_recon', 'train/loss_r1')),
-    ('generator loss', ('train/loss_gen',)),
+    ('generator loss', ('train/loss_gen', 'train/loss_feature_matching')),
+    (
+        'segmenter losses',
+        (
+            'train/loss_segmenter',
+            'train/loss_cross_entropy',
+            'train/loss_synthetic',
+            'train/loss_consistency',
+        ),
+    ),
     (
         'autoencoder losses',
         ('train/loss_l1', 'train/loss_perceptual', 'train/loss_kl', 'train/loss_codebook'),
     ),
     ('diffusion loss', ('train/loss_diffusion',)),
-    ('mean logits', ('train/disc_real', 'train/disc_fake')),
+    (
+        'mean logits',
+        ('train/disc_real', 'train/disc_fake', 'train/disc_generated', 'train/disc_segmented'),
+    ),
 )
 
 

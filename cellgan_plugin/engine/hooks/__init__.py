@@ -2,6 +2,7 @@
 
 from .checkpoint_hook import NonFiniteLossError, SafeCheckpointHook
 from .model_selection_hook import ModelSelectionHook
+from .pyramid_sheet_hook import PyramidSheetHook
 from .reconstruction_sheet_hook import ReconstructionSheetHook
 from .safety_hooks import NonFiniteLossHook, PreemptionHook
 from .sheet_hook import SampleSheetHook
@@ -14,6 +15,7 @@ __all__ = [
     'NonFiniteLossError',
     'NonFiniteLossHook',
     'PreemptionHook',
+    'PyramidSheetHook',
     'ReconstructionSheetHook',
     'SafeCheckpointHook',
     'SampleSheetHook',

@@ -11,16 +11,17 @@ from torch.utils.checkpoint import checkpoint
 
 @contextlib.contextmanager
 def running_statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Within it, batch norms in training mode normalise by their batch and record nothing."""
+    """Within it, batch norms in training mode leave their running statistics as they are."""
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
-    before = [(norm.running_mean, norm.running_var, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+    before = [dict(norm._buffers) for norm in norms]
+    for norm in norms:  # they record into copies, which are thrown away
+        for name, value in norm._buffers.items():
+            norm._buffers[name] = None if value is None else value.clone()
     try:
         yield
     finally:
-        for norm, (mean, var, count) in zip(norms, before, strict=True):
-            norm.running_mean, norm.running_var, norm.num_batches_tracked = mean, var, count
+        for norm, buffers in zip(norms, before, strict=True):
+            norm._buffers.update(buffers)
 
 
 def checkpointed(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
@@ -40,9 +41,9 @@ def checkpointed(module: nn.Module, function: Callable[..., Tensor], *inputs: Te
     if not torch.is_grad_enabled():
         return function(*inputs)
 
-    def contexts() -> tuple:
-        # In evaluation mode the norms need their statistics, and record nothing anyway.
-        again = running_statistics_kept(module) if module.training else contextlib.nullcontext()
-        return contextlib.nullcontext(), again
-
-    return checkpoint(function, *inputs, use_reentrant=False, context_fn=contexts)
+    return checkpoint(
+        function,
+        *inputs,
+        use_reentrant=False,
+        context_fn=lambda: (contextlib.nullcontext(), running_statistics_kept(module)),
+    )

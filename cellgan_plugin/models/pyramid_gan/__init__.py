@@ -3,6 +3,7 @@
 from .discriminator import PyramidDiscriminator
 from .fc_densenet import FCDenseNet
 from .generator import MaskUNetGenerator, PyramidGenerator
+from .mean_teacher import MeanTeacher
 from .pyramid import Pyramid
 from .pyramid_gan import PyramidGAN
 from .scales import Scale, parse_scales
@@ -12,6 +13,7 @@ __all__ = [
     'FCDenseNet',
     'MaskUNetGenerator',
     'PyramidDiscriminator',
+    'MeanTeacher',
     'Pyramid',
     'PyramidGAN',
     'PyramidGenerator',

@@ -16,9 +16,7 @@ class _PatchDiscriminator(nn.ModuleList):
     def __init__(self, in_channels: int, base_channels: int, num_layers: int, norm: str):
         norms = dict(IN=nn.InstanceNorm2d, BN=nn.BatchNorm2d)
         widths = [base_channels * min(2**i, 8) for i in range(num_layers + 1)]
-        stages = [
-            nn.Sequential(nn.Conv2d(in_channels, widths[0], 4, 2, 2), nn.LeakyReLU(0.2))
-        ]
+        stages = [nn.Sequential(nn.Conv2d(in_channels, widths[0], 4, 2, 2), nn.LeakyReLU(0.2))]
         for number, width in enumerate(widths[1:], start=1):
             stride = 1 if number == num_layers else 2
             stages.append(

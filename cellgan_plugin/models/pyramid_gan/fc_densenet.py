@@ -76,9 +76,7 @@ class FCDenseNet(nn.Module):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.checkpoint = checkpoint
-        self.num_layers = (
-            2 + 2 * len(block_layers) + 2 * sum(block_layers) + bottleneck_layers
-        )
+        self.num_layers = 2 + 2 * len(block_layers) + 2 * sum(block_layers) + bottleneck_layers
         self.first = nn.Conv2d(in_channels, first_channels, 3, padding=1)
         channels, skips = first_channels, []
         self.down_blocks, self.transitions_down = nn.ModuleList(), nn.ModuleList()

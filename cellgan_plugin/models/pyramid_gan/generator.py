@@ -25,9 +25,7 @@ class _ResidualBlock(nn.Module):
 def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list:
     """Convolution that keeps the size (mirrored border) and instance norm."""
     return [
-        nn.Conv2d(
-            in_channels, out_channels, kernel, stride, kernel // 2, padding_mode='reflect'
-        ),
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, padding_mode='reflect'),
         nn.InstanceNorm2d(out_channels),
     ]
 

@@ -291,7 +291,11 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         if coarser is None:
             coarser = img.new_zeros(len(img), self.num_classes, height, width)
         coarser = resize_images(coarser, height, width)
-        return self.segmenters[index](torch.cat([img, coarser], dim=1))
+        return self.segmenter_of(index)(torch.cat([img, coarser], dim=1))
+
+    def segmenter_of(self, index: int) -> nn.Module:
+        """The network that segments at a scale."""
+        return self.segmenters[index]
 
     @torch.no_grad()
     def coarser_probabilities(self, img: Tensor, index: int) -> Optional[Tensor]:

@@ -136,9 +136,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
         ):
             if not 0 <= share <= 1:
                 raise ValueError(f'{name}={share!r}: must be between 0 and 1')
-        super().__init__(
-            num_classes, scales, generator, discriminator, segmenter, **kwargs
-        )
+        super().__init__(num_classes, scales, generator, discriminator, segmenter, **kwargs)
         self.adversarial_loss = MODELS.build(
             adversarial_loss or dict(type='mmagic.PatchAdversarialLoss')
         )
@@ -264,9 +262,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
 
     def _step_noise(self, count: int, index: int) -> Tensor:
         size, channels = self.scales[index].size, self.generators[index].image_channels
-        drawn = self.step_random.normal(
-            f'generator_noise_{index}', count, channels * size * size
-        )
+        drawn = self.step_random.normal(f'generator_noise_{index}', count, channels * size * size)
         return drawn.view(count, channels, size, size) * self.noise_std[min(index, 1)]
 
     def _generated(self, masks: Tensor) -> Tensor:
@@ -381,9 +377,9 @@ class PyramidGAN(RepeatableStep, Pyramid):
             maps = self.discriminators[self.scale](
                 torch.cat([batch.img, batch.unlabelled]), segmented.probabilities
             )
-            terms[
-                'loss_segmenter'
-            ] = self.segmenter_adversarial_weight * self.adversarial_loss.generator(maps)
+            terms['loss_segmenter'] = (
+                self.segmenter_adversarial_weight * self.adversarial_loss.generator(maps)
+            )
         return terms
 
 

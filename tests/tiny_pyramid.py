@@ -11,9 +11,7 @@ SCALES = (
     dict(size=16, batch_size=3, iters=3),
     dict(size=32, batch_size=2, iters=3),
 )
-GENERATOR = dict(
-    type='mmagic.PyramidGenerator', base_channels=4, num_downsamples=1, num_blocks=1
-)
+GENERATOR = dict(type='mmagic.PyramidGenerator', base_channels=4, num_downsamples=1, num_blocks=1)
 DISCRIMINATOR = dict(type='mmagic.PyramidDiscriminator', base_channels=4, num_layers=2)
 SEGMENTER = dict(
     type='mmagic.FCDenseNet',

@@ -1,0 +1,151 @@
+"""Pictures while a pyramid trains: masks, what is generated from them at every scale, and back."""
+
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+import numpy as np
+import torch
+from mmagic.registry import HOOKS
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from torch import Tensor
+
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.models.data_preprocessor import to_model_range, to_uint8
+from cellgan_plugin.randomness import derive_seed, rng_for
+from cellgan_plugin.visualization import draw_curves, image_grid, mask_picture
+
+_LEAST_SIDE = 128  # smaller images are enlarged, whole pixels, so that they can be looked at
+
+
+@HOOKS.register_module()
+class PyramidSheetHook(Hook):
+    """Every ``interval`` iterations, and at the end of every scale, one sheet and the curves.
+
+    One row per training tile with a mask, the same tiles and the same noise at every iteration: the
+    mask, the real image at the current scale, the generated image at every scale from coarse to
+    fine, more images of the same mask, and what the segmenter makes of the real image; columns of
+    networks that the model does not have are left out.
+
+    ``<work_dir>/sheets/iter_00001000_64px.png``, ``<work_dir>/curves.png``.
+
+    Args:
+        interval (int): Iterations between sheets.
+        rows (int): Tiles. Defaults to 4.
+        variants (int): Images of each mask at the current scale, the first one included.
+            Defaults to 3.
+        seed (int): Of the choice of tiles and of the noise. Defaults to 0.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, interval: int, rows: int = 4, variants: int = 3, seed: int = 0):
+        self.interval = interval
+        self.rows = rows
+        self.variants = max(1, variants)
+        self.seed = seed
+        self._tiles: Optional[Tuple[Tensor, Tensor]] = None
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Draw when due."""
+        done = runner.iter + 1
+        ended = done in runner.train_loop.ends or runner.train_loop.stop_training
+        if ended or self.every_n_train_iters(runner, self.interval):
+            self.draw(runner, done)
+
+    @master_only
+    def draw(self, runner, iteration: int) -> Path:
+        """Write the sheet and the curves of this moment.
+
+        Args:
+            runner (Runner): The runner.
+            iteration (int): Goes into the file name.
+
+        Returns:
+            Path: The sheet.
+        """
+        model = unwrap(runner.model)
+        if self._tiles is None:
+            self._tiles = labelled_tiles(runner.train_dataloader.dataset, self.rows, self.seed)
+        sheet = self.sheet(model, *self._tiles)
+        folder = Path(runner.work_dir)
+        path = folder / 'sheets' / f'iter_{iteration:08d}_{model.size}px.png'
+        write_png(path, sheet)
+        draw_curves(runner.message_hub.log_scalars, folder / 'curves.png')
+        return path
+
+    @torch.no_grad()
+    def sheet(self, model, img: Tensor, masks: Tensor) -> np.ndarray:
+        """The picture.
+
+        Args:
+            model (Pyramid): The model.
+            img (Tensor): uint8 (N, 3, H, W), tiles.
+            masks (Tensor): Class ids (N, H, W).
+
+        Returns:
+            np.ndarray: uint8 RGB (H, W, 3).
+        """
+        img = to_model_range(img.to(model.device))
+        masks = masks.to(model.device)
+        at_scale = model.fit_masks(masks)
+        shrunk = resize_images(img, *at_scale.shape[-2:])
+        columns: List[Tuple[str, List[np.ndarray]]] = [
+            ('mask', [mask_picture(mask) for mask in at_scale.cpu().numpy()]),
+            (f'real {model.size} px', _pictures(shrunk)),
+        ]
+        if model.generators is not None:
+            for number in range(self.variants):
+                seeds = [derive_seed(self.seed, 'sheet', row, number) for row in range(len(img))]
+                scales = model.generate(at_scale, seeds, return_scales=True)
+                if number == 0:
+                    columns += [
+                        (f'{image.shape[-1]} px', _pictures(image)) for image in scales[:-1]
+                    ]
+                title = 'generated' if number == 0 else f'again, noise {number + 1}'
+                columns.append((title, _pictures(scales[-1])))
+        if model.segmenters is not None:
+            found = model.fit_masks(model.segment(img).argmax(dim=1))
+            columns.append(('segmented', [mask_picture(mask) for mask in found.cpu().numpy()]))
+        side = max(at_scale.shape[-1], _LEAST_SIDE)
+        rows = [[_enlarged(images[row], side) for _, images in columns] for row in range(len(img))]
+        return image_grid(rows, column_titles=[title for title, _ in columns])
+
+
+def labelled_tiles(dataset, count: int, seed: int) -> Tuple[Tensor, Tensor]:
+    """Tiles with a mask of several classes where there are such, the same for the same seed.
+
+    Args:
+        dataset (TissueMaskDataset): Its samples have ``inputs`` with ``img``, ``mask``,
+            ``labelled``.
+        count (int): Tiles, fewer where there are not so many.
+        seed (int): Of the choice.
+
+    Returns:
+        tuple[Tensor, Tensor]: uint8 (N, 3, H, W) and class ids (N, H, W).
+    """
+    order = rng_for(seed, 'sheet tiles').permutation(len(dataset)).tolist()
+    mixed, plain = [], []
+    for index in order[: 50 * count]:
+        inputs = dataset[index]['inputs']
+        if not bool(inputs.get('labelled', True)):
+            continue
+        ids = torch.unique(inputs['mask'])
+        (mixed if (ids != 255).sum() > 1 else plain).append(inputs)
+        if len(mixed) == count:
+            break
+    chosen = (mixed + plain)[:count]
+    if not chosen:
+        raise ValueError('no labelled tile was found for the sheet')
+    return torch.stack([x['img'] for x in chosen]), torch.stack([x['mask'] for x in chosen])
+
+
+def _pictures(images: Tensor) -> List[np.ndarray]:
+    return list(to_uint8(images).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _enlarged(image: np.ndarray, side: int) -> np.ndarray:
+    """Whole pixels, up to ``side``."""
+    factor = max(1, side // image.shape[0])
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
