@@ -43,12 +43,6 @@ class LabelledBatchSampler(Sampler):
         shuffle: bool = True,
         seed: Optional[int] = None,
     ):
-        for name, value, least in (('labelled', labelled, 1), ('unlabelled', unlabelled, 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f'LabelledBatchSampler: {name} must be a whole number of at least {least}, '
-                    f'got {value!r}'
-                )
         self.rank, self.world_size = get_dist_info()
         self.size = len(dataset)  # also reads a data set that waits to be read
         if not hasattr(dataset, 'labelled_flags'):
@@ -57,8 +51,21 @@ class LabelledBatchSampler(Sampler):
                 'labelled; use a TissueMaskDataset'
             )
         flags = np.asarray(dataset.labelled_flags())
-        self.numbers = (labelled, unlabelled)
         self.members = (np.flatnonzero(flags), np.flatnonzero(~flags))
+        self.set_batch(labelled, unlabelled)
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else int(seed)
+        self.start = 0
+
+    def set_batch(self, labelled: int, unlabelled: int) -> None:
+        """Change what a batch holds, before the next iterator; arguments and errors as above."""
+        for name, value, least in (('labelled', labelled, 1), ('unlabelled', unlabelled, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f'LabelledBatchSampler: {name} must be a whole number of at least {least}, '
+                    f'got {value!r}'
+                )
+        self.numbers = (labelled, unlabelled)
         for name, count, members in zip(
             ('labelled', 'unlabelled'), self.numbers, self.members, strict=True
         ):
@@ -69,9 +76,6 @@ class LabelledBatchSampler(Sampler):
                     'transductive splits in the data set for semi-supervised training, or use '
                     'unlabelled=0'
                 )
-        self.shuffle = shuffle
-        self.seed = sync_random_seed() if seed is None else int(seed)
-        self.start = 0
 
     @property
     def batch_size(self) -> int:

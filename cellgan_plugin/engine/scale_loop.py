@@ -138,7 +138,7 @@ class ScaleTrainLoop(ResumableTrainLoop):
         runner.optim_wrapper.initialize_count_status(runner.model, self._iter, self._max_iters)
 
     def _go_to_scale(self) -> None:
-        """Begin the scale of the next iteration, unless it is the current one; set up its loader."""
+        """Begin the scale of the next iteration where it is another one, and set up its loader."""
         runner, model = self.runner, unwrap(self.runner.model)
         index = self.scale_of(self._iter)
         if index > model.scale:
@@ -151,7 +151,8 @@ class ScaleTrainLoop(ResumableTrainLoop):
         self.dataloader = _with_batch_size(self.dataloader, scale.batch_size)
         sampler = self.dataloader.sampler
         if hasattr(sampler, 'set_batch'):
-            sampler.set_batch(scale.labelled_size, scale.batch_size - scale.labelled_size)
+            unlabelled = scale.batch_size - scale.labelled_size if sampler.numbers[1] else 0
+            sampler.set_batch(scale.batch_size - unlabelled, unlabelled)
         sampler.seed = derive_seed(runner.seed, 'scale', index)
         sampler.set_position((self._iter - self.scale_start) * scale.batch_size)
         self.dataloader.generator = generator_for(runner.seed, 'loader_workers', self._iter)

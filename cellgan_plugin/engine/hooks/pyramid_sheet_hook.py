@@ -13,6 +13,7 @@ from torch import Tensor
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_model_range, to_uint8
+from cellgan_plugin.models.pyramid_gan.scales import resize_images
 from cellgan_plugin.randomness import derive_seed, rng_for
 from cellgan_plugin.visualization import draw_curves, image_grid, mask_picture
 

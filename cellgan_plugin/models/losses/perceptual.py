@@ -25,7 +25,13 @@ _LAYERS = {
 # ImageNet's mean and standard deviation, of grey levels in [0, 1].
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-_SOURCE = 'https://download.pytorch.org/models/vgg16-397923af.pth'
+_SOURCE = 'https://download.pytorch.org/models/{}'
+_FILES = dict(
+    vgg11='vgg11-8a719046.pth',
+    vgg13='vgg13-19584684.pth',
+    vgg16='vgg16-397923af.pth',
+    vgg19='vgg19-dcbb9e9d.pth',
+)
 
 
 @MODELS.register_module()
@@ -94,7 +100,8 @@ class VGGPerceptualLoss(nn.Module):
         if not weights:
             print_log(
                 f'The perceptual loss is off: there are no VGG weights. Set {VGG_VARIABLE}=FILE '
-                f"(or weights of VGGPerceptualLoss), torchvision's, e.g. {_SOURCE}",
+                "(or weights of VGGPerceptualLoss), torchvision's, e.g. "
+                + _SOURCE.format(_FILES[arch]),
                 'current',
             )
             return

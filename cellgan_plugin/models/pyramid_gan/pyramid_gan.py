@@ -1,4 +1,4 @@
-"""The pyramid GAN: generation, segmentation and semi-supervision, scale by scale (Li et al. 2022)."""
+"""The pyramid GAN (Li et al. 2022): three players per scale, trained from coarse to fine."""
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
@@ -127,8 +127,8 @@ class PyramidGAN(RepeatableStep, Pyramid):
             raise ValueError('PyramidGAN: a generator is trained against a discriminator: give one')
         if semi_supervised and (segmenter is None or discriminator is None):
             raise ValueError(
-                'semi_supervised=True (Algorithm 3) needs a segmenter and a discriminator: unlabelled '
-                'images act through the adversarial loss alone'
+                'semi_supervised=True (Algorithm 3) needs a segmenter and a discriminator: '
+                'unlabelled images act through the adversarial loss alone'
             )
         for name, share in (
             ('segmenter_share', segmenter_share),

@@ -1,0 +1,7 @@
+# The pyramid GAN for tiles of up to 64 px on a CPU: a fraction of the channels.
+_base_ = 'pyramid_gan.py'
+model = dict(
+    generator=dict(base_channels=16, num_downsamples=1, num_blocks=3),
+    discriminator=dict(base_channels=16, num_layers=2),
+    segmenter=dict(
+        first_channels=16, growth_rate=8, block_layers=[2, 2, 2], bottleneck_layers=2, dropout=0.1))

@@ -1,0 +1,9 @@
+# As pyramid_runtime.py, logging, saving and drawing at the pace of a short run.
+_base_ = 'default_runtime.py'
+default_hooks = dict(checkpoint=dict(interval=200), logger=dict(interval=25))
+custom_hooks = [
+    dict(type='NonFiniteLossHook'),
+    dict(type='ThroughputHook'),
+    dict(type='PreemptionHook'),
+    dict(type='PyramidSheetHook', interval=200),
+]
