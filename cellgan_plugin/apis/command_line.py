@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Callable, Iterator, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Tuple, Union
 
 from mmengine.config import DictAction
 
@@ -67,6 +67,27 @@ def add_config_arguments(
         action='store_true',
         help='load checkpoints that hold pickled objects; this runs code from the file',
     )
+
+
+def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--parts`` and how predicted masks become objects; see :func:`mask_rule`."""
+    parser.add_argument(
+        '--parts',
+        nargs='+',
+        action=DictAction,
+        metavar='PART=START',
+        help='parts of the test set by what file names start with, e.g. A=testA_ B=testB_',
+    )
+    parser.add_argument(
+        '--min-area', type=int, default=0, help='smaller predicted objects are removed, in pixels'
+    )
+    parser.add_argument('--fill-holes', action='store_true', help='of predicted objects')
+    parser.add_argument('--connectivity', type=int, choices=[4, 8], default=8)
+
+
+def mask_rule(args: argparse.Namespace) -> Dict[str, Any]:
+    """The arguments of :func:`add_mask_arguments` as those of ``ObjectRule``."""
+    return dict(min_area=args.min_area, fill_holes=args.fill_holes, connectivity=args.connectivity)
 
 
 @contextlib.contextmanager

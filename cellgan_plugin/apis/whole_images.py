@@ -1,0 +1,187 @@
+"""Which whole images there are, where their true masks lie, and what the numbers in these mean."""
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from cellgan_plugin.datasets.classes import resolve_class
+from cellgan_plugin.datasets.image_io import EXTENSIONS
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME
+from cellgan_plugin.datasets.mask_io import load_mask
+from cellgan_plugin.datasets.mask_sources import PairLayout, list_pairs
+from cellgan_plugin.datasets.problems import raise_or_say
+from cellgan_plugin.datasets.segmentation_labels import MaskRule, UnknownMaskValues, make_mask_rule
+
+PathLike = Union[str, Path]
+
+
+@dataclass(frozen=True)
+class WholeImage:
+    """One image, and its true mask where there is one.
+
+    Attributes:
+        name (str): Path below the folder (of a manifest: the one that all its images are in),
+            without extension: what its results are called.
+        image (Path): The file.
+        mask (Path | None): Its true mask.
+        label (str): Of the manifest, e.g. the grade.
+        split (str): Of the manifest.
+        group (str): Of the manifest: slide or patient.
+    """
+
+    name: str
+    image: Path
+    mask: Optional[Path] = None
+    label: str = ''
+    split: str = ''
+    group: str = ''
+
+
+def files_by_name(folder: PathLike) -> Dict[str, Path]:
+    """Images or masks of a folder and its subfolders, by path below it without extension.
+
+    Raises:
+        FileNotFoundError: No such folder, or nothing in it.
+        ValueError: Two files have one name.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder} is no folder')
+    found: Dict[str, Path] = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[:1] not in '._')
+        for file in sorted(names):
+            path = Path(place) / file
+            if file[:1] in '._' or path.suffix.lower() not in EXTENSIONS:
+                continue
+            name = path.relative_to(folder).with_suffix('').as_posix()
+            if name in found:
+                raise ValueError(f'{path} and {found[name].name} have one name; remove one of them')
+            found[name] = path
+    if not found:
+        raise FileNotFoundError(f'{folder} has no images ({", ".join(EXTENSIONS)})')
+    return found
+
+
+def list_whole_images(
+    source: PathLike,
+    split: Optional[Union[str, Sequence[str]]] = None,
+    masks: Optional[PathLike] = None,
+    mask_suffix: str = '',
+    root: Optional[PathLike] = None,
+    label_column: str = 'label',
+) -> List[WholeImage]:
+    """List images by folder or manifest.
+
+    Args:
+        source (str | Path): A folder of images, or a CSV manifest (columns ``file`` and perhaps
+            ``mask``, ``split``, ``group``, ``label``), or a folder that holds ``manifest.csv``
+            when a split is asked for.
+        split (str | Sequence[str], optional): Of the manifest. Defaults to None: all rows.
+        masks (str | Path, optional): Folder of true masks of the same names. Defaults to None: the
+            manifest's ``mask`` column, else none.
+        mask_suffix (str): What a mask's name has beyond its image's, e.g. ``'_anno'``.
+        root (str | Path, optional): What the manifest's paths are relative to. Defaults to None:
+            its folder.
+        label_column (str): Of the manifest. Defaults to 'label'.
+
+    Returns:
+        list[WholeImage]: Sorted by name, or as listed.
+
+    Raises:
+        DatasetError: The manifest cannot be used.
+        FileNotFoundError: No such folder, no image, or a mask is missing.
+    """
+    source = Path(source)
+    if split is not None and source.is_dir():
+        source = source / MANIFEST_NAME
+    if source.suffix.lower() == '.csv':
+        images = _of_manifest(source, split, Path(root or source.parent), label_column)
+    else:
+        images = [WholeImage(name, path) for name, path in files_by_name(source).items()]
+        if mask_suffix and masks is not None and Path(masks).resolve() == source.resolve():
+            images = [image for image in images if not image.name.endswith(mask_suffix)]
+    if masks is None:
+        return images
+    found = files_by_name(masks)
+    missing = [image.name for image in images if image.name + mask_suffix not in found]
+    if missing:
+        raise FileNotFoundError(
+            f'{masks} has no mask for {len(missing)} of {len(images)} images; the first is '
+            f'{missing[0]}{mask_suffix}. It has {len(found)} files, e.g. {next(iter(found))}'
+        )
+    return [replace(image, mask=found[image.name + mask_suffix]) for image in images]
+
+
+def _of_manifest(
+    path: Path, split: Optional[Union[str, Sequence[str]]], root: Path, label_column: str
+) -> List[WholeImage]:
+    splits = (split,) if isinstance(split, str) else split
+    layout = PairLayout(str(root), str(path), missing_masks='unlabelled', label_column=label_column)
+    listing = list_pairs(layout, splits)
+    raise_or_say(listing.problems, str(root))
+    # Usually `images`: results need not repeat it.
+    shared = os.path.commonpath([os.path.dirname(pair.file) for pair in listing.pairs])
+    return [
+        WholeImage(
+            PurePosixPath(pair.file).relative_to(shared).with_suffix('').as_posix(),
+            root / pair.file,
+            root / pair.mask if pair.mask else None,
+            pair.label,
+            pair.split,
+            pair.group,
+        )
+        for pair in listing.pairs
+    ]
+
+
+@dataclass(frozen=True)
+class MaskMeaning:
+    """What the numbers in true masks mean.
+
+    Attributes:
+        classes (tuple[str]): Class names; class 0 is the background.
+        mask_map (Mapping[int, int] | None): Stored value -> class id; None: they are class ids.
+        instances (str | None): The masks hold object ids: ``'binary'``, all of class 1, or
+            ``'label'``, of the class that the manifest names for the image.
+    """
+
+    classes: Tuple[str, ...]
+    mask_map: Optional[Mapping[int, int]] = None
+    instances: Optional[str] = None
+    _rule: List[MaskRule] = field(default_factory=list, repr=False, compare=False)
+
+    def __post_init__(self):
+        self._rule.append(make_mask_rule(self.classes, self.mask_map, self.instances))
+
+    def read(self, image: WholeImage) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        """The true mask of an image.
+
+        Returns:
+            tuple: uint8 (H, W) class ids (255: ignored), and the object ids (H, W), None where the
+            masks hold none.
+
+        Raises:
+            ImageFileError: The file cannot be read as a mask.
+            ValueError: A value or label without a class.
+        """
+        return self.decode(load_mask(str(image.mask)), image)
+
+    def decode(self, raw: np.ndarray, image: WholeImage) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        """As :meth:`read`, of a mask that has been read."""
+        label = None
+        if self.instances == 'label':
+            name = resolve_class(image.label, self.classes[1:]) if image.label else None
+            if name is None:
+                raise ValueError(
+                    f'{image.name}: the label {image.label!r} is none of {list(self.classes[1:])}'
+                )
+            label = self.classes.index(name)
+        try:
+            semantic = self._rule[0].classes_of(raw, label)
+        except UnknownMaskValues as error:
+            raise ValueError(f'{image.mask}: {error}') from error
+        return semantic, raw.astype(np.int32) if self.instances else None

@@ -1,0 +1,101 @@
+"""Masks as people look at them: in colour, and drawn over their image."""
+
+from typing import Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+# Class 0 (stroma) is light, so that objects stand out; then Okabe and Ito's colours in an order
+# that is told apart on haematoxylin and eosin, too, and by colour-blind readers.
+COLOURS: Tuple[Tuple[int, int, int], ...] = (
+    (236, 231, 225), (240, 190, 40), (86, 180, 233), (0, 158, 115), (213, 94, 0), (204, 121, 167),
+    (0, 114, 178), (90, 90, 90),
+)  # fmt: skip
+_NO_CLASS = (255, 255, 255)
+_TRUTH = (0, 0, 0)
+
+
+def class_colour(label: int) -> Tuple[int, int, int]:
+    """RGB colour of a class; those after the seventh repeat, without that of class 0."""
+    if label < len(COLOURS):
+        return COLOURS[label]
+    return COLOURS[1 + (label - 1) % (len(COLOURS) - 1)]
+
+
+def colour_mask(
+    semantic: np.ndarray, instances: Optional[np.ndarray] = None, ignore_index: int = 255
+) -> np.ndarray:
+    """A mask in the colours of its classes, with a dark line around every object.
+
+    Args:
+        semantic (np.ndarray): Class ids (H, W); ``ignore_index`` is white.
+        instances (np.ndarray, optional): Object ids (H, W). Defaults to None: no lines.
+        ignore_index (int): Defaults to 255.
+
+    Returns:
+        np.ndarray: uint8 RGB (H, W, 3).
+    """
+    table = np.array([class_colour(label) for label in range(256)], dtype=np.uint8)
+    table[ignore_index] = _NO_CLASS
+    picture = table[np.asarray(semantic, dtype=np.uint8)]
+    if instances is not None:
+        picture[object_borders(instances)] = 40
+    return picture
+
+
+def object_borders(instances: np.ndarray, width: int = 1) -> np.ndarray:
+    """Pixels of objects that have a neighbour of another object, or of none.
+
+    Args:
+        instances (np.ndarray): Object ids (H, W), 0 background.
+        width (int): Of the line in pixels, inside of the object. Defaults to 1.
+
+    Returns:
+        np.ndarray: bool (H, W).
+    """
+    labels = np.asarray(instances)
+    if labels.max(initial=0) > 65535:  # what OpenCV can compare
+        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    labels = labels.astype(np.float32)
+    kernel = np.ones((2 * width + 1, 2 * width + 1), dtype=np.uint8)
+    # An object at the border of the image goes on beyond it: no line there.
+    high, low = (change(labels, kernel) for change in (cv2.dilate, cv2.erode))
+    return (labels > 0) & (high != low)
+
+
+def draw_overlay(
+    image: np.ndarray,
+    semantic: np.ndarray,
+    instances: np.ndarray,
+    true_instances: Optional[np.ndarray] = None,
+    width: int = 2,
+) -> np.ndarray:
+    """Outlines of objects drawn over their image.
+
+    Args:
+        image (np.ndarray): uint8 RGB (H, W, 3).
+        semantic (np.ndarray): Predicted class ids (H, W); they colour the outlines.
+        instances (np.ndarray): Predicted object ids (H, W).
+        true_instances (np.ndarray, optional): True object ids, drawn in black below. Defaults to
+            None.
+        width (int): Of the lines in pixels. Defaults to 2.
+
+    Returns:
+        np.ndarray: uint8 RGB (H, W, 3).
+    """
+    shapes = {np.shape(a)[:2] for a in (image, semantic, instances)}
+    if len(shapes) > 1:
+        raise ValueError(f'image and masks differ in size: {sorted(shapes)}')
+    picture = np.array(image)
+    if true_instances is not None:
+        picture[object_borders(true_instances, width)] = _TRUTH
+    border = object_borders(instances, width)
+    picture[border] = colour_mask(semantic)[border]
+    return picture
+
+
+def legend_text(classes: Sequence[str]) -> str:
+    """What the colours mean, in words, for a caption."""
+    return ', '.join(
+        f'{name} #{"".join(f"{v:02x}" for v in class_colour(i))}' for i, name in enumerate(classes)
+    )

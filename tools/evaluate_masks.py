@@ -1,0 +1,71 @@
+"""Score predicted masks, made by whatever program, against true ones.
+
+python tools/evaluate_masks.py PREDICTED TRUE --classes stroma gland --out OUT
+python tools/evaluate_masks.py PREDICTED TRUE --true-instances binary --pred-instances
+python tools/evaluate_masks.py PREDICTED data/glas/manifest.csv --split testA testB \
+    --true-instances binary --parts A=testA_ B=testB_
+
+PREDICTED and TRUE are folders of masks with the same names (TRUE may be a manifest with a mask
+column). Prints and, with --out, writes object F1, Dice and Hausdorff distance as of the GlaS
+challenge, mIoU and pixel accuracies: metrics.csv per image, table.md for the parts and together.
+"""
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+
+from cellgan_plugin.apis.command_line import add_mask_arguments, mask_rule, user_errors
+from cellgan_plugin.apis.evaluate_masks import evaluate_masks
+from cellgan_plugin.visualization.report_tables import markdown_table
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('pred', help='folder of predicted masks')
+    parser.add_argument('true', help='folder of true masks, or CSV manifest')
+    parser.add_argument('--classes', nargs='+', default=['background', 'object'])
+    parser.add_argument('--out', help='write tables there')
+    parser.add_argument('--split', nargs='+', help='of the manifest')
+    parser.add_argument(
+        '--true-instances', choices=['binary', 'label'], help='true masks hold object ids'
+    )
+    parser.add_argument(
+        '--pred-instances', action='store_true', help='predicted masks hold object ids'
+    )
+    for which in ('true', 'pred'):
+        parser.add_argument(
+            f'--{which}-map', nargs='+', action=DictAction, metavar='VALUE=CLASS',
+            help=f'value in a {which} mask to class id, e.g. 0=0 255=1',
+        )  # fmt: skip
+        parser.add_argument(f'--{which}-suffix', default='', help=f'of names of {which} masks')
+    add_mask_arguments(parser)
+    return parser
+
+
+def main() -> int:
+    args = _parser().parse_args()
+    with user_errors():
+        _, table = evaluate_masks(
+            args.pred,
+            args.true,
+            args.classes,
+            args.out,
+            split=args.split,
+            true_instances=args.true_instances,
+            pred_instances=args.pred_instances,
+            true_map=args.true_map,
+            pred_map=args.pred_map,
+            true_suffix=args.true_suffix,
+            pred_suffix=args.pred_suffix,
+            rule=mask_rule(args),
+            parts=args.parts,
+        )
+    print('\n' + markdown_table(table))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Segment whole images of any size with a trained model, and score the masks.
+
+python tools/segment.py CONFIG work_dirs/RUN IMAGES --out OUT
+python tools/segment.py CONFIG CKPT data/glas/manifest.csv --split testA testB \
+    --parts A=testA_ B=testB_ --out OUT
+python tools/segment.py CONFIG CKPT IMAGES --masks MASKS --instances binary --out OUT
+
+OUT gets classes/ and instances/ (PNG masks), overlays/, a sheet masks.png and, where true masks are
+known, metrics.csv (per image) and table.md: object F1, Dice and Hausdorff distance as of the GlaS
+challenge, mIoU, pixel accuracies. The same command goes on after an interruption.
+"""
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+
+from cellgan_plugin.apis.command_line import (
+    add_config_arguments,
+    add_mask_arguments,
+    mask_rule,
+    user_errors,
+)
+from cellgan_plugin.apis.segment import segment
+from cellgan_plugin.apis.train import set_trust
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser, work_dir=False, launcher=False)
+    parser.add_argument('checkpoint', help='weights, or the work directory that has them')
+    parser.add_argument('images', help='folder of images, or CSV manifest')
+    parser.add_argument('--out', required=True, help='folder of the results')
+    parser.add_argument('--split', nargs='+', help='of the manifest')
+    parser.add_argument('--masks', help="folder of true masks (default: the manifest's)")
+    parser.add_argument('--mask-suffix', default='', help="of their names, e.g. '_anno'")
+    parser.add_argument(
+        '--instances', choices=['binary', 'label'],
+        help='true masks hold object ids; their class is 1, or that of the manifest',
+    )  # fmt: skip
+    parser.add_argument(
+        '--mask-map', nargs='+', action=DictAction, metavar='VALUE=CLASS',
+        help='value in a true mask to class id, e.g. 0=0 255=1',
+    )  # fmt: skip
+    parser.add_argument('--no-overlays', action='store_true')
+    parser.add_argument('--device', help='default: a GPU where there is one')
+    add_mask_arguments(parser)
+    return parser
+
+
+def main() -> int:
+    args = _parser().parse_args()
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        try:
+            found = segment(
+                args.config,
+                args.checkpoint,
+                args.images,
+                args.out,
+                split=args.split,
+                masks=args.masks,
+                mask_suffix=args.mask_suffix,
+                instances=args.instances,
+                mask_map=args.mask_map,
+                parts=args.parts,
+                rule=mask_rule(args),
+                overlays=not args.no_overlays,
+                device=args.device,
+                options=args.cfg_options,
+            )
+        except KeyboardInterrupt:
+            print('interrupted; the same command goes on', file=sys.stderr)
+            return 130
+    for path in found.files:
+        if path.name == 'table.md':
+            print('\n' + path.read_text(encoding='utf-8'))
+    print(
+        f'{len(found.images)} images in {found.out}, {found.made} of them segmented now; look at '
+        f'{found.files[0]}'
+    )
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
