@@ -1,0 +1,100 @@
+"""One training of a segmentation benchmark, in its own process and its own directory.
+
+python -m cellgan_plugin.apis.segmentation_job WORK_DIR/job.json
+
+Trains the run of the directory to its end, segments the test images once with the final weights,
+and leaves ``scores.json`` when everything is done. Stopped at any moment, the same command goes on.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from mmengine.config import Config
+
+from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, JOB_NAME, STOPPED, JobStopped
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.evaluate_masks import SCORES_NAME, PredictedMasks, save_scores, score_masks
+from cellgan_plugin.apis.segment import mask_sheet, predict_masks
+from cellgan_plugin.apis.train import is_complete, train
+from cellgan_plugin.apis.whole_images import MaskMeaning, WholeImage, list_whole_images
+from cellgan_plugin.evaluation.segmentation import ObjectRule
+from cellgan_plugin.models.conditional_gan import unwrap
+
+__all__ = ['CONFIG_NAME', 'JOB_NAME', 'MASKS_DIR', 'job_images', 'job_meaning', 'run_job']
+MASKS_DIR = 'masks'
+
+
+def job_images(job: Dict[str, Any]) -> List[WholeImage]:
+    """The test images of a job."""
+    return list_whole_images(
+        job['images'], job['split'], root=job['data_root'], label_column=job['label_column']
+    )
+
+
+def job_meaning(job: Dict[str, Any]) -> MaskMeaning:
+    """What the true masks of a job mean."""
+    mask_map = job['mask_map']
+    return MaskMeaning(
+        tuple(job['classes']),
+        None if mask_map is None else {int(k): int(v) for k, v in mask_map.items()},
+        job['instances'],
+    )
+
+
+def run_job(path: Union[str, Path]) -> Path:
+    """Run a job to its end.
+
+    Args:
+        path (str | Path): ``job.json``; its folder is the job's work directory.
+
+    Returns:
+        Path: ``scores.json``, written last.
+
+    Raises:
+        JobStopped: It was told to stop (SIGTERM, SIGUSR1) and has saved.
+        ValueError: The model does not segment.
+    """
+    path = Path(path).resolve()
+    work_dir = path.parent
+    job = json.loads(path.read_text(encoding='utf-8'))
+    images = job_images(job)  # before any second of training is spent
+    meaning, rule = job_meaning(job), ObjectRule(**job['rule'])
+    runner = train(Config.fromfile(work_dir / CONFIG_NAME), work_dir=work_dir, resume=True)
+    if not is_complete(runner):
+        reason = runner.train_loop.stop_reason
+        raise JobStopped(f'stopped at iteration {runner.iter} ({reason}); run again to continue')
+    model = unwrap(runner.model)
+    if not hasattr(model, 'segment_whole'):
+        raise ValueError(f'{type(model).__name__} does not segment images')
+    out = work_dir / MASKS_DIR
+    predict_masks(model, images, out, rule, overlays=False)
+    scores = score_masks(images, PredictedMasks(out), meaning, rule, job['parts'])
+    mask_sheet(out, images, meaning.classes)
+    if not job['keep_weights']:
+        for checkpoint in work_dir.glob('*.pth'):
+            checkpoint.unlink()
+    save_scores(
+        work_dir / SCORES_NAME, scores, meaning.classes, dict(job['cell'], iterations=runner.iter)
+    )
+    return work_dir / SCORES_NAME
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the job file named on the command line."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if len(arguments) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    with user_errors():
+        try:
+            run_job(arguments[0])
+        except JobStopped as stopped:
+            print(stopped, file=sys.stderr)
+            return STOPPED
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Segmentation with few labels: methods x label ratios x seeds (Tables 2 to 8, Fig. 6 and 7).
+
+python tools/segmentation_benchmark.py configs/benchmarks/segmentation_gland_phantom.py --jobs 2
+python tools/segmentation_benchmark.py configs/benchmarks/segmentation_glas.py --seeds 0 1 2
+python tools/segmentation_benchmark.py CONFIG --ratios 0.2 1 --only m-FCDenseNet
+python tools/segmentation_benchmark.py CONFIG --launcher slurm --slurm-options slurm_partition=gpu
+
+The same command continues what was interrupted, and does again what failed.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.segmentation_benchmark import (
+    SegmentationBenchmark,
+    segmentation_benchmark,
+)
+from cellgan_plugin.downstream.segmentation_protocol import read_segmentation_protocol
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='configs/benchmarks/segmentation_*.py')
+    parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
+    parser.add_argument('--data-root', help="folder of the images, in place of the config's")
+    parser.add_argument('--ratios', type=float, nargs='+', help='shares of labelled images')
+    parser.add_argument('--seeds', type=int, nargs='+')
+    parser.add_argument('--only', nargs='+', metavar='METHOD', help='these methods alone')
+    parser.add_argument('--run-folds', type=int, nargs='+', metavar='N', help='these, from 0')
+    parser.add_argument('--keep-weights', action='store_true', default=None)
+    parser.add_argument('--jobs', type=int, help='jobs at a time (default: 1; Slurm: all)')
+    parser.add_argument('--devices', nargs='*', help='GPUs, e.g. 0 1 (default: all)')
+    parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
+    parser.add_argument(
+        '--slurm-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help="of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
+    )  # fmt: skip
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='override the benchmark, e.g. options.train_dataloader.num_workers=8',
+    )  # fmt: skip
+    parser.add_argument('--dry-run', action='store_true', help='check everything, run nothing')
+    parser.add_argument(
+        '--tables-only', action='store_true', help='tables and pictures of what is done'
+    )
+    return parser
+
+
+def main() -> int:
+    args = _parser().parse_args()
+    with user_errors():
+        options = dict(args.cfg_options or {})
+        if args.data_root:
+            options['data.data_root'] = args.data_root
+        protocol = read_segmentation_protocol(
+            args.config,
+            options,
+            args.only,
+            ratios=args.ratios and tuple(args.ratios),
+            seeds=args.seeds and tuple(args.seeds),
+            run_folds=args.run_folds and tuple(args.run_folds),
+            keep_weights=args.keep_weights,
+        )
+        out_dir = Path(args.work_dir or Path('work_dirs') / Path(args.config).stem)
+        if args.dry_run or args.tables_only:
+            found = SegmentationBenchmark(protocol, out_dir)
+            print(found.describe())
+            if args.tables_only:
+                found.write()
+                print('\n' + found.tables())
+            return 0
+        try:
+            results = segmentation_benchmark(
+                protocol, out_dir, args.jobs, args.devices, args.launcher, args.slurm_options
+            )
+        except ImportError as error:  # submitit
+            print(f'error: {error}', file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print('interrupted; the same command continues', file=sys.stderr)
+            return 130
+    failed = [result.name for result in results.values() if not result.ok]
+    if failed:
+        print(
+            f'{len(failed)} of {len(results)} jobs are not done ({failed[0]}, ...); the same '
+            'command does them again',
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
