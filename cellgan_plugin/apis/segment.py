@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from torch import nn
+from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from cellgan_plugin.apis.evaluate_masks import (
@@ -25,6 +26,8 @@ from cellgan_plugin.apis.synthesis_settings import file_sha256
 from cellgan_plugin.apis.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import load_image
+from cellgan_plugin.datasets.tiling import tile_size
+from cellgan_plugin.datasets.transforms import FitTissue
 from cellgan_plugin.evaluation.segmentation import ObjectRule
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
@@ -61,6 +64,54 @@ def as_input(image: np.ndarray) -> torch.Tensor:
     return tensor.to(torch.float32).div_(127.5).sub_(1)
 
 
+def training_scale(config: Config) -> float:
+    """At which share of their size a run sees its images: 1, or less with ``FitTissue``.
+
+    Args:
+        config (Config): Of the run.
+
+    Raises:
+        ValueError: Training tiles are fitted without a tile size, so that there is no one scale.
+    """
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    for transform in dataset.get('pipeline') or []:
+        if str(transform.get('type')).split('.')[-1] != 'FitTissue':
+            continue
+        if transform.get('scale') is not None:
+            return float(transform['scale'])
+        if not dataset.get('tile'):
+            raise ValueError(
+                'the training set fits whole images to one size, so that whole images have no '
+                'scale: give its dataset a tile'
+            )
+        return tile_size(transform['out_size'])[0] / tile_size(dataset['tile'])[0]
+    return 1.0
+
+
+def segment_at(model: nn.Module, pixels: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """Class ids of a whole image.
+
+    Args:
+        model (nn.Module): See :func:`predict_masks`.
+        pixels (np.ndarray): uint8 RGB (H, W, 3).
+        scale (float): The model sees the image resized by it, as in training; probabilities are
+            enlarged to the image's size, bilinearly, before the largest is taken. Defaults to 1.
+
+    Returns:
+        np.ndarray: uint8 (H, W).
+    """
+    height, width = pixels.shape[:2]
+    if scale != 1:
+        pixels = FitTissue(scale=scale).transform(dict(img=pixels))['img']
+    with torch.no_grad():
+        probabilities = model.segment_whole(as_input(pixels))
+        if scale != 1:
+            probabilities = interpolate(
+                probabilities[None].float(), (height, width), mode='bilinear', align_corners=False
+            )[0]
+        return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
 def predict_masks(
     model: nn.Module,
     images: Sequence[WholeImage],
@@ -68,6 +119,7 @@ def predict_masks(
     rule: ObjectRule,
     overlays: bool = True,
     meaning: Optional[MaskMeaning] = None,
+    scale: float = 1.0,
 ) -> int:
     """Segment images one by one; those whose masks are there already are left alone.
 
@@ -84,6 +136,7 @@ def predict_masks(
         rule (ObjectRule): How class masks become objects.
         overlays (bool): Draw the outlines over the image. Defaults to True.
         meaning (MaskMeaning, optional): Of true masks, whose outlines are drawn below.
+        scale (float): See :func:`segment_at`. Defaults to 1.
 
     Returns:
         int: Images that were segmented.
@@ -108,9 +161,7 @@ def predict_masks(
             pixels = following.result()
             if index + 1 < len(todo):
                 following = reader.submit(load_image, str(todo[index + 1].image))
-            with torch.no_grad():
-                semantic = model.segment_whole(as_input(pixels)).argmax(dim=0)
-            semantic = semantic.to(torch.uint8).cpu().numpy()
+            semantic = segment_at(model, pixels, scale)
             waiting.append(
                 writer.submit(_write, out, image, pixels, semantic, rule, overlays, meaning)
             )
@@ -177,7 +228,7 @@ def _check_record(out: Path, record: Dict[str, Any]) -> None:
     path = out / RECORD_NAME
     if path.is_file():
         before = json.loads(path.read_text(encoding='utf-8'))
-        for key in ('checkpoint_sha256', 'model', 'rule'):
+        for key in ('checkpoint_sha256', 'model', 'rule', 'scale'):
             if before.get(key) != record[key]:
                 raise ValueError(
                     f'{out} holds masks that were made with another {key.split("_")[0]} '
@@ -205,7 +256,8 @@ def segment(
     """Segment a folder or manifest of whole images, and score them where the truth is known.
 
     Large images are cut into overlapping tiles of the size that the model was trained on, whose
-    probabilities are averaged. The same call goes on after an interruption.
+    probabilities are averaged. A model that was trained on images made smaller (``FitTissue``) sees
+    them so; masks have the size of the image. The same call goes on after an interruption.
 
     Args:
         config (str | Path | Config): The run.
@@ -247,6 +299,7 @@ def segment(
     meaning = _meaning_of(
         loaded.config, loaded.classes, dict(instances=instances, mask_map=mask_map)
     )
+    scale = training_scale(loaded.config)
     record = dict(
         checkpoint=str(loaded.checkpoint),
         checkpoint_sha256=file_sha256(loaded.checkpoint),
@@ -254,11 +307,12 @@ def segment(
         model=json.loads(json.dumps(loaded.config.model.to_dict(), default=str)),
         classes=list(loaded.classes),
         rule=asdict(object_rule),
+        scale=scale,
     )
     _check_record(out, record)
     with atomic_write(out / RECORD_NAME, 'w', encoding='utf-8') as file:
         json.dump(record, file, indent=1)
-    made = predict_masks(loaded.model, listed, out, object_rule, overlays, meaning)
+    made = predict_masks(loaded.model, listed, out, object_rule, overlays, meaning, scale)
     title = f'{Path(checkpoint).stem} on {Path(images).name}'
     return Segmented(
         out, listed, made, write_results(out, listed, meaning, object_rule, parts, title)

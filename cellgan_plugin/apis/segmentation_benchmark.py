@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 import torch
 
 from cellgan_plugin.apis.evaluate_masks import SCORES_NAME, read_scores
+from cellgan_plugin.apis.segment import training_scale
 from cellgan_plugin.apis.segmentation_job import CONFIG_NAME, MASKS_DIR
 from cellgan_plugin.apis.segmentation_plan import (
     Division,
@@ -115,6 +116,13 @@ class SegmentationBenchmark:
             notes.append(
                 'Transductive: the test images are trained on without their masks; other rows are '
                 'inductive'
+            )
+        scales = sorted({training_scale(cell.config) for cell in self.cells})
+        if scales != [1.0]:
+            said = ', '.join(f'{scale:g}' for scale in scales)
+            notes.append(
+                f'Images are seen at {said} of their size; masks are enlarged to all of it and '
+                'scored there'
             )
         by = 'patient' if protocol.labelled_by == 'group' else 'image'
         notes.append(f'Labelled images are chosen by {by} and seed; more labels include the fewer')

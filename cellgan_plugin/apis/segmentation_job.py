@@ -16,7 +16,7 @@ from mmengine.config import Config
 from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, JOB_NAME, STOPPED, JobStopped
 from cellgan_plugin.apis.command_line import user_errors
 from cellgan_plugin.apis.evaluate_masks import SCORES_NAME, PredictedMasks, save_scores, score_masks
-from cellgan_plugin.apis.segment import mask_sheet, predict_masks
+from cellgan_plugin.apis.segment import mask_sheet, predict_masks, training_scale
 from cellgan_plugin.apis.train import is_complete, train
 from cellgan_plugin.apis.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.evaluation.segmentation import ObjectRule
@@ -61,7 +61,9 @@ def run_job(path: Union[str, Path]) -> Path:
     job = json.loads(path.read_text(encoding='utf-8'))
     images = job_images(job)  # before any second of training is spent
     meaning, rule = job_meaning(job), ObjectRule(**job['rule'])
-    runner = train(Config.fromfile(work_dir / CONFIG_NAME), work_dir=work_dir, resume=True)
+    config = Config.fromfile(work_dir / CONFIG_NAME)
+    scale = training_scale(config)
+    runner = train(config, work_dir=work_dir, resume=True)
     if not is_complete(runner):
         reason = runner.train_loop.stop_reason
         raise JobStopped(f'stopped at iteration {runner.iter} ({reason}); run again to continue')
@@ -69,14 +71,17 @@ def run_job(path: Union[str, Path]) -> Path:
     if not hasattr(model, 'segment_whole'):
         raise ValueError(f'{type(model).__name__} does not segment images')
     out = work_dir / MASKS_DIR
-    predict_masks(model, images, out, rule, overlays=False)
+    predict_masks(model, images, out, rule, overlays=False, scale=scale)
     scores = score_masks(images, PredictedMasks(out), meaning, rule, job['parts'])
     mask_sheet(out, images, meaning.classes)
     if not job['keep_weights']:
         for checkpoint in work_dir.glob('*.pth'):
             checkpoint.unlink()
     save_scores(
-        work_dir / SCORES_NAME, scores, meaning.classes, dict(job['cell'], iterations=runner.iter)
+        work_dir / SCORES_NAME,
+        scores,
+        meaning.classes,
+        dict(job['cell'], iterations=runner.iter, scale=scale),
     )
     return work_dir / SCORES_NAME
 

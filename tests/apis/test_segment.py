@@ -14,7 +14,7 @@ from tiny_segmenters import DarkIsGland, write_pairs
 
 from cellgan_plugin.apis import segment as segment_module
 from cellgan_plugin.apis.evaluate_masks import evaluate_masks, read_scores
-from cellgan_plugin.apis.segment import segment
+from cellgan_plugin.apis.segment import segment, training_scale
 from cellgan_plugin.apis.whole_images import MaskMeaning, files_by_name, list_whole_images
 from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.image_encoding import write_png
@@ -118,6 +118,29 @@ def test_goes_on_after_an_interruption(pairs, run, tmp_path, monkeypatch):
     # Other settings would mix two kinds of masks.
     with pytest.raises(ValueError, match='made with another rule'):
         segment(*run, pairs, out, split='test', rule=dict(min_area=5))
+
+
+def test_model_sees_images_at_the_scale_of_its_training(pairs, run, tmp_path):
+    config = Config.fromfile(run[0])
+    dataset = config.train_dataloader.dataset
+    dataset.tile, dataset.pipeline = 32, [dict(type='FitTissue', out_size=16)]
+    assert training_scale(config) == 0.5
+    assert training_scale(Config(dict())) == 1
+    found = segment(config, run[1], pairs, tmp_path / 'out', split='test')
+    for image in found.images:
+        pixels = cv2.imread(str(image.image))[..., ::-1].astype(np.float32)
+        height, width = pixels.shape[:2]
+        half = max(1, round(height / 2)), max(1, round(width / 2))
+        small = cv2.resize(pixels, half[::-1], interpolation=cv2.INTER_AREA).round() / 127.5 - 1
+        logits = torch.from_numpy(-2 * small.mean(axis=2))[None, None]
+        gland = torch.nn.functional.interpolate(logits.sigmoid(), (height, width), mode='bilinear')
+        classes = load_mask(str(tmp_path / 'out' / 'classes' / f'{image.name}.png'))
+        assert (classes != (gland[0, 0] > 0.5).numpy()).mean() < 0.002  # rounding of resized pixels
+    dataset.tile = None
+    with pytest.raises(ValueError, match='give its dataset a tile'):
+        training_scale(config)
+    dataset.pipeline = [dict(type='FitTissue', scale=0.25)]
+    assert training_scale(config) == 0.25
 
 
 def test_folders_of_images_and_masks(pairs, run, tmp_path):
