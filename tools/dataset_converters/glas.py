@@ -1,0 +1,77 @@
+r"""Write GlaS, the gland segmentation challenge, as image + mask pairs with a manifest.
+
+Get the archive "Warwick QU Dataset (Released 2016_07_08)" of the challenge (Sirinukunwattana et al.
+2017, Med. Image Anal. 35:489; for research). Then:
+
+    python tools/dataset_converters/glas.py "Warwick QU Dataset (Released 2016_07_08)" \
+        --out data/glas
+    python tools/dataset_converters/glas.py data/warwick_qu --out data/glas_by_patient \
+        --split-by patient
+
+The published train and test sets share patients: scores there flatter, and the tool says by how
+many. With --split-by patient no patient is on two sides. An interrupted run continues when the same
+command is given again.
+"""
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from cellgan_plugin.apis.command_line import report_conversion
+from cellgan_plugin.datasets.converters import convert_glas
+from cellgan_plugin.datasets.converters.glas import GLAS_SUBSETS
+from cellgan_plugin.datasets.converters.glas_pairs import SPLIT_RULES
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('root', help='folder with Grade.csv: as published, or with images/ and masks/ beside it')
+    add('--out', required=True, help='output folder: new, empty, or of the same command')
+    add(
+        '--split-by',
+        choices=SPLIT_RULES,
+        default='published',
+        help='train, testA, testB as published, or train, val, test by patient '
+        '(default: published)',
+    )
+    add(
+        '--split',
+        type=float,
+        nargs=3,
+        default=(0.6, 0.0, 0.4),
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help='fractions for --split-by patient (default: 0.6 0 0.4)',
+    )
+    add('--seed', type=int, default=0, help='seed of the split by patient (default: 0)')
+    add(
+        '--subsets',
+        nargs='+',
+        choices=GLAS_SUBSETS,
+        default=list(GLAS_SUBSETS),
+        help='published sets to take (default: those that are there)',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
+    args = parse_args(argv)
+    return report_conversion(
+        'glas.py',
+        lambda: convert_glas(
+            args.root,
+            args.out,
+            split_by=args.split_by,
+            fractions=args.split,
+            seed=args.seed,
+            subsets=args.subsets,
+        ),
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())
