@@ -10,7 +10,6 @@
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from cellgan_plugin.datasets.content_hash import content_hash
 from cellgan_plugin.datasets.converters.common import (
+    ConversionResult,
     ConverterError,
     PathLike,
     begin_output,
@@ -48,21 +48,6 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass
-class GlasResult:
-    """What a conversion made.
-
-    Attributes:
-        manifest (Path): The manifest written.
-        rows (list[dict]): Its rows.
-        lines (list[str]): The summary to print.
-    """
-
-    manifest: Path
-    rows: List[Dict[str, object]]
-    lines: List[str] = field(default_factory=list)
-
-
 def convert_glas(
     root: PathLike,
     out_dir: PathLike,
@@ -72,7 +57,7 @@ def convert_glas(
     seed: int = 0,
     subsets: Sequence[str] = GLAS_SUBSETS,
     progress: bool = True,
-) -> GlasResult:
+) -> ConversionResult:
     """Convert GlaS to pairs that :class:`~cellgan_plugin.datasets.TissueMaskDataset` reads.
 
     Args:
@@ -89,7 +74,7 @@ def convert_glas(
         progress (bool): Show progress bars on a terminal. Defaults to True.
 
     Returns:
-        GlasResult: Manifest and summary.
+        ConversionResult: Manifest, rows, summary.
 
     Raises:
         ConverterError: On anything in the inputs or arguments that cannot be used.
@@ -142,7 +127,10 @@ def convert_glas(
             write_png(out_dir / row['mask'], load_mask(str(item.mask)))
             write_png(out_dir / row['file'], load_image(str(item.image)))
     manifest = write_manifest(out_dir / MANIFEST_NAME, rows, COLUMNS)
-    return GlasResult(manifest, rows, _summary(items, rows, by_patient, fractions))
+    counts = {'pairs': len(rows), 'glands': sum(row['glands'] for row in rows)}
+    lines = _summary(items, rows, by_patient, fractions)
+    lines.append(f'{counts["pairs"]} pairs, {counts["glands"]} glands')
+    return ConversionResult(manifest, rows, counts, lines)
 
 
 def _look_at(
@@ -195,5 +183,4 @@ def _summary(
                 'were trained on. Use it to compare with published numbers, and --split-by patient '
                 'for what a new patient would see'
             )
-    lines.append(f'{len(rows)} pairs, {sum(row["glands"] for row in rows)} glands')
     return lines

@@ -1,11 +1,17 @@
 """GlaS as published and as images/ + masks/, with the quirks of its table."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from cellgan_plugin.datasets.converters import ConverterError
+from cellgan_plugin.datasets import load_image, load_mask
+from cellgan_plugin.datasets.converters import ConverterError, convert_glas
 from cellgan_plugin.datasets.converters.glas import GLAS_CATEGORIES, count_patients, read_glas
+from cellgan_plugin.datasets.manifest import read_manifest
 
 # As published: spaces after the commas, also in the header, and a spelling of its own.
 PUBLISHED = (
@@ -104,3 +110,58 @@ def test_missing_masks_rows_and_folders_are_named(tmp_path):
         read_glas(tmp_path)
     with pytest.raises(ConverterError, match='expected one or more of train, testA, testB'):
         read_glas(root, subsets='train')
+
+
+# Pairs ------------------------------------------------------------------------------------------
+
+
+def test_pairs_keep_pixels_and_ids_and_say_that_patients_are_shared(tmp_path):
+    root = write_glas(tmp_path / 'archive')
+    result = convert_glas(root, tmp_path / 'out', progress=False)
+    rows = read_manifest(result.manifest)
+    assert [row['split'] for row in rows] == ['train', 'train', 'testA', 'testB']
+    assert [row['group'] for row in rows] == ['patient03', 'patient01', 'patient01', 'patient02']
+    assert [row['label'] for row in rows] == ['malignant', 'benign', 'malignant', 'benign']
+    assert rows[0]['category'] == 'poorly differentiated' and rows[0]['glands'] == '2'
+    for row, item in zip(rows, read_glas(root), strict=True):
+        assert (
+            load_image(str(tmp_path / 'out' / row['file'])) == load_image(str(item.image))
+        ).all()
+        assert (load_mask(str(tmp_path / 'out' / row['mask'])) == load_mask(str(item.mask))).all()
+    text = '\n'.join(result.lines)
+    assert 'WARNING: 1 of the 3 patients are in the training set AND' in text
+    assert '--split-by patient' in text
+    again = convert_glas(root, tmp_path / 'out', progress=False)
+    assert again.rows == result.rows
+
+
+def test_a_split_by_patient_keeps_patients_apart(tmp_path):
+    root = write_glas(tmp_path / 'archive')
+    fractions = (0.5, 0.0, 0.5)
+    result = convert_glas(
+        root, tmp_path / 'out', split_by='patient', fractions=fractions, progress=False
+    )
+    sides = {}
+    for row in result.rows:
+        sides.setdefault(row['group'], set()).add(row['split'])
+    assert all(len(side) == 1 for side in sides.values())
+    assert {row['split'] for row in result.rows} == {'train', 'test'}
+    assert [row['subset'] for row in result.rows] == ['train', 'train', 'testA', 'testB']
+    with pytest.raises(ConverterError, match='was made otherwise'):
+        convert_glas(root, tmp_path / 'out', progress=False)
+
+
+def test_pairs_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
+    root = write_glas(tmp_path / 'archive')
+    Image.fromarray(np.zeros((30, 39), np.uint8)).save(root / 'train_2_anno.bmp')
+    with pytest.raises(ConverterError, match='train_2_anno.bmp: is 39x30, its image 40x30'):
+        convert_glas(root, tmp_path / 'out', progress=False)
+    with pytest.raises(ConverterError, match='put them side by side'):
+        convert_glas(root, root, progress=False)
+    with pytest.raises(ConverterError, match='expected one of published, patient'):
+        convert_glas(root, tmp_path / 'out', split_by='image', progress=False)
+    assert not (tmp_path / 'out').exists()
+    tool = Path(__file__).parents[3] / 'tools' / 'dataset_converters' / 'glas.py'
+    command = [sys.executable, str(tool), str(tmp_path), '--out', str(tmp_path / 'out')]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2 and 'is 39x30' in refused.stderr

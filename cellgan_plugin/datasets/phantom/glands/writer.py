@@ -1,0 +1,224 @@
+"""A folder of phantom glands: image + mask pairs with a manifest."""
+
+import concurrent.futures
+import json
+import multiprocessing
+import re
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union
+
+import cv2
+import numpy as np
+
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.files import atomic_write
+
+from .grades import GLAND_CATEGORIES, GLAND_TRAITS, check_category
+from .patch import Size, check_gland_size, generate_gland_phantom
+from .patients import gland_patient
+
+# Raised whenever the same key gives other pixels than before: a folder is never filled by two.
+GENERATOR = 'phantom glands 1'
+PARAMETERS_NAME = 'parameters.json'
+COLUMNS = ('file', 'label', 'mask', 'split', 'group', 'category', 'classes')
+_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9-]*')
+
+
+class _Task(NamedTuple):
+    """One image to make."""
+
+    out_dir: str
+    category: str
+    size: Tuple[int, int]
+    seed: int
+    split: str
+    index: int
+    masks_only: bool
+
+
+def _stem(category: str, split: str, index: int) -> str:
+    return f'{split}_{category.replace(" ", "_")}_{index:05d}'
+
+
+def _make(task: _Task) -> None:
+    """Make one pair and write it, masks first: an image on disk has its masks."""
+    made = generate_gland_phantom(*task[1:])
+    out_dir, name = Path(task.out_dir), f'{_stem(task.category, task.split, task.index)}.png'
+    write_png(out_dir / 'classes' / name, made.class_mask)
+    write_png(out_dir / 'masks' / name, made.instance_mask)
+    if made.image is not None:
+        write_png(out_dir / 'images' / name, made.image)
+
+
+def _start_worker() -> None:
+    # One process per core is parallel enough; cv2's own threads would only get in the way.
+    cv2.setNumThreads(0)
+
+
+def _run(tasks: List[_Task], workers: int) -> Iterator[None]:
+    if workers <= 1 or len(tasks) < 2:
+        yield from map(_make, tasks)
+        return
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker
+    )
+    try:
+        yield from pool.map(_make, tasks, chunksize=max(1, min(8, len(tasks) // (4 * workers))))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check_amounts(
+    splits: Mapping[str, int], categories: Sequence[str]
+) -> Tuple[Dict[str, int], Tuple[str, ...]]:
+    if not splits:
+        raise ValueError("splits is empty: name at least one, such as {'train': 20}")
+    for split, number in splits.items():
+        if not _NAME.fullmatch(split):
+            raise ValueError(
+                f'split name {split!r} becomes part of file names: use letters, digits and hyphens'
+            )
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
+            raise ValueError(
+                f'split {split!r}: the number of images per category must be a whole number of at '
+                f'least 1, got {number!r}'
+            )
+    names = tuple(dict.fromkeys(check_category(name) for name in categories))
+    if not names:
+        raise ValueError(f'no category is asked for: choose of {", ".join(GLAND_CATEGORIES)}')
+    return {split: int(number) for split, number in splits.items()}, names
+
+
+def _check_folder(out_dir: Path, parameters: Dict[str, object]) -> None:
+    """Refuse a folder that holds anything but an earlier, smaller or equal run of the same."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise NotADirectoryError(f'{out_dir} is a file: give a folder for the phantom data set')
+    record = out_dir / PARAMETERS_NAME
+    if not record.is_file():
+        found = sorted(p.name for p in out_dir.iterdir()) if out_dir.is_dir() else []
+        found = [name for name in found if not name.startswith('.')]
+        if found:
+            raise FileExistsError(
+                f'{out_dir} is not empty ({", ".join(found[:4])}) and was not made by this '
+                f'generator (no {PARAMETERS_NAME}): give an empty or a new folder'
+            )
+        return
+    try:
+        former = json.loads(record.read_text(encoding='utf-8'))
+        former_splits = dict(former['splits'])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileExistsError(
+            f'{record} is not readable ({error!r}): give an empty or a new folder'
+        ) from error
+    differing = [
+        f'{key} was {former.get(key)!r}, now {value!r}'
+        for key, value in parameters.items()
+        if key != 'splits' and former.get(key) != value
+    ]
+    differing += [
+        f'split {split!r} held {number} images per category, now {parameters["splits"].get(split)}'
+        for split, number in former_splits.items()
+        if parameters['splits'].get(split, 0) < number
+    ]
+    if differing:
+        raise FileExistsError(
+            f'{out_dir} holds phantom glands with other parameters: {"; ".join(differing)}. Give '
+            'the former parameters (numbers may grow) to complete it, or another folder'
+        )
+
+
+def write_gland_phantom(
+    out_dir: Union[str, Path],
+    splits: Mapping[str, int],
+    size: Size = 256,
+    categories: Sequence[str] = GLAND_CATEGORIES,
+    seed: int = 0,
+    masks_only: bool = False,
+    workers: int = 1,
+    progress: bool = False,
+) -> Path:
+    """Write a data set that :class:`~cellgan_plugin.datasets.TissueMaskDataset` reads as it is.
+
+    ::
+
+        out_dir/
+          manifest.csv     file, label (benign, malignant), mask, split, group (patient), category
+          parameters.json  what the folder was made with
+          images/*.png     RGB
+          masks/*.png      instance ids, 0 = stroma
+          classes/*.png    0 stroma, 1 epithelium, 2 lumen
+
+    A run that was stopped goes on where it was: pairs on disk are not made again. Numbers may grow
+    between runs; any other change of parameters is refused.
+
+    Args:
+        out_dir (str | Path): Where to; new, empty, or an unfinished run of the same.
+        splits (Mapping[str, int]): Images per category by split, e.g. ``dict(train=40, test=10)``.
+            Splits share no patient.
+        size (int | Sequence[int]): Side in px or (height, width). Defaults to 256.
+        categories (Sequence[str]): Of the five. Defaults to all.
+        seed (int): Base seed. Defaults to 0.
+        masks_only (bool): Write masks alone, for generation from masks; ``file`` of the manifest
+            then is the mask. Defaults to False.
+        workers (int): Processes. The files are the same for any number. Defaults to 1.
+        progress (bool): Whether to show a progress bar. Defaults to False.
+
+    Returns:
+        Path: The manifest.
+
+    Raises:
+        ValueError: On an unknown category, a bad size, number or split name.
+        FileExistsError: When ``out_dir`` holds something else.
+    """
+    out_dir = Path(out_dir)
+    size = check_gland_size(size)
+    splits, categories = _check_amounts(splits, categories)
+    if workers < 1:
+        raise ValueError(f'workers must be 1 or more, got {workers}')
+    parameters = {
+        'generator': GENERATOR,
+        'seed': int(seed),
+        'size': list(size),
+        'categories': list(categories),
+        'masks_only': bool(masks_only),
+        'splits': splits,
+    }
+    _check_folder(out_dir, parameters)
+    with atomic_write(out_dir / PARAMETERS_NAME, 'w', encoding='utf-8') as file:
+        json.dump(parameters, file, indent=2)
+    rows, tasks = [], []
+    needed = ('masks', 'classes') if masks_only else ('masks', 'classes', 'images')
+    on_disk = {
+        folder: {path.name for path in (out_dir / folder).glob('*.png')} for folder in needed
+    }
+    for split, number in splits.items():
+        for category in categories:
+            for index in range(number):
+                name = f'{_stem(category, split, index)}.png'
+                rows.append(
+                    {
+                        'file': f'{"masks" if masks_only else "images"}/{name}',
+                        'label': GLAND_TRAITS[category].grade,
+                        'mask': f'masks/{name}',
+                        'split': split,
+                        'group': gland_patient(seed, split, index).name,
+                        'category': category,
+                        'classes': f'classes/{name}',
+                    }
+                )
+                if not all(name in on_disk[folder] for folder in needed):
+                    tasks.append(
+                        _Task(str(out_dir), category, size, seed, split, index, masks_only)
+                    )
+    done = _run(tasks, workers)
+    if progress and tasks:
+        from rich.progress import track
+
+        text = 'x'.join(map(str, size))
+        done = track(done, description=f'Phantom glands {text} px', total=len(tasks))
+    for _ in done:
+        pass
+    return write_manifest(out_dir / MANIFEST_NAME, rows, COLUMNS)
