@@ -1,6 +1,7 @@
-"""Does it help a classifier: k-fold classifiers with and without synthetic images (Table 3).
+"""Does it help a classifier: classifiers with and without synthetic images, all or chosen ones.
 
 python tools/benchmark.py configs/benchmarks/table3_phantom.py --jobs 2
+python tools/benchmark.py configs/benchmarks/table1_cervical.py
 python tools/benchmark.py configs/benchmarks/table3_tct.py --generator CellGAN=CONFIG.py:CKPT
 python tools/benchmark.py CONFIG --generator CellGAN=CONFIG.py --train-generators
 python tools/benchmark.py CONFIG --launcher slurm --slurm-options slurm_partition=gpu
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.apis.benchmark import Benchmark, benchmark
+from cellgan_plugin.apis.benchmark import benchmark, open_benchmark
 from cellgan_plugin.apis.command_line import user_errors
 from cellgan_plugin.apis.train import set_trust
 from cellgan_plugin.downstream.protocol import read_protocol
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--per-class', type=int, help='real images of each class')
     parser.add_argument('--synthetic-per-class', type=int)
     parser.add_argument('--epochs', type=int)
+    parser.add_argument('--steps', type=int, help='optimizer steps of every setting')
     parser.add_argument(
         '--equal-steps', action='store_true', default=None,
         help='the same number of optimizer steps for every setting',
@@ -97,8 +99,8 @@ def main() -> int:
         if args.data_root:
             options['data.data_root'] = args.data_root
         names = (
-            'num_folds', 'per_class', 'synthetic_per_class', 'epochs', 'equal_steps', 'seeds',
-            'leak', 'train_generators', 'keep_weights',
+            'num_folds', 'per_class', 'synthetic_per_class', 'epochs', 'steps', 'equal_steps',
+            'seeds', 'leak', 'train_generators', 'keep_weights',
         )  # fmt: skip
         protocol = read_protocol(
             args.config,
@@ -109,7 +111,7 @@ def main() -> int:
         )
         out_dir = Path(args.work_dir or Path('work_dirs') / Path(args.config).stem)
         if args.dry_run or args.tables_only:
-            found = Benchmark(protocol, out_dir)
+            found = open_benchmark(protocol, out_dir)
             print(found.describe())
             if args.tables_only:
                 found.write()

@@ -1,56 +1,50 @@
 """Does it help a classifier: what ``tools/benchmark.py`` does, for a notebook."""
 
-import json
 import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence, Union
 
 import torch
 from mmengine.config import Config
 
-from cellgan_plugin.apis.benchmark_job import CURVES_NAME, PREDICTIONS_NAME
+from cellgan_plugin.apis.benchmark_job import (
+    KEPT_NAME,
+    PREDICTIONS_NAME,
+    WEIGHTS_NAME,
+    write_json,
+)
 from cellgan_plugin.apis.benchmark_plan import (
     Cell,
     classifier_cells,
     classifier_job,
     listed_name,
+    make_plan,
     real_parts,
     record_of,
     write_real_lists,
 )
+from cellgan_plugin.apis.benchmark_report import TABLE, write_report
+from cellgan_plugin.apis.benchmark_rows import check_selection
 from cellgan_plugin.apis.benchmark_settings import SettingBuilder
 from cellgan_plugin.apis.test import git_revision
-from cellgan_plugin.downstream.benchmark_tables import (
-    TITLES,
-    class_table,
-    main_table,
-    results_dict,
-    statistics_table,
-)
+from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.downstream.classifier_run import read_classifier, starting_weights
-from cellgan_plugin.downstream.collect import SHOWN, Outcome, Results, collect, read_outcome
-from cellgan_plugin.downstream.fold_plan import FoldPlan
-from cellgan_plugin.downstream.folds import plan_folds, plan_splits
+from cellgan_plugin.downstream.collect import Outcome, Results, collect, read_outcome
 from cellgan_plugin.downstream.leak import LeakReport, check_leak, refuse_leaks, training_images_of
 from cellgan_plugin.downstream.predictions import PredictionError
-from cellgan_plugin.downstream.protocol import Protocol, Record
+from cellgan_plugin.downstream.protocol import REAL, Protocol
+from cellgan_plugin.downstream.record import Record
 from cellgan_plugin.downstream.scores import ScoreError
-from cellgan_plugin.downstream.synthetic import HashCache, Setting, real_samples
+from cellgan_plugin.downstream.synthetic import HashCache, Setting
 from cellgan_plugin.engine.jobs import Job, JobResult, run_jobs
-from cellgan_plugin.files import atomic_write
 from cellgan_plugin.version import __version__
-from cellgan_plugin.visualization.benchmark_figures import (
-    draw_boxes,
-    draw_confusions,
-    draw_learning_curves,
-)
-from cellgan_plugin.visualization.report_tables import write_report_table
+
+if TYPE_CHECKING:
+    from cellgan_plugin.apis.benchmark_shares import SharedBenchmark
 
 FOLDS_NAME = 'folds.json'
-RESULTS_NAME = 'results.json'
-TABLE = 'table'
 
 
 class Benchmark:
@@ -62,6 +56,7 @@ class Benchmark:
     Args:
         protocol (Protocol): See :func:`~cellgan_plugin.downstream.protocol.read_protocol`.
         out_dir (str | Path): Work directory, a new one or that of the same protocol.
+        cache (HashCache, optional): Of image contents. Defaults to None: in ``out_dir``.
 
     Attributes:
         plan (FoldPlan): The folds.
@@ -77,25 +72,21 @@ class Benchmark:
         ProtocolError: A mistake in the protocol, or ``out_dir`` holds another one.
     """
 
-    def __init__(self, protocol: Protocol, out_dir: Union[str, Path]):
+    def __init__(
+        self, protocol: Protocol, out_dir: Union[str, Path], cache: Optional[HashCache] = None
+    ):
         self.protocol = protocol
         self.out_dir = Path(out_dir)
         self.classifiers: Dict[str, Config] = {
             name: read_classifier(path) for name, path in protocol.classifiers.items()
         }
-        cache = HashCache(self.out_dir)
-        samples = real_samples(protocol.data, protocol.classes, cache)
-        common = dict(per_class=protocol.per_class, seed=protocol.fold_seed)
-        if protocol.ratios:
-            self.plan: FoldPlan = plan_splits(
-                samples, protocol.classes, protocol.ratios, protocol.num_folds, **common
-            )
-        else:
-            self.plan = plan_folds(samples, protocol.classes, protocol.num_folds, **common)
+        check_selection(protocol)
+        cache = cache or HashCache(self.out_dir)
+        samples, self.plan = make_plan(protocol, cache)
         self._lists = self.out_dir / 'lists'
         self._real = real_parts(self.plan, protocol.data, self._lists)
         self._builder = SettingBuilder(
-            protocol, self.plan, samples, self._real, self.out_dir, cache
+            protocol, self.plan, samples, self._real, self.out_dir, cache, self.classifiers
         )
         self.settings: List[Setting] = self._builder.build()
         self.reports: List[LeakReport] = self._builder.reports
@@ -117,14 +108,15 @@ class Benchmark:
         lines = [self.plan.to_text(), '']
         for setting in self.settings:
             added = round(sum(setting.counts) / len(setting.counts))
-            lines.append(f'{setting.shown}: {added} synthetic images added to each fold')
+            shown = self.protocol.baseline if setting.name == REAL else setting.shown
+            lines.append(f'{shown}: {added} synthetic images added to each fold')
         lines += [f'- {note}' for note in self.notes() if note not in self.plan.notes]
         steps = [cell.iterations for cell in self.cells]
         lines.append(
             f'{len(self.cells)} trainings of classifiers ({len(self.classifiers)} classifiers x '
             f'{len(self.settings)} settings x {len(self.plan.folds)} folds x '
             f'{len(self.protocol.seeds)} seeds), {min(steps)} to {max(steps)} steps each; '
-            f'{len(self._builder.jobs)} jobs that make synthetic images'
+            f'{len(self._builder.jobs)} jobs that make or choose synthetic images'
         )
         return '\n'.join(lines)
 
@@ -140,15 +132,26 @@ class Benchmark:
                 'images may be test images of the classifiers'
             )
         per_class = 'all' if protocol.per_class is None else f'{protocol.per_class}'
-        how = f'{len(self.plan.folds)} stratified folds'
-        if protocol.ratios:
-            how = f'{len(self.plan.folds)} splits {":".join(map(str, protocol.ratios))}'
-        seeds = f', {len(protocol.seeds)} trainings per fold' if len(protocol.seeds) > 1 else ''
+        folds, runs = len(self.plan.folds), len(protocol.seeds)
+        how = f'{folds} stratified folds'
+        if protocol.fixed_splits:
+            how = "the data set's own split"
+        elif protocol.ratios:
+            many = f'{folds} splits' if folds > 1 else 'one split'
+            how = f'{many} {":".join(map(str, protocol.ratios))}'
+        seeds = f', {runs} trainings per fold' if runs > 1 else ''
         notes.append(
             f'{per_class} real images per class, {how}{seeds}; mean ± standard deviation over '
-            'folds, in percent'
+            f'{"runs" if folds == 1 else "folds"}, in percent'
         )
-        if protocol.equal_steps:
+        if protocol.selects:
+            notes.append(
+                f'Images are chosen by {protocol.selecting}, trained on the real training images '
+                f'of the {"split" if folds == 1 else "fold"} alone (seed {protocol.seeds[0]})'
+            )
+        if protocol.steps:
+            notes.append(f'All settings train for {protocol.steps} optimizer steps')
+        elif protocol.equal_steps:
             notes.append('All settings train for the same number of optimizer steps')
         else:
             notes.append(
@@ -176,7 +179,8 @@ class Benchmark:
         return title
 
     def _shown(self, setting: Setting) -> str:
-        return f'{setting.shown} (LEAK)' if setting.leaks else setting.shown
+        shown = self.protocol.baseline if setting.name == REAL else setting.shown
+        return f'{shown} (LEAK)' if setting.leaks else shown
 
     def jobs(self) -> List[Job]:
         """Write what the jobs read, and make the jobs."""
@@ -198,7 +202,7 @@ class Benchmark:
         )
         self.record.said = said
         self.record.write(self.out_dir)
-        _write_json(self.out_dir / FOLDS_NAME, self.plan.to_dict())
+        write_json(self.out_dir / FOLDS_NAME, self.plan.to_dict())
         write_real_lists(self.plan, self.protocol.data, self._lists)
         self._builder.write()
         setting = self.setting
@@ -260,19 +264,33 @@ class Benchmark:
             {s.name: sum(s.counts) / len(s.counts) for s in self.settings},
             self.title,
             self.notes(),
+            self.protocol.metrics,
         )
 
     def _check_what_was_made(self) -> None:
-        """Look again at what the images drawn here say of their generator's training."""
+        """Look again at what the images and classifiers made here say of their training."""
         for setting in self.settings:
-            if setting.leaks or not any(setting.needs):
-                continue
             for fold, part in enumerate(setting.parts):
+                if part is None:
+                    continue
+                kept = Path(part['ann_file'])
+                if kept.name == KEPT_NAME and kept.is_file():  # filters may keep fewer than asked
+                    setting.counts[fold] = sum(1 for _ in iter_manifest(kept))
                 root = Path(part['data_root'])
-                trained_on = training_images_of(root) if root.is_dir() else None
-                report = check_leak(self.plan, setting.name, trained_on, fold)
+                if setting.leaks or not setting.needs[fold] or not root.is_dir():
+                    continue
+                report = check_leak(self.plan, setting.name, training_images_of(root), fold)
                 if report.found:
                     setting.leaks.append(report.summary())
+        for cell in self.cells:
+            if not cell.selects or not (cell.work_dir / WEIGHTS_NAME).is_file():
+                continue
+            trained_on = training_images_of(cell.work_dir)
+            report = check_leak(self.plan, 'the classifier that selects', trained_on, cell.fold)
+            if report.found:
+                for setting in self.settings:
+                    if any(setting.parts):
+                        setting.leaks.append(report.summary())
 
     def write(self, jobs: Optional[Mapping[str, JobResult]] = None) -> List[Path]:
         """Write tables and pictures of what is done.
@@ -283,38 +301,7 @@ class Benchmark:
         Returns:
             list[Path]: The files, the Markdown table first.
         """
-        results = self.results(jobs)
-        out = self.out_dir
-        files = write_report_table(out, TABLE, main_table(results))
-        files += write_report_table(out, 'statistics', statistics_table(results))
-        files += write_report_table(out, 'per_class', class_table(results))
-        files.append(_write_json(out / RESULTS_NAME, results_dict(results)))
-        values: Dict[str, Dict[str, Dict[str, Any]]] = {metric: {} for metric in SHOWN}
-        for row in results.rows:
-            for metric in SHOWN:
-                by_setting = values[metric].setdefault(row.classifier, {})
-                by_setting[results.shown[row.setting]] = row.values[metric]
-        files.append(draw_boxes(out / 'boxes.png', values, TITLES, results.title))
-        matrices = {
-            (row.classifier, results.shown[row.setting]): row.confusion for row in results.rows
-        }
-        files.append(
-            draw_confusions(out / 'confusion.png', matrices, self.plan.classes, results.title)
-        )
-        files.append(
-            draw_learning_curves(out / 'learning_curves.png', self._curves(results), results.title)
-        )
-        return files
-
-    def _curves(self, results: Results) -> Dict[str, Dict[str, List[dict]]]:
-        curves: Dict[str, Dict[str, List[dict]]] = {}
-        for cell in self.cells:
-            path = cell.work_dir / CURVES_NAME
-            if path.is_file():
-                by_setting = curves.setdefault(cell.classifier, {})
-                found = json.loads(path.read_text(encoding='utf-8'))
-                by_setting.setdefault(results.shown[cell.setting], []).append(found)
-        return curves
+        return write_report(self.out_dir, self.protocol, self.results(jobs), self.cells)
 
     def table(self) -> str:
         """The written table, in Markdown."""
@@ -330,12 +317,6 @@ def _reason(result: Optional[JobResult]) -> str:
         return lines[0] if lines else result.state
     errors = [line for line in lines[1:] if 'error' in line.lower()]
     return f'{lines[0].split(";")[0]}: {(errors or lines)[-1]}'
-
-
-def _write_json(path: Path, value: Any) -> Path:
-    with atomic_write(path, 'w', encoding='utf-8') as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-    return path
 
 
 def benchmark(
@@ -362,10 +343,19 @@ def benchmark(
     Raises:
         See :class:`Benchmark`. KeyboardInterrupt: the jobs have saved, the same call goes on.
     """
-    found = Benchmark(protocol, out_dir)
+    found = open_benchmark(protocol, out_dir)
     print(found.describe(), flush=True)
-    results = found.run(workers, devices, launcher, slurm_options)
+    results = run_jobs(found.jobs(), workers, devices, launcher, slurm_options)
     files = found.write(results)
     print(found.table())
     print('Written: ' + ', '.join(str(path) for path in files), flush=True)
     return results
+
+
+def open_benchmark(
+    protocol: Protocol, out_dir: Union[str, Path]
+) -> Union[Benchmark, 'SharedBenchmark']:
+    """A :class:`Benchmark`, or one for every share of the training images."""
+    from cellgan_plugin.apis.benchmark_shares import SharedBenchmark
+
+    return (SharedBenchmark if protocol.shares else Benchmark)(protocol, out_dir)

@@ -3,7 +3,8 @@
 python -m cellgan_plugin.apis.benchmark_job WORK_DIR/job.json
 
 A job file says what kind of job it is: ``classifier`` trains one classifier on one fold and
-predicts its test images once, ``synthesis`` draws a generator's images. Stopped at any moment, the
+predicts its test images once, ``synthesis`` draws a generator's images, ``selection`` chooses some
+of them. Stopped at any moment, the
 same command continues.
 """
 
@@ -22,6 +23,7 @@ from cellgan_plugin.apis.command_line import user_errors
 from cellgan_plugin.apis.train import is_complete, train
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.downstream.predictions import Predictions, write_predictions
+from cellgan_plugin.downstream.rows import slug
 from cellgan_plugin.files import atomic_write
 
 JOB_NAME = 'job.json'
@@ -29,9 +31,21 @@ CONFIG_NAME = 'run.py'
 PREDICTIONS_NAME = 'predictions.csv'
 CURVES_NAME = 'curves.json'
 DONE_NAME = 'done.json'
+WEIGHTS_NAME = 'weights.json'  # names the checkpoint of a classifier whose weights are needed
+KEPT_NAME = 'kept.csv'  # what a row chose from a pool
 # sysexits.h: try again. The job was told to stop, has saved, and continues when run again.
 STOPPED = 75
 _CURVE_POINTS = 60
+
+
+def cell_job(classifier: str, setting: str, fold: int, seed: int) -> str:
+    """Name of the job that trains a classifier (its slug) with a setting (its slug)."""
+    return f'{classifier}/{setting}/fold{fold + 1}_seed{seed}'
+
+
+def baseline_job(classifier: str, fold: int, seed: int) -> str:
+    """Name of the job that trains a classifier on a fold's real images alone."""
+    return cell_job(slug(classifier), 'real', fold, seed)
 
 
 class JobStopped(RuntimeError):
@@ -92,9 +106,11 @@ def training_curves(runner: Runner) -> Dict[str, Any]:
     return curves
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> Path:
+    """Write JSON, whole or not at all; returns ``path``."""
     with atomic_write(path, 'w', encoding='utf-8') as file:
-        json.dump(value, file, indent=1)
+        json.dump(value, file, indent=1, ensure_ascii=False)
+    return path
 
 
 def _train(work_dir: Path) -> Runner:
@@ -111,21 +127,24 @@ def run_classifier(work_dir: Path, job: Dict[str, Any]) -> Path:
 
     Args:
         work_dir (Path): Holds ``run.py``.
-        job (dict): ``select`` ('last' or 'best'), ``keep_weights`` (bool), ``leak_checks``.
+        job (dict): ``select`` ('last' or 'best'), ``keep_weights`` (bool).
 
     Returns:
-        Path: ``predictions.csv``, written last.
+        Path: ``predictions.csv``. Where weights are kept, ``weights.json`` names them and is
+        written last.
     """
     runner = _train(work_dir)
+    weights = work_dir / f'iter_{runner.iter}.pth'
     if job.get('select', 'last') == 'best':
-        best = runner.message_hub.get_info('best_ckpt')
         # The folder may have been moved since.
-        weights = load_tensors(work_dir / Path(best).name, 'cpu')['state_dict']
-        runner.model.load_state_dict(weights)
-    _write_json(work_dir / CURVES_NAME, training_curves(runner))
+        weights = work_dir / Path(runner.message_hub.get_info('best_ckpt')).name
+        runner.model.load_state_dict(load_tensors(weights, 'cpu')['state_dict'])
+    write_json(work_dir / CURVES_NAME, training_curves(runner))
     predictions = predict(runner, runner.cfg.prediction_dataloader)
     path = write_predictions(work_dir / PREDICTIONS_NAME, predictions)
-    if not job.get('keep_weights', False):
+    if job.get('keep_weights', False):
+        write_json(work_dir / WEIGHTS_NAME, dict(checkpoint=weights.name))
+    else:
         for checkpoint in work_dir.glob('*.pth'):
             checkpoint.unlink()
     return path
@@ -136,10 +155,11 @@ def run_synthesis(work_dir: Path, job: Dict[str, Any]) -> Path:
 
     Args:
         work_dir (Path): Of the job.
-        job (dict): ``config``, ``checkpoint``, ``out``, ``classes`` (name -> number).
+        job (dict): ``config``, ``checkpoint``, ``out``, ``classes`` (name -> number), ``done``
+            (name of the file that says so).
 
     Returns:
-        Path: ``done.json``.
+        Path: That file.
     """
     from cellgan_plugin.apis.synthesize import synthesize
 
@@ -149,11 +169,21 @@ def run_synthesis(work_dir: Path, job: Dict[str, Any]) -> Path:
     synthesize(
         job['config'], job['checkpoint'], job['out'], classes=job['classes'], workers=workers
     )
-    _write_json(work_dir / DONE_NAME, dict(out=job['out'], checkpoint=job['checkpoint']))
-    return work_dir / DONE_NAME
+    done = work_dir / job.get('done', DONE_NAME)
+    write_json(done, dict(out=job['out'], checkpoint=job['checkpoint']))
+    return done
 
 
-_KINDS = dict(classifier=run_classifier, synthesis=run_synthesis)
+def run_selection(work_dir: Path, job: Dict[str, Any]) -> Path:
+    """Choose from a pool for every row; see :mod:`cellgan_plugin.apis.benchmark_selection`."""
+    from cellgan_plugin.apis.benchmark_selection import choose
+
+    rows = choose(work_dir, job)
+    write_json(work_dir / job['done'], rows)
+    return work_dir / job['done']
+
+
+_KINDS = dict(classifier=run_classifier, synthesis=run_synthesis, selection=run_selection)
 
 
 def run_job(path: Union[str, Path]) -> Path:

@@ -5,11 +5,19 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from mmengine.config import Config
 
-from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, JOB_NAME, PREDICTIONS_NAME
+from cellgan_plugin.apis.benchmark_job import (
+    CONFIG_NAME,
+    JOB_NAME,
+    PREDICTIONS_NAME,
+    WEIGHTS_NAME,
+    cell_job,
+    write_json,
+)
+from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.downstream.classifier_run import (
     classifier_identity,
     classifier_run,
@@ -17,11 +25,14 @@ from cellgan_plugin.downstream.classifier_run import (
     number_of_iterations,
     write_run,
 )
-from cellgan_plugin.downstream.fold_plan import FoldPlan, Sample
-from cellgan_plugin.downstream.protocol import Protocol, ProtocolError, Record, slug
-from cellgan_plugin.downstream.synthetic import Setting, write_list
+from cellgan_plugin.downstream.fixed_split import plan_fixed, with_share
+from cellgan_plugin.downstream.fold_plan import PARTS, FoldPlan, Sample
+from cellgan_plugin.downstream.folds import plan_folds, plan_splits
+from cellgan_plugin.downstream.protocol import REAL, Protocol
+from cellgan_plugin.downstream.record import Record
+from cellgan_plugin.downstream.rows import ProtocolError, slug
+from cellgan_plugin.downstream.synthetic import HashCache, Setting, real_samples, write_list
 from cellgan_plugin.engine.jobs import Job
-from cellgan_plugin.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class Cell:
         iterations (int): Optimizer steps.
         job (str): Name of its job.
         work_dir (Path): Where it leaves its predictions.
+        selects (bool): Whether its weights choose from pools of candidates.
     """
 
     classifier: str
@@ -45,6 +57,52 @@ class Cell:
     iterations: int
     job: str
     work_dir: Path
+    selects: bool = False
+
+
+def make_plan(protocol: Protocol, cache: HashCache) -> Tuple[List[Sample], FoldPlan]:
+    """All real images, and which of them train, validate and test.
+
+    Args:
+        protocol (Protocol): With one share of the training images, or none.
+        cache (HashCache): Of image contents.
+
+    Raises:
+        DatasetError: Images that cannot be used.
+        FoldError: Classes that cannot be divided.
+    """
+    data, classes = protocol.data, protocol.classes
+    common = dict(per_class=protocol.per_class, seed=protocol.fold_seed)
+    if protocol.fixed_splits:
+        found = {part: real_samples(dict(data, split=part), classes, cache)
+                 for part in _splits_of(data)}  # fmt: skip
+        samples = [sample for part in found.values() for sample in part]
+        plan = plan_fixed(found, classes, protocol.num_folds, **common)
+    else:
+        samples = real_samples(data, classes, cache)
+        if protocol.ratios:
+            plan = plan_splits(samples, classes, protocol.ratios, protocol.num_folds, **common)
+        else:
+            plan = plan_folds(samples, classes, protocol.num_folds, **common)
+    if protocol.shares:
+        (share,) = protocol.shares
+        plan = with_share(plan, share, protocol.share_of)
+    return samples, plan
+
+
+def _splits_of(data: Mapping[str, Any]) -> List[str]:
+    """Train and test, and val where the manifest has it."""
+    path = Path(_root(data)) / data['ann_file']
+    if not path.is_file():
+        raise FileNotFoundError(f'manifest {path} does not exist')
+    there = {row.get('split', '') for _, row in iter_manifest(path)}
+    missing = {'train', 'test'} - there
+    if missing:
+        raise ProtocolError(
+            f'fixed_splits: {path} has no row of split {sorted(missing)[0]!r}; there are '
+            f'{sorted(there)}'
+        )
+    return [part for part in PARTS if part in there]
 
 
 def real_parts(plan: FoldPlan, data: Mapping[str, Any], folder: Path) -> List[Dict[str, dict]]:
@@ -98,7 +156,7 @@ def steps_of(
     """Optimizer steps of a classifier, per setting and fold.
 
     Args:
-        protocol (Protocol): ``epochs`` and ``equal_steps``.
+        protocol (Protocol): ``epochs``, ``equal_steps`` and ``steps``.
         plan (FoldPlan): The folds.
         settings (Sequence[Setting]): The settings.
         batch_size (int): Of the classifier.
@@ -110,6 +168,8 @@ def steps_of(
         ]
         for setting in settings
     ]
+    if protocol.steps:
+        return [[protocol.steps] * len(plan.folds) for _ in settings]
     if protocol.equal_steps:
         most = max(map(max, steps))
         steps = [[most] * len(plan.folds) for _ in settings]
@@ -134,6 +194,10 @@ def record_of(
         equal_steps=protocol.equal_steps,
         select=protocol.select,
     )
+    if protocol.fixed_splits:
+        common['fixed_splits'] = True
+    if protocol.steps:
+        common['steps'] = protocol.steps
     named = {}
     for name, config in classifiers.items():
         named[name] = classifier_identity(config)
@@ -163,7 +227,8 @@ def classifier_cells(
         for fold in range(len(plan.folds)):
             for name in classifiers:
                 for number, setting in enumerate(settings):
-                    job = f'{slug(name)}/{setting.slug}/fold{fold + 1}_seed{seed}'
+                    job = cell_job(slug(name), setting.slug, fold, seed)
+                    selects = setting.name == REAL and seed == protocol.seeds[0]
                     cells.append(
                         Cell(
                             name,
@@ -173,6 +238,7 @@ def classifier_cells(
                             steps[name][number][fold],
                             job,
                             out_dir / 'jobs' / job,
+                            selects and protocol.selects and name == protocol.selecting,
                         )
                     )
     return cells
@@ -211,7 +277,7 @@ def classifier_job(
         )
     )
     path = cell.work_dir / JOB_NAME
-    done_file = cell.work_dir / PREDICTIONS_NAME
+    done_file = cell.work_dir / (WEIGHTS_NAME if cell.selects else PREDICTIONS_NAME)
     if path.is_file():
         before = json.loads(path.read_text(encoding='utf-8')).get('identity')
         if before != identity:
@@ -229,18 +295,19 @@ def classifier_job(
             cell.iterations,
             cell.seed,
             protocol.select,
+            setting.transforms,
+            say_images=cell.selects,
         )
         write_run(run, cell.work_dir / CONFIG_NAME)
-        with atomic_write(path, 'w', encoding='utf-8') as file:
-            job = dict(
-                kind='classifier',
-                name=cell.job,
-                identity=identity,
-                iterations=cell.iterations,
-                select=protocol.select,
-                keep_weights=protocol.keep_weights,
-            )
-            json.dump(job, file, indent=1)
+        job = dict(
+            kind='classifier',
+            name=cell.job,
+            identity=identity,
+            iterations=cell.iterations,
+            select=protocol.select,
+            keep_weights=protocol.keep_weights or cell.selects,
+        )
+        write_json(path, job)
     return Job(
         cell.job,
         (sys.executable, '-m', 'cellgan_plugin.apis.benchmark_job', str(path.absolute())),

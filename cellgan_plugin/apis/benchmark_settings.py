@@ -1,6 +1,5 @@
 """Where a benchmark's synthetic images come from, what makes them, and whether that is fair."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmengine.config import Config
 
-from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, DONE_NAME, JOB_NAME
+from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, DONE_NAME, JOB_NAME, write_json
+from cellgan_plugin.apis.benchmark_rows import RowBuilder
 from cellgan_plugin.apis.inference import config_classes, find_checkpoint, settle_classes
 from cellgan_plugin.apis.train import load_config
 from cellgan_plugin.compat import load_tensors
@@ -25,7 +25,8 @@ from cellgan_plugin.downstream.classifier_run import (
 )
 from cellgan_plugin.downstream.fold_plan import FoldPlan, Sample
 from cellgan_plugin.downstream.leak import LeakReport, check_leak, training_images_of
-from cellgan_plugin.downstream.protocol import Generator, Protocol, ProtocolError, slug
+from cellgan_plugin.downstream.protocol import Protocol
+from cellgan_plugin.downstream.rows import Generator, ProtocolError, slug
 from cellgan_plugin.downstream.synthetic import (
     HashCache,
     Setting,
@@ -35,11 +36,17 @@ from cellgan_plugin.downstream.synthetic import (
     write_list,
 )
 from cellgan_plugin.engine.jobs import Job
-from cellgan_plugin.files import atomic_write
 
 _REPORT_NAME = 'training.json'
 # What of a generator's config decides its weights, beside its images.
 _TRAINING_KEYS = ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
+
+Numbers = Sequence[Sequence[int]]  # images per fold and class
+
+
+def largest(numbers: Numbers) -> List[int]:
+    """Of each class, the most that any fold asks for."""
+    return [max(column) for column in zip(*numbers, strict=True)]
 
 
 class SettingBuilder:
@@ -55,6 +62,7 @@ class SettingBuilder:
             :func:`~cellgan_plugin.apis.benchmark_plan.real_parts`.
         out_dir (Path): Work directory of the benchmark.
         cache (HashCache): Hashes of image contents.
+        classifiers (Mapping[str, Config]): By name.
 
     Attributes:
         jobs (list[Job]): Train generators and draw images.
@@ -69,6 +77,7 @@ class SettingBuilder:
         real: Sequence[Mapping[str, dict]],
         out_dir: Path,
         cache: HashCache,
+        classifiers: Mapping[str, Config],
     ):
         self.protocol = protocol
         self.plan = plan
@@ -76,8 +85,11 @@ class SettingBuilder:
         self.real = real
         self.out_dir = out_dir
         self.cache = cache
+        self.classifiers = classifiers
         self.jobs: List[Job] = []
         self.reports: List[LeakReport] = []
+        self._pools = False  # whether images are candidates, of which rows choose
+        self._contents: Dict[str, List[Tuple[int, str]]] = {}  # of folders: label, hash
         self._runs: List[Tuple[Path, Config]] = []
         self._requests: List[Tuple[Path, Dict[str, Any]]] = []
         self._lists: List[Tuple[Path, Sequence[str], Sequence[str]]] = []
@@ -85,26 +97,41 @@ class SettingBuilder:
     def build(self) -> List[Setting]:
         """All settings, the real images alone first."""
         settings = [real_only(len(self.plan.folds))]
-        for generator in self.protocol.generators:
-            try:
-                setting, reports = self._make(generator)
-            except (FileNotFoundError, ValueError) as error:
-                if isinstance(error, (DatasetError, ProtocolError)):
-                    raise
-                raise ProtocolError(f'generator {generator.name!r}: {error}') from error
-            self.reports += reports
-            setting.leaks += [report.summary() for report in reports if not report.clean]
-            settings.append(setting)
+        if not self.protocol.all_rows:
+            each = [self.protocol.synthetic_per_class] * len(self.protocol.classes)
+            numbers = [each] * len(self.plan.folds)
+            return settings + [self._source(g, numbers) for g in self.protocol.generators]
+        self._pools = True
+        rows = RowBuilder(self.protocol, self.plan, self.real, self.out_dir, self.classifiers)
+        sources = {
+            generator.name: self._source(generator, rows.pool_sizes(generator.name))
+            for generator in self.protocol.generators
+        }
+        settings += rows.settings(sources, self._contents)
+        self.jobs += rows.jobs
+        self._requests += rows.requests
         return settings
 
-    def _make(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+    def _source(self, generator: Generator, numbers: Numbers) -> Setting:
+        """The setting of all of a generator's images: ``numbers`` per fold and class."""
+        try:
+            setting, reports = self._make(generator, numbers)
+        except (FileNotFoundError, ValueError) as error:
+            if isinstance(error, (DatasetError, ProtocolError)):
+                raise
+            raise ProtocolError(f'generator {generator.name!r}: {error}') from error
+        self.reports += reports
+        setting.leaks += [report.summary() for report in reports if not report.clean]
+        return setting
+
+    def _make(self, generator: Generator, numbers: Numbers) -> Tuple[Setting, List[LeakReport]]:
         if generator.folder is not None:
-            return self._of_folder(generator)
+            return self._of_folder(generator, numbers)
         if generator.checkpoint is not None:
-            return self._of_checkpoint(generator)
+            return self._of_checkpoint(generator, numbers)
         if self.protocol.train_generators:
-            return self._trained_per_fold(generator)
-        return self._trained_once(generator)
+            return self._trained_per_fold(generator, numbers)
+        return self._trained_once(generator, numbers)
 
     def write(self) -> None:
         """Write what the jobs read."""
@@ -113,8 +140,7 @@ class SettingBuilder:
         for path, config in self._runs:
             write_run(config, path)
         for path, request in self._requests:
-            with atomic_write(path, 'w', encoding='utf-8') as file:
-                json.dump(request, file, indent=1)
+            write_json(path, request)
 
     def _leak(
         self, generator: Generator, hashes: Optional[Set[str]], fold: Optional[int] = None
@@ -123,12 +149,19 @@ class SettingBuilder:
 
     # Folders ------------------------------------------------------------------------------------
 
-    def _of_folder(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+    def _of_folder(
+        self, generator: Generator, numbers: Numbers
+    ) -> Tuple[Setting, List[LeakReport]]:
         protocol, folds = self.protocol, len(self.plan.folds)
-        found = read_folder(generator, protocol.classes, protocol.synthetic_per_class, self.cache)
+        most = largest(numbers)
+        found = read_folder(generator, protocol.classes, most, self.cache, self._pools)
         labels = [protocol.classes[patch.label] for patch in found.patches]
         contents = to_hex(found.hashes)
-        path = self.out_dir / 'lists' / f'synthetic_{slug(generator.name)}.csv'
+        self._contents[generator.name] = [
+            (patch.label, content) for patch, content in zip(found.patches, contents, strict=True)
+        ]
+        kind = 'pool' if self._pools else 'synthetic'
+        path = self.out_dir / 'lists' / f'{kind}_{slug(generator.name)}.csv'
         self._lists.append((path, [patch.file for patch in found.patches], labels))
         part = dict(
             data_root=found.root,
@@ -175,7 +208,9 @@ class SettingBuilder:
 
     # Checkpoints --------------------------------------------------------------------------------
 
-    def _of_checkpoint(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+    def _of_checkpoint(
+        self, generator: Generator, numbers: Numbers
+    ) -> Tuple[Setting, List[LeakReport]]:
         config = load_config(generator.config)
         checkpoint = find_checkpoint(generator.checkpoint)
         state = load_tensors(checkpoint, 'cpu')
@@ -185,12 +220,9 @@ class SettingBuilder:
         names = settle_classes(config, in_checkpoint, num_classes)
         del state
         self._check_classes(generator, names)
-        where = self._drawn(generator, str(Path(generator.config).absolute()), checkpoint, '')
-        identity = dict(
-            model=plain(config.model),
-            checkpoint=file_digest(checkpoint),
-            per_class=self.protocol.synthetic_per_class,
-        )
+        path = str(Path(generator.config).absolute())
+        where = self._drawn(generator, largest(numbers), path, checkpoint, '')
+        identity = dict(model=plain(config.model), checkpoint=file_digest(checkpoint))
         setting = self._setting(generator, [where] * len(self.plan.folds), identity)
         return setting, [self._leak(generator, training_images_of(checkpoint))]
 
@@ -213,6 +245,8 @@ class SettingBuilder:
     ) -> Setting:
         """A setting of images that jobs will draw; ``where``: per fold the folder and the job."""
         count = self.protocol.synthetic_per_class * len(self.protocol.classes)
+        if not self._pools:  # of a pool, each row says for itself
+            identity['per_class'] = self.protocol.synthetic_per_class
         return Setting(
             generator.name,
             [dict(data_root=str(out), ann_file=MANIFEST_NAME) for out, _ in where],
@@ -224,30 +258,35 @@ class SettingBuilder:
     def _drawn(
         self,
         generator: Generator,
+        numbers: Sequence[int],
         config: str,
         checkpoint: Path,
         fold: str,
         needs: Tuple[str, ...] = (),
     ) -> Tuple[Path, str]:
         """Add the job that draws the images of a checkpoint; their folder and its name."""
+        kind = 'pool' if self._pools else 'synthesis'
         name = '/'.join(filter(None, (slug(generator.name), fold)))
-        out = (self.out_dir / 'synthetic' / name).absolute()
-        work_dir = self.out_dir / 'jobs' / 'synthesis' / name
+        out = (self.out_dir / ('pools' if self._pools else 'synthetic') / name).absolute()
+        work_dir = self.out_dir / 'jobs' / kind / name
         path = work_dir / JOB_NAME
-        per_class = dict.fromkeys(self.protocol.classes, self.protocol.synthetic_per_class)
+        counts = dict(zip(self.protocol.classes, map(int, numbers), strict=True))
+        # A pool may be made larger later on.
+        done = f'done_{digest_of(counts)[:8]}.json' if self._pools else DONE_NAME
         request = dict(
             kind='synthesis',
             config=config,
             checkpoint=str(checkpoint.absolute()),
             out=str(out),
-            classes=per_class,
+            classes=counts,
+            done=done,
         )
         self._requests.append((path, request))
         job = Job(
-            f'synthesis/{name}',
+            f'{kind}/{name}',
             (sys.executable, '-m', 'cellgan_plugin.apis.benchmark_job', str(path.absolute())),
             work_dir,
-            work_dir / DONE_NAME,
+            work_dir / done,
             needs=needs,
         )
         self.jobs.append(job)
@@ -255,7 +294,9 @@ class SettingBuilder:
 
     # Generators that are trained here -----------------------------------------------------------
 
-    def _trained_per_fold(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+    def _trained_per_fold(
+        self, generator: Generator, numbers: Numbers
+    ) -> Tuple[Setting, List[LeakReport]]:
         config = self._trainable(generator)
         where, reports = [], []
         inherited = self._inherited(config)
@@ -264,7 +305,7 @@ class SettingBuilder:
             run.train_dataloader.dataset.update(
                 parts['train'], split=None, data_prefix=dict(img_path='')
             )
-            where.append(self._trained(generator, run, f'fold{fold + 1}'))
+            where.append(self._trained(generator, numbers[fold], run, f'fold{fold + 1}'))
             trained_on = None
             if inherited is not None:
                 indices = self.plan.folds[fold].train
@@ -277,7 +318,9 @@ class SettingBuilder:
         )
         return setting, reports
 
-    def _trained_once(self, generator: Generator) -> Tuple[Setting, List[LeakReport]]:
+    def _trained_once(
+        self, generator: Generator, numbers: Numbers
+    ) -> Tuple[Setting, List[LeakReport]]:
         config = self._trainable(generator)
         data = config.train_dataloader.dataset
         root, ann_file = data.get('data_root') or '', data.get('ann_file') or ''
@@ -289,7 +332,7 @@ class SettingBuilder:
         if trained_on is not None:
             contents = to_hex(self.cache.hashes(files, f'Hashing images of {generator.name}'))
             trained_on |= set(contents)
-        where = self._trained(generator, config, '')
+        where = self._trained(generator, largest(numbers), config, '')
         identity = dict(
             self._training_identity(config), trained='once', images=digest_of(sorted(contents))
             if trained_on is not None else len(files),
@@ -331,10 +374,11 @@ class SettingBuilder:
         own['batch_size'] = loader.get('batch_size')
         own['pipeline'] = plain(loader.dataset.get('pipeline'))
         own['weights'] = {path: file_digest(path) for path in starting_weights(config)}
-        own['per_class'] = self.protocol.synthetic_per_class
         return own
 
-    def _trained(self, generator: Generator, run: Config, fold: str) -> Tuple[Path, str]:
+    def _trained(
+        self, generator: Generator, numbers: Sequence[int], run: Config, fold: str
+    ) -> Tuple[Path, str]:
         """Add the jobs that train a generator and draw its images."""
         # The last weights are taken: choosing by validation would look at other images.
         for key in list(run.keys()):
@@ -358,4 +402,5 @@ class SettingBuilder:
             report,
         )  # fmt: skip
         self.jobs.append(job)
-        return self._drawn(generator, str(path), work_dir / 'final.pth', fold, (job.name,))
+        weights = work_dir / 'final.pth'
+        return self._drawn(generator, numbers, str(path), weights, fold, (job.name,))

@@ -1,66 +1,41 @@
 """Keep the synthetic images worth training on: ``tools/select_images.py``, for a notebook."""
 
-import hashlib
-import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from cellgan_plugin.apis.image_tree import ImageTree, SelectionError, read_tree
 from cellgan_plugin.apis.inference import config_classes, find_checkpoint, settle_classes
 from cellgan_plugin.apis.selection_folder import (
     LINKS,
     SCORES_NAME,
-    ImageTree,
-    SelectionError,
     SelectionFolder,
     now,
     output_names,
-    read_tree,
 )
+from cellgan_plugin.apis.selection_report import (
+    class_rows,
+    picture_best_worst,
+    picture_tsne,
+    rows_text,
+)
+from cellgan_plugin.apis.selection_scores import PoolScorer, ScoreSettings
 from cellgan_plugin.apis.synthesis_folder import explained_output_errors
 from cellgan_plugin.apis.test import git_revision
 from cellgan_plugin.apis.train import load_config
 from cellgan_plugin.compat import load_tensors
-from cellgan_plugin.evaluation.neighbours import nearest_training_neighbours
-from cellgan_plugin.files import atomic_write
-from cellgan_plugin.randomness import derive_seed
-from cellgan_plugin.selection.centroids import Centroids
 from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.rules import SelectionRule, build_rule, images_asked
-from cellgan_plugin.selection.scoring import (
-    compute_centroids,
-    pooled_features,
-    score_candidates,
-)
-from cellgan_plugin.selection.stream import ImageStream
-from cellgan_plugin.selection.table import MEMORISED, SelectionTable, apply_rule, require_pool
+from cellgan_plugin.selection.table import apply_rule, require_pool
 from cellgan_plugin.version import __version__
-from cellgan_plugin.visualization.selection_figures import draw_best_worst, draw_tsne, embed
 
 Folder = Union[str, Path]
 _SCORES_FOLDER = '_scores'  # data sets skip names with an underscore
-_COLUMNS = 4  # of each block of best_worst.png
-
-
-@dataclass(frozen=True)
-class ScoreSettings:
-    """What the scores depend on besides images and network.
-
-    Attributes:
-        passes (int): K of Eq. (6).
-        seed (int): Of masks, draws and ties.
-        layers (tuple[int] | None): Stages in the distance, from 1; None: all.
-    """
-
-    passes: int = 5
-    seed: int = 0
-    layers: Optional[Tuple[int, ...]] = None
 
 
 def select(
@@ -138,7 +113,7 @@ def select(
     began = time.perf_counter()
     settings = ScoreSettings(int(passes), int(seed), None if layers is None else tuple(layers))
     chosen_rule = build_rule(rule)
-    _check_settings(settings, ratio, link)
+    _check_settings(ratio, link)
     config = load_config(config, options=options)
     checkpoint = find_checkpoint(checkpoint)
     classes = _classifier_classes(config, checkpoint)
@@ -150,8 +125,7 @@ def select(
     folder.check(pool)
     network = McDropoutClassifier(config, checkpoint, dropout, input_size=input_size)
     settle_classes(config, list(classes), network.num_classes)
-    if settings.layers and max(settings.layers) > network.num_stages:
-        raise SelectionError(f'layers {settings.layers}: there are {network.num_stages} stages')
+    settings.check_network(network)
     network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
     protocol = dict(
@@ -179,27 +153,10 @@ def select(
         finished=None,
     )
     folder.write_record(record)  # makes the folder ours, before anything else is written there
-    streams = [
-        ImageStream(tree.reader, tree.files, network.input_size, batch_size)
-        for tree in (pool, training)
-    ]
-    save_dir = _save_dir(
-        cache_dir or folder.root / _SCORES_FOLDER, network, settings, pool, training
-    )
-    with explained_output_errors(save_dir):
-        scores = score_candidates(
-            network,
-            _saved_centroids(network, streams[1], training, settings, save_dir),
-            streams[0],
-            pool.labels,
-            settings.passes,
-            settings.seed,
-            None if settings.layers is None else [layer - 1 for layer in settings.layers],
-            save_dir,
-        )
-        memorised = None
-        if drop_memorised:
-            memorised = _memorised(network, streams, pool, training, classes, save_dir)
+    cache = cache_dir or folder.root / _SCORES_FOLDER
+    scorer = PoolScorer(network, pool, training, settings, batch_size, cache)
+    scores = scorer.scores()
+    memorised = scorer.memorised(classes) if drop_memorised else None
     table = apply_rule(
         chosen_rule, pool.files, pool.labels, classes, scores, asked, settings.seed, memorised
     )
@@ -207,32 +164,26 @@ def select(
     names = folder.write_images(table, pool, link)
     with explained_output_errors(folder.root):
         table.write(folder.root / SCORES_NAME)
-        _draw_best_worst(folder.root / 'best_worst.png', table, chosen_rule, streams[0])
+        picture_best_worst(folder.root / 'best_worst.png', table, chosen_rule, scorer.candidates)
         if tsne_images:
-            _draw_tsne(
-                folder.root / 'tsne.png', network, table, training, streams, tsne_images, settings
-            )
+            picture_tsne(folder.root / 'tsne.png', table, scorer, tsne_images)
     folder.carry_training_images(pool)
     seconds = round(time.perf_counter() - began, 3)
     record.update(rows=rows, finished=now(), seconds=seconds)
     folder.write_record(record)
     manifest = folder.write_manifest(table, names, pool)
-    print_log(f'{folder.root}: {int(table.kept.sum())} of {len(names)} kept\n{_text(rows)}')
+    print_log(f'{folder.root}: {int(table.kept.sum())} of {len(names)} kept\n{rows_text(rows)}')
     return dict(
         table=table, classes=rows, protocol=protocol, out=str(folder.root),
         manifest=str(manifest), seconds=seconds,
     )  # fmt: skip
 
 
-def _check_settings(settings: ScoreSettings, ratio: float, link: Optional[str]) -> None:
+def _check_settings(ratio: float, link: Optional[str]) -> None:
     if not 0 < ratio < float('inf'):
         raise SelectionError(f'ratio {ratio}: must be above 0 (the paper tries 0.4 to 1.0)')
-    if settings.passes < 1:
-        raise SelectionError(f'passes {settings.passes}: at least one')
     if link is not None and link not in LINKS:
         raise SelectionError(f"link {link!r}: must be 'hard' or 'symbolic', or None for copies")
-    if settings.layers is not None and (not settings.layers or min(settings.layers) < 1):
-        raise SelectionError(f'layers {settings.layers}: stages count from 1, at least one')
 
 
 def _classifier_classes(config: Config, checkpoint: Path) -> Tuple[str, ...]:
@@ -274,205 +225,3 @@ def _asked(
     if not any(asked.values()):
         raise SelectionError(f'ratio {ratio:g} asks for no image at all: raise it')
     return asked
-
-
-def _save_dir(
-    cache_dir: Folder,
-    network: McDropoutClassifier,
-    settings: ScoreSettings,
-    pool: ImageTree,
-    training: ImageTree,
-) -> Path:
-    """A folder named by the hash of everything the scores depend on."""
-    parts = [network.fingerprint, network.input_size, asdict(settings)]
-    text = json.dumps([*parts, pool.listing(), training.listing()], default=str)
-    return Path(cache_dir).expanduser() / hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _saved_centroids(
-    network: McDropoutClassifier,
-    stream: ImageStream,
-    training: ImageTree,
-    settings: ScoreSettings,
-    save_dir: Path,
-) -> Callable[[], Centroids]:
-    """Centroids that are computed, or read, when they are first asked for."""
-    found: List[Centroids] = []
-    path = save_dir / 'centroids.npz'
-
-    def centroids() -> Centroids:
-        if not found and path.is_file():
-            with np.load(path, allow_pickle=False) as arrays:
-                stages = [
-                    torch.from_numpy(arrays[f'stage_{i}']) for i in range(len(arrays.files) - 1)
-                ]
-                counts = torch.from_numpy(arrays['counts'])
-            found.append(Centroids(stages, counts).to(network.device))
-        if not found:
-            found.append(compute_centroids(network, stream, training.labels, settings.seed))
-            arrays = {f'stage_{i}': m.cpu().numpy() for i, m in enumerate(found[0].maps)}
-            with atomic_write(path) as file:
-                np.savez(file, counts=found[0].counts.cpu().numpy(), **arrays)
-        return found[0]
-
-    return centroids
-
-
-def _memorised(
-    network: McDropoutClassifier,
-    streams: Sequence[ImageStream],
-    pool: ImageTree,
-    training: ImageTree,
-    classes: Sequence[str],
-    save_dir: Path,
-) -> np.ndarray:
-    """Which candidates are copies of real images of their class."""
-    path = save_dir / 'memorised.npz'
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays['memorised']
-    fake, real = (
-        pooled_features(network, stream, f'Features, {what}')
-        for stream, what in zip(streams, ('candidates', 'real'), strict=True)
-    )
-    found = np.zeros(len(fake), dtype=bool)
-    for label in np.unique(pool.labels):
-        own, base = pool.labels == label, real[training.labels == label]
-        if len(base) < 2:
-            raise SelectionError(
-                f'class {classes[label]} has {len(base)} real image: copies of training images '
-                'are found from two on. Leave --drop-memorised out, or add images'
-            )
-        found[own] = nearest_training_neighbours(fake[own], base).memorised
-    with atomic_write(path) as file:
-        np.savez(file, memorised=found)
-    return found
-
-
-def class_rows(
-    table: SelectionTable, real: Sequence[int], asked: Dict[int, int]
-) -> List[Dict[str, Any]]:
-    """Per class: counts, and medians of pool and kept images."""
-    rows = []
-    for label in sorted(asked):
-        everyone = np.flatnonzero(table.labels == label)
-        kept = everyone[table.kept[everyone]]
-        row: Dict[str, Any] = dict(
-            label=table.classes[label],
-            real=int(real[label]),
-            candidates=len(everyone),
-            asked=asked[label],
-            kept=len(kept),
-        )
-        if table.memorised is not None:
-            row[MEMORISED] = int(table.memorised[everyone].sum())
-        for name, index in (('pool', everyone), ('kept', kept)):
-            if len(index):
-                agrees = table.scores.predicted[index] == label
-                row[f'median_entropy_{name}'] = float(np.median(table.scores.entropy[index]))
-                row[f'median_distance_{name}'] = float(np.median(table.scores.distance[index]))
-                row[f'predicted_as_label_{name}'] = float(agrees.mean())
-        rows.append(row)
-        if row.get('predicted_as_label_kept', 1.0) < 0.5:
-            print_log(
-                f'{row["label"]}: the classifier takes only '
-                f'{row["predicted_as_label_kept"]:.0%} of the kept images for this class. A rule '
-                'ranks what there is: candidates that do not show their class cannot be mended by '
-                'it. Look at best_worst.png, train the generator longer, or try --rule confidence',
-                level=30,
-            )
-        if row['kept'] < row['asked']:
-            print_log(
-                f'{row["label"]}: {row["kept"]} of {row["asked"]} asked were kept, no more passed '
-                'the rule. Synthesise more candidates for more',
-                level=30,
-            )
-    return rows
-
-
-def _text(rows: Sequence[Dict[str, Any]]) -> str:
-    """The rows as a table of text."""
-    head = ['class', 'real', 'pool', 'kept', 'entropy', 'distance', 'predicted as label']
-    lines = [head]
-    for row in rows:
-        cells = [row['label'], *(str(row[key]) for key in ('real', 'candidates', 'kept'))]
-        for key, form in (('median_entropy', '.3f'), ('median_distance', '.3f'),
-                          ('predicted_as_label', '.0%')):  # fmt: skip
-            after = row.get(f'{key}_kept')
-            shown = '-' if after is None else format(after, form)
-            cells.append(f'{row[f"{key}_pool"]:{form}} -> {shown}')
-        lines.append(cells)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return '\n'.join(
-        '  '.join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:],
-                                                                          strict=True))])
-        for line in lines
-    )  # fmt: skip
-
-
-def _draw_best_worst(
-    path: Path, table: SelectionTable, rule: SelectionRule, stream: ImageStream
-) -> None:
-    """The best that were kept, and the worst by each criterion that dropped some."""
-    shows = dict(rule.shows)
-    if table.memorised is not None and table.memorised.any():
-        shows[MEMORISED] = '-distance'  # the most typical copies first
-    titles = {'kept': 'kept: nearest', MEMORISED: 'copies'}
-    groups = []
-    for reason, score in [('kept', '-distance'), *shows.items()]:
-        block = {}
-        for label in np.unique(table.labels):
-            worst = table.sorted_by(table.of(int(label), reason), score)[::-1][:_COLUMNS]
-            block[table.classes[label]] = [stream.read(table.files[i]) for i in worst]
-        if any(block.values()):
-            groups.append((titles.get(reason, f'out: {reason}'), block))
-    draw_best_worst(path, groups, _COLUMNS)
-
-
-def _draw_tsne(
-    path: Path,
-    network: McDropoutClassifier,
-    table: SelectionTable,
-    training: ImageTree,
-    streams: Sequence[ImageStream],
-    limit: int,
-    settings: ScoreSettings,
-) -> None:
-    """Real images, with as many candidates of any kind, with as many kept ones (Figs. 10, 11)."""
-
-    def drawn(files: Sequence[str], index: np.ndarray, count: int) -> List[int]:
-        return sorted(index, key=lambda i: derive_seed(settings.seed, 'tsne', files[i]))[:count]
-
-    real: List[int] = []
-    any_kind: List[int] = []
-    kept: List[int] = []
-    for label in np.unique(table.labels):
-        real += drawn(training.files, np.flatnonzero(training.labels == label), limit)
-        best = drawn(table.files, table.of(int(label)), limit)
-        kept += best
-        any_kind += drawn(table.files, np.flatnonzero(table.labels == label), len(best))
-    shown = sorted(set(any_kind) | set(kept))
-    if len(real) + len(shown) < 10:
-        print_log('too few images for tsne.png', level=30)
-        return
-    pictured = []
-    for stream, files in (
-        (streams[1], [training.files[i] for i in real]),
-        (streams[0], [table.files[i] for i in shown]),
-    ):
-        part = ImageStream(stream.reader, files, None, stream.batch_size, stream.threads)
-        part.fit = stream.fit
-        pictured.append(pooled_features(network, part, 'Features for t-SNE'))
-    points = embed(np.concatenate(pictured), settings.seed)
-    labels = np.concatenate([training.labels[real], table.labels[shown]])
-    is_real = np.arange(len(points)) < len(real)
-
-    def synthetic(index: Sequence[int]) -> np.ndarray:
-        return np.concatenate([np.zeros(len(real), bool), np.isin(shown, index)])
-
-    panels = [
-        (f'{len(real)} real images', is_real, np.zeros_like(is_real)),
-        (f'+ {len(any_kind)} candidates, not selected', is_real, synthetic(any_kind)),
-        (f'+ {len(kept)} kept candidates', is_real, synthetic(kept)),
-    ]
-    draw_tsne(path, points, labels, table.classes, panels)

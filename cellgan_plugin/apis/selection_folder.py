@@ -1,30 +1,22 @@
-"""Folders of a selection: the trees it reads, and the one it writes."""
+"""The folder that a selection writes."""
 
 import errno
 import json
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.logging import print_log
 
+from cellgan_plugin.apis.image_tree import ImageTree, SelectionError
 from cellgan_plugin.apis.synthesis_folder import explained_output_errors
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES
-from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, resolve_inside
-from cellgan_plugin.datasets.inspection import Reader
-from cellgan_plugin.datasets.manifest import (
-    MANIFEST_NAME,
-    ManifestError,
-    iter_manifest,
-    write_manifest,
-)
-from cellgan_plugin.datasets.problems import ERROR, DatasetError
-from cellgan_plugin.datasets.sources import list_patches
+from cellgan_plugin.datasets.image_io import resolve_inside
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.selection.table import SelectionTable
 
@@ -32,127 +24,6 @@ RECORD_NAME = 'selection.json'
 SCORES_NAME = 'scores.csv'
 LINKS = ('hard', 'symbolic')
 _OWN_COLUMNS = ('source', 'entropy', 'distance', 'confidence')
-
-
-class SelectionError(ValueError):
-    """What was asked for cannot be selected. The message says what to change."""
-
-
-@dataclass
-class ImageTree:
-    """The images of a tree of class folders or of a manifest.
-
-    Attributes:
-        root (Path): The folder.
-        files (list[str]): POSIX paths relative to it.
-        labels (np.ndarray): int64 (n,), in the order of the classifier's classes.
-        rows (dict[str, dict]): Rows of the manifest by file; empty for class folders.
-        split (str | None): Which split of the manifest.
-    """
-
-    root: Path
-    files: List[str]
-    labels: np.ndarray
-    rows: Dict[str, Dict[str, str]]
-    split: Optional[str] = None
-
-    @property
-    def reader(self) -> Reader:
-        """How its files are read; links that leave the folder are refused."""
-        return Reader(str(self.root), os.path.realpath(self.root), 3, DEFAULT_MAX_PIXELS)
-
-    def counts(self, num_classes: int) -> List[int]:
-        """Images per class."""
-        return np.bincount(self.labels, minlength=num_classes).tolist()
-
-    def listing(self) -> List[Tuple[str, int, int, int]]:
-        """File, label, size and time of change of every image: what saved scores are known by."""
-        found = []
-        for file, label in zip(self.files, self.labels.tolist(), strict=True):
-            stat = os.stat(self.root / file)
-            found.append((file, label, stat.st_size, stat.st_mtime_ns))
-        return found
-
-
-def _manifest_rows(root: Path) -> Dict[str, Dict[str, str]]:
-    """Rows of a manifest of this project, by file; none where there is none, or a foreign one."""
-    path = root / MANIFEST_NAME
-    if not path.is_file():
-        return {}
-    with open(path, encoding='utf-8-sig', errors='replace', newline='') as file:
-        header = file.readline(65536).strip().split(',')
-    if not {'file', 'label'} <= set(header):
-        return {}
-    try:
-        return {row['file']: row for _, row in iter_manifest(path)}
-    except ManifestError as error:
-        raise SelectionError(str(error)) from error
-
-
-def read_tree(
-    folder: Union[str, Path], classes: Sequence[str], what: str, need_split: bool = False
-) -> ImageTree:
-    """Read class folders, or the manifest that lies in the folder.
-
-    Args:
-        folder (str | Path): ``DIR``, or ``DIR:SPLIT`` for one split of its manifest.
-        classes (Sequence[str]): Of the classifier.
-        what (str): 'candidates' or 'real images', for messages.
-        need_split (bool): Whether a manifest of several splits needs one named. Defaults to False.
-
-    Raises:
-        FileNotFoundError: No such folder.
-        SelectionError: Unknown classes, no images, or a split that has to be named.
-        DatasetError: The list has other errors.
-    """
-    text, split = str(folder), None
-    if not Path(text).expanduser().is_dir() and ':' in text:
-        text, _, split = text.rpartition(':')
-    root = Path(text).expanduser().resolve()
-    if not root.is_dir():
-        raise FileNotFoundError(f'{what}: {folder} is no folder')
-    rows = _manifest_rows(root)
-    if split is not None and not rows:
-        raise SelectionError(
-            f'{what}: {folder} names a split, and {root} has no {MANIFEST_NAME} with file, label '
-            'and split'
-        )
-    splits = Counter(row.get('split', '') for row in rows.values())
-    if need_split and split is None and len(splits) > 1:
-        raise SelectionError(
-            f'{what}: {root} has the splits {dict(splits)}; say which one the classifier and the '
-            f'generator were trained on, e.g. {root}:train. Test images must not choose what is '
-            'trained on'
-        )
-    listing = list_patches(
-        str(root),
-        classes,
-        str(root / MANIFEST_NAME) if rows else '',
-        split,
-        need_every_class=False,
-    )
-    errors = [problem for problem in listing.problems if problem.severity == ERROR]
-    unknown = [problem for problem in errors if problem.kind == 'unknown class']
-    if unknown:
-        raise SelectionError(
-            f'{what}: {root} has classes that the classifier does not know:\n'
-            + '\n'.join(f'  {problem.message.partition(". Add it")[0]}' for problem in unknown)
-            + '\nClassifier, generator and real images must share their classes: give the '
-            'classifier of these images, or rename the folders'
-        )
-    if errors:
-        raise DatasetError(errors, f'{what}: {root} cannot be used')
-    if not listing.patches:
-        raise SelectionError(f'{what}: {folder} holds no image; expected {root}/<class>/<image>')
-    missing = [p.file for p in listing.patches if not (root / p.file).is_file()]
-    if missing:
-        raise SelectionError(
-            f'{what}: {len(missing)} files of {root / MANIFEST_NAME} do not exist ({missing[0]}, '
-            '...): copy them again, or take the rows out'
-        )
-    files = [patch.file for patch in listing.patches]
-    labels = np.array([patch.label for patch in listing.patches], dtype=np.int64)
-    return ImageTree(root, files, labels, rows, split)
 
 
 def output_names(files: Sequence[str], labels: np.ndarray, classes: Sequence[str]) -> List[str]:

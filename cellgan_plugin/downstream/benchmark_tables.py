@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-from cellgan_plugin.downstream.collect import REPLICATES, SHOWN, Results, Row
+from cellgan_plugin.downstream.collect import REPLICATES, Results, Row
 from cellgan_plugin.downstream.protocol import REAL
 from cellgan_plugin.downstream.statistics import mean_and_std
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
@@ -13,6 +13,7 @@ TITLES = dict(
     recall='Recall',
     f1='F1',
     auc='AUC',
+    sensitivity='Sensitivity',
     specificity='Specificity',
 )
 
@@ -42,7 +43,7 @@ def _steps(row: Row) -> Union[int, str]:
 
 
 def main_table(results: Results) -> ReportTable:
-    """Table 3: mean and standard deviation over folds, in percent, and the gain in accuracy."""
+    """The table: mean and standard deviation over folds, in percent, and the gain in accuracy."""
     rows = []
     for row in results.rows:
         cells: Dict[str, Any] = dict(
@@ -53,7 +54,7 @@ def main_table(results: Results) -> ReportTable:
             synthetic=round(results.synthetic[row.setting]),
             jobs=f'{len(row.done)}/{len(row.outcomes)}',
         )
-        for metric in SHOWN:
+        for metric in results.metrics:
             cells[metric] = _cell(row.values[metric])
         if row.why_incomplete:
             cells['jobs_why'] = row.why_incomplete
@@ -62,22 +63,39 @@ def main_table(results: Results) -> ReportTable:
             cells['difference'] = _percent(found.difference)
             cells['interval'] = _interval(found.low, found.high)
             cells['p'], cells['p_holm'] = _p(found.p), _p(found.p_holm)
-            if found.reason:
+            if results.one_split:
+                drawn = results.intervals[row.classifier][row.setting]
+                drawn = drawn.get('accuracy')
+                if drawn is not None:
+                    cells['interval'] = _interval(drawn.difference_low, drawn.difference_high)
+            elif found.reason:
                 cells['p_why'] = found.reason
         rows.append(cells)
+    tests = [Column('p', 'p'), Column('p_holm', 'p (Holm)')]
     columns = [
         Column('classifier', 'Classifier'),
         Column('setting', 'Training images'),
-        *(Column(metric, TITLES[metric], better='higher') for metric in SHOWN),
-        Column('difference', 'Gain in accuracy'),
-        Column('interval', '95 % interval'),
-        Column('p', 'p'),
-        Column('p_holm', 'p (Holm)'),
+        *(Column(metric, TITLES[metric], better='higher') for metric in results.metrics),
+        *(
+            [Column('difference', 'Gain in accuracy'), Column('interval', '95 % interval')]
+            if 'accuracy' in results.metrics
+            else []
+        ),
+        *([] if results.one_split else tests),
         Column('synthetic', 'Synthetic images'),
         Column('steps', 'Steps'),
         Column('jobs', 'Jobs'),
     ]
-    return ReportTable(results.title, columns, rows, results.notes)
+    notes = list(results.notes)
+    if results.one_split:
+        drawn = 'groups' if results.plan.grouped else 'images'
+        notes.append(
+            'One split: the deviation is over runs that differ in their initial weights and the '
+            f'order of images; the interval is over test {drawn} drawn again (bootstrap), given '
+            'the trained classifiers. Neither is about other training images; folds are '
+            '(--folds 5)'
+        )
+    return ReportTable(results.title, columns, rows, notes)
 
 
 def class_table(results: Results) -> ReportTable:
@@ -94,7 +112,7 @@ def class_table(results: Results) -> ReportTable:
                 support=int(results.plan.class_counts()[:, label].sum()),
             )
             for metric in metrics:
-                cells[metric] = _cell(row.per_fold(lambda s, k=label, m=metric: s.per_class[k][m]))
+                cells[metric] = _cell(row.per_run(lambda s, k=label, m=metric: s.per_class[k][m]))
             rows.append(cells)
     columns = [
         Column('classifier', 'Classifier'),
@@ -112,7 +130,7 @@ def statistics_table(results: Results) -> ReportTable:
     for row in results.rows:
         if row.setting == REAL:
             continue
-        for metric in SHOWN:
+        for metric in results.metrics:
             found = results.comparisons.get((row.classifier, metric), {}).get(row.setting)
             if found is None:
                 continue
@@ -163,7 +181,7 @@ def results_dict(results: Results) -> Dict[str, Any]:
     for row in results.rows:
         compared = {
             metric: results.comparisons[row.classifier, metric][row.setting].to_dict()
-            for metric in SHOWN
+            for metric in results.metrics
             if row.setting in results.comparisons.get((row.classifier, metric), {})
         }
         drawn = results.intervals.get(row.classifier, {}).get(row.setting, {})

@@ -165,6 +165,7 @@ def bootstrap_scores(
     seed: int = 0,
     groups: Optional[Sequence[Sequence[Optional[str]]]] = None,
     over_folds: bool = False,
+    same_images: bool = False,
 ) -> Dict[str, Dict[str, BootstrapInterval]]:
     """Percentile bootstrap of the mean over folds, paired between settings.
 
@@ -194,6 +195,8 @@ def bootstrap_scores(
         groups (Sequence[Sequence[str | None]], optional): Group of every test image. Defaults to
             None: images are drawn.
         over_folds (bool): Whether folds are drawn too. Defaults to False.
+        same_images (bool): Whether the "folds" are runs that test the same images, which are then
+            drawn once for all of them. Defaults to False.
 
     Returns:
         dict[str, dict[str, BootstrapInterval]]: Setting to metric to interval. Does not depend on
@@ -240,7 +243,7 @@ def bootstrap_scores(
         for setting, (found, _) in present.items():
             points[setting][fold] = _replicate(once, found, truth, metrics)[0]
         start = 0
-        draws = _Draws(truth, fold_groups, seed, 'benchmark_bootstrap', fold)
+        draws = _Draws(truth, fold_groups, seed, 'benchmark_bootstrap', 0 if same_images else fold)
         for weights in draws.blocks(replicates):
             rows = slice(start, start + len(weights))
             start += len(weights)

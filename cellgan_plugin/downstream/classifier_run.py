@@ -24,6 +24,7 @@ _CHECKPOINTS = 5
 _MIN_INTERVAL = 250  # steps between checkpoints; SIGTERM saves at any step
 _LOG_LINES = 20
 _STRETCHED = ('begin', 'end', 'T_max', 'milestones', 'step_size', 'total_iters', 'periods')
+_SEEDED = ('RandomCellFlip', 'RandomCellColorJitter')  # draw from (seed, position)
 # What of a config's own data set is kept; where the images are is the benchmark's.
 _KEPT = ('channels', 'cache', 'check', 'max_pixels')
 
@@ -103,6 +104,18 @@ def starting_weights(config: Config) -> List[str]:
     return list(dict.fromkeys(found))
 
 
+def _with_transforms(pipeline: Sequence[dict], extra: Sequence[Mapping]) -> List[dict]:
+    """A pipeline with further transforms before the one that packs."""
+    packs = [i for i, step in enumerate(pipeline) if step['type'].split('.')[-1].startswith('Pack')]
+    if extra and not packs:
+        raise ValueError(
+            'the training pipeline of the classifier has no transform that packs (PackInputs), '
+            'before which further transforms could be put'
+        )
+    at = packs[-1] if packs else len(pipeline)
+    return [*pipeline[:at], *map(dict, extra), *pipeline[at:]]
+
+
 def _of_cell_patches(pipeline: Sequence[dict], seed: int) -> List[dict]:
     """A pipeline for images that CellPatchDataset has read, its names found in any scope."""
     result = []
@@ -114,7 +127,7 @@ def _of_cell_patches(pipeline: Sequence[dict], seed: int) -> List[dict]:
         if '.' not in transform['type'] and kind not in transforms.__all__:
             # In force for transforms inside this one, too.
             transform.setdefault('_scope_', 'mmpretrain')
-        if kind == 'RandomCellFlip':
+        if kind in _SEEDED:
             transform['seed'] = seed
         result.append(transform)
     return result
@@ -189,6 +202,8 @@ def classifier_run(
     iterations: int,
     seed: int,
     select: str = 'last',
+    extra_transforms: Sequence[Mapping] = (),
+    say_images: bool = False,
 ) -> Config:
     """The complete run of one job.
 
@@ -206,6 +221,10 @@ def classifier_run(
         iterations (int): Optimizer steps.
         seed (int): Of initial weights, order and flips.
         select (str): ``'last'`` or ``'best'``. Defaults to 'last'.
+        extra_transforms (Sequence[Mapping]): Put into the training pipeline before it packs.
+            Defaults to none.
+        say_images (bool): Whether checkpoints say which images they were trained on. Defaults to
+            False.
 
     Returns:
         Config: For :func:`cellgan_plugin.apis.train.train`.
@@ -222,7 +241,9 @@ def classifier_run(
         raise ValueError('no training images')
     test_name = _test_loader(config)
     pipelines = dict(
-        train=_of_cell_patches(_pipeline(config, 'train_dataloader'), seed),
+        train=_of_cell_patches(
+            _with_transforms(_pipeline(config, 'train_dataloader'), extra_transforms), seed
+        ),
         test=_of_cell_patches(_pipeline(config, test_name), seed),
     )
 
@@ -272,7 +293,7 @@ def classifier_run(
         ),
         randomness=dict(seed=seed),
         load_from=config.get('load_from'),
-        **_runtime(config, iterations, select),
+        **_runtime(config, iterations, select, say_images),
     )
     if val is not None:
         run.update(
@@ -303,7 +324,7 @@ def _model(config: Config, num_classes: int) -> dict:
     return model
 
 
-def _runtime(config: Config, iterations: int, select: str) -> Dict[str, Any]:
+def _runtime(config: Config, iterations: int, select: str, say_images: bool) -> Dict[str, Any]:
     """Hooks and logs: the config's own custom hooks, and what every job has."""
     checkpoint: Dict[str, Any] = dict(
         type='mmagic.SafeCheckpointHook',
@@ -315,7 +336,8 @@ def _runtime(config: Config, iterations: int, select: str) -> Dict[str, Any]:
         checkpoint.update(save_best='accuracy/top1', rule='greater')
     hooks = [dict(hook) for hook in config.get('custom_hooks') or []]
     present = {hook['type'].split('.')[-1] for hook in hooks}
-    for name in ('NonFiniteLossHook', 'PreemptionHook'):
+    wanted = ['NonFiniteLossHook', 'PreemptionHook', *['TrainingImagesHook'] * say_images]
+    for name in wanted:
         if name not in present:
             hooks.append(dict(type=f'mmagic.{name}'))
     own_env = config.get('env_cfg')

@@ -10,12 +10,10 @@ import numpy as np
 from cellgan_plugin.downstream.bootstrap import BootstrapInterval, bootstrap_scores
 from cellgan_plugin.downstream.fold_plan import FoldPlan
 from cellgan_plugin.downstream.predictions import PredictionError, read_predictions
-from cellgan_plugin.downstream.protocol import REAL
+from cellgan_plugin.downstream.protocol import REAL, TABLE_3
 from cellgan_plugin.downstream.scores import Scores, compute_scores
-from cellgan_plugin.downstream.statistics import Comparison, compare_with_baseline
+from cellgan_plugin.downstream.statistics import Comparison, compare_runs, compare_with_baseline
 
-# Of the tables: CellGAN's Table 3, and the area under the ROC curve.
-SHOWN = ('accuracy', 'precision', 'recall', 'f1', 'auc')
 REPLICATES = 2000  # of the bootstrap
 
 
@@ -85,27 +83,30 @@ class Row:
         setting (str): Name.
         outcomes (list[Outcome]): All its trainings.
         folds (int): Number of folds.
+        metrics (Sequence[str]): Of the tables.
         values (dict[str, list]): Metric -> one value per fold: the mean over its seeds, None where
-            none is done.
+            none is done. Of a single fold one value per seed.
     """
 
     classifier: str
     setting: str
     outcomes: List[Outcome]
     folds: int
+    metrics: Sequence[str] = TABLE_3
     values: Dict[str, List[Optional[float]]] = field(default_factory=dict)
 
     def __post_init__(self):
-        for metric in SHOWN:
-            self.values[metric] = self.per_fold(lambda s, m=metric: getattr(s, m))
+        for metric in self.metrics:
+            self.values[metric] = self.per_run(lambda s, m=metric: getattr(s, m))
 
-    def per_fold(self, value) -> List[Optional[float]]:
-        """A value of the scores, averaged over the seeds of each fold."""
+    def per_run(self, value) -> List[Optional[float]]:
+        """A value of the scores, averaged over the seeds of each fold; of one fold per seed."""
+        runs = [[o for o in self.outcomes if o.fold == fold] for fold in range(self.folds)]
+        if self.folds == 1:
+            runs = [[outcome] for outcome in sorted(runs[0], key=lambda o: o.seed)]
         result = []
-        for fold in range(self.folds):
-            found = [
-                value(o.scores) for o in self.outcomes if o.fold == fold and o.scores is not None
-            ]
+        for outcomes in runs:
+            found = [value(o.scores) for o in outcomes if o.scores is not None]
             found = [v for v in found if v is not None]
             result.append(float(np.mean(found)) if found else None)
         return result
@@ -142,11 +143,13 @@ class Results:
         plan (FoldPlan): The folds.
         rows (list[Row]): By classifier, settings in their order, the real images alone first.
         shown (dict[str, str]): Setting -> its name in tables.
-        comparisons (dict): (classifier, metric) -> setting -> Comparison with the real images.
+        comparisons (dict): (classifier, metric) -> setting -> Comparison with the real images; of
+            one fold without a test, since its runs share all images.
         intervals (dict): Classifier -> setting -> metric -> BootstrapInterval.
         synthetic (dict[str, float]): Setting -> synthetic images of a fold (mean).
         title (str): Of the tables.
         notes (list[str]): Below every table.
+        metrics (tuple[str]): Of the tables.
     """
 
     plan: FoldPlan
@@ -157,6 +160,12 @@ class Results:
     synthetic: Dict[str, float]
     title: str
     notes: List[str]
+    metrics: Sequence[str] = TABLE_3
+
+    @property
+    def one_split(self) -> bool:
+        """Whether all runs have the same training and test images."""
+        return len(self.plan.folds) == 1
 
 
 def collect(
@@ -166,6 +175,7 @@ def collect(
     synthetic: Mapping[str, float],
     title: str,
     notes: Sequence[str],
+    metrics: Sequence[str] = TABLE_3,
 ) -> Results:
     """Group outcomes into rows, and test every setting against the real images alone.
 
@@ -176,11 +186,12 @@ def collect(
         synthetic (Mapping[str, float]): Setting -> synthetic images of a fold.
         title (str): Of the tables.
         notes (Sequence[str]): Below every table.
+        metrics (Sequence[str]): Of the tables.
     """
     classifiers = list(dict.fromkeys(outcome.classifier for outcome in outcomes))
     folds = len(plan.folds)
     rows = [
-        Row(name, setting, found, folds)
+        Row(name, setting, found, folds, metrics)
         for name in classifiers
         for setting in shown
         if (found := [o for o in outcomes if o.classifier == name and o.setting == setting])
@@ -196,17 +207,38 @@ def collect(
         own = [row for row in rows if row.classifier == name]
         if not any(row.setting == REAL for row in own):
             continue
-        for metric in SHOWN:
+        for metric in metrics:
             scores = {row.setting: row.values[metric] for row in own}
-            comparisons[name, metric] = compare_with_baseline(scores, REAL, train, test)
-        first = min(outcome.seed for row in own for outcome in row.outcomes)
+            if folds == 1:
+                comparisons[name, metric] = compare_runs(scores, REAL)
+            else:
+                comparisons[name, metric] = compare_with_baseline(scores, REAL, train, test)
+        seeds = sorted({outcome.seed for row in own for outcome in row.outcomes})
+        # The first training of every fold; of a single fold all, which share its test images.
+        runs = (
+            [(0, seed) for seed in seeds] if folds == 1 else [(f, seeds[0]) for f in range(folds)]
+        )
         predicted: Dict[str, List[Optional[np.ndarray]]] = {}
         for row in own:
-            by_fold = {o.fold: o.probabilities for o in row.outcomes if o.seed == first}
-            predicted[row.setting] = [by_fold.get(fold) for fold in range(folds)]
+            by_run = {(o.fold, o.seed): o.probabilities for o in row.outcomes}
+            predicted[row.setting] = [by_run.get(run) for run in runs]
         intervals[name] = bootstrap_scores(
-            labels, predicted, REAL, SHOWN, REPLICATES, groups=groups
+            [labels[fold] for fold, _ in runs],
+            predicted,
+            REAL,
+            metrics,
+            REPLICATES,
+            groups=None if groups is None else [groups[fold] for fold, _ in runs],
+            same_images=folds == 1,
         )
     return Results(
-        plan, rows, dict(shown), comparisons, intervals, dict(synthetic), title, list(notes)
+        plan,
+        rows,
+        dict(shown),
+        comparisons,
+        intervals,
+        dict(synthetic),
+        title,
+        list(notes),
+        tuple(metrics),
     )

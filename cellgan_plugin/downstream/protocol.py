@@ -1,89 +1,29 @@
-"""What a benchmark is: read from a config, checked, and compared with what a folder holds."""
+"""What a benchmark is: read from a config and checked."""
 
-import json
-import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
 from cellgan_plugin.downstream.classifier_run import SELECT, plain
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.downstream.rows import (
+    Augmentation,
+    Generator,
+    ProtocolError,
+    Sweep,
+    check_rows,
+    slug,
+)
+from cellgan_plugin.downstream.scores import METRICS
 
-RECORD_NAME = 'benchmark.json'
 REAL = 'real only'
 LEAK_RULES = ('refuse', 'allow', 'paper')
-
-
-class ProtocolError(ValueError):
-    """A benchmark that cannot be run as described; the message says what to change."""
-
-
-def slug(name: str) -> str:
-    """A name as a folder's: letters, digits, ``.``, ``_``, ``-`` and ``+``."""
-    return re.sub(r'[^A-Za-z0-9._+-]+', '_', name).strip('._') or '_'
-
-
-@dataclass(frozen=True)
-class Generator:
-    """Where the synthetic images of a setting come from.
-
-    Attributes:
-        name (str): Of the setting, shown in the tables as ``+ name``.
-        config (str | None): Config of the generator's run.
-        checkpoint (str | None): Its weights, or the work directory that has them. With ``config``
-            and without this the generator is trained by the benchmark.
-        folder (str | None): Class folders or a manifest (``.csv``) of images that are there
-            already, in place of the two above.
-        split (str | None): Rows of the folder's manifest. Defaults to None: all.
-        trained_on (str | None): Of a folder: what its generator was trained on, where the folder
-            does not say so: a data folder, ``training_images.txt`` or the folder that holds it.
-            ``'itself'`` when the images are real ones.
-        follow_links (bool): Whether links may lead out of the folder. Defaults to False.
-    """
-
-    name: str
-    config: Optional[str] = None
-    checkpoint: Optional[str] = None
-    folder: Optional[str] = None
-    split: Optional[str] = None
-    trained_on: Optional[str] = None
-    follow_links: bool = False
-
-    def __post_init__(self):
-        where = f'generator {self.name!r}'
-        if slug(self.name) in ('real', '_'):
-            raise ProtocolError(f'{where}: choose another name')
-        if (self.folder is None) == (self.config is None):
-            raise ProtocolError(f'{where}: give either a folder of images or a config')
-        if self.folder is None and self.split is not None:
-            raise ProtocolError(f'{where}: split is of a folder with a manifest')
-        if self.folder is not None and self.checkpoint is not None:
-            raise ProtocolError(f'{where}: a folder has no checkpoint')
-
-    @property
-    def trained_here(self) -> bool:
-        """Whether the benchmark has to train it."""
-        return self.config is not None and self.checkpoint is None
-
-    @classmethod
-    def from_text(cls, text: str) -> 'Generator':
-        """``NAME=CONFIG:CKPT``, ``NAME=CONFIG`` or ``NAME=FOLDER``, as on the command line."""
-        name, equals, value = text.partition('=')
-        if not equals or not name.strip() or not value.strip():
-            raise ProtocolError(
-                f'{text!r}: a generator is NAME=CONFIG.py:CHECKPOINT, NAME=CONFIG.py (trained by '
-                'the benchmark) or NAME=FOLDER'
-            )
-        name, value = name.strip(), value.strip()
-        config, colon, checkpoint = value.partition('.py:')
-        if colon:
-            return cls(name, config=config + '.py', checkpoint=checkpoint)
-        if value.endswith('.py'):
-            return cls(name, config=value)
-        return cls(name, folder=value)
+SHARE_OF = ('train', 'all')
+# Of the tables: CellGAN's Table 3, and the area under the ROC curve.
+TABLE_3 = ('accuracy', 'precision', 'recall', 'f1', 'auc')
+_SELECTION_KEYS = ('passes', 'dropout', 'layers', 'seed', 'drop_memorised')
 
 
 @dataclass(frozen=True)
@@ -95,12 +35,25 @@ class Protocol:
             ``follow_links`` of the real images, as of
             :class:`~cellgan_plugin.datasets.CellPatchDataset`.
         classifiers (Mapping[str, str]): Name -> MMPretrain config.
-        generators (tuple[Generator]): One setting each, beside the real images alone.
+        generators (tuple[Generator]): Without ``rows`` and ``sweep`` one setting each, beside the
+            real images alone.
+        rows (tuple[Augmentation]): Settings beside the real images alone. Defaults to none.
+        sweep (Sweep | None): Further rows, and their figure. Defaults to None.
+        selection (Mapping): ``passes``, ``dropout``, ``layers``, ``seed``, ``drop_memorised`` of
+            :func:`cellgan_plugin.apis.select.select`. Defaults to its defaults.
+        selector (str | None): The classifier that selects, trained on a fold's real images with
+            the first seed: the baseline itself. Defaults to None: the first.
         classes (tuple[str]): In the order of the labels.
         title (str): Of the table.
         num_folds (int): Stratified folds; groups are not divided. Defaults to 5 (Sec. 3.3).
         ratios (tuple | None): Training, validation and test part, in place of folds;
             ``num_folds`` is then the number of repeats. Defaults to None.
+        fixed_splits (bool): The manifest's own ``train``, ``val`` and ``test``, in place of folds;
+            ``num_folds`` is then how often training images are drawn. Defaults to False.
+        shares (tuple[float]): Shares of the training images that are used, a table each (HistoGAN,
+            Table 2). A smaller share is part of a larger one. Defaults to none: all images.
+        share_of (str): What shares are of: ``'train'``, the training images, or ``'all'`` images
+            of the data set. Defaults to 'train'.
         per_class (int | None): Real images of every class. Defaults to 400 (Sec. 3.3).
         fold_seed (int): Draws images and folds. Defaults to 0.
         synthetic_per_class (int): Images that every generator adds to each class of the training
@@ -108,6 +61,8 @@ class Protocol:
         epochs (int): Passes over the training images. Defaults to 30 (Sec. 3.3).
         equal_steps (bool): Every setting trains for as many optimizer steps as the one with the
             most images does in ``epochs``. Defaults to False, as in the paper.
+        steps (int | None): Optimizer steps of every setting, in place of ``epochs``. Defaults to
+            None.
         seeds (tuple[int]): One training each per fold. Defaults to (0,).
         select (str): ``'last'`` predicts with the final weights, ``'best'`` with those of the
             highest validation accuracy (needs ``ratios`` with a validation part).
@@ -117,25 +72,39 @@ class Protocol:
         train_generators (bool): Train generators that have no checkpoint once per fold, on the
             fold's training images. Defaults to False.
         keep_weights (bool): Keep the classifiers' checkpoints. Defaults to False.
+        metrics (tuple[str]): Of the tables, some of :data:`~cellgan_plugin.downstream.scores
+            .METRICS`. Defaults to those of CellGAN's Table 3, and AUC.
+        baseline (str): What the real images alone are called in the tables. Defaults to 'real
+            only'.
     """
 
     data: Mapping[str, Any]
     classifiers: Mapping[str, str]
     generators: Tuple[Generator, ...] = ()
+    rows: Tuple[Augmentation, ...] = ()
+    sweep: Optional[Sweep] = None
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    selector: Optional[str] = None
     classes: Tuple[str, ...] = BETHESDA_CLASSES
     title: str = 'Data augmentation'
     num_folds: int = 5
     ratios: Optional[Tuple[float, float, float]] = None
+    fixed_splits: bool = False
+    shares: Tuple[float, ...] = ()
+    share_of: str = 'train'
     per_class: Optional[int] = 400
     fold_seed: int = 0
     synthetic_per_class: int = 2000
     epochs: int = 30
     equal_steps: bool = False
+    steps: Optional[int] = None
     seeds: Tuple[int, ...] = (0,)
     select: str = 'last'
     leak: str = 'refuse'
     train_generators: bool = False
     keep_weights: bool = False
+    metrics: Tuple[str, ...] = TABLE_3
+    baseline: str = REAL
 
     def __post_init__(self):
         check_class_names(self.classes)
@@ -146,14 +115,18 @@ class Protocol:
         for key in ('num_folds', 'synthetic_per_class', 'epochs'):
             if not isinstance(getattr(self, key), int) or getattr(self, key) < 1:
                 raise ProtocolError(f'{key} must be 1 or more, got {getattr(self, key)!r}')
+        if self.steps is not None and (not isinstance(self.steps, int) or self.steps < 1):
+            raise ProtocolError(f'steps must be 1 or more, got {self.steps!r}')
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ProtocolError(f'seeds must be different numbers, got {list(self.seeds)}')
         if self.select not in SELECT:
             raise ProtocolError(f'select must be one of {list(SELECT)}, got {self.select!r}')
-        if self.select == 'best' and not (self.ratios and self.ratios[1]):
+        if self.select == 'best' and not (self.fixed_splits or (self.ratios and self.ratios[1])):
             raise ProtocolError(
                 "select='best' needs validation images: ratios=(7, 1, 2) in place of folds"
             )
+        self._check_images()
+        self._check_rows()
         if self.leak not in LEAK_RULES:
             raise ProtocolError(f'leak must be one of {list(LEAK_RULES)}, got {self.leak!r}')
         if self.train_generators and self.leak == 'paper':
@@ -181,9 +154,67 @@ class Protocol:
                     "all folds, on the config's own images)"
                 )
 
+    def _check_images(self) -> None:
+        if self.fixed_splits:
+            if self.ratios or self.data.get('split') or not self.data.get('ann_file'):
+                raise ProtocolError(
+                    'fixed_splits=True takes train, val and test from the manifest: say which by '
+                    'data.ann_file, and neither ratios nor data.split'
+                )
+            if self.num_folds > 1 and not self.shares:
+                raise ProtocolError(
+                    f'num_folds={self.num_folds} of fixed splits would all be the same; say '
+                    'num_folds=1, and several seeds for several runs'
+                )
+        if self.share_of not in SHARE_OF:
+            raise ProtocolError(f'share_of must be one of {list(SHARE_OF)}, got {self.share_of!r}')
+        if len(set(self.shares)) != len(self.shares) or not all(0 < s <= 1 for s in self.shares):
+            raise ProtocolError(
+                f'shares must be different numbers above 0 and up to 1, got {list(self.shares)}'
+            )
+        wrong = [name for name in self.metrics if name not in METRICS]
+        if wrong or not self.metrics:
+            raise ProtocolError(
+                f'metrics must be some of {list(METRICS)}, got {list(self.metrics)}'
+            )
+
+    def _check_rows(self) -> None:
+        wrong = sorted(set(self.selection) - set(_SELECTION_KEYS))
+        if wrong:
+            raise ProtocolError(
+                f'selection: {", ".join(wrong)} is not known; there are {list(_SELECTION_KEYS)}'
+            )
+        if self.selector is not None and self.selector not in self.classifiers:
+            raise ProtocolError(
+                f'selector {self.selector!r} is none of the classifiers {list(self.classifiers)}'
+            )
+        for row in self.rows:
+            unknown = sorted(set(row.shares or ()) - set(self.shares))
+            if unknown:
+                raise ProtocolError(
+                    f'row {row.name!r}: share {unknown[0]:g} is none of {list(self.shares)}'
+                )
+        if self.all_rows:
+            check_rows(self.all_rows, self.generators)
+
+    @property
+    def all_rows(self) -> Tuple[Augmentation, ...]:
+        """Rows of the table and points of the sweep."""
+        return (*self.rows, *(self.sweep.rows() if self.sweep else ()))
+
+    @property
+    def selects(self) -> bool:
+        """Whether images are added by rows, chosen from pools."""
+        return any(row.generator for row in self.all_rows)
+
+    @property
+    def selecting(self) -> str:
+        """Name of the classifier that selects."""
+        return self.selector or next(iter(self.classifiers))
+
 
 _DATA_KEYS = ('data_root', 'ann_file', 'split', 'extra_classes', 'follow_links')
-_TUPLES = ('classes', 'seeds', 'ratios')
+_TUPLES = ('classes', 'seeds', 'ratios', 'shares', 'metrics')
 
 
 def _find(path: str, config: Config) -> str:
@@ -204,8 +235,10 @@ def read_protocol(
     Args:
         config (str | Path | Config): Its keys are the attributes of :class:`Protocol`;
             ``generators`` is a dict name -> ``dict(config=..., checkpoint=...)`` or
-            ``dict(folder=...)``.
-        generators (Sequence[str | Generator], optional): In place of the config's.
+            ``dict(folder=...)``; ``rows`` is a dict name -> attributes of :class:`Augmentation`
+            (None takes a row of a base config away), ``sweep`` a dict of those of :class:`Sweep`.
+        generators (Sequence[str | Generator], optional): In place of the config's. A single one
+            also takes the place of the one that the config's rows name.
         classifiers (Mapping[str, str], optional): In place of the config's.
         options (dict, optional): Overrides of the config, as of ``--cfg-options``.
         **overrides: Attributes of :class:`Protocol`; None leaves the config's.
@@ -251,108 +284,41 @@ def read_protocol(
     else:
         made = [_generator(n, g, config) for n, g in (values.get('generators') or {}).items()]
     values['generators'] = tuple(made)
+    values['rows'] = tuple(
+        _spec(Augmentation, f'row {name!r}', given, name=name)
+        for name, given in (values.get('rows') or {}).items()
+        if given is not None
+    )
+    if values.get('sweep') is not None:
+        values['sweep'] = _spec(Sweep, 'sweep', values['sweep'])
+    if generators is not None and len(made) == 1:  # the config's rows with the given one
+        name = made[0].name
+        values['rows'] = tuple(
+            replace(row, generator=name) if row.generator else row for row in values['rows']
+        )
+        if values.get('sweep') is not None:
+            values['sweep'] = replace(values['sweep'], generator=name)
     return Protocol(**{**values, 'data': data})
 
 
-def _generator(name: str, given: Mapping[str, Any], config: Config) -> Generator:
-    keys = [f.name for f in fields(Generator) if f.name != 'name']
+def _spec(kind: type, where: str, given: Mapping[str, Any], **more):
+    """An object of a config's dict; lists become tuples."""
+    keys = [f.name for f in fields(kind) if f.name not in more]
     wrong = sorted(set(given) - set(keys))
     if wrong:
-        raise ProtocolError(f'generator {name!r}: {", ".join(wrong)} is not one of {keys}')
+        raise ProtocolError(f'{where}: {", ".join(wrong)} is not one of {keys}')
+    missing = [
+        f.name for f in fields(kind)
+        if f.default is MISSING and f.default_factory is MISSING and f.name not in {**more, **given}
+    ]  # fmt: skip
+    if missing:
+        raise ProtocolError(f'{where}: {", ".join(missing)} is missing')
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    return kind(**more, **given)
+
+
+def _generator(name: str, given: Mapping[str, Any], config: Config) -> Generator:
     given = {key: value for key, value in given.items() if value not in (None, '')}
     if 'config' in given:
         given['config'] = _find(given['config'], config)
-    return Generator(name, **given)
-
-
-# What is on record -----------------------------------------------------------------------------
-
-
-@dataclass
-class Record:
-    """What decides the results of a folder, written to ``benchmark.json`` before the first job.
-
-    Attributes:
-        common (dict): What every job depends on.
-        classifiers (dict): Name -> identity.
-        settings (dict): Name -> identity.
-        said (dict): What a reader wants to know beside: the protocol, the counts, the versions.
-    """
-
-    common: Dict[str, Any]
-    classifiers: Dict[str, Any]
-    settings: Dict[str, Any]
-    said: Dict[str, Any] = field(default_factory=dict)
-
-    def write(self, folder: Union[str, Path]) -> Path:
-        """Write ``benchmark.json``; classifiers and settings of earlier calls stay on record."""
-        path = Path(folder) / RECORD_NAME
-        if path.is_file():
-            before = Record.read(folder)
-            self = replace(
-                self,
-                classifiers={**before.classifiers, **self.classifiers},
-                settings={**before.settings, **self.settings},
-            )
-        with atomic_write(path, 'w', encoding='utf-8') as file:
-            identity = dict(
-                common=self.common, classifiers=self.classifiers, settings=self.settings
-            )
-            value = dict(self.said, identity=identity)
-            json.dump(plain(value), file, indent=1, ensure_ascii=False)
-        return path
-
-    @classmethod
-    def read(cls, folder: Union[str, Path]) -> 'Record':
-        """Read ``benchmark.json``; ProtocolError when it is something else."""
-        path = Path(folder) / RECORD_NAME
-        try:
-            value = json.loads(path.read_text(encoding='utf-8'))
-            identity = value.pop('identity')
-            return cls(said=value, **identity)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ProtocolError(
-                f'{path} is not the record of a benchmark ({error}); use another work directory'
-            ) from None
-
-    def check_same(self, folder: Union[str, Path]) -> None:
-        """Raise ProtocolError when a folder holds results of another protocol, saying what differs.
-
-        Further classifiers and settings are welcome.
-        """
-        if not (Path(folder) / RECORD_NAME).is_file():
-            return
-        before = Record.read(folder)
-        found = differences(before.common, plain(self.common))
-        for what in ('classifiers', 'settings'):
-            old, new = getattr(before, what), plain(getattr(self, what))
-            for name in old.keys() & new.keys():
-                found += [f'{name}: {text}' for text in differences(old[name], new[name])]
-        if found:
-            raise ProtocolError(
-                f'{folder} holds the results of another protocol:\n'
-                + '\n'.join(f'  - {text}' for text in found[:12])
-                + ('\n  - ...' if len(found) > 12 else '')
-                + '\nUse another --work-dir, or delete this one.'
-            )
-
-
-def differences(old: Any, new: Any, where: str = '') -> List[str]:
-    """Where two plain values differ, one line each: ``epochs: 30 there, 10 now``."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        found = []
-        for key in [*old, *(key for key in new if key not in old)]:
-            name = f'{where}.{key}' if where else str(key)
-            if key not in old or key not in new:
-                found.append(f'{name}: {"only now" if key in new else "only there"}')
-            else:
-                found += differences(old[key], new[key], name)
-        return found
-    if old == new:
-        return []
-    return [f'{where}: {_short(old)} there, {_short(new)} now']
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + '...'
+    return _spec(Generator, f'generator {name!r}', given, name=name)

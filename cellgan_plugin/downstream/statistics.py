@@ -291,3 +291,41 @@ def compare_with_baseline(
         setting: Comparison(**{**asdict(row), 'p_holm': p})
         for (setting, row), p in zip(rows.items(), adjusted, strict=True)
     }
+
+
+def compare_runs(
+    scores: Mapping[str, Sequence[Optional[float]]], baseline: str
+) -> Dict[str, Comparison]:
+    """Differences of settings whose runs share training and test images.
+
+    Such runs differ in their initialisation (HistoGAN, Sec. 4.3.3: five rounds). Their spread says
+    nothing about other images, so nothing is tested, see :func:`corrected_resampled_t_test`.
+
+    Args:
+        scores (Mapping[str, Sequence[float | None]]): Setting to its score in every run.
+        baseline (str): Name of the baseline.
+
+    Returns:
+        dict[str, Comparison]: One per other setting; ``folds`` is the number of its runs.
+
+    Raises:
+        StatisticsError: No such baseline.
+    """
+    if baseline not in scores:
+        raise StatisticsError(f'the baseline {baseline!r} is none of the settings {list(scores)}')
+    base = mean_and_std(scores[baseline])
+    reason = (
+        'runs of one split share all images: their spread says nothing about other images, and '
+        'nothing is tested'
+    )
+    rows = {}
+    for setting, values in scores.items():
+        if setting == baseline:
+            continue
+        own = mean_and_std(values)
+        known = own.mean is not None and base.mean is not None
+        rows[setting] = Comparison(
+            setting, own.count, own.mean - base.mean if known else None,
+            None, None, None, None, None, reason,
+        )  # fmt: skip
+    return rows

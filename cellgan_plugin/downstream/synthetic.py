@@ -32,6 +32,7 @@ class Setting:
         identity (dict): What decides which images these are.
         notes (list[str]): What a reader has to know.
         leaks (list[str]): Why results of this setting may be too good; empty when they are not.
+        transforms (list[dict]): Put into the classifier's training pipeline.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Setting:
     identity: Dict[str, Any]
     notes: List[str] = field(default_factory=list)
     leaks: List[str] = field(default_factory=list)
+    transforms: List[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def slug(self) -> str:
@@ -156,7 +158,7 @@ def real_samples(data: Mapping[str, Any], classes: Sequence[str], cache: HashCac
 
 @dataclass
 class SyntheticFolder:
-    """Images of a folder, the first ``per_class`` of each class.
+    """Images of a folder, the first ones of each class.
 
     Attributes:
         root (str): The folder.
@@ -172,19 +174,24 @@ class SyntheticFolder:
 
 
 def read_folder(
-    generator: Generator, classes: Sequence[str], per_class: int, cache: HashCache
+    generator: Generator,
+    classes: Sequence[str],
+    wanted: Sequence[int],
+    cache: HashCache,
+    need_all: bool = False,
 ) -> SyntheticFolder:
     """Read a setting's folder: class folders, or a manifest.
 
     Args:
         generator (Generator): With a ``folder``.
         classes (Sequence[str]): Class names of the benchmark.
-        per_class (int): Images wanted of each; the first ones of the list are taken.
+        wanted (Sequence[int]): Images wanted of each; the first ones of the list are taken.
         cache (HashCache): Of the work directory.
+        need_all (bool): Whether fewer than wanted are an error and not a note. Defaults to False.
 
     Raises:
         DatasetError: Unknown classes, missing files, a bad manifest.
-        ProtocolError: No image at all.
+        ProtocolError: No image at all, or fewer than are needed.
     """
     where = f'generator {generator.name!r}'
     path = os.path.abspath(os.path.expanduser(generator.folder))
@@ -209,18 +216,24 @@ def read_folder(
     kept: List[Patch] = []
     counts: Counter = Counter()
     for patch in found:
-        if counts[patch.label] < per_class:
+        if counts[patch.label] < wanted[patch.label]:
             counts[patch.label] += 1
             kept.append(patch)
     if not kept:
         raise ProtocolError(f'{where}: {generator.folder} holds no image of {list(classes)}')
     few = [f'{name} {counts[label]}' for label, name in enumerate(classes)
-           if counts[label] < per_class]  # fmt: skip
+           if counts[label] < wanted[label]]  # fmt: skip
     notes = []
+    if few and need_all:
+        asked = ', '.join(f'{name} {n}' for name, n in zip(classes, wanted, strict=True))
+        raise ProtocolError(
+            f'{where}: {generator.folder} has {", ".join(few)} images, and the pool needs {asked}. '
+            'Synthesise more, or lower pool or ratio of the rows'
+        )
     if few:
         notes.append(
             f'+ {generator.name}: {", ".join(few)} synthetic images, all that there are '
-            f'({per_class} of each class were asked for)'
+            f'({max(wanted)} of each class were asked for)'
         )
     files = [os.path.join(root, patch.file) for patch in kept]
     hashes = cache.hashes(files, f'Hashing images of {generator.name}')

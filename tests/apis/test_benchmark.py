@@ -24,9 +24,9 @@ from cellgan_plugin.downstream.protocol import (
     REAL,
     Generator,
     ProtocolError,
-    differences,
     read_protocol,
 )
+from cellgan_plugin.downstream.record import differences
 from cellgan_plugin.downstream.scores import compute_scores
 from cellgan_plugin.engine.jobs import JobResult
 from cellgan_plugin.files import atomic_write

@@ -3,6 +3,7 @@
 from cellgan_plugin.datasets.transforms.cell_transforms import (
     FitCellPatch,
     PackCellInputs,
+    RandomCellColorJitter,
     RandomCellFlip,
 )
 from cellgan_plugin.datasets.transforms.tissue_transforms import (
@@ -17,6 +18,7 @@ __all__ = [
     'FitTissue',
     'PackCellInputs',
     'PackTissueInputs',
+    'RandomCellColorJitter',
     'RandomCellFlip',
     'RandomTissueColor',
     'RandomTissueFlip',

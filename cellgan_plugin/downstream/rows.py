@@ -1,0 +1,179 @@
+"""What the rows of a benchmark's table are made of: generators, augmentations, sweeps of them."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+
+class ProtocolError(ValueError):
+    """A benchmark that cannot be run as described; the message says what to change."""
+
+
+def slug(name: str) -> str:
+    """A name as a folder's: letters, digits, ``.``, ``_``, ``-`` and ``+``."""
+    return re.sub(r'[^A-Za-z0-9._+-]+', '_', name).strip('._') or '_'
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Where the synthetic images of a setting come from.
+
+    Attributes:
+        name (str): Of the setting, shown in the tables as ``+ name``.
+        config (str | None): Config of the generator's run.
+        checkpoint (str | None): Its weights, or the work directory that has them. With ``config``
+            and without this the generator is trained by the benchmark.
+        folder (str | None): Class folders or a manifest (``.csv``) of images that are there
+            already, in place of the two above.
+        split (str | None): Rows of the folder's manifest. Defaults to None: all.
+        trained_on (str | None): Of a folder: what its generator was trained on, where the folder
+            does not say so: a data folder, ``training_images.txt`` or the folder that holds it.
+            ``'itself'`` when the images are real ones.
+        follow_links (bool): Whether links may lead out of the folder. Defaults to False.
+    """
+
+    name: str
+    config: Optional[str] = None
+    checkpoint: Optional[str] = None
+    folder: Optional[str] = None
+    split: Optional[str] = None
+    trained_on: Optional[str] = None
+    follow_links: bool = False
+
+    def __post_init__(self):
+        where = f'generator {self.name!r}'
+        if slug(self.name) in ('real', '_'):
+            raise ProtocolError(f'{where}: choose another name')
+        if (self.folder is None) == (self.config is None):
+            raise ProtocolError(f'{where}: give either a folder of images or a config')
+        if self.folder is None and self.split is not None:
+            raise ProtocolError(f'{where}: split is of a folder with a manifest')
+        if self.folder is not None and self.checkpoint is not None:
+            raise ProtocolError(f'{where}: a folder has no checkpoint')
+
+    @property
+    def trained_here(self) -> bool:
+        """Whether the benchmark has to train it."""
+        return self.config is not None and self.checkpoint is None
+
+    @classmethod
+    def from_text(cls, text: str) -> 'Generator':
+        """``NAME=CONFIG:CKPT``, ``NAME=CONFIG`` or ``NAME=FOLDER``, as on the command line."""
+        name, equals, value = text.partition('=')
+        if not equals or not name.strip() or not value.strip():
+            raise ProtocolError(
+                f'{text!r}: a generator is NAME=CONFIG.py:CHECKPOINT, NAME=CONFIG.py (trained by '
+                'the benchmark) or NAME=FOLDER'
+            )
+        name, value = name.strip(), value.strip()
+        config, colon, checkpoint = value.partition('.py:')
+        if colon:
+            return cls(name, config=config + '.py', checkpoint=checkpoint)
+        if value.endswith('.py'):
+            return cls(name, config=value)
+        return cls(name, folder=value)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A row of the table beside the real images alone (HistoGAN, Table 1).
+
+    Attributes:
+        name (str): Shown as ``+ name``.
+        transforms (tuple[Mapping]): Put into the classifier's training pipeline, before it packs:
+            traditional augmentation. Defaults to none.
+        generator (str | None): Whose images are added. Defaults to None: no images.
+        rule (str | Mapping): Which of them, see :mod:`cellgan_plugin.selection.rules`. Defaults to
+            'none': the first ones.
+        ratio (float): r: images added over real training images, per class. Defaults to 0.5 (best
+            in Sec. 4.3).
+        pool (float | None): Candidates over real training images, per class. Defaults to None: 4 r
+            (Algorithm 1).
+        shares (tuple[float] | None): For which shares of the training images there is this row.
+            Defaults to None: all.
+    """
+
+    name: str
+    transforms: Tuple[Mapping[str, Any], ...] = ()
+    generator: Optional[str] = None
+    rule: Union[str, Mapping[str, Any]] = 'none'
+    ratio: float = 0.5
+    pool: Optional[float] = None
+    shares: Optional[Tuple[float, ...]] = None
+
+    def __post_init__(self):
+        where = f'row {self.name!r}'
+        if slug(self.name) in ('real', '_'):
+            raise ProtocolError(f'{where}: choose another name')
+        if not self.transforms and self.generator is None:
+            raise ProtocolError(f'{where}: give transforms, or a generator whose images are added')
+        for transform in self.transforms:
+            if not isinstance(transform, Mapping) or 'type' not in transform:
+                raise ProtocolError(f'{where}: {transform!r} is no transform: dict(type=..., ...)')
+        for key in ('ratio', 'pool'):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < float('inf'):
+                raise ProtocolError(f'{where}: {key} must be above 0, got {value!r}')
+
+    def candidates(self, real: int) -> int:
+        """Size of the pool of a class with so many real training images."""
+        factor = 4 * self.ratio if self.pool is None else self.pool
+        return math.ceil(round(factor * real, 6))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Rows for every pool size and ratio (HistoGAN, Fig. 12).
+
+    Pools are the first candidates of one another, and all are scored once.
+
+    Attributes:
+        generator (str): Whose images.
+        pools (tuple[float]): Candidates over real training images. Defaults to (2, 4, 6, 8).
+        ratios (tuple[float]): r. Defaults to 0.4 to 1.0.
+        rule (str | Mapping): Defaults to 'selective'.
+    """
+
+    generator: str
+    pools: Tuple[float, ...] = (2, 4, 6, 8)
+    ratios: Tuple[float, ...] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    rule: Union[str, Mapping[str, Any]] = 'selective'
+
+    def __post_init__(self):
+        for key in ('pools', 'ratios'):
+            values = getattr(self, key)
+            if not values or len(set(values)) != len(values):
+                raise ProtocolError(f'sweep: {key} must be different numbers, got {list(values)}')
+
+    def row(self, pool: float, ratio: float) -> Augmentation:
+        """One point of the figure."""
+        rule = self.rule if isinstance(self.rule, str) else self.rule.get('type')
+        name = f'{rule} of {pool:g}N, r = {ratio:g}'
+        return Augmentation(name, (), self.generator, self.rule, ratio, pool)
+
+    def rows(self) -> List[Augmentation]:
+        """All points, by pool."""
+        return [self.row(pool, ratio) for pool in self.pools for ratio in self.ratios]
+
+
+def check_rows(rows: Sequence[Augmentation], generators: Sequence[Generator]) -> None:
+    """ProtocolError when two rows share a folder, or a generator is not there or in no row."""
+    folders: Dict[str, str] = {}
+    for row in rows:
+        before = folders.setdefault(slug(row.name), row.name)
+        if before != row.name or [r.name for r in rows].count(row.name) > 1:
+            raise ProtocolError(
+                f'rows {before!r} and {row.name!r} would use the same folder; rename one'
+            )
+    there = {generator.name for generator in generators}
+    used = {row.generator for row in rows} - {None}
+    if used - there:
+        raise ProtocolError(
+            f'generator {sorted(used - there)[0]!r} of a row is not defined; there are '
+            f'{sorted(there)}'
+        )
+    if there - used:
+        raise ProtocolError(
+            f'generator {sorted(there - used)[0]!r} is in no row: add one, or leave it out'
+        )
