@@ -1,0 +1,17 @@
+# Table 1 with CellGAN on CRIC Cervix at 64 px, on two CPU cores. 7:1:2 by slide field. Data:
+# CELLGAN_CRIC_ROOT with the manifest of tools/dataset_converters/cric.py.
+#   python tools/benchmark.py configs/benchmarks/table1_cric_64.py --jobs 2
+_base_ = '_table1.py'
+title = 'CRIC Cervix at 64 px'
+data = dict(
+    data_root='{{$CELLGAN_CRIC_ROOT:data/cric}}', ann_file='manifest.csv', extra_classes='skip')
+classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
+classifiers = dict(ResNet='../classifiers/benchmark_resnet18_plain_64.py')
+generators = dict(CellGAN=dict(config='../cellgan_cric_64.py'))
+rows = {
+    'GAN augmentation': dict(generator='CellGAN'),
+    'Single filtering': dict(generator='CellGAN'),
+    'Selective augmentation': dict(generator='CellGAN'),
+}
+ratios = [7, 1, 2]
+steps = 160  # the same for all rows
