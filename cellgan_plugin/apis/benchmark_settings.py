@@ -301,7 +301,7 @@ class SettingBuilder:
         where, reports = [], []
         inherited = self._inherited(config)
         for fold, parts in enumerate(self.real):
-            run = load_config(generator.config)
+            run = self._config(generator)
             run.train_dataloader.dataset.update(
                 parts['train'], split=None, data_prefix=dict(img_path='')
             )
@@ -340,8 +340,15 @@ class SettingBuilder:
         setting = self._setting(generator, [where] * len(self.plan.folds), identity)
         return setting, [self._leak(generator, trained_on)]
 
+    @staticmethod
+    def _config(generator: Generator) -> Config:
+        options = None
+        if generator.iterations is not None:
+            options = {'train_cfg.max_iters': generator.iterations}
+        return load_config(generator.config, options=options)
+
     def _trainable(self, generator: Generator) -> Config:
-        config = load_config(generator.config)
+        config = self._config(generator)
         dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
         if dataset.get('type', '').split('.')[-1] != 'CellPatchDataset':
             raise ProtocolError(

@@ -31,6 +31,8 @@ class Generator:
             does not say so: a data folder, ``training_images.txt`` or the folder that holds it.
             ``'itself'`` when the images are real ones.
         follow_links (bool): Whether links may lead out of the folder. Defaults to False.
+        iterations (int | None): How long the benchmark trains it. Defaults to None: as the config
+            says (``train_cfg.max_iters``).
     """
 
     name: str
@@ -40,6 +42,7 @@ class Generator:
     split: Optional[str] = None
     trained_on: Optional[str] = None
     follow_links: bool = False
+    iterations: Optional[int] = None
 
     def __post_init__(self):
         where = f'generator {self.name!r}'
@@ -51,6 +54,11 @@ class Generator:
             raise ProtocolError(f'{where}: split is of a folder with a manifest')
         if self.folder is not None and self.checkpoint is not None:
             raise ProtocolError(f'{where}: a folder has no checkpoint')
+        if self.iterations is not None and not (self.trained_here and self.iterations > 0):
+            raise ProtocolError(
+                f'{where}: iterations={self.iterations!r} is how long the benchmark trains it: 1 or '
+                'more, of a generator with a config and no checkpoint'
+            )
 
     @property
     def trained_here(self) -> bool:
