@@ -122,11 +122,11 @@ def check_trained_on(checkpoint: Path, wanted: str) -> None:
 
 
 def _tree(part: Dict[str, Any], classes: tuple, what: str) -> ImageTree:
-    path = Path(part['data_root']) / part['ann_file']  # an absolute one stays as it is
+    root, ann_file = part['data_root'], part['ann_file']
     return list_tree(
-        part['data_root'],
+        root,
         classes,
-        str(path),
+        str(Path(root) / ann_file) if ann_file else '',  # an absolute one stays as it is
         what,
         follow_links=bool(part.get('follow_links')),
     )

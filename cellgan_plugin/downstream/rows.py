@@ -56,8 +56,8 @@ class Generator:
             raise ProtocolError(f'{where}: a folder has no checkpoint')
         if self.iterations is not None and not (self.trained_here and self.iterations > 0):
             raise ProtocolError(
-                f'{where}: iterations={self.iterations!r} is how long the benchmark trains it: 1 or '
-                'more, of a generator with a config and no checkpoint'
+                f'{where}: iterations={self.iterations!r} is how long the benchmark trains it: 1 '
+                'or more, of a generator with a config and no checkpoint'
             )
 
     @property

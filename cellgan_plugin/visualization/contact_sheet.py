@@ -37,6 +37,15 @@ def _text_size(text: str, font: ImageFont.ImageFont) -> Tuple[int, int]:
     return int(np.ceil(right - min(left, 0))), int(np.ceil(bottom - min(top, 0)))
 
 
+def _spans(titles: Sequence[str]) -> List[int]:
+    """Columns that every title may use: its own and those without a title after it."""
+    spans = [1] * len(titles)
+    for column in reversed(range(len(titles) - 1)):
+        if not titles[column + 1]:
+            spans[column] = spans[column + 1] + 1
+    return spans
+
+
 def image_grid(
     rows: Sequence[Sequence[np.ndarray]],
     row_titles: Optional[Sequence[str]] = None,
@@ -51,7 +60,8 @@ def image_grid(
             Rows may differ in length and images in size; every cell is as large as the largest
             image.
         row_titles (Sequence[str] | None): One per row, written left of it.
-        column_titles (Sequence[str] | None): One per column, written above it.
+        column_titles (Sequence[str] | None): One per column, written above it; a title with empty
+            ones after it may reach over their columns.
         pad (int): White pixels around every image. Defaults to 2.
         scale (float | None): Enlarge (whole pixels) or shrink (averages) every image.
 
@@ -81,7 +91,9 @@ def image_grid(
     cell_width = max(image.shape[1] for row in images for image in row) + 2 * pad
     # Cells grow rather than cut a title off.
     cell_height = max([cell_height] + [height + 2 for _, height in row_sizes])
-    cell_width = max([cell_width] + [width + _MARGIN for width, _ in column_sizes])
+    spans = _spans(column_texts)
+    needed = [-(-(width + _MARGIN) // n) for (width, _), n in zip(column_sizes, spans, strict=True)]
+    cell_width = max([cell_width] + needed)
     left = max((width for width, _ in row_sizes), default=-2 * _MARGIN) + 2 * _MARGIN
     top = max((height for _, height in column_sizes), default=-_MARGIN) + _MARGIN
 
@@ -100,6 +112,6 @@ def image_grid(
         y = top + r * cell_height + (cell_height - height) // 2
         draw.text((_MARGIN, y), text, fill=(0, 0, 0), font=font)
     for c, (text, (width, _)) in enumerate(zip(column_texts, column_sizes, strict=True)):
-        x = left + c * cell_width + (cell_width - width) // 2
+        x = left + c * cell_width + (pad if spans[c] > 1 else (cell_width - width) // 2)
         draw.text((x, _MARGIN // 2), text, fill=(0, 0, 0), font=font)
     return np.array(canvas)

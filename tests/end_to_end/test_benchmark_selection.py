@@ -1,0 +1,118 @@
+"""HistoGAN's protocol as a user runs it: generator, baseline, pool, choice, rows as one graph."""
+
+import csv
+import json
+
+import pytest
+
+from cellgan_plugin.apis.benchmark import Benchmark
+from cellgan_plugin.datasets.image_io import load_image
+from cellgan_plugin.datasets.manifest import read_manifest
+from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.downstream.leak import training_images_of
+from cellgan_plugin.downstream.protocol import read_protocol
+
+from .conftest import run_tool
+from .test_benchmark import CLASSIFIER, GENERATOR
+
+BENCHMARK = """
+title = 'Rows'
+data = dict(data_root={data!r}, ann_file='manifest.csv')
+classes = ['NILM', 'HSIL']
+classifiers = dict(ResNet='classifier.py')
+generators = dict(GAN=dict(config='generator.py', iterations=2))
+train_generators = True
+ratios = [2, 1, 1]
+num_folds = 1
+per_class = None
+seeds = [3]
+steps = 2
+metrics = ['accuracy', 'auc', 'sensitivity', 'specificity']
+rows = {{
+    'all': dict(generator='GAN', rule='none'),
+    'chosen': dict(generator='GAN', rule='selective'),
+}}
+selection = dict(passes=2)
+baseline = 'Baseline'
+"""
+
+
+@pytest.fixture(scope='module')
+def folder(tiny, tmp_path_factory, request):
+    root = tmp_path_factory.mktemp('rows')
+    configs = request.config.rootpath / 'configs'
+    base = str(configs / 'classifiers' / 'benchmark_resnet18_64.py')
+    (root / 'classifier.py').write_text(CLASSIFIER.format(base=base))
+    (root / 'generator.py').write_text(GENERATOR.format(base=str(tiny.config)))
+    counts = dict(NILM=8, HSIL=8)
+    write_phantom_dataset(root / 'data', size=32, splits=dict(train=counts))
+    (root / 'benchmark.py').write_text(BENCHMARK.format(data=str(root / 'data')))
+    sweep = "_base_ = 'benchmark.py'\nsweep = dict(generator='GAN', pools=[3], ratios=[0.5])\n"
+    (root / 'sweep.py').write_text(sweep)
+    return root
+
+
+def read(path):
+    with open(path, newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def test_rows_share_pool_baseline_and_scores_and_a_sweep_goes_on(folder):
+    out = folder / 'out'
+    result = run_tool('tools/benchmark.py', folder / 'benchmark.py', '--work-dir', out)
+    assert 'LEAK' not in result.stdout and '+ chosen' in result.stdout
+    plan = json.loads((out / 'folds.json').read_text())
+    content = [sample['content'] for sample in plan['samples']]
+    train, test = ({content[i] for i in plan['folds'][0][part]} for part in ('train', 'test'))
+    assert train and test and not train & test
+    # Neither the generator nor the classifier that chooses has seen another image than the
+    # training images of the split; the centroids are of the same list.
+    assert training_images_of(out / 'pools/GAN/fold1') == train
+    baseline = out / 'jobs/ResNet/real/fold1_seed3'
+    weights = json.loads((baseline / 'weights.json').read_text())['checkpoint']
+    assert training_images_of(baseline / weights) == train
+    assert not list((out / 'jobs/ResNet/chosen/fold1_seed3').glob('*.pth'))
+    request = json.loads((out / 'jobs/selection/GAN/fold1/job.json').read_text())
+    assert request['real']['ann_file'] == str((out / 'lists/fold1_train.csv').absolute())
+
+    # One pool, and the same number of images from it in every row.
+    (scored,) = (out / 'jobs/selection/GAN/fold1/scores').iterdir()
+    parts = {path: path.stat().st_mtime_ns for path in scored.glob('part_*.npz')}
+    assert len(parts) == 1
+    images = read(out / 'lists/fold1_train.csv')
+    per_class = sum(row['label'] == 'NILM' for row in images)
+    kept = {}
+    for row in ('all', 'chosen'):
+        folder_of_row = out / 'selected' / row / 'fold1'
+        scores = read(folder_of_row / 'scores.csv')
+        assert len(scores) == 4 * per_class, '4 r N of two classes, r = 0.5'
+        kept[row] = read_manifest(folder_of_row / 'kept.csv')
+        labels = [line['label'] for line in kept[row]]
+        assert labels.count('NILM') == labels.count('HSIL') == -(-per_class // 2)
+        assert {s['file'] for s in scores if s['kept'] == '1'} == {k['file'] for k in kept[row]}
+        assert load_image(str(folder_of_row / 'best_worst.png')).std() > 5
+    ranks = [int(line['file'].split('_')[-1].split('.')[0]) for line in kept['all']]
+    assert ranks == [*range(len(ranks) // 2)] * 2, 'without a rule, the first ones'
+
+    table = json.loads((out / 'table.json').read_text())
+    rows = {row['setting']: row for row in table['rows']}
+    assert list(rows) == ['Baseline', '+ all', '+ chosen']
+    assert {row['jobs'] for row in rows.values()} == {'1/1'}
+    assert rows['+ chosen']['synthetic'] == len(kept['chosen'])
+    assert {'accuracy', 'auc', 'sensitivity', 'specificity'} <= set(rows['+ chosen'])
+
+    # The sweep takes everything over that is there, and draws 3 N where 2 N are.
+    before = {path: path.stat().st_mtime_ns for path in out.glob('jobs/ResNet/*/*/predictions.csv')}
+    assert len(before) == 3
+    found = Benchmark(read_protocol(folder / 'sweep.py'), out)
+    results = found.run()
+    states = [result.state for result in results.values()]
+    assert states.count('done') == 3 and states.count('already done') == 4, results
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert read_manifest(out / 'selected/chosen/fold1/kept.csv') == kept['chosen'], (
+        'of the first 2 N, as before'
+    )
+    scores = read(out / 'selected/selective_of_3N_r_0.5/fold1/scores.csv')
+    assert len(scores) == 6 * per_class
+    found.write(results)
+    assert load_image(str(out / 'sweep.png')).std() > 5
