@@ -26,6 +26,10 @@ from cellgan_plugin.datasets.content_hash import (  # noqa: E402
 from cellgan_plugin.datasets.manifest import read_manifest  # noqa: E402
 from cellgan_plugin.downstream.classifier_run import digest_of, write_run  # noqa: E402
 from cellgan_plugin.downstream.leak import LeakError  # noqa: E402
+from cellgan_plugin.downstream.predictions import (  # noqa: E402
+    Predictions,
+    write_predictions,
+)
 from cellgan_plugin.downstream.protocol import read_protocol  # noqa: E402
 from cellgan_plugin.downstream.rows import ProtocolError  # noqa: E402
 from cellgan_plugin.selection import PoolError, ScoreError  # noqa: E402
@@ -342,3 +346,46 @@ def test_the_run_of_the_baseline_is_read_as_a_classifiers_config(request_of):
     write_run(run, work_dir / 'again.py')
     assert run.train_dataloader.dataset.metainfo.classes == list(CLASSES)
     assert run.train_dataloader.dataset.pipeline[0] == dict(type='FitCellPatch', out_size=32)
+
+
+# Tables -----------------------------------------------------------------------------------------
+
+
+def test_runs_of_one_split_make_mean_and_deviation_and_a_sweep_its_figure(folder, tmp_path):
+    sweep = {'sweep': dict(generator='G', pools=[2], ratios=[0.5, 1.0]), 'baseline': 'Baseline'}
+    found = Benchmark(protocol(folder, sweep, seeds=(0, 1, 2)), tmp_path)
+    found.jobs()
+    rng, right = np.random.default_rng(0), {}
+    for cell in found.cells:
+        samples = [found.plan.samples[i] for i in found.plan.folds[0].test]
+        labels = np.array([sample.label for sample in samples])
+        taken = np.where(rng.random(len(labels)) < 0.7, labels, (labels + 1) % 3)
+        right.setdefault(cell.setting, []).append(100 * (taken == labels).mean())
+        write_predictions(
+            cell.work_dir / 'predictions.csv',
+            Predictions(
+                files=['/'.join(s.file.split('/')[-2:]) for s in samples],
+                labels=labels,
+                probabilities=np.eye(3)[taken],
+                classes=CLASSES,
+            ),
+        )
+    files = {path.name for path in found.write()}
+    assert {'table.md', 'sweep.png', 'boxes.png'} <= files
+    table = json.loads((tmp_path / 'table.json').read_text())
+    rows = {row['setting']: row for row in table['rows']}
+    assert len(rows) == 1 + 5 + 2 and 'Baseline' in rows
+    for name, values in right.items():
+        row = rows['Baseline' if name == REAL else f'+ {name}']
+        assert row['accuracy']['mean'] == pytest.approx(np.mean(values))
+        assert row['accuracy']['std'] == pytest.approx(np.std(values, ddof=1))
+        assert row['jobs'] == '3/3' and 'precision' not in row and 'p' not in row
+        if name != REAL:
+            assert row['difference'] == pytest.approx(np.mean(values) - np.mean(right[REAL]))
+            assert row['interval'].startswith('[')
+    text = (tmp_path / 'table.md').read_text()
+    assert 'one split 2:1:1, 3 trainings' in text and 'over test groups drawn again' in text
+    statistics = json.loads((tmp_path / 'statistics.json').read_text())['rows']
+    assert len(statistics) == 7 * 2 and {row['metric'] for row in statistics} == {
+        'Accuracy', 'Sensitivity'
+    }  # fmt: skip

@@ -273,3 +273,18 @@ def test_predictions_that_do_not_fit():
     predictions['real only'][1] = predictions['real only'][1][:-1]
     with pytest.raises(ScoreError, match='59 predictions for 60 labels'):
         bootstrap_scores(labels, predictions)
+
+
+def test_runs_that_test_the_same_images_are_drawn_alike():
+    labels, first, second = fold(0)
+    two = [labels, labels]
+    options = dict(metrics=['accuracy'], replicates=200)
+    # A run twice is the run: with draws of its own for each, the interval would be narrower.
+    once = bootstrap_scores([labels], dict(a=[first]), **options)['a']['accuracy']
+    twice = bootstrap_scores(two, dict(a=[first, first]), same_images=True, **options)
+    assert twice['a']['accuracy'] == once
+    apart = bootstrap_scores(two, dict(a=[first, first]), **options)['a']['accuracy']
+    assert apart.high - apart.low < 0.9 * (once.high - once.low)
+    both = bootstrap_scores(two, dict(a=[first, second]), same_images=True, **options)
+    points = [compute_scores(p, labels, 'abc').accuracy for p in (first, second)]
+    assert both['a']['accuracy'].value == pytest.approx(np.mean(points))

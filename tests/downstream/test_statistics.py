@@ -8,6 +8,7 @@ from scipy import stats
 from cellgan_plugin.downstream.statistics import (
     StatisticsError,
     cohens_d,
+    compare_runs,
     compare_with_baseline,
     corrected_resampled_t_test,
     holm,
@@ -159,3 +160,16 @@ def test_bad_comparisons():
         compare_with_baseline({'a': [1, 2]}, 'real', 4, 1)
     with pytest.raises(StatisticsError, match="'a' has 1 folds and 'real' 2"):
         compare_with_baseline({'real': [1, 2], 'a': [1]}, 'real', 4, 1)
+
+
+def test_runs_of_one_split_are_compared_and_not_tested():
+    scores = dict(real=[0.5, 0.7], a=[0.8, 0.9, None], failed=[None, None, None])
+    found = compare_runs(scores, 'real')
+    assert list(found) == ['a', 'failed']
+    assert found['a'].difference == pytest.approx(0.25) and found['a'].folds == 2
+    assert (
+        found['a'].p is None and found['a'].low is None and 'share all images' in found['a'].reason
+    )
+    assert found['failed'].difference is None
+    with pytest.raises(StatisticsError, match='none of the settings'):
+        compare_runs(scores, 'other')

@@ -49,3 +49,12 @@ def test_wrong_input(rows, kwargs, words):
         image_grid(rows, **kwargs)
     with pytest.raises(TypeError, match='float32'):
         image_grid([[np.zeros((2, 2), np.float32)]])
+
+
+def test_a_title_reaches_over_columns_without_one():
+    rows = [[flat(0)] * 8]
+    long = 'a title that is wider than one column'
+    alone = image_grid(rows, column_titles=[long, *['x'] * 7])
+    over = image_grid(rows, column_titles=[long, *[''] * 7])
+    assert over.shape[1] < alone.shape[1] / 3
+    assert (over[:14].min(axis=(0, 2)) < 128).any(), 'it is written'

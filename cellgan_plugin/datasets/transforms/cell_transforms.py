@@ -129,7 +129,7 @@ class RandomCellColorJitter(BaseTransform):
     as of :class:`RandomCellFlip`.
 
     Args:
-        brightness (float): b: the factor is uniform in [max(0, 1 - b), 1 + b]. Defaults to 0.2.
+        brightness (float): b in [0, 1]: the factor is uniform in [1 - b, 1 + b]. Defaults to 0.2.
         contrast (float): The same of contrast. Defaults to 0.2.
         saturation (float): The same of saturation. Defaults to 0.2.
         hue (float): h in [0, 0.5]: the shift is uniform in [-h, h] turns. Defaults to 0.
@@ -148,7 +148,7 @@ class RandomCellColorJitter(BaseTransform):
             brightness=brightness, contrast=contrast, saturation=saturation, hue=hue
         )
         for name, value in self.strength.items():
-            most = 0.5 if name == 'hue' else float('inf')
+            most = 0.5 if name == 'hue' else 1
             if not 0 <= value <= most:
                 raise ValueError(
                     f'RandomCellColorJitter: {name} must be in [0, {most}], got {value}'
@@ -161,16 +161,14 @@ class RandomCellColorJitter(BaseTransform):
 
         seed = results.get('sample_seed', 0) if self.seed is None else self.seed
         rng = rng_for(seed, 'color jitter', results['sample_position'])
-        numbers = dict(zip(self.strength, rng.random(len(self.strength)), strict=True))
+        numbers = dict(zip(self.strength, rng.uniform(-1, 1, len(self.strength)), strict=True))
         image = torch.from_numpy(np.array(results['img'].transpose(2, 0, 1), order='C'))
         for name in rng.permutation(list(self.strength)):
             strength = self.strength[name]
             if not strength:
                 continue
-            low, high = (
-                (-strength, strength) if name == 'hue' else (max(0, 1 - strength), 1 + strength)
-            )
-            amount = low + (high - low) * numbers[name]
+            centre = 0 if name == 'hue' else 1
+            amount = centre + strength * numbers[name]
             image = getattr(functional, f'adjust_{name}')(image, float(amount))
         results['img'] = image.numpy().transpose(1, 2, 0)
         return results
