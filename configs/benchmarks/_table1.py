@@ -4,7 +4,7 @@
 # A row may also have `transforms` and a generator; Sec. 5 recommends both together.
 _traditional = [  # "horizontal flipping and color jittering"; how strong is not said
     dict(type='RandomCellFlip', horizontal=0.5, vertical=0.0),
-    dict(type='RandomCellColorJitter', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02),
+    dict(type='RandomTissueColor', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02),
 ]
 _ratio = 0.5  # r, best in Fig. 12; pools have 4 r N images of each class (Algorithm 1)
 rows = {

@@ -36,7 +36,7 @@ def test_table_1():
     assert list(rows) == ['Traditional augmentation', 'GAN augmentation', 'Single filtering',
                           'Selective augmentation']  # fmt: skip
     assert [t['type'] for t in rows['Traditional augmentation'].transforms] == [
-        'RandomCellFlip', 'RandomCellColorJitter'
+        'RandomCellFlip', 'RandomTissueColor'
     ]  # fmt: skip
     assert [row.rule for row in found.rows[1:]] == ['none', 'single_filtering', 'selective']
     for row in found.rows[1:]:

@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
     )
     (root / 'classifier.py').write_text(text)
     rows = {rule: dict(generator='G', rule=rule) for rule in RULES}
-    rows['jitter'] = dict(transforms=[dict(type='RandomCellColorJitter')])
+    rows['jitter'] = dict(transforms=[dict(type='RandomTissueColor')])
     (root / 'benchmark.py').write_text(
         f'data = dict(data_root={str(root / "real")!r}, ann_file="manifest.csv")\n'
         f'classes = {list(CLASSES)}\n'
@@ -130,7 +130,7 @@ def test_transforms_of_a_row_come_before_packing_and_are_seeded(folder, tmp_path
     plain, jittered = pipeline('real', 1), pipeline('jitter', 1)
     assert [t['type'] for t in plain] == ['FitCellPatch', 'mmpretrain.PackInputs']
     assert [t['type'] for t in jittered] == [
-        'FitCellPatch', 'RandomCellColorJitter', 'mmpretrain.PackInputs'
+        'FitCellPatch', 'RandomTissueColor', 'mmpretrain.PackInputs'
     ]  # fmt: skip
     assert jittered[1]['seed'] == 1 and pipeline('jitter', 0)[1]['seed'] == 0
     assert pipeline('selective', 1) == plain, 'a row changes what it says, and nothing else'

@@ -5,7 +5,6 @@ import pytest
 from cell_images import pixels
 
 from cellgan_plugin.datasets import FitCellPatch, PackCellInputs, RandomCellFlip
-from cellgan_plugin.datasets.transforms import RandomCellColorJitter
 
 
 def fit(image, **kwargs):
@@ -131,46 +130,3 @@ def test_pack_copies_a_view():
     packed = PackCellInputs()(dict(img=image, gt_label=2))
     np.testing.assert_array_equal(packed['inputs']['img'].permute(1, 2, 0).numpy(), image)
     assert packed['data_samples'].gt_label.label.tolist() == [2]
-
-
-def jittered(image, position=0, **strength):
-    none = dict.fromkeys(('brightness', 'contrast', 'saturation', 'hue'), 0)
-    transform = RandomCellColorJitter(**{**none, **strength})
-    return transform(dict(img=image, sample_position=position))['img']
-
-
-def test_jitter_follows_seed_and_position_only_and_leaves_its_input_alone():
-    image = pixels(0, 32)
-    before = image.copy()
-    strength = dict(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02)
-    first = [jittered(image, position, **strength) for position in range(6)]
-    again = [jittered(image, position, **strength) for position in range(5, -1, -1)][::-1]
-    np.testing.assert_array_equal(first, again)
-    assert all((a != b).any() for a, b in zip(first, first[1:], strict=False))
-    other = [jittered(image, position, seed=1, **strength) for position in range(6)]
-    assert (np.array(first) != np.array(other)).any()
-    np.testing.assert_array_equal(image, before)
-    assert first[0].dtype == np.uint8 and first[0].shape == image.shape
-    np.testing.assert_array_equal(jittered(image), image)
-
-
-def test_jitter_of_brightness_is_a_factor_within_its_bounds():
-    image = np.full((4, 4, 3), 100, np.uint8)
-    found = np.array([jittered(image, p, brightness=0.2).mean() for p in range(400)])
-    assert 79 <= found.min() < 84 and 116 < found.max() <= 120
-    # The mean of a uniform factor: five standard errors of 40 / sqrt(12).
-    assert abs(found.mean() - 100) < 5 * 40 / np.sqrt(12 * 400) + 0.5  # whole grey levels
-
-
-def test_jitter_of_grey_and_of_colour():
-    grey = np.full((4, 4, 1), 100, np.uint8)
-    assert jittered(grey, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.5).shape == (4, 4, 1)
-    # Without colour, saturation and hue have nothing to change.
-    flat = np.full((4, 4, 3), 100, np.uint8)
-    np.testing.assert_array_equal(jittered(flat, saturation=0.9, hue=0.5), flat)
-
-
-@pytest.mark.parametrize('strength', [dict(hue=0.6), dict(contrast=-0.1), dict(brightness=1.1)])
-def test_jitter_arguments(strength):
-    with pytest.raises(ValueError, match='must be in'):
-        RandomCellColorJitter(**strength)

@@ -34,7 +34,7 @@ def test_a_sweep_is_a_row_per_pool_and_ratio():
 
 
 def test_rows_are_read_from_a_config():
-    jitter = dict(type='RandomCellColorJitter')
+    jitter = dict(type='RandomTissueColor')
     found = read(
         rows={
             'T': dict(transforms=[jitter]),

@@ -3,7 +3,6 @@
 from cellgan_plugin.datasets.transforms.cell_transforms import (
     FitCellPatch,
     PackCellInputs,
-    RandomCellColorJitter,
     RandomCellFlip,
 )
 from cellgan_plugin.datasets.transforms.tissue_transforms import (
@@ -18,7 +17,6 @@ __all__ = [
     'FitTissue',
     'PackCellInputs',
     'PackTissueInputs',
-    'RandomCellColorJitter',
     'RandomCellFlip',
     'RandomTissueColor',
     'RandomTissueFlip',

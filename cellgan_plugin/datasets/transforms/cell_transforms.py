@@ -9,7 +9,7 @@ from mmagic.registry import TRANSFORMS
 from mmagic.structures import DataSample
 from mmcv.transforms import BaseTransform
 
-from cellgan_plugin.randomness import derive_seed, rng_for
+from cellgan_plugin.randomness import derive_seed
 
 
 @TRANSFORMS.register_module()
@@ -117,65 +117,6 @@ class RandomCellFlip(BaseTransform):
             f'RandomCellFlip(horizontal={self.horizontal}, vertical={self.vertical}, '
             f'seed={self.seed})'
         )
-
-
-@TRANSFORMS.register_module()
-class RandomCellColorJitter(BaseTransform):
-    """Change brightness, contrast, saturation and hue by random amounts, in random order.
-
-    The traditional augmentation of HistoGAN's Table 1 is flipping left-right and colour jittering
-    (Sec. 4.3.3; its strength is not said). The arithmetic is torchvision's ``ColorJitter``. The
-    amounts follow from (seed of the run, 'color jitter', position in the training stream) alone,
-    as of :class:`RandomCellFlip`.
-
-    Args:
-        brightness (float): b in [0, 1]: the factor is uniform in [1 - b, 1 + b]. Defaults to 0.2.
-        contrast (float): The same of contrast. Defaults to 0.2.
-        saturation (float): The same of saturation. Defaults to 0.2.
-        hue (float): h in [0, 0.5]: the shift is uniform in [-h, h] turns. Defaults to 0.
-        seed (int | None): As of :class:`RandomCellFlip`. Defaults to None.
-    """
-
-    def __init__(
-        self,
-        brightness: float = 0.2,
-        contrast: float = 0.2,
-        saturation: float = 0.2,
-        hue: float = 0.0,
-        seed: Optional[int] = None,
-    ):
-        self.strength = dict(
-            brightness=brightness, contrast=contrast, saturation=saturation, hue=hue
-        )
-        for name, value in self.strength.items():
-            most = 0.5 if name == 'hue' else 1
-            if not 0 <= value <= most:
-                raise ValueError(
-                    f'RandomCellColorJitter: {name} must be in [0, {most}], got {value}'
-                )
-        self.seed = seed
-
-    def transform(self, results: Dict) -> Dict:
-        """Replace ``results['img']``, uint8 (H, W, C) RGB or grey."""
-        from torchvision.transforms.v2 import functional
-
-        seed = results.get('sample_seed', 0) if self.seed is None else self.seed
-        rng = rng_for(seed, 'color jitter', results['sample_position'])
-        numbers = dict(zip(self.strength, rng.uniform(-1, 1, len(self.strength)), strict=True))
-        image = torch.from_numpy(np.array(results['img'].transpose(2, 0, 1), order='C'))
-        for name in rng.permutation(list(self.strength)):
-            strength = self.strength[name]
-            if not strength:
-                continue
-            centre = 0 if name == 'hue' else 1
-            amount = centre + strength * numbers[name]
-            image = getattr(functional, f'adjust_{name}')(image, float(amount))
-        results['img'] = image.numpy().transpose(1, 2, 0)
-        return results
-
-    def __repr__(self) -> str:
-        said = ', '.join(f'{name}={value}' for name, value in self.strength.items())
-        return f'RandomCellColorJitter({said}, seed={self.seed})'
 
 
 @TRANSFORMS.register_module()
