@@ -31,7 +31,7 @@ from cellgan_plugin.datasets.transforms import FitTissue
 from cellgan_plugin.evaluation.segmentation import ObjectRule
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
-from cellgan_plugin.visualization.masks import colour_mask, draw_overlay, legend_text
+from cellgan_plugin.visualization.overlays import draw_overlay, legend_text, outlined_mask
 
 PathLike = Union[str, Path]
 OVERLAYS_DIR = 'overlays'
@@ -341,7 +341,7 @@ def mask_sheet(out: PathLike, images: Sequence[WholeImage], classes: Sequence[st
     predicted = PredictedMasks(out)
     cells, names = [], []
     for image in images[: _SHEET_COLUMNS * _SHEET_ROWS]:
-        picture = colour_mask(*predicted.read(image))
+        picture = outlined_mask(*predicted.read(image))
         step = max(1, -(-max(picture.shape) // _SHEET_SIDE))
         cells.append(picture[::step, ::step])
         names.append(image.name)

@@ -33,6 +33,7 @@ from cellgan_plugin.downstream.segmentation_results import (
     SegmentationResults,
     Trained,
     class_table,
+    generation_table,
     normalised_improvements,
     parts_table,
     ratio_table,
@@ -43,7 +44,7 @@ from cellgan_plugin.evaluation.segmentation import part_scores
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.contact_sheet import image_grid
-from cellgan_plugin.visualization.masks import colour_mask
+from cellgan_plugin.visualization.mask_colours import mask_picture
 from cellgan_plugin.visualization.report_tables import write_report_table
 from cellgan_plugin.visualization.segmentation_figures import draw_improvements, draw_score_curves
 
@@ -175,7 +176,8 @@ class SegmentationBenchmark:
             if path.is_file():
                 scores, classes = read_scores(path)
                 one.scores = part_scores(scores, classes)
-                one.iterations = json.loads(path.read_text(encoding='utf-8')).get('iterations')
+                said = json.loads(path.read_text(encoding='utf-8'))
+                one.iterations, one.generation = said.get('iterations'), said.get('generation')
             else:
                 result = (jobs or {}).get(cell.job)
                 lines = [] if result is None or result.ok else result.message.splitlines()
@@ -221,6 +223,10 @@ class SegmentationBenchmark:
         results, out, protocol = self.results(jobs), self.out_dir, self.protocol
         files: List[Path] = []
         largest = max(protocol.ratios)
+        if protocol.generation:
+            files += write_report_table(out, 'generation', generation_table(results, largest))
+        if not protocol.metrics:
+            return files
         if protocol.sizes:
             for metric in protocol.metrics:
                 table = size_table(results, metric, largest)
@@ -272,7 +278,7 @@ class SegmentationBenchmark:
             step = max(1, len(masks) // _SHEET_IMAGES)
             pictures = []
             for path in masks[::step][:_SHEET_IMAGES]:
-                picture = colour_mask(load_mask(str(path)))
+                picture = mask_picture(load_mask(str(path)))
                 shrink = max(1, -(-max(picture.shape) // _SHEET_SIDE))
                 pictures.append(picture[::shrink, ::shrink])
             rows.append(pictures)
@@ -286,6 +292,7 @@ class SegmentationBenchmark:
         """The written tables by metric, in Markdown."""
         start = 'sizes_' if self.protocol.sizes else ''
         paths = [self.out_dir / f'{start}{metric}.md' for metric in self.protocol.metrics]
+        paths += [self.out_dir / 'generation.md'] if self.protocol.generation else []
         return '\n'.join(p.read_text(encoding='utf-8') for p in paths if p.is_file())
 
     def run_configs(self) -> List[Path]:

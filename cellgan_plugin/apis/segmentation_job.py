@@ -9,9 +9,11 @@ and leaves ``scores.json`` when everything is done. Stopped at any moment, the s
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
+from mmagic.registry import DATASETS
 from mmengine.config import Config
+from torch import Tensor, nn
 
 from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, JOB_NAME, STOPPED, JobStopped
 from cellgan_plugin.apis.command_line import user_errors
@@ -19,11 +21,17 @@ from cellgan_plugin.apis.evaluate_masks import SCORES_NAME, PredictedMasks, save
 from cellgan_plugin.apis.segment import mask_sheet, predict_masks, training_scale
 from cellgan_plugin.apis.train import is_complete, train
 from cellgan_plugin.apis.whole_images import MaskMeaning, WholeImage, list_whole_images
-from cellgan_plugin.evaluation.segmentation import ObjectRule
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.evaluation import build_extractor
+from cellgan_plugin.evaluation.mask_generation import judge_generated
+from cellgan_plugin.evaluation.segmentation import ImageScores, ObjectRule
 from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.visualization import image_grid, mask_picture
 
 __all__ = ['CONFIG_NAME', 'JOB_NAME', 'MASKS_DIR', 'job_images', 'job_meaning', 'run_job']
 MASKS_DIR = 'masks'
+SHEET_NAME = 'generated.png'
+_SHEET_IMAGES = 8
 
 
 def job_images(job: Dict[str, Any]) -> List[WholeImage]:
@@ -68,22 +76,73 @@ def run_job(path: Union[str, Path]) -> Path:
         reason = runner.train_loop.stop_reason
         raise JobStopped(f'stopped at iteration {runner.iter} ({reason}); run again to continue')
     model = unwrap(runner.model)
-    if not hasattr(model, 'segment_whole'):
-        raise ValueError(f'{type(model).__name__} does not segment images')
-    out = work_dir / MASKS_DIR
-    predict_masks(model, images, out, rule, overlays=False, scale=scale)
-    scores = score_masks(images, PredictedMasks(out), meaning, rule, job['parts'])
-    mask_sheet(out, images, meaning.classes)
+    said = dict(job['cell'], iterations=runner.iter, scale=scale)
+    scores: List[ImageScores] = []
+    if job['segments']:
+        if not hasattr(model, 'segment_whole') or getattr(model, 'segmenters', model) is None:
+            raise ValueError(
+                f'{type(model).__name__} has no segmenter: give the method a config that has one, '
+                'or the benchmark metrics=[] for generators alone'
+            )
+        out = work_dir / MASKS_DIR
+        predict_masks(model, images, out, rule, overlays=False, scale=scale)
+        scores = score_masks(images, PredictedMasks(out), meaning, rule, job['parts'])
+        mask_sheet(out, images, meaning.classes)
+    if job['generation'] and getattr(model, 'generators', None) is not None:
+        said['generation'] = _judge_images(model, config, job, work_dir)
     if not job['keep_weights']:
         for checkpoint in work_dir.glob('*.pth'):
             checkpoint.unlink()
-    save_scores(
-        work_dir / SCORES_NAME,
-        scores,
-        meaning.classes,
-        dict(job['cell'], iterations=runner.iter, scale=scale),
-    )
+    save_scores(work_dir / SCORES_NAME, scores, meaning.classes, said)
     return work_dir / SCORES_NAME
+
+
+class MaskTiles:
+    """Real tiles of a run's data and their masks, at the size that the run trains on.
+
+    Args:
+        config (Config): Of the run.
+        split (Sequence[str]): Of its manifest.
+    """
+
+    def __init__(self, config: Config, split: Sequence[str]):
+        options = dict(config.train_dataloader.dataset)
+        options.update(
+            split=list(split),
+            labelled_ratio=None,
+            labelled_only=False,
+            transductive=[],
+            test_mode=True,
+            cache=None,
+            pipeline=[
+                transform
+                for transform in options['pipeline']
+                if not transform['type'].split('.')[-1].startswith('Random')
+            ],
+        )
+        self.dataset = DATASETS.build(options)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Tuple[Tensor, Tensor]:
+        """uint8 (3, H, W) and class ids (H, W)."""
+        inputs = self.dataset[index]['inputs']
+        return inputs['img'], inputs['mask']
+
+
+def _judge_images(
+    model: nn.Module, config: Config, job: Dict[str, Any], work_dir: Path
+) -> Dict[str, Any]:
+    """Scores of the images that a model makes of masks; a sheet of some is written."""
+    options = dict(job['generation'])
+    extractor = build_extractor(options.pop('extractor')).to(next(model.parameters()).device)
+    pairs = MaskTiles(config, options.pop('split', None) or job['split'])
+    scores, images = judge_generated(model.eval(), pairs, extractor, keep=_SHEET_IMAGES, **options)
+    rows = [image.permute(1, 2, 0).numpy() for image in images]
+    masks = [mask_picture(pairs[i][1].numpy()) for i in range(len(images))]
+    write_png(work_dir / SHEET_NAME, image_grid([masks, rows], ['mask', 'generated']))
+    return scores.as_dict()
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

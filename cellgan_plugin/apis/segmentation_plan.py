@@ -320,6 +320,8 @@ def identity(cell: SegmentationCell, protocol: SegmentationProtocol) -> Dict[str
     own['train_dataloader'] = loader
     own['rule'] = dict(protocol.rule)
     own['parts'] = dict(protocol.parts)
+    own['generation'] = plain(dict(protocol.generation))
+    own['segments'] = bool(protocol.metrics)
     return own
 
 
@@ -342,6 +344,8 @@ def write_job(cell: SegmentationCell, protocol: SegmentationProtocol, division: 
         label_column=protocol.data.get('label_column', 'label'),
         rule=dict(protocol.rule),
         parts=dict(protocol.parts),
+        segments=bool(protocol.metrics),
+        generation=dict(protocol.generation),
         keep_weights=protocol.keep_weights,
         cell=cell.said,
     )

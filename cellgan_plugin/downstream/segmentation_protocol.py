@@ -14,6 +14,7 @@ DATA_KEYS = (
     'shared_groups', 'follow_links',
 )  # fmt: skip
 METRICS = ('mIoU', 'OPA', 'SMA', 'object_f1', 'object_dice', 'object_hausdorff')
+GENERATION_KEYS = ('extractor', 'split', 'similarity_masks', 'similarity_samples')
 # Higher is better but for distances.
 LOWER_IS_BETTER = ('object_hausdorff',)
 
@@ -91,10 +92,14 @@ class SegmentationProtocol:
         parts (Mapping[str, str]): Part of the test set -> what file names start with.
         rule (Mapping): Of ``ObjectRule``: how predicted masks become objects.
         sizes (tuple[int]): Input sizes to compare (Fig. 7); each method names what changes.
-        metrics (tuple[str]): Of :data:`METRICS`, one table by ratio each.
+        metrics (tuple[str]): Of :data:`METRICS`, one table by ratio each; empty: nothing is
+            segmented.
         options (Mapping): Overrides of every method's config.
         baseline (tuple[str, str, str] | None): Names of the methods of Fig. 6: single scale, with
             pyramid, and the full method. Defaults to None: no such figure.
+        generation (Mapping): Judge the images that models make from masks, too (Table 1):
+            ``extractor`` (a config of features) and perhaps ``split`` of the masks (defaults to
+            ``test``), ``similarity_masks``, ``similarity_samples``. Defaults to {}: no.
         keep_weights (bool): Keep the checkpoints. Defaults to False.
         notes (tuple[str]): Below every table.
     """
@@ -113,6 +118,7 @@ class SegmentationProtocol:
     metrics: Tuple[str, ...] = ('mIoU', 'object_dice', 'object_f1', 'object_hausdorff')
     options: Mapping[str, Any] = field(default_factory=dict)
     baseline: Optional[Tuple[str, str, str]] = None
+    generation: Mapping[str, Any] = field(default_factory=dict)
     keep_weights: bool = False
     notes: Tuple[str, ...] = ()
 
@@ -157,6 +163,14 @@ class SegmentationProtocol:
         unknown = sorted(set(self.metrics) - set(METRICS))
         if unknown:
             raise ProtocolError(f'metrics: {unknown[0]!r} is none of {METRICS}')
+        wrong = sorted(set(self.generation) - set(GENERATION_KEYS))
+        if wrong or (self.generation and not self.generation.get('extractor')):
+            raise ProtocolError(
+                f'generation: needs extractor=dict(type=...); there are {GENERATION_KEYS}, got '
+                f'{list(self.generation)}'
+            )
+        if not self.metrics and not self.generation:
+            raise ProtocolError('metrics is empty and generation is not asked for: nothing to do')
         names = [method.shown for method in self.methods]
         for name in self.baseline or ():
             if name not in names:

@@ -33,6 +33,7 @@ class Trained:
         scores (dict | None): Part -> name -> value, all images last, as of
             :func:`~cellgan_plugin.evaluation.segmentation.part_scores`; None when not done.
         iterations (int | None): Optimizer steps.
+        generation (dict | None): Of ``GenerationScores``, where images were judged.
         message (str): Why it is not done.
     """
 
@@ -43,6 +44,7 @@ class Trained:
     size: Optional[int] = None
     scores: Optional[Dict[str, Dict[str, Any]]] = None
     iterations: Optional[int] = None
+    generation: Optional[Dict[str, Any]] = None
     message: str = ''
 
     def value(self, metric: str, part: Optional[str] = None) -> Optional[float]:
@@ -100,9 +102,7 @@ class SegmentationResults:
     ) -> Optional[Tuple[float, Optional[float]]]:
         """Mean and standard deviation (of the sample) over trainings; None when none is done."""
         values = [value for one in trained if (value := one.value(metric, part)) is not None]
-        if not values:
-            return None
-        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return _mean_and_spread(values)
 
     @property
     def parts(self) -> List[str]:
@@ -112,11 +112,22 @@ class SegmentationResults:
 
     def why(self, trained: Sequence[Trained]) -> Optional[str]:
         """What failed, in one sentence; None when nothing did."""
-        failed = Counter(one.message or 'not run yet' for one in trained if one.scores is None)
+        failed = Counter(
+            one.message or 'not run yet'
+            for one in trained
+            if one.scores is None and one.generation is None
+        )
         if not failed:
             return None
         said = '; '.join(f'{text} ({n} jobs)' if n > 1 else text for text, n in failed.items())
         return f'{sum(failed.values())} of {len(trained)} trainings are not done: {said}'
+
+
+def _mean_and_spread(values: Sequence[float]) -> Optional[Tuple[float, Optional[float]]]:
+    """Mean and standard deviation of the sample (None with one value); None of none."""
+    if not values:
+        return None
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def _better(metric: str) -> str:
@@ -192,6 +203,41 @@ def class_table(results: SegmentationResults, ratio: float) -> ReportTable:
         rows.append(row)
     title = f'Pixel scores, {ratio:.0%} of the masks: {results.title}'
     return ReportTable(title, columns, rows, _said(results))
+
+
+def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
+    """Frechet distance and MS-SSIM of images made from masks (Table 1, Sec. 4.2.2)."""
+    judged = [one.generation for one in results.trained if one.generation]
+    name = judged[0]['distance'] if judged else 'FD'
+    columns = [
+        Column('method', 'method'),
+        Column('fd', name, 3, 'lower'),
+        Column('to_original', 'MS-SSIM to the original', 3),
+        Column('among', 'MS-SSIM among samples', 3),
+    ]
+    rows = []
+    for method in results.methods:
+        trained = results.of(method, ratio)
+        found = [one.generation for one in trained if one.generation]
+        if not trained:
+            continue
+        row: Dict[str, Any] = dict(method=method, method_why=results.why(trained))
+        for key in ('fd', 'to_original', 'among'):
+            values = [own[key] for own in found]
+            row[key] = _mean_and_spread(values)
+        rows.append(row)
+    notes = _said(results)
+    if judged:
+        own = judged[0]
+        rows.append(dict(method='original images', fd=own['fd_originals'], group='originals'))
+        notes = [
+            f'{name} of {own["images"]} images, one per mask, against the real ones of the masks; '
+            'original images: two random halves of the real ones, half as many a side',
+            f'MS-SSIM with {own["scales"]} scales, {own["samples"]} samples of each of '
+            f'{own["masks"]} masks',
+            *notes,
+        ]
+    return ReportTable(f'Images made from masks: {results.title}', columns, rows, notes)
 
 
 def size_table(results: SegmentationResults, metric: str, ratio: float) -> ReportTable:

@@ -1,45 +1,29 @@
-"""Masks as people look at them: in colour, and drawn over their image."""
+"""Objects as people look at them: outlined in a coloured mask, and drawn over their image."""
 
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
 import cv2
 import numpy as np
 
-# Class 0 (stroma) is light, so that objects stand out; then Okabe and Ito's colours in an order
-# that is told apart on haematoxylin and eosin, too, and by colour-blind readers.
-COLOURS: Tuple[Tuple[int, int, int], ...] = (
-    (236, 231, 225), (240, 190, 40), (86, 180, 233), (0, 158, 115), (213, 94, 0), (204, 121, 167),
-    (0, 114, 178), (90, 90, 90),
-)  # fmt: skip
-_NO_CLASS = (255, 255, 255)
+from cellgan_plugin.visualization.mask_colours import class_colour, mask_picture
+
+_LINE = 40  # grey level of outlines in masks
 _TRUTH = (0, 0, 0)
 
 
-def class_colour(label: int) -> Tuple[int, int, int]:
-    """RGB colour of a class; those after the seventh repeat, without that of class 0."""
-    if label < len(COLOURS):
-        return COLOURS[label]
-    return COLOURS[1 + (label - 1) % (len(COLOURS) - 1)]
-
-
-def colour_mask(
-    semantic: np.ndarray, instances: Optional[np.ndarray] = None, ignore_index: int = 255
-) -> np.ndarray:
+def outlined_mask(semantic: np.ndarray, instances: Optional[np.ndarray] = None) -> np.ndarray:
     """A mask in the colours of its classes, with a dark line around every object.
 
     Args:
-        semantic (np.ndarray): Class ids (H, W); ``ignore_index`` is white.
+        semantic (np.ndarray): Class ids (H, W).
         instances (np.ndarray, optional): Object ids (H, W). Defaults to None: no lines.
-        ignore_index (int): Defaults to 255.
 
     Returns:
         np.ndarray: uint8 RGB (H, W, 3).
     """
-    table = np.array([class_colour(label) for label in range(256)], dtype=np.uint8)
-    table[ignore_index] = _NO_CLASS
-    picture = table[np.asarray(semantic, dtype=np.uint8)]
+    picture = mask_picture(semantic)
     if instances is not None:
-        picture[object_borders(instances)] = 40
+        picture[object_borders(instances)] = _LINE
     return picture
 
 
@@ -90,7 +74,7 @@ def draw_overlay(
     if true_instances is not None:
         picture[object_borders(true_instances, width)] = _TRUTH
     border = object_borders(instances, width)
-    picture[border] = colour_mask(semantic)[border]
+    picture[border] = mask_picture(semantic)[border]
     return picture
 
 
