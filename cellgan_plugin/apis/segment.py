@@ -31,7 +31,7 @@ from cellgan_plugin.datasets.transforms import FitTissue
 from cellgan_plugin.evaluation.segmentation import ObjectRule
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
-from cellgan_plugin.visualization.overlays import draw_overlay, legend_text, outlined_mask
+from cellgan_plugin.visualization.mask_overlay import draw_overlay, legend_text, outlined_mask
 
 PathLike = Union[str, Path]
 OVERLAYS_DIR = 'overlays'

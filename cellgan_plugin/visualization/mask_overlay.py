@@ -1,10 +1,15 @@
-"""Instances made visible: a colour for each, alone or over their image."""
+"""Objects made visible: outlined in a coloured mask, and drawn over their image."""
 
 import colorsys
+from typing import Optional, Sequence
 
+import cv2
 import numpy as np
 
-from cellgan_plugin.visualization.masks import object_borders
+from cellgan_plugin.visualization.mask_colours import class_colour, mask_picture
+
+_LINE = 40  # grey level of outlines in masks
+_TRUTH = (0, 0, 0)
 
 
 def instance_colours(count: int) -> np.ndarray:
@@ -55,3 +60,77 @@ def outline_instances(
     drawn = np.where(inside, (1 - tint) * image + tint * colours, image)
     drawn = np.where(object_borders(mask, width)[..., None], colours, drawn)
     return drawn.round().astype(np.uint8)
+
+
+def outlined_mask(semantic: np.ndarray, instances: Optional[np.ndarray] = None) -> np.ndarray:
+    """A mask in the colours of its classes, with a dark line around every object.
+
+    Args:
+        semantic (np.ndarray): Class ids (H, W).
+        instances (np.ndarray, optional): Object ids (H, W). Defaults to None: no lines.
+
+    Returns:
+        np.ndarray: uint8 RGB (H, W, 3).
+    """
+    picture = mask_picture(semantic)
+    if instances is not None:
+        picture[object_borders(instances)] = _LINE
+    return picture
+
+
+def object_borders(instances: np.ndarray, width: int = 1) -> np.ndarray:
+    """Pixels of objects that have a neighbour of another object, or of none.
+
+    Args:
+        instances (np.ndarray): Object ids (H, W), 0 background.
+        width (int): Of the line in pixels, inside of the object. Defaults to 1.
+
+    Returns:
+        np.ndarray: bool (H, W).
+    """
+    labels = np.asarray(instances)
+    if labels.max(initial=0) > 65535:  # what OpenCV can compare
+        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    labels = labels.astype(np.float32)
+    kernel = np.ones((2 * width + 1, 2 * width + 1), dtype=np.uint8)
+    # An object at the border of the image goes on beyond it: no line there.
+    high, low = (change(labels, kernel) for change in (cv2.dilate, cv2.erode))
+    return (labels > 0) & (high != low)
+
+
+def draw_overlay(
+    image: np.ndarray,
+    semantic: np.ndarray,
+    instances: np.ndarray,
+    true_instances: Optional[np.ndarray] = None,
+    width: int = 2,
+) -> np.ndarray:
+    """Outlines of objects drawn over their image.
+
+    Args:
+        image (np.ndarray): uint8 RGB (H, W, 3).
+        semantic (np.ndarray): Predicted class ids (H, W); they colour the outlines.
+        instances (np.ndarray): Predicted object ids (H, W).
+        true_instances (np.ndarray, optional): True object ids, drawn in black below. Defaults to
+            None.
+        width (int): Of the lines in pixels. Defaults to 2.
+
+    Returns:
+        np.ndarray: uint8 RGB (H, W, 3).
+    """
+    shapes = {np.shape(a)[:2] for a in (image, semantic, instances)}
+    if len(shapes) > 1:
+        raise ValueError(f'image and masks differ in size: {sorted(shapes)}')
+    picture = np.array(image)
+    if true_instances is not None:
+        picture[object_borders(true_instances, width)] = _TRUTH
+    border = object_borders(instances, width)
+    picture[border] = mask_picture(semantic)[border]
+    return picture
+
+
+def legend_text(classes: Sequence[str]) -> str:
+    """What the colours mean, in words, for a caption."""
+    return ', '.join(
+        f'{name} #{"".join(f"{v:02x}" for v in class_colour(i))}' for i, name in enumerate(classes)
+    )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cellgan_plugin.visualization.mask_colours import class_colour
-from cellgan_plugin.visualization.overlays import (
+from cellgan_plugin.visualization.mask_overlay import (
     draw_overlay,
     legend_text,
     object_borders,
