@@ -204,7 +204,11 @@ def as_feature_pair(
 
 
 def row_blocks(
-    rows: int, columns: int, block_size: Optional[int] = None, itemsize: int = 8
+    rows: int,
+    columns: int,
+    block_size: Optional[int] = None,
+    itemsize: int = 8,
+    most: Optional[int] = None,
 ) -> Iterator[slice]:
     """Cut the rows of a (rows, columns) pairwise matrix into blocks of bounded memory.
 
@@ -213,6 +217,7 @@ def row_blocks(
         columns (int): Number of columns of the pairwise matrix.
         block_size (int, optional): Rows per block. Defaults to as many as fit in 64 MiB.
         itemsize (int): Bytes of one value. Defaults to 8.
+        most (int, optional): Rows per block that the default does not exceed. Defaults to None.
 
     Yields:
         slice: The rows of one block, in order.
@@ -221,7 +226,7 @@ def row_blocks(
         DistanceOptionError: If ``block_size`` is not a positive whole number.
     """
     if block_size is None:
-        block_size = max(1, _BLOCK_BYTES // (itemsize * columns))
+        block_size = max(1, min(_BLOCK_BYTES // (itemsize * columns), most or rows))
     block_size = check_count(block_size, 'block_size')
     for start in range(0, rows, block_size):
         yield slice(start, min(start + block_size, rows))
