@@ -8,8 +8,10 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 from mmagic.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
+from mmengine.device import get_device
 from mmengine.logging import print_log
 
+from cellgan_plugin.datasets.batches import BatchImages, CellBatch
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, ImageFileError
 from cellgan_plugin.datasets.inspection import Reader, in_threads, with_progress
@@ -23,7 +25,7 @@ from cellgan_plugin.datasets.problems import (
     raise_or_say,
 )
 from cellgan_plugin.datasets.samplers import position_of, seed_of
-from cellgan_plugin.datasets.sources import Listing, list_patches
+from cellgan_plugin.datasets.sources import Listing, Rows, list_patches
 from cellgan_plugin.datasets.training_checks import check_files
 
 
@@ -62,12 +64,16 @@ class CellPatchDataset(BaseDataset):
         channels (int): 3 for RGB, 1 for grey. Defaults to 3.
         cache (str | None): ``'ram'`` decodes every image once, before the first step, into one
             array that forked workers share; leading transforms marked ``cacheable`` are applied
-            first. Refused with MemoryError when it would not fit. Defaults to None.
-        check (str): ``'header'`` looks at every file (and decodes those whose end looks cut off)
+            first. ``'device'`` keeps that array on the GPU (2 GB per 10,000 images of 256 px),
+            where batches are gathered and flipped; it goes with ``num_workers=0`` and
+            ``pin_memory=False``. Refused with MemoryError when it would not fit. Defaults to None.
+        check (str): ``'header'`` looks at the files (and decodes those whose end looks cut off)
             before the first step, ``'full'`` decodes every file, ``'none'`` leaves errors to the
             loader. With ``split``, training data are also compared with the manifest's other
             splits: a group or a byte-identical file on both sides is an error. Defaults to
             'header'.
+        check_limit (int): Most files that ``'header'`` opens, of this split and of the others; of
+            more, so many evenly spaced ones. With a cache all are opened. Defaults to 100,000.
         max_pixels (int): Largest width x height of a file. Defaults to 4096 x 4096.
         follow_links (bool): Whether links may lead out of the data folder. Defaults to False.
         pipeline (Sequence): Transforms. They find ``img`` (uint8 array (H, W, C), read-only when
@@ -81,7 +87,7 @@ class CellPatchDataset(BaseDataset):
 
     Raises:
         DatasetError: At construction, with every problem that would harm training.
-        MemoryError: When ``cache='ram'`` would not fit.
+        MemoryError: When the cache would not fit.
     """
 
     METAINFO: dict = dict(classes=BETHESDA_CLASSES)
@@ -97,6 +103,7 @@ class CellPatchDataset(BaseDataset):
         channels: int = 3,
         cache: Optional[str] = None,
         check: str = 'header',
+        check_limit: int = 100_000,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         follow_links: bool = False,
         pipeline: Sequence[Union[dict, Callable]] = (),
@@ -106,7 +113,7 @@ class CellPatchDataset(BaseDataset):
         for name, value, allowed in (
             ('extra_classes', extra_classes, ('error', 'skip')),
             ('channels', channels, (1, 3)),
-            ('cache', cache, (None, 'ram')),
+            ('cache', cache, (None, 'ram', 'device')),
             ('check', check, ('header', 'full', 'none')),
         ):
             if value not in allowed:
@@ -118,9 +125,10 @@ class CellPatchDataset(BaseDataset):
         self.channels = channels
         self.cache = cache
         self.check = check
+        self.check_limit = check_limit
         self.max_pixels = max_pixels
         self.follow_links = follow_links
-        self._pixels: Optional[PixelCache] = None
+        self._pixels: Union[PixelCache, BatchImages, None] = None
         self._slots: Optional[np.ndarray] = None  # row of the list -> slot of the cache
         # Built here so that names are found in MMagic's registry whatever the default scope is.
         pipeline = [
@@ -196,29 +204,23 @@ class CellPatchDataset(BaseDataset):
                 listing.add(WARNING, 'split', manifest, message)
         return listing
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> Sequence[dict]:
         """List the files; DatasetError on any problem that would harm training."""
         listing = self.list_sources()
         raise_or_say(listing.problems, self.root)
-        patches = listing.patches
-        data_list = []
-        patches.reverse()
-        while patches:  # given up one by one: two lists of a million rows are a lot of memory
-            patch = patches.pop()
-            info = dict(file=patch.file, gt_label=patch.label, row=len(data_list))
-            if patch.group:
-                info['group'] = patch.group
-            data_list.append(info)
-        return data_list
+        rows = Rows(listing.patches)
+        return rows if self.serialize_data else list(rows.consume())
 
     def _serialize_data(self) -> Tuple[np.ndarray, np.ndarray]:
-        # As BaseDataset does it, without a numpy array per row.
+        # As BaseDataset does it, without a numpy array per row or a second list of all rows.
+        rows = self.data_list
         buffer = bytearray()
-        ends = np.empty(len(self.data_list), dtype=np.int64)
-        for row, info in enumerate(self.data_list):
+        ends = np.empty(len(rows), dtype=np.int64)
+        infos = rows.consume() if isinstance(rows, Rows) else rows
+        for row, info in enumerate(infos):
             buffer += pickle.dumps(info, protocol=4)
             ends[row] = len(buffer)
-        self.data_list.clear()
+        self.data_list = []
         return np.frombuffer(buffer, dtype=np.uint8), ends
 
     def full_init(self) -> None:
@@ -301,7 +303,18 @@ class CellPatchDataset(BaseDataset):
         for _ in with_progress(in_threads(fill, range(count)), count, 'Decoding images'):
             pass
         raise_or_say(problems, self.root)
-        self._pixels, self._slots = cache, slots
+        self._slots = slots
+        one_size = bool((cache.shapes == cache.shapes[0]).all())
+        if self.cache == 'device':
+            if not one_size:
+                raise ValueError(
+                    f"CellPatchDataset: cache='device' needs images of one size, and {self.root} "
+                    "has several. Put dict(type='FitCellPatch', out_size=...) first in the pipeline"
+                )
+            what = f'CellPatchDataset: keeping {count} decoded images of {self.root}'
+            self._pixels = BatchImages(cache, get_device(), what)
+        else:
+            self._pixels = BatchImages(cache) if one_size else cache
 
     # Samples ------------------------------------------------------------------------------------
 
@@ -343,6 +356,32 @@ class CellPatchDataset(BaseDataset):
                     f'{path}: {transform} returned None; a cell patch cannot be skipped'
                 )
         return info
+
+    def prepare_batch(self, indices: Sequence[int]) -> dict:
+        """Run the pipeline on a whole batch of cached images, where they lie.
+
+        Args:
+            indices (Sequence[int]): Of the samples; they may know their stream position.
+
+        Returns:
+            dict: As ``stack_cell_batch`` gives it, the images on the cache's device.
+        """
+        infos = [self.get_data_info(index) for index in indices]
+        batch = {key: [info[key] for info in infos] for key in infos[0]}
+        batch['img'] = self._pixels.gather(self._slots[batch['row']])
+        for transform in self.pipeline.transforms[self._num_cached_transforms :]:
+            batch = transform.transform_batch(batch)
+        return batch
+
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[dict]:
+        """The samples of a batch; cached images of one size are gathered when they are stacked."""
+        if not self._fully_initialized:
+            self.full_init()
+        rest = self.pipeline.transforms[self._num_cached_transforms :]
+        as_one = isinstance(self._pixels, BatchImages) and rest
+        if as_one and all(hasattr(transform, 'transform_batch') for transform in rest):
+            return CellBatch(self, indices)
+        return [self[index] for index in indices]
 
     def __getitem__(self, idx: int) -> dict:
         """The sample after the pipeline; a bad one raises, it is never replaced by another."""

@@ -1,14 +1,16 @@
 """How samples become a batch."""
 
-from typing import Dict, List
+from typing import Dict, Sequence
 
 import torch
 from mmagic.structures import DataSample
 from mmengine.registry import FUNCTIONS
 
+from cellgan_plugin.datasets.batches import CellBatch
+
 
 @FUNCTIONS.register_module()
-def stack_cell_batch(batch: List[Dict]) -> Dict:
+def stack_cell_batch(batch: Sequence[Dict]) -> Dict:
     """Stack samples in the loader worker.
 
     MMEngine's ``pseudo_collate`` sends every image and every label to the training process as a
@@ -16,12 +18,16 @@ def stack_cell_batch(batch: List[Dict]) -> Dict:
     both forms, MMagic's takes ``pseudo_collate`` only.
 
     Args:
-        batch (list[dict]): Results of ``PackCellInputs``.
+        batch (Sequence[dict]): Results of ``PackCellInputs``, or a
+            :class:`~cellgan_plugin.datasets.batches.CellBatch`, whose images are gathered and
+            flipped as one tensor.
 
     Returns:
         dict: ``inputs=dict(img=...)`` with a uint8 (N, C, H, W) tensor, and ``data_samples``, one
         ``DataSample`` with ``gt_label.label`` of shape (N, 1) and lists as metainfo.
     """
+    if isinstance(batch, CellBatch):
+        return batch.stacked()
     keys = batch[0]['inputs'].keys()
     inputs = {key: torch.stack([sample['inputs'][key] for sample in batch]) for key in keys}
     samples = [sample['data_samples'] for sample in batch]

@@ -6,8 +6,11 @@ sides of a split) are understood; any further column is kept as it is.
 """
 
 import csv
+from array import array
 from pathlib import Path, PurePosixPath
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
 
 from cellgan_plugin.files import atomic_write
 
@@ -80,12 +83,14 @@ def iter_manifest(
             always is. Defaults to ``file, label``.
 
     Yields:
-        tuple[int, dict[str, str]]: Line number and row.
+        tuple[int, dict[str, str]]: Line number and row. A file that is named twice is found after
+        the last one.
     """
     path = Path(path)
     if not path.is_file():
         raise ManifestError(f'{path}: no such manifest')
-    first_row: Dict[str, int] = {}
+    # A number per row, not a dictionary of names: a million rows would take 120 MB of it.
+    seen = array('q')
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
             reader = csv.reader(file)
@@ -116,16 +121,40 @@ def iter_manifest(
                         f'{where}: {row["file"]!r} leaves the folder of the manifest; paths are '
                         'relative to it and have no ".."'
                     )
-                if first_row.setdefault(key, line) != line:
-                    raise ManifestError(f'{where}: {key} was already named in row {first_row[key]}')
+                seen.append(hash(key))
                 row['file'] = key
                 yield line, row
     except UnicodeDecodeError as error:
         raise ManifestError(f'{path}: not UTF-8 text ({error}); save it as UTF-8') from error
     except csv.Error as error:
         raise ManifestError(f'{path}: not readable as CSV ({error})') from error
-    if not first_row:
+    if not seen:
         raise ManifestError(f'{path}: no row below the header')
+    _refuse_repeated(path, seen)
+
+
+def _refuse_repeated(path: Path, seen: array) -> None:
+    """Raise for the first file that is named twice; the file is read again only if one may be.
+
+    Args:
+        path (Path): A manifest that has been read to its end.
+        seen (array): Hashes of its cleaned file names, in order.
+    """
+    hashes = np.sort(np.frombuffer(seen, dtype=np.int64))
+    repeated = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+    if not repeated:
+        return
+    first_row: Dict[str, int] = {}
+    with open(path, encoding='utf-8-sig', newline='') as file:
+        reader = csv.reader(file)
+        column = next(reader).index('file')
+        for fields in filter(None, reader):
+            key = clean_relative_path(fields[column])
+            line = reader.line_num
+            if hash(key) in repeated and first_row.setdefault(key, line) != line:
+                raise ManifestError(
+                    f'{path}, row {line}: {key} was already named in row {first_row[key]}'
+                )
 
 
 def read_manifest(path: Union[str, Path]) -> List[Dict[str, str]]:

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Callable, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
+import torch
 
 # Leave room for the workers, the allocator and everybody else on the machine.
 _USABLE = 0.9
+# The rest is for weights, activations and other processes on the GPU.
+_USABLE_ON_DEVICE = 0.5
 
 
 def _read_number(path: Path) -> Optional[int]:
@@ -99,6 +102,25 @@ def require_memory(needed: int, what: str, next_step: str) -> None:
         raise MemoryError(
             f'{what} needs {needed / 2**30:.2f} GiB{each}, and {available / 2**30:.2f} GiB are '
             f'free. {next_step}'
+        )
+
+
+def require_device_memory(needed: int, device: torch.device, what: str) -> None:
+    """Raise MemoryError when ``needed`` bytes would not leave a GPU enough to train with.
+
+    Args:
+        needed (int): Bytes on the device.
+        device (torch.device): Only CUDA devices can be asked.
+        what (str): What needs them, for the message.
+    """
+    if device.type != 'cuda':
+        return
+    free, _ = torch.cuda.mem_get_info(device)
+    if needed > free * _USABLE_ON_DEVICE:
+        raise MemoryError(
+            f'{what} needs {needed / 2**30:.2f} GiB on {device}, of which {free / 2**30:.2f} GiB '
+            f"are free; at most half goes to images. Set cache='ram' (and num_workers), or put "
+            "dict(type='FitCellPatch', out_size=...) with a smaller size first in the pipeline"
         )
 
 

@@ -2,9 +2,10 @@
 
 import filecmp
 import os
-from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+from mmengine.logging import print_log
 
 from cellgan_plugin.datasets.image_io import ImageFileError
 from cellgan_plugin.datasets.inspection import (
@@ -21,21 +22,26 @@ if TYPE_CHECKING:
 
 
 def check_files(dataset: 'CellPatchDataset', decode: bool) -> np.ndarray:
-    """Look at every file of a data set, and at those of the manifest's other splits.
+    """Look at the files of a data set, and at those of the manifest's other splits.
 
-    Warnings and notes are said, once per kind.
+    At most ``dataset.check_limit`` of each are opened, unless all are decoded. Warnings and notes
+    are said, once per kind.
 
     Args:
         dataset (CellPatchDataset): Listed, perhaps not fully initialised.
         decode (bool): Decode every file, not only those whose end looks cut off.
 
     Returns:
-        np.ndarray: int32 (N, 2): height and width of every image after the pipeline.
+        np.ndarray: int32 (N, 2): height and width after the pipeline of every image that was
+        looked at.
 
     Raises:
         DatasetError: With every error found.
     """
     reader, count = dataset.reader, dataset.stored_length()
+    # A cache decodes every file anyway and needs to know every size.
+    limit = None if decode or dataset.cache else dataset.check_limit
+    looked_at = evenly_spaced(count, limit, dataset.root)
 
     def look(index: int) -> Tuple[dict, Inspection]:
         info = dataset.stored_info(index)
@@ -43,22 +49,41 @@ def check_files(dataset: 'CellPatchDataset', decode: bool) -> np.ndarray:
         return info, found._replace(image=None)
 
     problems: List[Problem] = []
-    shapes = np.zeros((count, 2), dtype=np.int32)
+    shapes = np.zeros((len(looked_at), 2), dtype=np.int32)
     first_with: Dict[int, int] = {}  # fingerprint -> index of the first file that has it
-    looks = with_progress(in_threads(look, range(count)), count, 'Checking images')
-    for index, (info, (header, shape, found, _)) in enumerate(looks):
+    looks = with_progress(in_threads(look, looked_at), len(looked_at), 'Checking images')
+    for place, (info, (header, shape, found, _)) in enumerate(looks):
         problems += found
         if header is None or shape is None:
             continue
-        shapes[index] = shape
-        other = dataset.stored_info(first_with.setdefault(header.fingerprint, index))
+        shapes[place] = shape
+        other = dataset.stored_info(first_with.setdefault(header.fingerprint, looked_at[place]))
         if other['gt_label'] != info['gt_label']:
             problems += _if_identical(dataset, other, info)
-    problems += _across_splits(dataset, first_with)
+    problems += _across_splits(dataset, first_with, limit)
     raise_or_say(problems, dataset.root)
     if not any(hasattr(t, 'output_shape') for t in dataset.pipeline.transforms):
-        _require_one_size(dataset, shapes)
+        _require_one_size(dataset, looked_at, shapes)
     return shapes
+
+
+def evenly_spaced(count: int, limit: Optional[int], what: str) -> Sequence[int]:
+    """At most ``limit`` of ``count`` numbers from 0 on, evenly spaced; says so when it leaves some.
+
+    Args:
+        count (int): How many there are.
+        limit (int | None): How many to take; None: all.
+        what (str): The data set's folder, for the message.
+    """
+    if limit is None or count <= limit:
+        return range(count)
+    print_log(
+        f'{what}: {limit} of {count} files, evenly spaced, are looked at before the first step '
+        '(check_limit); one of the others that cannot be read stops training when it is drawn. '
+        '`python tools/check_dataset.py CONFIG` looks at all',
+        'current',
+    )
+    return (np.arange(limit, dtype=np.int64) * count // limit).tolist()
 
 
 def _if_identical(dataset: 'CellPatchDataset', first: dict, second: dict) -> List[Problem]:
@@ -73,11 +98,13 @@ def _if_identical(dataset: 'CellPatchDataset', first: dict, second: dict) -> Lis
     return [Problem(ERROR, 'two classes', paths[1], message)]
 
 
-def _across_splits(dataset: 'CellPatchDataset', first_with: Dict[int, int]) -> List[Problem]:
+def _across_splits(
+    dataset: 'CellPatchDataset', first_with: Dict[int, int], limit: Optional[int]
+) -> List[Problem]:
     """Groups and byte-identical files that this split shares with the manifest's others.
 
-    Only for training. Files of other splits that cannot be read are not mentioned: nothing
-    here needs them.
+    Only for training. All groups are compared, files as far as ``limit`` lets them be opened. Files
+    of other splits that cannot be read are not mentioned: nothing here needs them.
     """
     if dataset.split is None or dataset.test_mode or dataset.check == 'none':
         return []
@@ -90,17 +117,16 @@ def _across_splits(dataset: 'CellPatchDataset', first_with: Dict[int, int]) -> L
         groups.setdefault(info.get('group', ''), info['file'])
     groups.pop('', None)
 
-    def look(patch: Patch) -> Tuple[Patch, Optional[int]]:
+    def look(index: int) -> Tuple[Patch, Optional[int]]:
         try:
-            return patch, reader.header(patch.file).fingerprint
+            return others[index], reader.header(others[index].file).fingerprint
         except ImageFileError:
-            return patch, None
+            return others[index], None
 
     problems: List[Problem] = []
-    looks = with_progress(in_threads(look, others), len(others), 'Comparing splits')
-    for patch, fingerprint in looks:
-        where, split = os.path.join(reader.root, patch.file), patch.split or 'none'
+    for patch in others:
         if patch.group in groups:
+            where, split = os.path.join(reader.root, patch.file), patch.split or 'none'
             first = os.path.join(reader.root, groups.pop(patch.group))
             message = (
                 f'is in split {split!r}, but {first} of the same group {patch.group!r} (one '
@@ -108,6 +134,10 @@ def _across_splits(dataset: 'CellPatchDataset', first_with: Dict[int, int]) -> L
                 'side'
             )
             problems.append(Problem(ERROR, 'group in two splits', where, message))
+    chosen = evenly_spaced(len(others), limit, f'{dataset.root}, other splits')
+    looks = with_progress(in_threads(look, chosen), len(chosen), 'Comparing splits')
+    for patch, fingerprint in looks:
+        where, split = os.path.join(reader.root, patch.file), patch.split or 'none'
         if fingerprint in first_with:
             first = reader.path(dataset.stored_info(first_with[fingerprint])['file'])
             if filecmp.cmp(first, where, shallow=False):
@@ -119,15 +149,17 @@ def _across_splits(dataset: 'CellPatchDataset', first_with: Dict[int, int]) -> L
     return problems
 
 
-def _require_one_size(dataset: 'CellPatchDataset', shapes: np.ndarray) -> None:
+def _require_one_size(
+    dataset: 'CellPatchDataset', looked_at: Sequence[int], shapes: np.ndarray
+) -> None:
     different = np.flatnonzero((shapes != shapes[0]).any(axis=1))
     if len(different) and not dataset.test_mode:
-        index = int(different[0])
-        (height, width), (first_height, first_width) = shapes[index], shapes[0]
+        place = int(different[0])
+        (height, width), (first_height, first_width) = shapes[place], shapes[0]
         message = (
             f'is {width}x{height}, but {dataset.stored_info(0)["file"]} is '
             f'{first_width}x{first_height} ({len(different)} files differ from it). Put '
             "dict(type='FitCellPatch', out_size=...) first in the pipeline"
         )
-        where = os.path.join(dataset.root, dataset.stored_info(index)['file'])
+        where = os.path.join(dataset.root, dataset.stored_info(looked_at[place])['file'])
         raise DatasetError([Problem(ERROR, 'wrong size', where, message)])

@@ -17,11 +17,15 @@ from torch.utils.data import DataLoader
 from cellgan_plugin.datasets import (
     BETHESDA_CLASSES,
     CellPatchDataset,
+    DatasetError,
     ResumableInfiniteSampler,
     image_io,
     load_image,
     stack_cell_batch,
 )
+from cellgan_plugin.datasets.memory import require_device_memory
+from cellgan_plugin.datasets.training_checks import evenly_spaced
+from cellgan_plugin.models.data_preprocessor import CellDataPreprocessor
 
 PIPELINE = [
     dict(type='FitCellPatch', out_size=SIZE),
@@ -181,7 +185,7 @@ def test_cache_gives_the_same_tensors_and_decodes_once(root, decodes):
     assert sum(len(batch['data_samples']) for batch in loader) == 9
     assert len(decodes) == 9
     # The larger image is kept at the size that training sees.
-    assert cached._pixels.pixels.nbytes == 9 * SIZE * SIZE * 3
+    assert cached._pixels.images.nbytes == 9 * SIZE * SIZE * 3
 
 
 def test_cached_images_cannot_be_changed(root):
@@ -258,6 +262,75 @@ def test_position_survives_wrappers(root):
             assert wrapped.get_data_info(index)['sample_seed'] == 1
     balanced = ClassBalancedDataset(images, oversample_thr=0.9)
     assert len(balanced) >= len(images)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('cache', ['ram', 'device'])
+def test_a_batch_made_as_one_is_the_batch_of_its_samples(root, cache, channels):
+    """Same images, flips, labels and metainfo from files, item by item, and as one tensor."""
+    pipeline = [*PIPELINE[:2], dict(type='PackCellInputs', with_gt_img=True)]
+    options = dict(channels=channels, pipeline=pipeline)
+    from_files, cached = dataset(root, **options), dataset(root, cache=cache, **options)
+    by_item, as_one = [
+        iter(
+            DataLoader(
+                images,
+                batch_size=6,
+                sampler=ResumableInfiniteSampler(images, seed=5),
+                num_workers=workers,
+                collate_fn=stack_cell_batch,
+            )
+        )
+        for images, workers in ((from_files, 0), (cached, 2))
+    ]
+    preprocess = CellDataPreprocessor()
+    for _ in range(5):
+        a, b = next(by_item), next(as_one)
+        assert torch.equal(a['inputs']['img'], b['inputs']['img'])
+        assert torch.equal(a['data_samples'].gt_img, b['data_samples'].gt_img)
+        assert torch.equal(a['data_samples'].gt_label.label, b['data_samples'].gt_label.label)
+        assert a['data_samples'].metainfo == b['data_samples'].metainfo
+        a, b = preprocess(a)['inputs']['img'], preprocess(b)['inputs']['img']
+        assert torch.equal(a, b)
+        assert all(x.is_contiguous(memory_format=torch.channels_last) for x in (a, b))
+    items = pseudo_collate(cached.__getitems__([3, 1]))  # another collate function: samples
+    assert torch.equal(items['inputs']['img'][1], cached[1]['inputs']['img'])
+    assert len(cached.get_subset([5, 1]).__getitems__([0, 1])) == 2
+
+
+def test_what_cannot_be_gathered_is_made_one_by_one(root):
+    class Unknown:
+        def __call__(self, results):
+            return results
+
+    cached = dataset(root, cache='ram', pipeline=[PIPELINE[0], Unknown(), *PIPELINE[1:]])
+    assert isinstance(cached.__getitems__([0, 1]), list)
+    save(root / 'A' / 'large.png', seed=9, size=2 * SIZE)
+    several = dict(pipeline=PIPELINE[1:], test_mode=True)
+    assert isinstance(dataset(root, cache='ram', **several).__getitems__([0, 1]), list)
+    with pytest.raises(ValueError, match="cache='device' needs images of one size"):
+        dataset(root, cache='device', **several)
+
+
+def test_a_device_that_has_no_room_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'mem_get_info', lambda device: (2**30, 2**31))
+    require_device_memory(2**29, torch.device('cuda'), 'images')
+    require_device_memory(2**40, torch.device('cpu'), 'images')
+    with pytest.raises(MemoryError, match="0.60 GiB on cuda, of which 1.00 GiB .* cache='ram'"):
+        require_device_memory(int(0.6 * 2**30), torch.device('cuda'), 'images')
+
+
+def test_checks_of_many_files_are_bounded(root):
+    (root / 'B' / '2.png').write_bytes(b'no image')  # the seventh of eight
+    with pytest.raises(DatasetError, match='2.png'):
+        dataset(root)
+    with pytest.raises(DatasetError, match='2.png'):
+        dataset(root, check_limit=2, cache='ram')
+    images = dataset(root, check_limit=2)  # the first and the fifth
+    with pytest.raises(DatasetError, match='2.png'):
+        images[6]
+    assert evenly_spaced(8, 2, '') == [0, 4] and len(evenly_spaced(10**6, 10**5, '')) == 10**5
+    assert list(evenly_spaced(3, 5, '')) == [0, 1, 2]
 
 
 def test_packing_for_this_package_and_for_mmagic(root):

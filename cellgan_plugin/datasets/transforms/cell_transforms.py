@@ -8,6 +8,7 @@ import torch
 from mmagic.registry import TRANSFORMS
 from mmagic.structures import DataSample
 from mmcv.transforms import BaseTransform
+from mmengine.structures import LabelData
 
 from cellgan_plugin.randomness import derive_seed
 
@@ -103,20 +104,55 @@ class RandomCellFlip(BaseTransform):
 
     def transform(self, results: Dict) -> Dict:
         """Replace ``results['img']`` by a flipped view."""
-        # One 63-bit number decides both; a numpy generator would take ten times as long.
-        seed = results.get('sample_seed', 0) if self.seed is None else self.seed
-        bits = derive_seed(seed, 'flip', results['sample_position'])
-        if (bits & 0x7FFFFFFF) < self.horizontal * 2**31:
+        seed = results.get('sample_seed', 0)
+        horizontal, vertical = self._decide(seed, results['sample_position'])
+        if horizontal:
             results['img'] = results['img'][:, ::-1]
-        if ((bits >> 31) & 0x7FFFFFFF) < self.vertical * 2**31:
+        if vertical:
             results['img'] = results['img'][::-1]
         return results
+
+    def transform_batch(self, results: Dict) -> Dict:
+        """Flip a batch where it lies, by the same decisions as :meth:`transform`.
+
+        Args:
+            results (dict): ``img``, a uint8 tensor (N, C, H, W) of its own on any device, and the
+                lists ``sample_seed`` and ``sample_position``.
+
+        Returns:
+            dict: ``img`` flipped in place.
+        """
+        image = results['img']
+        drawn = zip(results['sample_seed'], results['sample_position'], strict=True)
+        chosen: Dict[Tuple[bool, bool], list] = {}
+        for row, (seed, position) in enumerate(drawn):
+            chosen.setdefault(self._decide(seed, position), []).append(row)
+        for (horizontal, vertical), rows in chosen.items():
+            axes = [axis for axis, flip in ((-1, horizontal), (-2, vertical)) if flip]
+            if axes:
+                index = torch.tensor(rows).to(image.device, non_blocking=True)
+                image.index_copy_(0, index, image.index_select(0, index).flip(axes))
+        return results
+
+    def _decide(self, seed: int, position: int) -> Tuple[bool, bool]:
+        """Whether the sample at a position is flipped left-right, and upside-down."""
+        # One 63-bit number decides both; a numpy generator would take ten times as long.
+        bits = derive_seed(seed if self.seed is None else self.seed, 'flip', position)
+        horizontal = (bits & 0x7FFFFFFF) < self.horizontal * 2**31
+        return horizontal, ((bits >> 31) & 0x7FFFFFFF) < self.vertical * 2**31
 
     def __repr__(self) -> str:
         return (
             f'RandomCellFlip(horizontal={self.horizontal}, vertical={self.vertical}, '
             f'seed={self.seed})'
         )
+
+
+def _colour_meta(channels: int) -> Dict[str, str]:
+    """What MMagic's preprocessor must be told: it takes three channels for BGR."""
+    order, kind = ('single', 'grayscale') if channels == 1 else ('RGB', 'color')
+    names = (('channel_order', order), ('color_type', kind))
+    return {f'{key}_{name}': value for key in ('img', 'gt') for name, value in names}
 
 
 @TRANSFORMS.register_module()
@@ -151,16 +187,32 @@ class PackCellInputs(BaseTransform):
         # A copy: flips are views with negative strides, and a cached image is read-only.
         image = torch.from_numpy(np.array(results['img'].transpose(2, 0, 1), order='C'))
         meta = {key: results[key] for key in self.meta_keys if key in results}
-        # MMagic's preprocessor takes three channels for BGR unless told.
-        is_grey = image.shape[0] == 1
-        for key in ('img', 'gt'):
-            meta[f'{key}_channel_order'] = 'single' if is_grey else 'RGB'
-            meta[f'{key}_color_type'] = 'grayscale' if is_grey else 'color'
-        sample = DataSample(metainfo=meta)
+        sample = DataSample(metainfo={**meta, **_colour_meta(image.shape[0])})
         sample.set_gt_label(int(results['gt_label']))
         if self.with_gt_img:
             sample.gt_img = image
         return dict(inputs=dict(img=image), data_samples=sample)
+
+    def transform_batch(self, results: Dict) -> Dict:
+        """Pack a batch: what ``stack_cell_batch`` makes of its packed samples.
+
+        Args:
+            results (dict): ``img``, a uint8 tensor (N, C, H, W), and lists of N, among them
+                ``gt_label``.
+
+        Returns:
+            dict: ``inputs=dict(img=...)`` and ``data_samples``, one ``DataSample`` with
+            ``gt_label.label`` of shape (N, 1) and lists as metainfo.
+        """
+        image = results['img']
+        meta = {key: results[key] for key in self.meta_keys if key in results}
+        for key, value in _colour_meta(image.shape[1]).items():
+            meta[key] = [value] * len(image)
+        samples = DataSample(metainfo=meta)
+        samples.gt_label = LabelData(label=torch.tensor(results['gt_label'])[:, None])
+        if self.with_gt_img:
+            samples.gt_img = image
+        return dict(inputs=dict(img=image), data_samples=samples)
 
     def __repr__(self) -> str:
         return f'PackCellInputs(with_gt_img={self.with_gt_img})'
