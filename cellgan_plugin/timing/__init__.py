@@ -17,11 +17,15 @@ from cellgan_plugin.timing.command_line import (
     publish,
     timing_parser,
 )
+from cellgan_plugin.timing.growth import Growth, GrowthPoint, GrowthReport, growth_exponent
 from cellgan_plugin.timing.machine import describe_machine, limit_threads, synchronize
 from cellgan_plugin.timing.race import Measurement, Race, Spread, cpu_seconds, race
 from cellgan_plugin.timing.report import TimingReport
 
 __all__ = [
+    'Growth',
+    'GrowthPoint',
+    'GrowthReport',
     'Measurement',
     'Race',
     'Spread',
@@ -30,6 +34,7 @@ __all__ = [
     'check_timing_arguments',
     'cpu_seconds',
     'describe_machine',
+    'growth_exponent',
     'limit_threads',
     'publish',
     'race',

@@ -15,7 +15,7 @@ _REFERENCE_COLOUR, _OTHER_COLOUR = '0.7', 'tab:blue'
 _LOG_FROM = 30
 
 
-def _number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three significant digits, never as a power of ten."""
     if value == 0 or not abs(value) < 1e6:
         return f'{value:.3g}'
@@ -25,7 +25,8 @@ def _number(value: float) -> str:
 
 
 def _spread(spread: Spread) -> str:
-    return f'{_number(spread.median)} ({_number(spread.low)} - {_number(spread.high)})'
+    median, low, high = map(format_number, spread)
+    return f'{median} ({low} - {high})'
 
 
 def aligned(rows: List[List[str]], left: int = 1) -> List[str]:
@@ -84,13 +85,13 @@ class TimingReport:
         head += ['x reference (range)', 'x CPU'] if race.reference is not None else []
         rows = [head]
         for name, found in race.measurements.items():
-            row = [name, _spread(race.wall(name)), _number(race.cpu(name).median)]
+            row = [name, _spread(race.wall(name)), format_number(race.cpu(name).median)]
             row += [_spread(race.rate(name))] if race.items > 1 else []
             row += [f'{(found.peak_bytes or 0) / 2**20:.0f}'] if with_peak else []
             if race.reference == name:
                 row += ['1', '1']
             elif race.reference is not None:
-                row += [_spread(race.ratio(name)), _number(race.ratio(name, 'cpu').median)]
+                row += [_spread(race.ratio(name)), format_number(race.ratio(name, 'cpu').median)]
             rows.append(row)
         return aligned(rows)
 
@@ -159,9 +160,9 @@ def _bars(axes, race: Race) -> None:
         colour = _REFERENCE_COLOUR if name == race.reference else _OTHER_COLOUR
         axes.barh(row, spread.median, color=colour, height=0.7)
         axes.plot([spread.low, spread.high], [row, row], color='black', lw=1)
-        text = f'  {_number(spread.median)}'
+        text = f'  {format_number(spread.median)}'
         if race.reference is not None and name != race.reference:
-            text += f'   ({_number(race.ratio(name).median)} x)'
+            text += f'   ({format_number(race.ratio(name).median)} x)'
         axes.text(spread.high, row, text, va='center', fontsize=8)
     axes.set_yticks(range(len(spreads)), list(spreads), fontsize=8)
     axes.invert_yaxis()

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> TimingReport:
 
 def main() -> None:
     """Parse arguments, time, publish what was found."""
-    parser = timing_parser(__doc__, turns=3)
+    parser = timing_parser(__doc__, turns=3, races=False)
     parser.add_argument('--kind', choices=tuple(PHANTOM_KINDS), default='cytology')
     parser.add_argument(
         '--sizes', nargs='+', metavar='PX|HxW', help='default: 64 128 256; tissue 64x32 256x128'
