@@ -1,11 +1,8 @@
 """Check a data set before training: every problem, the class balance, the sizes, a look at it."""
 
-import csv
 import hashlib
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -13,21 +10,21 @@ from mmagic.registry import DATASETS
 from PIL import Image
 
 from cellgan_plugin.datasets.cell_patches import CellPatchDataset
-from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import in_threads, inspect_file, with_progress
-from cellgan_plugin.datasets.problems import ERROR, SEVERITIES, WARNING, Problem, printable
+from cellgan_plugin.datasets.problems import ERROR, SEVERITIES, WARNING, Problem
+from cellgan_plugin.datasets.report import DatasetReport
 from cellgan_plugin.datasets.sources import Patch
-from cellgan_plugin.files import atomic_write
-from cellgan_plugin.visualization.contact_sheet import image_grid
+from cellgan_plugin.datasets.tissue_masks import TissueMaskDataset
+from cellgan_plugin.datasets.tissue_report import check_tissue_dataset
+
+Checkable = Union[CellPatchDataset, TissueMaskDataset]
 
 # Below this a class is memorised rather than learnt, and no distance can be measured on it.
 FEW_IMAGES = 50
 # The paper's classes differ by less than a factor of two (CellGAN, Sec. 3.1).
 IMBALANCE = 20
 SHEET_IMAGES = 32
-_SHEET_COLUMNS = 8
 _THUMBNAIL = 96
-_ROWS_PER_KIND = 20
 
 
 class _Entry(NamedTuple):
@@ -42,107 +39,9 @@ class _Entry(NamedTuple):
         return os.path.join(self.dataset.root, self.patch.file)
 
 
-@dataclass
-class DatasetReport:
-    """What :func:`check_dataset` found.
-
-    Attributes:
-        root (str): Folder of the (training) data set.
-        classes (tuple[str]): Class names in the order of the labels.
-        counts (dict[str, Counter]): Number of usable images: split -> class -> number.
-        sizes (Counter): (width, height) of the files -> number.
-        problems (list[Problem]): Every finding, errors first.
-        examples (dict[str, list[np.ndarray]]): Some images per class, as training sees them.
-    """
-
-    root: str
-    classes: Tuple[str, ...]
-    counts: Dict[str, Counter] = field(default_factory=dict)
-    sizes: Counter = field(default_factory=Counter)
-    problems: List[Problem] = field(default_factory=list)
-    examples: Dict[str, List[np.ndarray]] = field(default_factory=dict)
-
-    @property
-    def harmful(self) -> bool:
-        """Whether training would fail or learn something wrong."""
-        return any(problem.severity == ERROR for problem in self.problems)
-
-    def of_kind(self, kind: str) -> List[Problem]:
-        """The problems of one kind, e.g. ``'truncated'``."""
-        return [problem for problem in self.problems if problem.kind == kind]
-
-    def to_text(self) -> str:
-        """The report as plain text: problems, class balance, sizes, verdict."""
-        lines = [f'Data set {printable(self.root)}', '', *self._problem_lines(), '']
-        splits = list(self.counts)
-        width = max(len(name) for name in (*self.classes, 'class'))
-        lines.append('class'.ljust(width) + ''.join(f'{s or "images":>10}' for s in splits))
-        for name in self.classes:
-            numbers = ''.join(f'{self.counts[split][name]:>10}' for split in splits)
-            lines.append(f'{name:<{width}}{numbers}')
-        lines += ['', 'size (width x height)']
-        for (columns, rows), count in self.sizes.most_common(_ROWS_PER_KIND):
-            bar = '#' * max(1, round(40 * count / max(self.sizes.values())))
-            lines.append(f'{f"{columns}x{rows}":>11} {count:>8} {bar}')
-        if len(self.sizes) > _ROWS_PER_KIND:
-            lines.append(f'... and {len(self.sizes) - _ROWS_PER_KIND} other sizes')
-        numbers = Counter(problem.severity for problem in self.problems)
-        summary = ', '.join(f'{numbers[severity]} {severity}s' for severity in SEVERITIES)
-        verdict = 'NOT READY: training would be harmed' if self.harmful else 'ready for training'
-        return '\n'.join([*lines, '', f'{summary}: {verdict}'])
-
-    def _problem_lines(self) -> Iterator[str]:
-        if not self.problems:
-            yield 'No problem found.'
-            return
-        kind_width = max(len(problem.kind) for problem in self.problems)
-        shown: Counter = Counter()
-        totals = Counter((problem.severity, problem.kind) for problem in self.problems)
-        yield f'{"severity":<9}{"kind":<{kind_width + 2}}where: what'
-        for problem in self.problems:
-            key = (problem.severity, problem.kind)
-            shown[key] += 1
-            start = f'{problem.severity:<9}{problem.kind:<{kind_width + 2}}'
-            if shown[key] <= _ROWS_PER_KIND:
-                yield f'{start}{problem}'
-            elif shown[key] == _ROWS_PER_KIND + 1:
-                yield f'{start}... and {totals[key] - _ROWS_PER_KIND} more (problems.csv has all)'
-
-    def save(self, folder: Union[str, Path]) -> List[Path]:
-        """Write ``report.txt``, ``problems.csv`` and a sheet ``<class>.png`` per class.
-
-        Args:
-            folder (str | Path): Where to; made when missing.
-
-        Returns:
-            list[Path]: The files written.
-        """
-        folder = Path(folder)
-        written = [folder / 'report.txt', folder / 'problems.csv']
-        with atomic_write(written[0], 'w', encoding='utf-8') as file:
-            file.write(self.to_text() + '\n')
-        with atomic_write(written[1], 'w', encoding='utf-8', newline='') as file:
-            writer = csv.writer(file, lineterminator='\n')
-            writer.writerow(Problem._fields)
-            writer.writerows([printable(value) for value in problem] for problem in self.problems)
-        for name, images in self.examples.items():
-            if images:
-                path = folder / f'{name.replace(os.sep, "_")}.png'
-                write_png(path, self.sheet(name))
-                written.append(path)
-        return written
-
-    def sheet(self, name: str) -> np.ndarray:
-        """Contact sheet of one class, uint8 RGB."""
-        images = self.examples[name]
-        starts = range(0, len(images), _SHEET_COLUMNS)
-        rows = [images[start : start + _SHEET_COLUMNS] for start in starts]
-        return image_grid(rows, row_titles=[name, *[''] * (len(rows) - 1)])
-
-
 def check_dataset(
-    dataset: Union[CellPatchDataset, Mapping],
-    others: Optional[Mapping[str, Union[CellPatchDataset, Mapping]]] = None,
+    dataset: Union[Checkable, Mapping],
+    others: Optional[Mapping[str, Union[Checkable, Mapping]]] = None,
 ) -> DatasetReport:
     """Look at every file of a data set as training would, and collect what is wrong.
 
@@ -150,7 +49,8 @@ def check_dataset(
     on both sides of a split is found. Every file is decoded once.
 
     Args:
-        dataset (CellPatchDataset | dict): The training data set or its config.
+        dataset (CellPatchDataset | TissueMaskDataset | dict): The training data set or its
+            config.
         others (dict | None): Further data sets by the name of their split (``val``, ``test``),
             looked at for images they share with ``dataset``.
 
@@ -158,12 +58,17 @@ def check_dataset(
         DatasetReport: The findings; nothing is raised for bad data.
     """
     dataset = _build(dataset)
+    others = {name: _build(other) for name, other in (others or {}).items()}
+    # Patches and pairs are not compared with each other.
+    kind = TissueMaskDataset if isinstance(dataset, TissueMaskDataset) else CellPatchDataset
+    others = {name: other for name, other in others.items() if isinstance(other, kind)}
+    if kind is TissueMaskDataset:
+        return check_tissue_dataset(dataset, others)
     report = DatasetReport(dataset.root, dataset.classes)
     entries: List[_Entry] = []
     listed: Dict[str, str] = {}  # path -> split
     shared: Counter = Counter()
-    for name, source in {'': dataset, **(others or {})}.items():
-        source = _build(source)
+    for name, source in {'': dataset, **others}.items():
         problems = source.list_sources().problems  # of the split that the data set keeps
         listing = source.list_sources(all_splits=source.split is not None)
         report.problems += problems + [p for p in listing.problems if p not in problems]
@@ -190,12 +95,13 @@ def check_dataset(
     return report
 
 
-def _build(dataset: Union[CellPatchDataset, Mapping]) -> CellPatchDataset:
+def _build(dataset: Union[Checkable, Mapping]) -> Checkable:
     if isinstance(dataset, Mapping):
         dataset = DATASETS.build({'_scope_': 'mmagic', **dataset, 'lazy_init': True})
-    if not isinstance(dataset, CellPatchDataset):
+    if not isinstance(dataset, (CellPatchDataset, TissueMaskDataset)):
         raise TypeError(
-            f'check_dataset: checks a CellPatchDataset or its config, got {type(dataset).__name__}'
+            'check_dataset: checks a CellPatchDataset, a TissueMaskDataset or a config of one, got '
+            f'{type(dataset).__name__}'
         )
     return dataset
 
@@ -329,7 +235,10 @@ def datasets_of_config(config: Mapping) -> Tuple[Mapping, Dict[str, Mapping]]:
     train = _unwrap(config['train_dataloader']['dataset'])
     if train is None:
         kind = config['train_dataloader']['dataset'].get('type')
-        raise TypeError(f'train_dataloader.dataset is a {kind}; CellPatchDataset can be checked')
+        raise TypeError(
+            f'train_dataloader.dataset is a {kind}; CellPatchDataset and TissueMaskDataset can be '
+            'checked'
+        )
     others: Dict[str, Mapping] = {}
     for split in ('val', 'test'):
         loaders = config.get(f'{split}_dataloader') or []
@@ -345,4 +254,8 @@ def _unwrap(dataset: Mapping) -> Optional[Mapping]:
         dataset = dataset['dataset']
     kind = dataset.get('type')
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    return dataset if isinstance(kind, type) and issubclass(kind, CellPatchDataset) else None
+    return (
+        dataset
+        if isinstance(kind, type) and issubclass(kind, (CellPatchDataset, TissueMaskDataset))
+        else None
+    )

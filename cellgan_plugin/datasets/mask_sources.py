@@ -164,9 +164,6 @@ def _read_manifest(
         if not found[split]:
             message = f'no row has split {split!r}; there are {dict(found)}'
             listing.add(ERROR, 'split', ann_file, message)
-    if splits is None and len(found) > 1:
-        message = f"rows of all splits {sorted(found)} are used; choose one with split='train'"
-        listing.add(WARNING, 'split', ann_file, message)
 
 
 def _lacking_columns(

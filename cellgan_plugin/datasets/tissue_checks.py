@@ -29,8 +29,17 @@ class PairInspection(NamedTuple):
     problems: List[Problem]
 
 
-def inspect_pair(dataset: 'TissueMaskDataset', pair: TissuePair, use_mask: bool) -> PairInspection:
-    """Look at the headers of one pair; nothing is raised for a bad file."""
+def inspect_pair(
+    dataset: 'TissueMaskDataset', pair: TissuePair, use_mask: bool, against_tile: bool = True
+) -> PairInspection:
+    """Look at the headers of one pair; nothing is raised for a bad file.
+
+    Args:
+        dataset (TissueMaskDataset): Says how files are read and tiled.
+        pair (TissuePair): The pair.
+        use_mask (bool): Whether its mask is looked at.
+        against_tile (bool): Whether it has to hold a tile. Defaults to True.
+    """
     reader = dataset.reader
     where = os.path.join(dataset.root, pair.file)
     problems: List[Problem] = []
@@ -40,7 +49,7 @@ def inspect_pair(dataset: 'TissueMaskDataset', pair: TissuePair, use_mask: bool)
         return PairInspection(None, [Problem(ERROR, error.kind, where, error.reason)])
     if header.conversion:
         problems.append(Problem(WARNING, header.conversion, where, CONVERSIONS[header.conversion]))
-    if dataset.tile is not None:
+    if dataset.tile is not None and against_tile:
         problems += _against_tile(dataset, header, where)
     if use_mask:
         mask_where = os.path.join(dataset.root, pair.mask)

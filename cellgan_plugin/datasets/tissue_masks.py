@@ -245,6 +245,10 @@ class TissueMaskDataset(BaseDataset):
             self.root, self.ann_file, *self._layout_options, label_classes, self.follow_links
         )
         listing = list_pairs(layout, None if all_splits else self.split)
+        splits = sorted({pair.split for pair in listing.pairs})
+        if self.split is None and not all_splits and len(splits) > 1:
+            message = f"rows of all splits {splits} are used; choose one with split='train'"
+            listing.add(WARNING, 'split', self.ann_file, message)
         if self.transductive and not all_splits and not self.test_mode:
             # Whatever is known of these images is not looked at.
             blind = layout._replace(missing_masks='unlabelled', label_classes=())
@@ -253,7 +257,7 @@ class TissueMaskDataset(BaseDataset):
             listing.problems += [p for p in hidden.problems if p not in listing.problems]
         return listing
 
-    def _choose_labelled(self, pairs: Sequence[TissuePair]) -> np.ndarray:
+    def labelled_of(self, pairs: Sequence[TissuePair]) -> np.ndarray:
         """Whether the mask of each pair is used, bool (N,)."""
         labelled = np.array([bool(pair.mask) for pair in pairs])
         if self.labelled_ratio is not None:
@@ -271,12 +275,12 @@ class TissueMaskDataset(BaseDataset):
         """List pairs and tiles; DatasetError on any problem that would harm training."""
         listing = self.list_sources()
         raise_or_say(listing.problems, self.root)
-        pairs, labelled = listing.pairs, self._choose_labelled(listing.pairs)
+        pairs, labelled = listing.pairs, self.labelled_of(listing.pairs)
         if self.labelled_only or self.test_mode:
             pairs = [pair for pair, keep in zip(pairs, labelled, strict=True) if keep]
             labelled = labelled[labelled]
         sizes, problems = inspect_pairs(self, pairs, labelled)
-        problems += self._check_amounts(pairs, labelled)
+        problems += self.check_amounts(pairs, labelled)
         raise_or_say(problems, self.root)
         self.pairs, self.labelled, self._sizes = pairs, labelled, sizes
         data_list = []
@@ -286,7 +290,8 @@ class TissueMaskDataset(BaseDataset):
                 data_list.append(dict(row=row, tile=(int(y), int(x), *tile)))
         return data_list
 
-    def _check_amounts(self, pairs: Sequence[TissuePair], labelled: np.ndarray) -> List[Problem]:
+    def check_amounts(self, pairs: Sequence[TissuePair], labelled: np.ndarray) -> List[Problem]:
+        """Whether there is enough to train on, labelled and not."""
         problems = []
         if not labelled.any():
             message = 'no image has a mask, so there is nothing to learn from'

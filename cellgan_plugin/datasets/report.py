@@ -1,0 +1,119 @@
+"""What the checker of a data set found: as text, as files, as pictures."""
+
+import csv
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple, Union
+
+import numpy as np
+
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.problems import ERROR, SEVERITIES, Problem, printable
+from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization.contact_sheet import image_grid
+
+_SHEET_COLUMNS = 8
+_ROWS_PER_KIND = 20
+
+
+@dataclass
+class DatasetReport:
+    """What :func:`check_dataset` found.
+
+    Attributes:
+        root (str): Folder of the (training) data set.
+        classes (tuple[str]): Class names in the order of the labels.
+        counts (dict[str, Counter]): Number of usable images: split -> class -> number.
+        sizes (Counter): (width, height) of the files -> number.
+        problems (list[Problem]): Every finding, errors first.
+        examples (dict[str, list[np.ndarray]]): Some images per class, as training sees them.
+        notes (list[str]): Further lines of the report.
+    """
+
+    root: str
+    classes: Tuple[str, ...]
+    counts: Dict[str, Counter] = field(default_factory=dict)
+    sizes: Counter = field(default_factory=Counter)
+    problems: List[Problem] = field(default_factory=list)
+    examples: Dict[str, List[np.ndarray]] = field(default_factory=dict)
+    notes: List[str] = field(default_factory=list)
+
+    @property
+    def harmful(self) -> bool:
+        """Whether training would fail or learn something wrong."""
+        return any(problem.severity == ERROR for problem in self.problems)
+
+    def of_kind(self, kind: str) -> List[Problem]:
+        """The problems of one kind, e.g. ``'truncated'``."""
+        return [problem for problem in self.problems if problem.kind == kind]
+
+    def to_text(self) -> str:
+        """The report as plain text: problems, class balance, sizes, verdict."""
+        lines = [f'Data set {printable(self.root)}', '', *self._problem_lines(), '']
+        splits = list(self.counts)
+        width = max(len(name) for name in (*self.classes, 'class'))
+        lines.append('class'.ljust(width) + ''.join(f'{s or "images":>10}' for s in splits))
+        for name in self.classes:
+            numbers = ''.join(f'{self.counts[split][name]:>10}' for split in splits)
+            lines.append(f'{name:<{width}}{numbers}')
+        lines += ['', 'size (width x height)']
+        for (columns, rows), count in self.sizes.most_common(_ROWS_PER_KIND):
+            bar = '#' * max(1, round(40 * count / max(self.sizes.values())))
+            lines.append(f'{f"{columns}x{rows}":>11} {count:>8} {bar}')
+        if len(self.sizes) > _ROWS_PER_KIND:
+            lines.append(f'... and {len(self.sizes) - _ROWS_PER_KIND} other sizes')
+        lines += ['', *self.notes] if self.notes else []
+        numbers = Counter(problem.severity for problem in self.problems)
+        summary = ', '.join(f'{numbers[severity]} {severity}s' for severity in SEVERITIES)
+        verdict = 'NOT READY: training would be harmed' if self.harmful else 'ready for training'
+        return '\n'.join([*lines, '', f'{summary}: {verdict}'])
+
+    def _problem_lines(self) -> Iterator[str]:
+        if not self.problems:
+            yield 'No problem found.'
+            return
+        kind_width = max(len(problem.kind) for problem in self.problems)
+        shown: Counter = Counter()
+        totals = Counter((problem.severity, problem.kind) for problem in self.problems)
+        yield f'{"severity":<9}{"kind":<{kind_width + 2}}where: what'
+        for problem in self.problems:
+            key = (problem.severity, problem.kind)
+            shown[key] += 1
+            start = f'{problem.severity:<9}{problem.kind:<{kind_width + 2}}'
+            if shown[key] <= _ROWS_PER_KIND:
+                yield f'{start}{problem}'
+            elif shown[key] == _ROWS_PER_KIND + 1:
+                yield f'{start}... and {totals[key] - _ROWS_PER_KIND} more (problems.csv has all)'
+
+    def save(self, folder: Union[str, Path]) -> List[Path]:
+        """Write ``report.txt``, ``problems.csv`` and a sheet ``<class>.png`` per class.
+
+        Args:
+            folder (str | Path): Where to; made when missing.
+
+        Returns:
+            list[Path]: The files written.
+        """
+        folder = Path(folder)
+        written = [folder / 'report.txt', folder / 'problems.csv']
+        with atomic_write(written[0], 'w', encoding='utf-8') as file:
+            file.write(self.to_text() + '\n')
+        with atomic_write(written[1], 'w', encoding='utf-8', newline='') as file:
+            writer = csv.writer(file, lineterminator='\n')
+            writer.writerow(Problem._fields)
+            writer.writerows([printable(value) for value in problem] for problem in self.problems)
+        for name, images in self.examples.items():
+            if images:
+                path = folder / f'{name.replace(os.sep, "_")}.png'
+                write_png(path, self.sheet(name))
+                written.append(path)
+        return written
+
+    def sheet(self, name: str) -> np.ndarray:
+        """Contact sheet of one class, uint8 RGB."""
+        images = self.examples[name]
+        starts = range(0, len(images), _SHEET_COLUMNS)
+        rows = [images[start : start + _SHEET_COLUMNS] for start in starts]
+        return image_grid(rows, row_titles=[name, *[''] * (len(rows) - 1)])
