@@ -1,6 +1,6 @@
 """How samples become a batch."""
 
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence
 
 import torch
 from mmagic.structures import DataSample
