@@ -6,6 +6,7 @@ from cellgan_plugin.datasets.converters.folder_rules import parse_class_map
 from cellgan_plugin.datasets.converters.folders import convert_folders
 from cellgan_plugin.datasets.converters.glas import GlasImage, read_glas
 from cellgan_plugin.datasets.converters.glas_pairs import convert_glas
+from cellgan_plugin.datasets.converters.glas_tiles import convert_glas_tiles
 from cellgan_plugin.datasets.converters.pcam import convert_pcam
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'convert_cric',
     'convert_folders',
     'convert_glas',
+    'convert_glas_tiles',
     'convert_pcam',
     'parse_class_map',
     'read_glas',

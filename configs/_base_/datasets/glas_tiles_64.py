@@ -1,0 +1,9 @@
+# Tiles of GlaS by grade at 64 px in RAM, 16 a step, for a CPU; as
+# tools/dataset_converters/glas_tiles.py writes them.
+_base_ = 'cell_patches_64.py'
+train_dataloader = dict(
+    dataset=dict(
+        data_root='{{$CELLGAN_GLAS_ROOT:data/glas_tiles}}',
+        ann_file='manifest.csv',
+        split='train',
+        metainfo=dict(classes=['benign', 'malignant'])))

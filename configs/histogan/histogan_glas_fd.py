@@ -1,0 +1,13 @@
+# histogan_glas.py, judged while it trains by a classifier of the same training tiles; the best
+# checkpoint by the smoothed distance is kept.
+# First: python tools/train.py configs/classifiers/resnet18_glas_tiles.py
+# Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet18_glas_tiles).
+_base_ = ['histogan_glas.py', '../_base_/evaluation/glas_tiles_fd.py']
+train_cfg = dict(val_interval=200)
+custom_hooks = [
+    dict(type='NonFiniteLossHook'),
+    dict(type='ThroughputHook'),
+    dict(type='PreemptionHook'),
+    dict(type='ModelSelectionHook', alpha=0.5),
+    dict(type='SampleSheetHook', interval=400),
+]

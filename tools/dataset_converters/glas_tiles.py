@@ -1,0 +1,88 @@
+"""Cut GlaS (Warwick-QU) into tiles by grade: class folders with a manifest, split by patient.
+
+    python tools/dataset_converters/glas_tiles.py glas --out data/glas_tiles
+    python tools/dataset_converters/glas_tiles.py glas --out data/glas_types --label category
+
+For pairs of image and mask see glas.py. An interrupted run continues when the same command is given
+again.
+"""
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from cellgan_plugin.apis.command_line import report_conversion
+from cellgan_plugin.datasets.converters import convert_glas_tiles
+from cellgan_plugin.datasets.converters.glas import GLAS_SUBSETS
+from cellgan_plugin.datasets.converters.glas_tiles import LABELS
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('root', help='folder with Grade.csv: as published, or with images/ and masks/ beside it')
+    add('--out', required=True, help='output folder: new, empty, or of the same command')
+    add('--tile', type=int, default=256, metavar='PX', help='side of a tile (default: 256)')
+    add(
+        '--min-overlap',
+        type=int,
+        default=0,
+        metavar='PX',
+        help='what neighbours share at least (default: 0)',
+    )
+    add(
+        '--min-gland',
+        type=float,
+        default=0.2,
+        metavar='SHARE',
+        help='least share of gland in a tile (default: 0.2)',
+    )
+    add(
+        '--label',
+        choices=tuple(LABELS),
+        default='grade',
+        help='grade: benign, malignant; category: the five gland types (default: grade)',
+    )
+    add(
+        '--split',
+        type=float,
+        nargs=3,
+        default=(0.7, 0.15, 0.15),
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help='fractions, by patient (default: 0.7 0.15 0.15)',
+    )
+    add('--seed', type=int, default=0, help='seed of the split (default: 0)')
+    add(
+        '--subsets',
+        nargs='+',
+        choices=GLAS_SUBSETS,
+        default=list(GLAS_SUBSETS),
+        help='published sets to take (default: those that are there)',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
+    args = parse_args(argv)
+    return report_conversion(
+        'glas_tiles.py',
+        lambda: convert_glas_tiles(
+            args.root,
+            args.out,
+            tile=args.tile,
+            min_overlap=args.min_overlap,
+            min_gland=args.min_gland,
+            label=args.label,
+            fractions=args.split,
+            seed=args.seed,
+            subsets=args.subsets,
+        ),
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())
