@@ -131,6 +131,7 @@ def evaluate_folders(
         order = {name: index for index, name in enumerate(BETHESDA_CLASSES)}
         classes = sorted(names, key=lambda name: order.get(name, len(order)))
     network = build_extractor(extractor)
+    network.check_classes(classes)
     network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
     def read(tree: Tuple[str, str, Optional[str]]) -> FeatureSet:

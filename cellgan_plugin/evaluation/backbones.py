@@ -74,6 +74,12 @@ class ClassifierFeatures(FeatureExtractor):
         channel_order (str, optional): 'RGB' or 'BGR', what the network was trained on. Defaults to
             None: RGB where the data preprocessor converts to it or the config reads a
             ``CellPatchDataset``, else BGR (MMPretrain's loader).
+        any_classes (bool): Judge images of classes that the classifier was not trained on.
+            Defaults to False: :meth:`check_classes` refuses them.
+
+    Attributes:
+        classes (tuple[str, ...] | None): What the classifier tells apart; None where its
+            checkpoint does not say.
 
     Raises:
         FileNotFoundError: No such config or checkpoint.
@@ -87,14 +93,20 @@ class ClassifierFeatures(FeatureExtractor):
         name: Optional[str] = None,
         input_size: Optional[Union[int, Sequence[int]]] = None,
         channel_order: Optional[str] = None,
+        any_classes: bool = False,
     ):
         super().__init__()
+        self.any_classes = any_classes
         if not isinstance(config, Config):
             hint = 'Classifier configs are in configs/classifiers/'
             config = Config.fromfile(_checked_file(config, 'classifier config', hint))
         where = config.filename or 'the classifier config'
         path = self._find_checkpoint(checkpoint, where)
-        self.network = self._build(config.model, path, where)
+        state = load_tensors(path, 'cpu')
+        self.network = self._build(config.model, path, where, state)
+        meta = state.get('meta')
+        found = ((meta if isinstance(meta, dict) else {}).get('dataset_meta') or {}).get('classes')
+        self.classes = tuple(found) if found else None
         self.sha256 = file_sha256(path)
         self.name = name or Path(config.filename or 'classifier').stem
         size = input_size or _pipeline_size(config)
@@ -128,7 +140,7 @@ class ClassifierFeatures(FeatureExtractor):
         return path
 
     @staticmethod
-    def _build(model: dict, path: Path, where: str) -> nn.Module:
+    def _build(model: dict, path: Path, where: str, state: dict) -> nn.Module:
         from mmengine.registry import DefaultScope
         from mmpretrain.registry import MODELS as CLASSIFIERS
 
@@ -138,9 +150,7 @@ class ClassifierFeatures(FeatureExtractor):
         model.pop('pretrained', None)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             network = CLASSIFIERS.build(model)
-        state = load_tensors(path, 'cpu')
-        state = state.get('state_dict', state)
-        unfit = _load_fitting(network, state)
+        unfit = _load_fitting(network, state.get('state_dict', state))
         missing = [key for key in unfit if key.startswith('backbone.')]
         if missing:
             raise ExtractorError(

@@ -146,6 +146,27 @@ class FeatureExtractor(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             return self.features(images).float()
 
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Refuse images of classes that a classifier does not know.
+
+        The backbone of another task's classifier gives features as well, and distances that look
+        like any other: one forgotten environment variable is enough.
+
+        Args:
+            classes (Sequence[str]): Of the images to judge.
+
+        Raises:
+            ExtractorError: The classifier was trained on others, and ``any_classes`` is not set.
+        """
+        known = getattr(self, 'classes', None)
+        strange = [name for name in classes if known and name not in known]
+        if strange and not self.any_classes:
+            raise ExtractorError(
+                f'{self.name} was trained on the classes {list(known)}, but the images to judge '
+                f'are of {list(classes)}: give the classifier of this task, or say '
+                'any_classes=True in its config to judge by this one'
+            )
+
     def of_images(self, images: Sequence[Tensor]) -> Tensor:
         """As :meth:`forward` for a list of uint8 (C, H, W) images that may differ in size."""
         if len({tuple(image.shape) for image in images}) == 1:

@@ -8,7 +8,6 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.evaluation.backbones import ClassifierFeatures, resized
 from cellgan_plugin.evaluation.extractors import ExtractorError, Weights, to_rgb_batch
 from cellgan_plugin.models.mc_dropout import (
@@ -79,11 +78,10 @@ class McDropoutClassifier(ClassifierFeatures):
         self.finish(64)  # the fingerprint holds the dropout
 
     @staticmethod
-    def _build(model: dict, path: Path, where: str) -> nn.Module:
-        network = ClassifierFeatures._build(model, path, where)
+    def _build(model: dict, path: Path, where: str, state: dict) -> nn.Module:
+        network = ClassifierFeatures._build(model, path, where, state)
         if not network.with_head:
             raise ExtractorError(f'{where} has no head: selection needs class probabilities')
-        state = load_tensors(path, 'cpu')
         state = state.get('state_dict', state)
         missing = [
             key

@@ -18,6 +18,7 @@ from mmagic.registry import METRICS, MODELS
 
 from cellgan_plugin.evaluation import ClassDistances
 from cellgan_plugin.evaluation.distances import frechet_distance
+from cellgan_plugin.evaluation.extractors import ExtractorError
 from cellgan_plugin.evaluation.metrics.sampler import ClassSampler, numbers_per_class
 from cellgan_plugin.models import generated_pixels
 from cellgan_plugin.randomness import generator_for
@@ -260,6 +261,15 @@ def test_wrong_options_are_refused_at_once(options, message):
 def test_a_model_with_other_classes_is_refused(mmagic_scope, real, cache):
     with pytest.raises(ValueError, match='the model has 5 classes'):
         run(tiny_gan(num_classes=5), real, cache)
+
+
+def test_a_judge_of_other_classes_is_refused(mmagic_scope, real, cache):
+    extractor = TinyFeatures()
+    extractor.classes, extractor.any_classes = ('Normal', 'CIN1', 'CIN2'), False
+    metric = ClassDistances(extractor, cache_dir=cache, batch_size=4)
+    with pytest.raises(ExtractorError, match="trained on the classes .'Normal'"):
+        evaluate(tiny_gan(), [metric], loader_of(dataset_of(real)))
+    assert not extractor.calls  # before any image is read
 
 
 def test_numbers_per_class():

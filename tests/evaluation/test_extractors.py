@@ -13,7 +13,11 @@ from cellgan_plugin.evaluation import (
     InceptionFeatures,
     class_table,
 )
-from cellgan_plugin.evaluation.extractors import INCEPTION_SHA256, INCEPTION_VARIABLE
+from cellgan_plugin.evaluation.extractors import (
+    INCEPTION_SHA256,
+    INCEPTION_VARIABLE,
+    ExtractorError,
+)
 from cellgan_plugin.evaluation.features import ExtractorMismatchError
 
 CLASSIFIER = """
@@ -119,6 +123,23 @@ def test_what_is_missing_is_said(classifier, tmp_path):
     torch.save(dict(state_dict=TinyFeatures()), tmp_path / 'pickled.pth')
     with pytest.raises(UntrustedCheckpointError):
         ClassifierFeatures(config, tmp_path / 'pickled.pth')
+
+
+def test_a_classifier_of_other_classes_is_refused(classifier):
+    config, work_dir, network = classifier
+    assert ClassifierFeatures(config, work_dir).classes is None  # a checkpoint that does not say
+    ClassifierFeatures(config, work_dir).check_classes(['Normal', 'CIN1'])
+    classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
+    meta = dict(dataset_meta=dict(classes=classes))
+    torch.save(dict(state_dict=network.state_dict(), meta=meta), work_dir / 'iter_7.pth')
+    extractor = ClassifierFeatures(config, work_dir)
+    assert extractor.classes == tuple(classes)
+    extractor.check_classes(['HSIL', 'NILM'])  # some of them
+    with pytest.raises(ExtractorError, match=r"(?s)'NILM'.*are of \['Normal', 'CIN1'\]: give the"):
+        extractor.check_classes(['Normal', 'CIN1'])
+    other = ClassifierFeatures(config, work_dir, any_classes=True)
+    other.check_classes(['Normal', 'CIN1'])
+    assert other.fingerprint == ClassifierFeatures(config, work_dir).fingerprint
 
 
 def test_torchvision_backbone(tmp_path, images):

@@ -183,6 +183,7 @@ class ClassDistances(BaseMetric):
                 f'the model has {known} classes, val_dataloader.dataset {found}: '
                 f'{list(dataset.metainfo["classes"])}. Give both the same classes in the same order'
             )
+        self.extractor.check_classes(dataset.metainfo['classes'])
 
     def _find_channel_order(self, module: nn.Module, dataset) -> None:
         if self.fake_channel_order is not None or not len(dataset):
