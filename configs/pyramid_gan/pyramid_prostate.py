@@ -20,5 +20,5 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(**prostate, split='test', with_instances=False, shared_groups='error'))
 test_dataloader = val_dataloader
-val_evaluator = dict(metrics=[dict(_delete_=True, type='SegmentationScores', objects=False)])
+val_evaluator = dict(metrics=[dict(type='SegmentationScores', objects=False)])
 test_evaluator = val_evaluator

@@ -6,7 +6,7 @@ import torch
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
-from cellgan_plugin.models.layers import check_at_least, checkpointed
+from cellgan_plugin.models.layers import check_at_least, check_one_of, checkpointed
 
 
 class _ResidualBlock(nn.Module):
@@ -30,14 +30,24 @@ def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int =
     ]
 
 
+def _doubling(channels: int, upsample: str) -> list:
+    """Twice the size and half the channels, and instance norm."""
+    if upsample == 'nearest':
+        return [nn.Upsample(scale_factor=2), *_convolution(channels, channels // 2, 3)]
+    return [
+        nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
+        nn.InstanceNorm2d(channels // 2),
+    ]
+
+
 @MODELS.register_module()
 class PyramidGenerator(nn.Module):
     """Residual generator of one scale, after pix2pixHD's global generator (Wang et al. 2018).
 
     ``image = coarser + Phi(mask, noise + coarser)`` (Eq. 1), at the coarsest scale ``image =
     Phi(mask, noise)``. Phi: 7x7 convolution, ``num_downsamples`` strided 3x3 ones, ``num_blocks``
-    residual blocks, as many transposed convolutions, 7x7 convolution, tanh; instance norm and ReLU
-    between. The paper leaves Phi to an appendix.
+    residual blocks, as many doublings, 7x7 convolution, tanh; instance norm and ReLU between. The
+    paper leaves Phi to an appendix.
 
     Args:
         num_classes (int): Classes of the mask.
@@ -46,6 +56,9 @@ class PyramidGenerator(nn.Module):
             Defaults to 32.
         num_downsamples (int): Defaults to 2.
         num_blocks (int): Defaults to 6.
+        upsample (str): 'nearest': nearest neighbour and a 3x3 convolution, which leaves no
+            checkerboard (Odena et al. 2016); 'transposed': pix2pixHD's transposed convolution.
+            Defaults to 'nearest'.
         checkpoint (bool): Recompute the inside of every stage in the backward: less memory, more
             time, the same numbers. Defaults to False.
     """
@@ -57,11 +70,13 @@ class PyramidGenerator(nn.Module):
         base_channels: int = 32,
         num_downsamples: int = 2,
         num_blocks: int = 6,
+        upsample: str = 'nearest',
         checkpoint: bool = False,
     ):
         super().__init__()
         check_at_least(1, num_classes=num_classes, base_channels=base_channels)
         check_at_least(0, num_downsamples=num_downsamples, num_blocks=num_blocks)
+        check_one_of(('nearest', 'transposed'), upsample=upsample)
         self.image_channels = image_channels
         self.checkpoint = checkpoint
         self.stride = 2**num_downsamples
@@ -76,15 +91,7 @@ class PyramidGenerator(nn.Module):
             channels *= 2
         stages += [_ResidualBlock(channels) for _ in range(num_blocks)]
         for _ in range(num_downsamples):
-            stages.append(
-                nn.Sequential(
-                    nn.ConvTranspose2d(
-                        channels, channels // 2, 3, stride=2, padding=1, output_padding=1
-                    ),
-                    nn.InstanceNorm2d(channels // 2),
-                    nn.ReLU(),
-                )
-            )
+            stages.append(nn.Sequential(*_doubling(channels, upsample), nn.ReLU()))
             channels //= 2
         self.stages = nn.ModuleList(stages)
         self.last = nn.Conv2d(channels, image_channels, 7, padding=3, padding_mode='reflect')

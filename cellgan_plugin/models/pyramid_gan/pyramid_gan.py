@@ -303,12 +303,12 @@ class PyramidGAN(RepeatableStep, Pyramid):
 
     # The turns ----------------------------------------------------------------------------------
 
-    def _pseudo_positives(self, batch: _Batch) -> Tensor:
-        """Which unlabelled images are positives of D in this step, as indices on the CPU."""
+    def _pseudo_positives(self, batch: _Batch) -> List[int]:
+        """Which of the unlabelled images are positives of D in this step."""
         if not len(batch.unlabelled) or self.scale_epoch < self.pseudo_start:
-            return torch.zeros(0, dtype=torch.long)
+            return []
         drawn = self.step_random.uniform('pseudo_positives', len(batch.unlabelled), 1)
-        return torch.nonzero(drawn[:, 0] < self.pseudo_probability).flatten()
+        return [n for n, value in enumerate(drawn[:, 0].tolist()) if value < self.pseudo_probability]
 
     def _train_discriminator(
         self,
@@ -326,13 +326,14 @@ class PyramidGAN(RepeatableStep, Pyramid):
             img = torch.cat([batch.img, batch.unlabelled])
             probabilities = segmented.probabilities.detach()
             chosen = self._pseudo_positives(batch)
-            if len(chosen):
-                rows = (chosen + len(batch.img)).to(img.device)
+            if chosen:
+                first = len(batch.img)
+                rows = torch.tensor([first + number for number in chosen], device=img.device)
+                left = [n for n in range(len(img)) if n < first or n - first not in chosen]
+                left = torch.tensor(left, device=img.device)
                 pseudo = one_hot_masks(probabilities[rows].argmax(dim=1), self.num_classes)
                 real_img = torch.cat([real_img, img[rows]])
                 real_masks = torch.cat([real_masks, pseudo])
-                left = torch.ones(len(img), dtype=torch.bool, device=img.device)
-                left[rows] = False
                 img, probabilities = img[left], probabilities[left]
             negatives['segmented'] = (img, probabilities)
         shares = dict(generated=1.0, segmented=1.0)

@@ -19,5 +19,5 @@ val_dataloader = dict(
         split='testA',
         pipeline=[dict(type='FitTissue', scale=0.125), dict(type='PackTissueInputs')]))
 test_dataloader = val_dataloader
-val_evaluator = dict(metrics=[dict(_delete_=True, type='SegmentationScores')])
+val_evaluator = dict(metrics=[dict(type='SegmentationScores')])
 test_evaluator = val_evaluator
