@@ -1,9 +1,15 @@
-"""Write synthetic images into class folders with a manifest.
+r"""Write synthetic images into class folders with a manifest.
 
 python tools/synthesize.py CONFIG CKPT --per-class 2000 --out synthetic
 python tools/synthesize.py CONFIG CKPT --per-class 2000 --classes HSIL=5000,NILM=0 --out synthetic
 python tools/synthesize.py CONFIG CKPT --seeds 17 --classes HSIL --out one      # that one again
 torchrun --nproc_per_node=4 tools/synthesize.py CONFIG CKPT ... --launcher pytorch
+
+Of models that make tissue from masks, image + mask pairs with a manifest:
+
+python tools/synthesize.py CONFIG CKPT --masks data/masks --per-mask 3 --out synthetic
+python tools/synthesize.py CONFIG CKPT --masks data/glas/manifest.csv --split train \
+    --relabel "healthy=poorly differentiated" --out changed
 
 CKPT is a checkpoint or a work directory (its best, else its newest checkpoint). The same command
 continues what was interrupted.
@@ -15,11 +21,34 @@ import sys
 from mmengine.config import DictAction
 
 from cellgan_plugin.apis.command_line import add_config_arguments, user_errors
+from cellgan_plugin.apis.synthesis_folder import SynthesisError
 from cellgan_plugin.apis.synthesis_request import parse_classes, parse_seeds
 from cellgan_plugin.apis.synthesize import synthesize
+from cellgan_plugin.apis.synthesize_tissue import synthesize_tissue
 from cellgan_plugin.apis.train import set_trust
 from cellgan_plugin.datasets.image_encoding import FORMATS
 from cellgan_plugin.engine.image_sampler import GPU_BATCH_SIZE, PRECISIONS
+
+
+def _from_masks(args: argparse.Namespace) -> None:
+    relabel = dict(entry.split('=', 1) for entry in args.relabel if '=' in entry)
+    if len(relabel) != len(args.relabel):
+        raise SynthesisError(f'--relabel {args.relabel}: say CLASS=OTHER, each class once')
+    synthesize_tissue(
+        args.config,
+        args.checkpoint,
+        args.masks,
+        args.out,
+        per_mask=args.per_mask,
+        seed=args.seed,
+        relabel=relabel,
+        mask_class=args.mask_class,
+        split=args.split,
+        batch_size=args.batch_size or 4,
+        device=args.device,
+        sheet=args.sheet > 0,
+        options=args.cfg_options,
+    )
 
 
 def main() -> None:
@@ -38,17 +67,31 @@ def main() -> None:
     parser.add_argument(
         '--format', default='png', metavar='{' + ','.join(FORMATS) + '}', help='default: png'
     )
-    parser.add_argument('--batch-size', type=int, default=GPU_BATCH_SIZE, help='on a GPU')
+    parser.add_argument(
+        '--batch-size', type=int, help=f'default: {GPU_BATCH_SIZE} on a GPU; with --masks 4'
+    )
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
     parser.add_argument('--sample-kwargs', nargs='+', action=DictAction, metavar='KEY=VALUE')
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument('--workers', type=int, help='threads that sample; default: all cores')
     parser.add_argument('--sheet', type=int, default=8, metavar='N', help='columns of sheet.png')
+    masks = parser.add_argument_group('tissue from masks')
+    masks.add_argument('--masks', metavar='DIR|CSV', help='folder of masks, or a manifest')
+    masks.add_argument('--split', nargs='+', help='of the manifest')
+    masks.add_argument('--per-mask', type=int, default=1, metavar='N', help='images of each mask')
+    masks.add_argument('--seed', type=int, default=0, help='of the noise (default: 0)')
+    masks.add_argument(
+        '--relabel', nargs='+', default=[], metavar='CLASS=OTHER', help='change the masks first'
+    )
+    masks.add_argument('--mask-class', metavar='CLASS', help='of the objects in instance masks')
     args = parser.parse_args()
     set_trust(args.trust_checkpoint)
     with user_errors():
         try:
+            if args.masks is not None:
+                _from_masks(args)
+                return
             synthesize(
                 args.config,
                 args.checkpoint,
@@ -58,7 +101,7 @@ def main() -> None:
                 seeds=None if args.seeds is None else parse_seeds(args.seeds),
                 truncation=args.truncation,
                 fmt=args.format,
-                batch_size=args.batch_size,
+                batch_size=args.batch_size or GPU_BATCH_SIZE,
                 sample_model=args.sample_model,
                 sample_kwargs=args.sample_kwargs,
                 device=args.device,

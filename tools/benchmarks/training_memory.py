@@ -9,12 +9,20 @@ CUDA saw stands beside it::
 
 Not counted: the workspace of convolutions, and what a backward holds for a moment; on a GPU allow
 a quarter more.
+
+Of a model with scales (the pyramid GAN) it finds, for every scale, the most bytes that live at once
+in one step with all terms switched on: weights, optimizers and what a backward holds included. The
+tensors have no content (the meta device), so that 1024 px cost seconds on any machine. At scales of
+up to ``--measure-up-to`` pixels the step is computed for real as well; what was counted then, or the
+peak that CUDA saw, stands beside it::
+
+    python tools/benchmarks/training_memory.py configs/pyramid_gan/pyramid_prostate.py
 """
 
 import argparse
 import logging
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Iterator, Sequence
 
 import torch
 from mmagic.registry import MODELS
@@ -30,6 +38,7 @@ from torch import nn
 from cellgan_plugin.apis.command_line import user_errors
 from cellgan_plugin.apis.train import load_config
 from cellgan_plugin.engine.amp import enable_amp
+from cellgan_plugin.engine.live_memory import LivePeak
 from cellgan_plugin.models.model_checks import generated_shape
 from cellgan_plugin.randomness import generator_for
 
@@ -112,33 +121,132 @@ def measure(config: Config, batch_size: int, amp: bool) -> Dict[str, float]:
     )
 
 
+def peak_of_scale(config: Config, index: int, checkpoint: bool, device: str) -> float:
+    """The most GiB that live at once in a training step of one scale.
+
+    Args:
+        config (Config): Of a model with ``scales``.
+        index (int): The scale.
+        checkpoint (bool): Recompute activations in the backward.
+        device (str): 'meta': nothing is computed.
+
+    Returns:
+        float: Counted tensor by tensor; on a GPU the peak that CUDA saw.
+    """
+    model_config = config.model.copy()
+    model_config.scales = [dict(scale, checkpoint=checkpoint) for scale in model_config.scales]
+    # Which images become positives of D depends on drawn numbers; it changes nothing here.
+    model_config.pseudo_probability = 0.0
+    model = MODELS.build(model_config).to(device)
+    model.enter_scale(index)
+    model.scale_epoch = float('inf')
+    model.train()
+    batch, tile = model.scales[index].batch_size, model.tile_size
+    labelled = model.scales[index].labelled_size if model.semi_supervised else batch
+    inputs = dict(
+        img=torch.zeros(batch, 3, tile, tile, dtype=torch.uint8, device=device),
+        mask=torch.zeros(batch, tile, tile, dtype=torch.uint8, device=device),
+        labelled=torch.arange(batch) < labelled,
+    )
+    wrappers = build_optim_wrapper(model, config.optim_wrapper)
+    step = dict(inputs=inputs, data_samples=None)
+    model.train_step(step, wrappers)  # from the second step on there are the optimizers' moments
+    if device == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        model.train_step(step, wrappers)
+        return torch.cuda.max_memory_allocated() / GIB
+    with LivePeak(model) as live:
+        for wrapper in wrappers.values():
+            for state in wrapper.optimizer.state.values():
+                for value in state.values():
+                    live.count(value)
+        for name in ('img', 'mask'):
+            live.count(inputs[name])
+        model.train_step(step, wrappers)
+    return live.peak / GIB
+
+
+def scale_rows(path: str, measure_up_to: int) -> Iterator[str]:
+    """Table rows of a model with scales.
+
+    Args:
+        path (str): Config.
+        measure_up_to (int): Scales of at most so many pixels are also computed for real.
+    """
+    for index, scale in enumerate(load_config(path).model.scales):
+        plain, recomputed = (
+            peak_of_scale(load_config(path), index, checkpoint, 'meta')
+            for checkpoint in (False, True)
+        )
+        measured = '-'
+        if scale.size <= measure_up_to:
+            chosen = bool(scale.get('checkpoint', False))
+            found = peak_of_scale(load_config(path), index, chosen, get_device())
+            measured = f'{found:.2f} ({get_device()})'
+        recompute = 'yes' if scale.get('checkpoint', False) else 'no'
+        yield (
+            f'| {Path(path).stem} | {scale.size} | {scale.batch_size} | {plain:.2f} '
+            f'| {recomputed:.2f} | {recompute} | {measured} |'
+        )
+
+
+def print_scales(path: str, measure_up_to: int) -> None:
+    """Print the table of a model with scales."""
+    model = MODELS.build(load_config(path).model)
+    kinds = {name: count(network) / 1e6 for name, network in model.trained_networks().items()}
+    print(', '.join(f'{name} {number:.2f} M' for name, number in kinds.items()), 'per scale')
+    print(
+        '| Config | px | Batch | GiB, all kept | GiB, recomputed | Config recomputes | Measured |'
+    )
+    print('| --- | --- | --- | --- | --- | --- | --- |')
+    for row in scale_rows(path, measure_up_to):
+        print(row, flush=True)
+
+
+def print_gans(paths: Sequence[str], batch_size: int, amp: bool) -> None:
+    """Print the table of GANs, one row per config."""
+    print(
+        '| Config | G, M | D, M | MiB kept per image, D / G turn | GiB at batch | CUDA peak, GiB |'
+    )
+    print('| --- | --- | --- | --- | --- | --- |')
+    for path in paths:
+        config = load_config(path)
+        found = measure(config, batch_size, amp)
+        batch = config.train_dataloader.batch_size
+        largest = max(found['per_image_disc'], found['per_image_gen'])
+        peak = f'{found["cuda_peak"]:.1f} at {batch_size}' if found['cuda_peak'] else '-'
+        print(
+            f'| {Path(path).stem} | {found["generator"]:.2f} | {found["discriminator"]:.2f} '
+            f'| {found["per_image_disc"] * 1024:.0f} / {found["per_image_gen"] * 1024:.0f} '
+            f'| {largest * batch + found["weights"]:.1f} at {batch} | {peak} |'
+        )
+
+
 def main() -> None:
-    """Print one table row per config."""
+    """Print one table row per config, or per scale of a model with scales."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('configs', nargs='+')
     parser.add_argument('--batch-size', type=int, default=4, help='of the step (default: 4)')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--measure-up-to',
+        type=int,
+        default=64,
+        metavar='PX',
+        help='scales of a pyramid that are also computed for real (default: 64)',
+    )
     args = parser.parse_args()
     init_default_scope('mmagic')
     MMLogger.get_current_instance().setLevel(logging.ERROR)  # not a line per weight
-    print(
-        '| Config | G, M | D, M | MiB kept per image, D / G turn | GiB at batch | CUDA peak, GiB |'
-    )
-    print('| --- | --- | --- | --- | --- | --- |')
     with user_errors():
-        for path in args.configs:
-            config = load_config(path)
-            found = measure(config, args.batch_size, args.amp)
-            batch = config.train_dataloader.batch_size
-            largest = max(found['per_image_disc'], found['per_image_gen'])
-            peak = f'{found["cuda_peak"]:.1f} at {args.batch_size}' if found['cuda_peak'] else '-'
-            print(
-                f'| {Path(path).stem} | {found["generator"]:.2f} | {found["discriminator"]:.2f} '
-                f'| {found["per_image_disc"] * 1024:.0f} / {found["per_image_gen"] * 1024:.0f} '
-                f'| {largest * batch + found["weights"]:.1f} at {batch} | {peak} |'
-            )
+        scaled = [path for path in args.configs if 'scales' in load_config(path).model]
+        for path in scaled:
+            print_scales(path, args.measure_up_to)
+        others = [path for path in args.configs if path not in scaled]
+        if others:
+            print_gans(others, args.batch_size, args.amp)
 
 
 if __name__ == '__main__':

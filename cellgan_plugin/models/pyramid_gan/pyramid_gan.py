@@ -308,7 +308,9 @@ class PyramidGAN(RepeatableStep, Pyramid):
         if not len(batch.unlabelled) or self.scale_epoch < self.pseudo_start:
             return []
         drawn = self.step_random.uniform('pseudo_positives', len(batch.unlabelled), 1)
-        return [n for n, value in enumerate(drawn[:, 0].tolist()) if value < self.pseudo_probability]
+        return [
+            n for n, value in enumerate(drawn[:, 0].tolist()) if value < self.pseudo_probability
+        ]
 
     def _train_discriminator(
         self,
