@@ -347,5 +347,5 @@ def _sheet(
             row_titles += [f'mask {title}'.strip(), *[f'image {n + 1}' for n in range(variants)]]
         rows.append(row)
         titles = row_titles
-    scale = max(1, _SHEET_SIDE // max(sources[0].mask.shape))
+    scale = max(1, -(-_SHEET_SIDE // max(sources[0].mask.shape)))
     return image_grid(rows, [source.image.name for source in sources], titles, scale=scale)

@@ -12,9 +12,9 @@ a quarter more.
 
 Of a model with scales (the pyramid GAN) it finds, for every scale, the most bytes that live at once
 in one step with all terms switched on: weights, optimizers and what a backward holds included. The
-tensors have no content (the meta device), so that 1024 px cost seconds on any machine. At scales of
-up to ``--measure-up-to`` pixels the step is computed for real as well; what was counted then, or the
-peak that CUDA saw, stands beside it::
+tensors have no content (the meta device), so that 1024 px cost seconds on any machine. Scales of up
+to ``--measure-up-to`` pixels are computed for real as well; what was counted then, or the peak that
+CUDA saw, stands beside it::
 
     python tools/benchmarks/training_memory.py configs/pyramid_gan/pyramid_prostate.py
 """
