@@ -35,8 +35,7 @@ from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import derive_seed
-from cellgan_plugin.visualization import image_grid
-from cellgan_plugin.visualization.masks import colour_mask
+from cellgan_plugin.visualization import image_grid, mask_picture
 
 PathLike = Union[str, Path]
 COLUMNS = (
@@ -343,7 +342,7 @@ def _sheet(
         kinds = [('as given', source.plain), ('relabelled', source.mask)]
         for title, mask in kinds if changed else [('', source.mask)]:
             batch = [(source._replace(mask=mask), number) for number in range(variants)]
-            row += [colour_mask(mask), *_generate(model, batch, seed)]
+            row += [mask_picture(mask), *_generate(model, batch, seed)]
             row_titles += [f'mask {title}'.strip(), *[f'image {n + 1}' for n in range(variants)]]
         rows.append(row)
         titles = row_titles

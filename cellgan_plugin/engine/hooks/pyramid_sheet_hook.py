@@ -15,8 +15,7 @@ from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_model_range, to_uint8
 from cellgan_plugin.models.pyramid_gan.scales import resize_images
 from cellgan_plugin.randomness import derive_seed, rng_for
-from cellgan_plugin.visualization import draw_curves, image_grid
-from cellgan_plugin.visualization.masks import colour_mask
+from cellgan_plugin.visualization import draw_curves, image_grid, mask_picture
 
 _LEAST_SIDE = 128  # smaller images are enlarged, whole pixels, so that they can be looked at
 
@@ -94,7 +93,7 @@ class PyramidSheetHook(Hook):
         at_scale = model.fit_masks(masks)
         shrunk = resize_images(img, *at_scale.shape[-2:])
         columns: List[Tuple[str, List[np.ndarray]]] = [
-            ('mask', [colour_mask(mask) for mask in at_scale.cpu().numpy()]),
+            ('mask', [mask_picture(mask) for mask in at_scale.cpu().numpy()]),
             (f'real {model.size} px', _pictures(shrunk)),
         ]
         if model.generators is not None:
@@ -109,7 +108,7 @@ class PyramidSheetHook(Hook):
                 columns.append((title, _pictures(scales[-1])))
         if model.segmenters is not None:
             found = model.fit_masks(model.segment(img).argmax(dim=1))
-            columns.append(('segmented', [colour_mask(mask) for mask in found.cpu().numpy()]))
+            columns.append(('segmented', [mask_picture(mask) for mask in found.cpu().numpy()]))
         side = max(at_scale.shape[-1], _LEAST_SIDE)
         rows = [[_enlarged(images[row], side) for _, images in columns] for row in range(len(img))]
         return image_grid(rows, column_titles=[title for title, _ in columns])
