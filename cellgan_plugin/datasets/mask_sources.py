@@ -69,12 +69,16 @@ class PairListing:
         self.problems.append(Problem(severity, kind, where, message))
 
 
-def list_pairs(layout: PairLayout, splits: Optional[Sequence[str]] = None) -> PairListing:
+def list_pairs(
+    layout: PairLayout, splits: Optional[Sequence[str]] = None, need_every_split: bool = True
+) -> PairListing:
     """List the pairs of a data set; never raises for what is wrong with the data.
 
     Args:
         layout (PairLayout): Where and how.
         splits (Sequence[str] | None): Keep only rows of these splits. Defaults to None, all.
+        need_every_split (bool): Whether one of several splits without rows is an error, else a
+            warning. Defaults to True.
     """
     listing = PairListing()
     if not os.path.isdir(layout.root):
@@ -83,7 +87,7 @@ def list_pairs(layout: PairLayout, splits: Optional[Sequence[str]] = None) -> Pa
         return listing
     try:
         if layout.ann_file:
-            _read_manifest(listing, layout, splits)
+            _read_manifest(listing, layout, splits, need_every_split)
         elif splits is not None:
             message = (
                 f'splits {list(splits)} need a CSV manifest with a split column as ann_file; for '
@@ -110,7 +114,10 @@ def _missing_mask(listing: PairListing, layout: PairLayout, where: str, message:
 
 
 def _read_manifest(
-    listing: PairListing, layout: PairLayout, splits: Optional[Sequence[str]]
+    listing: PairListing,
+    layout: PairLayout,
+    splits: Optional[Sequence[str]],
+    need_every_split: bool,
 ) -> None:
     found: Counter = Counter()
     ann_file = layout.ann_file
@@ -163,7 +170,8 @@ def _read_manifest(
     for split in splits or ():
         if not found[split]:
             message = f'no row has split {split!r}; there are {dict(found)}'
-            listing.add(ERROR, 'split', ann_file, message)
+            needed = need_every_split or not any(found[name] for name in splits)
+            listing.add(ERROR if needed else WARNING, 'split', ann_file, message)
 
 
 def _lacking_columns(

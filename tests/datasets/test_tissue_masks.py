@@ -200,6 +200,15 @@ def test_manifest_rows_are_checked(pairs, changes, message):
             tissue(pairs)
 
 
+def test_a_split_without_rows_is_an_error_except_beside_others_in_a_test(pairs):
+    for options in (dict(split='val'), dict(split=['train', 'val'])):
+        with pytest.raises(DatasetError, match="no row has split 'val'; there are"):
+            tissue(pairs, **options)
+    with pytest.raises(DatasetError, match="no row has split 'val'"):
+        tissue(pairs, split='val', test_mode=True)
+    assert len(tissue(pairs, split=['test', 'val'], test_mode=True)) == 1
+
+
 def test_links_out_of_the_folder_are_refused(pairs, tmp_path_factory):
     outside = tmp_path_factory.mktemp('outside') / 'mask.png'
     Image.fromarray(pair_arrays(0, 40, 56)[1]).save(outside)

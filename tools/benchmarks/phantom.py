@@ -5,11 +5,13 @@ seconds hardly depend on other work on the machine::
 
     python tools/benchmarks/phantom.py --threads 1 --sizes 64 128 256
     python tools/benchmarks/phantom.py --threads 1 --kind tissue --sizes 64x32 256x128
+    python tools/benchmarks/phantom.py --threads 1 --kind glands --sizes 64 256 512
 """
 
 import argparse
 
 from cellgan_plugin.datasets.phantom import PHANTOM_KINDS
+from cellgan_plugin.datasets.phantom.glands import GLAND_CATEGORIES, generate_gland_phantom
 from cellgan_plugin.timing import (
     TimingReport,
     check_timing_arguments,
@@ -19,21 +21,29 @@ from cellgan_plugin.timing import (
     timing_parser,
 )
 
-_SIZES = {'cytology': ('64', '128', '256'), 'tissue': ('64x32', '256x128')}
+_SIZES = {
+    'cytology': ('64', '128', '256'),
+    'tissue': ('64x32', '256x128'),
+    'glands': ('64', '256', '512'),
+}
 
 
 def run(args: argparse.Namespace) -> TimingReport:
     """One race per size, the classes being the contestants."""
-    kind = PHANTOM_KINDS[args.kind]
+    if args.kind == 'glands':
+        classes, generate = GLAND_CATEGORIES, generate_gland_phantom
+    else:
+        kind = PHANTOM_KINDS[args.kind]
+        classes, generate = kind.classes, kind.generate
 
     def make(label: str, size) -> None:
         for index in range(args.per_class):
-            kind.generate(label, size, 0, 'train', index)
+            generate(label, size, 0, 'train', index)
 
     report = TimingReport('phantoms', machine=describe_machine('cpu', args.threads))
     for text in args.sizes or _SIZES[args.kind]:
         size = tuple(map(int, text.split('x'))) if 'x' in text else int(text)
-        makers = {label: lambda x=label, s=size: make(x, s) for label in kind.classes}
+        makers = {label: lambda x=label, s=size: make(x, s) for label in classes}
         # The first call makes the textures of this size, once.
         found = race(makers, args.turns, None, f'{text} px', args.per_class, 'images')
         spent = sum(found.cpu(label).median for label in makers)
@@ -46,9 +56,12 @@ def run(args: argparse.Namespace) -> TimingReport:
 def main() -> None:
     """Parse arguments, time, publish what was found."""
     parser = timing_parser(__doc__, turns=3, races=False)
-    parser.add_argument('--kind', choices=tuple(PHANTOM_KINDS), default='cytology')
+    parser.add_argument('--kind', choices=tuple(_SIZES), default='cytology')
     parser.add_argument(
-        '--sizes', nargs='+', metavar='PX|HxW', help='default: 64 128 256; tissue 64x32 256x128'
+        '--sizes',
+        nargs='+',
+        metavar='PX|HxW',
+        help='default: 64 128 256; tissue 64x32 256x128; glands 64 256 512',
     )
     parser.add_argument('--per-class', type=int, default=24, help='images per class and size')
     args = parser.parse_args()

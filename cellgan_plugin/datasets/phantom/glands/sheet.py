@@ -15,7 +15,7 @@ from cellgan_plugin.visualization.mask_overlay import outline_instances, paint_i
 
 
 def draw_gland_sheet(
-    folder: Union[str, Path], path: Union[str, Path], columns: int = 5, side: int = 192
+    folder: Union[str, Path], path: Union[str, Path], columns: int = 4, side: int = 160
 ) -> Path:
     """Draw the first images of every category of a folder of :func:`write_gland_phantom`.
 
@@ -24,8 +24,8 @@ def draw_gland_sheet(
     Args:
         folder (str | Path): The data set.
         path (str | Path): The picture; its ending says the format (``.png``, ``.jpg``, ...).
-        columns (int): Images per category. Defaults to 5.
-        side (int): Largest side of an image on the sheet, px. Defaults to 192.
+        columns (int): Images per category. Defaults to 4.
+        side (int): Largest side of an image on the sheet, px. Defaults to 160.
 
     Returns:
         Path: ``path``.
