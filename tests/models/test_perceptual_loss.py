@@ -7,6 +7,7 @@ from mmengine.logging import MMLogger
 from torchvision.models import vgg
 
 from cellgan_plugin.models import VGGPerceptualLoss
+from cellgan_plugin.models.losses.perceptual import _MEAN, _STD
 
 LAYERS = (1, 4)  # of VGG-11: the two first ReLUs
 
@@ -154,3 +155,44 @@ def test_the_value_is_that_of_lpips_itself(tmp_path, monkeypatch):
 def test_mistakes(weights, options, error, message):
     with pytest.raises(error, match=message):
         VGGPerceptualLoss(**{'weights': weights[0], **options})
+
+
+@pytest.mark.parametrize('checkpoint', [False, True])
+def test_the_l1_of_pix2pixhd(weights, checkpoint):
+    """Mean absolute difference of the features, by layer (Li et al. 2022, Sec. 3.1.3)."""
+    path, features = weights
+    a, b = images(0).requires_grad_(), images(1)
+    total, maps = 0, []
+    for img in (a, b):
+        x = (img + 1) / 2
+        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (_MEAN, _STD))
+        x = (x - mean) / std
+        of_img = []
+        for layer in features:
+            x = F.relu(x) if isinstance(layer, torch.nn.ReLU) else layer(x)
+            of_img.append(x)
+        maps.append([of_img[index] for index in LAYERS])
+    for weight, x, y in zip((0.25, 1.0), *maps, strict=True):
+        total = total + 10 * weight * (x - y).abs().mean()
+    (gradient,) = torch.autograd.grad(total, a)
+    loss = VGGPerceptualLoss(
+        path, 'vgg11', LAYERS, loss_weight=10, distance='l1', layer_weights=(0.25, 1.0),
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    value = loss(a, b)
+    torch.testing.assert_close(value, total)
+    value.backward()
+    torch.testing.assert_close(a.grad, gradient)
+    with pytest.raises(ValueError, match='layer_weights has 1 entries for 2 layers'):
+        VGGPerceptualLoss(path, 'vgg11', LAYERS, layer_weights=(1.0,))
+
+
+def test_the_notice_names_the_file_of_the_network(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        loss = VGGPerceptualLoss(arch='vgg19', distance='l1')
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert not loss.enabled and loss(images(0), images(1)) == 0
+    assert 'perceptual loss is off' in caplog.text and 'vgg19-dcbb9e9d.pth' in caplog.text
