@@ -19,6 +19,8 @@ from cellgan_plugin.timing.command_line import (
 )
 from cellgan_plugin.timing.growth import Growth, GrowthPoint, GrowthReport, growth_exponent
 from cellgan_plugin.timing.machine import describe_machine, limit_threads, synchronize
+from cellgan_plugin.timing.memory import peak_memory
+from cellgan_plugin.timing.phases import Phases, ceilings
 from cellgan_plugin.timing.race import Measurement, Race, Spread, cpu_seconds, race
 from cellgan_plugin.timing.report import TimingReport
 
@@ -27,15 +29,18 @@ __all__ = [
     'GrowthPoint',
     'GrowthReport',
     'Measurement',
+    'Phases',
     'Race',
     'Spread',
     'TimingReport',
     'add_timing_arguments',
+    'ceilings',
     'check_timing_arguments',
     'cpu_seconds',
     'describe_machine',
     'growth_exponent',
     'limit_threads',
+    'peak_memory',
     'publish',
     'race',
     'synchronize',
