@@ -11,7 +11,7 @@ that both steps can start from the same ones and ``tests/models/test_training_st
 what they compute.
 """
 
-from typing import Callable, Dict, Tuple
+from typing import Dict, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -110,7 +110,6 @@ def training_step(
     real: Tensor,
     label: Tensor,
     numbers: Dict[str, Tensor],
-    mark: Callable[[str], None] = lambda phase: None,
 ) -> Dict[str, Tensor]:
     """One iteration: discriminator, generator, moving average.
 
@@ -123,7 +122,6 @@ def training_step(
         label (Tensor): (N,), of real and generated images alike.
         numbers (dict): ``noise_disc`` and ``noise_gen`` (N, noise_size), ``augment_real``,
             ``augment_fake`` and ``augment_gen`` (N, numbers of the augmentation), ``crop``.
-        mark (Callable): Told the name of each phase that has ended.
 
     Returns:
         dict[str, Tensor]: The losses.
@@ -138,27 +136,22 @@ def training_step(
         numbers['crop'],
     )
     sum(losses.values()).backward()
-    mark('D')
     optimizers['discriminator'].step()
     optimizers['discriminator'].zero_grad()
     optimizers['generator'].zero_grad()
-    mark('optimizers')
 
     fake = generate(model.generator, numbers['noise_gen'], label)
     seen = model.augment(fake, numbers['augment_gen'])
     logits, _, _ = judge(model.discriminator, seen, label, numbers['crop'])
     losses['loss_gen'] = -logits.mean()
     losses['loss_gen'].backward()
-    mark('G')
     optimizers['generator'].step()
     for optimizer in optimizers.values():
         optimizer.zero_grad()
-    mark('optimizers')
     with torch.no_grad():
         pairs = zip(average.parameters(), model.generator.parameters(), strict=True)
         for averaged, own in pairs:
             averaged.copy_((1 - momentum) * averaged + momentum * own)
         for averaged, own in zip(average.buffers(), model.generator.buffers(), strict=True):
             averaged.copy_(own)
-    mark('EMA')
     return losses
