@@ -80,7 +80,11 @@ class StepRandom:
         return generator_for(self.seed, purpose, self.iteration, call)
 
     def _own_rows(self, numbers: torch.Tensor) -> torch.Tensor:
-        return numbers[self.rank :: self.world_size].to(self.device)
+        own = numbers[self.rank :: self.world_size]
+        if torch.device(self.device).type == 'cuda':
+            # From pageable memory the copy would wait for all that the GPU has been given so far.
+            return own.pin_memory().to(self.device, non_blocking=True)
+        return own.to(self.device)
 
     def normal(self, purpose: str, batch_size: int, size: int) -> torch.Tensor:
         """Standard normal numbers (batch_size, size), float32; ``batch_size`` is per rank."""

@@ -19,6 +19,7 @@ from .losses import (
     WassersteinLoss,
 )
 from .mc_dropout import mc_dropout_backbone
+from .moving_average import ForeachEMA
 from .pyramid_gan import (
     FCDenseNet,
     MaskUNetGenerator,
@@ -40,6 +41,7 @@ __all__ = [
     'DiffAugment',
     'FCDenseNet',
     'FeatureMatchingLoss',
+    'ForeachEMA',
     'GradientPenalty',
     'HingeGANLoss',
     'HistoGAN',

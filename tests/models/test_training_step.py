@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
+from mmengine.optim import OptimWrapperDict
 
-from cellgan_plugin.models import CellGANDiscriminator, R1Penalty
+from cellgan_plugin.engine.amp import BFloat16OptimWrapper
+from cellgan_plugin.models import CellGANDiscriminator, ForeachEMA, R1Penalty
 from cellgan_plugin.models.layers import (
     AdaIN,
     UpsamplingConv2d,
@@ -254,3 +256,72 @@ def test_one_power_iteration_per_update():
     before = [value.clone() for value in layer.buffers()]
     layer(x)  # outside of the context each forward iterates
     assert not any(torch.equal(a, b) for a, b in zip(before, layer.buffers(), strict=True))
+
+
+def test_foreach_average_has_the_numbers_of_mmagics():
+    nets = [torch.nn.Sequential(sn_conv(3, 4, 3), torch.nn.BatchNorm2d(4)) for _ in range(4)]
+    averages = [kind(nets[0], momentum=0.2) for kind in (ForeachEMA, ForeachEMA.__base__)]
+    for net in nets:
+        for average in averages:
+            average.update_parameters(net)
+            average.sync_buffers(net)
+        ours, theirs = (average.state_dict() for average in averages)
+        assert ours.keys() == theirs.keys() and ours['steps'] == theirs['steps']
+        for name in ours:
+            assert torch.equal(ours[name], theirs[name]), name
+
+
+def test_compiled_networks_train_alike(mmagic_scope):
+    """The whole of either network and of R1 is one graph each, and the losses stay."""
+    logs = []
+    for compile in (None, dict(backend='eager', fullgraph=True)):
+        torch.manual_seed(0)
+        model = MODELS.build(
+            dict(
+                type='CellGAN',
+                num_classes=3,
+                noise_size=8,
+                generator=dict(type='CellGANGenerator', out_size=32, base_channels=1),
+                discriminator=dict(
+                    type='CellGANDiscriminator', in_size=32, base_channels=1, decoder_channels=(2,)
+                ),
+                compile=compile,
+            )
+        ).train()
+        optim = OptimWrapperDict(
+            **{
+                part: BFloat16OptimWrapper(
+                    torch.optim.Adam(getattr(model, part).parameters(), 0.001, fused=True)
+                )
+                for part in ('generator', 'discriminator')
+            }
+        )
+        images = torch.randint(0, 256, (2, 3, 32, 32), generator=generator_for(0, 'img'))
+        logs.append([])
+        for _ in range(2):
+            samples = []
+            for label in (0, 2):
+                samples.append(DataSample())
+                samples[-1].set_gt_label(label)
+            data = dict(inputs=dict(img=images.to(torch.uint8)), data_samples=samples)
+            logs[-1].append(model.train_step(data, optim))
+        assert not any('_orig_mod' in name for name in model.state_dict())
+    for plain, compiled in zip(*logs, strict=True):
+        assert plain.keys() == compiled.keys()
+        for name in plain:
+            torch.testing.assert_close(compiled[name], plain[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_lazy_r1_is_heavier_and_rarer(mmagic_scope):
+    model = build()
+    model.r1_loss = R1Penalty(0.01, interval=3)
+    real, label = normal(2, 3, 64, 64), torch.tensor([0, 1])
+    found = []
+    for iteration in range(7):
+        model.step_random = StepRandom(0, iteration)
+        found.append(float(model._r1(real, label).detach()))
+    gradient = model.discriminator.input_gradient(real, label)
+    due = 3 * 0.01 * gradient.square().sum().item() / len(real)
+    assert found == pytest.approx([due, 0, 0, due, 0, 0, due])
+    with pytest.raises(ValueError, match='interval=0'):
+        R1Penalty(interval=0)

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Dict, Optional, Union
 
 import torch
+import torch.nn.functional as F
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
 from mmengine.optim import OptimWrapper
@@ -31,6 +32,9 @@ class CellGAN(ConditionalGAN):
             Defaults to ``dict(type='R1Penalty', loss_weight=0.01)``.
         augment (dict): What the discriminator's images go through.
             Defaults to ``dict(type='DiffAugment')``.
+        compile (dict, optional): Arguments of ``torch.compile`` for both networks and R1, e.g.
+            ``dict()``, or ``dict(mode='reduce-overhead')`` for CUDA graphs. Neither weights nor
+            checkpoints change. Defaults to None: not compiled.
         **kwargs: Of :class:`ConditionalGAN`.
 
     Raises:
@@ -45,6 +49,7 @@ class CellGAN(ConditionalGAN):
         reconstruction_loss: Optional[dict] = dict(type='ReconstructionLoss'),  # noqa: B006
         r1_loss: Optional[dict] = dict(type='R1Penalty', loss_weight=0.01),  # noqa: B006
         augment: Optional[dict] = None,
+        compile: Optional[dict] = None,
         **kwargs,
     ):
         super().__init__(generator, discriminator, **kwargs)
@@ -56,6 +61,18 @@ class CellGAN(ConditionalGAN):
             self._check_fit()
         # Convolutions are faster so on CPUs and tensor cores alike; no number changes.
         self.to(memory_format=torch.channels_last)
+        self._input_gradient = getattr(type(self.discriminator), 'input_gradient', None)
+        self.is_compiled = compile is not None
+        if self.is_compiled:
+            self._compile(dict(compile))
+
+    def _compile(self, arguments: dict) -> None:
+        # Not train_step: it waits for files and locks in between. In place, so that names stay.
+        self.generator.compile(**arguments)
+        if self.discriminator is not None:
+            self.discriminator.compile(**arguments)
+        if self._input_gradient is not None:
+            self._input_gradient = torch.compile(self._input_gradient, **arguments)
 
     def _check_fit(self) -> None:
         pairs = [('out_size', 'in_size'), ('num_classes',) * 2, ('out_channels', 'in_channels')]
@@ -79,6 +96,19 @@ class CellGAN(ConditionalGAN):
             return img
         return self.augment(img, self.step_random.uniform(purpose, len(img), count))
 
+    def train_step(self, data: dict, optim_wrapper) -> Dict[str, Tensor]:
+        """One iteration, see :meth:`ConditionalGAN.train_step`."""
+        if self.is_compiled:
+            # CUDA graphs may reuse the memory of the iteration before.
+            torch.compiler.cudagraph_mark_step_begin()
+        return super().train_step(data, optim_wrapper)
+
+    def _generated(self, purpose: str, labels: Tensor) -> Tensor:
+        noise = self.step_random.normal(purpose, len(labels), self.noise_size)
+        # As class weights: the check of class indices would wait for the GPU at every pass.
+        one_hot = F.one_hot(labels, self.num_classes).to(noise.dtype)
+        return self.generator(noise, label=one_hot, return_noise=False)
+
     def train_discriminator(
         self, inputs: dict, data_samples: DataSample, optimizer_wrapper: OptimWrapper
     ) -> Dict[str, Tensor]:
@@ -98,9 +128,8 @@ class CellGAN(ConditionalGAN):
         if real_labels is None:
             raise ValueError('the batch has no gt_label: CellGAN needs a label for every image')
         fake_labels = self.training_labels(real_labels)
-        noise = self.step_random.normal('noise_disc', len(real), self.noise_size)
         with torch.no_grad():
-            fake = self.generator(noise, label=fake_labels, return_noise=False)
+            fake = self._generated('noise_disc', fake_labels)
         with normalised_once(unwrap(self.discriminator)):
             losses = self._discriminator_losses(real, real_labels, fake, fake_labels)
             loss, log_vars = self.parse_losses(losses)
@@ -127,17 +156,18 @@ class CellGAN(ConditionalGAN):
         fake_logits = self.discriminator(self._augmented(fake, 'augment_fake'), label=fake_labels)
         losses.update(self.adversarial_loss.discriminator(real_logits, fake_logits))
         if self.r1_loss:
-            gradient_of = None
-            if hasattr(bare, 'input_gradient'):
-                gradient_of = partial(bare.input_gradient, label=real_labels)
-            losses['loss_r1'] = self.r1_loss(
-                lambda img: self.discriminator(img, label=real_labels),
-                real,
-                gradient_of,
-            )
+            losses['loss_r1'] = self._r1(real, real_labels)
         losses['disc_real'] = real_logits.detach().float().mean()
         losses['disc_fake'] = fake_logits.detach().float().mean()
         return losses
+
+    def _r1(self, real: Tensor, labels: Tensor) -> Tensor:
+        if self.step_random.iteration % self.r1_loss.interval:
+            return real.new_zeros(())
+        gradient_of = None
+        if self._input_gradient is not None:
+            gradient_of = partial(self._input_gradient, unwrap(self.discriminator), label=labels)
+        return self.r1_loss(lambda img: self.discriminator(img, label=labels), real, gradient_of)
 
     def train_generator(
         self, inputs: dict, data_samples: DataSample, optimizer_wrapper: OptimWrapper
@@ -145,17 +175,15 @@ class CellGAN(ConditionalGAN):
         """Update the generator once; the discriminator is frozen and no real image is needed.
 
         Args:
-            inputs (dict): ``img``, for the batch size only.
-            data_samples (DataSample): ``gt_label`` for ``fake_labels='data'``.
+            inputs (dict): Not used.
+            data_samples (DataSample): ``gt_label`` (N,): labels, or their number.
             optimizer_wrapper (OptimWrapper): Of the generator.
 
         Returns:
             dict[str, Tensor]: ``loss_gen`` and ``loss``.
         """
-        batch_size = len(inputs['img'])
         labels = self.training_labels(self.data_sample_to_label(data_samples))
-        noise = self.step_random.normal('noise_gen', batch_size, self.noise_size)
-        fake = self.generator(noise, label=labels, return_noise=False)
+        fake = self._generated('noise_gen', labels)
         logits = self.discriminator(self._augmented(fake, 'augment_gen'), label=labels)
         loss, log_vars = self.parse_losses(dict(loss_gen=self.adversarial_loss.generator(logits)))
         optimizer_wrapper.update_params(loss)

@@ -71,11 +71,17 @@ class R1Penalty(nn.Module):
 
     Args:
         loss_weight (float): lambda_reg. Defaults to 0.01 (Sec. 2.2).
+        interval (int): Of iterations in which the model computes it; the penalty is then this much
+            heavier, so that the sum over a run stays (lazy regularisation, Karras et al. 2020,
+            Appendix B; not in the paper). Defaults to 1: every iteration.
     """
 
-    def __init__(self, loss_weight: float = 0.01):
+    def __init__(self, loss_weight: float = 0.01, interval: int = 1):
         super().__init__()
+        if interval < 1:
+            raise ValueError(f'R1Penalty: interval={interval}: must be at least 1')
         self.loss_weight = loss_weight
+        self.interval = interval
 
     def forward(
         self,
@@ -102,4 +108,4 @@ class R1Penalty(nn.Module):
             else:
                 img = img.detach().requires_grad_()
                 (gradient,) = torch.autograd.grad(logits_of(img).sum(), img, create_graph=True)
-            return self.loss_weight * gradient.square().sum(dim=(1, 2, 3)).mean()
+            return self.interval * self.loss_weight * gradient.square().sum(dim=(1, 2, 3)).mean()

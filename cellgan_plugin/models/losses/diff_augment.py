@@ -38,10 +38,15 @@ def translate(img: Tensor, numbers: Tensor, ratio: float = 0.125) -> Tensor:
         Tensor: Same shape.
     """
     n, _, height, width = img.shape
-    reach = torch.tensor([int(height * ratio + 0.5), int(width * ratio + 0.5)], device=img.device)
-    shift = (numbers.to(img.device) * (2 * reach + 1)).floor().long() - reach
-    rows = (torch.arange(height, device=img.device) + shift[:, :1] + 1).clamp(0, height + 1)
-    columns = (torch.arange(width, device=img.device) + shift[:, 1:] + 1).clamp(0, width + 1)
+    numbers = numbers.to(img.device)
+
+    def sources(length: int, number: Tensor) -> Tensor:
+        reach = int(length * ratio + 0.5)
+        shift = (number * (2 * reach + 1)).floor().long() - reach
+        position = torch.arange(length, device=img.device)
+        return (position + shift[:, None] + 1).clamp(0, length + 1)
+
+    rows, columns = sources(height, numbers[:, 0]), sources(width, numbers[:, 1])
     padded = F.pad(img, (1, 1, 1, 1))
     batch = torch.arange(n, device=img.device)[:, None, None]
     picked = padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]

@@ -21,4 +21,4 @@ model = dict(
     augment=dict(type='DiffAugment', policy=['color', 'translation']),  # Sec. 3.1
     fake_labels='data',
     # Decay 0.999 from iteration 1000: the authors' program.
-    ema_config=dict(type='ExponentialMovingAverage', momentum=0.001, start_iter=1000))
+    ema_config=dict(type='ForeachEMA', momentum=0.001, start_iter=1000))
