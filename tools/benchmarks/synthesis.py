@@ -1,7 +1,8 @@
 """Time the synthesiser beside the loop that everybody writes first, in one run.
 
-The reference makes one image at a time: the generator as the checkpoint gives it (spectral norm
-computed at every forward), float32, all threads on that image, Pillow's PNG in line::
+The reference makes one image at a time: the generator as the paper reads (CellGAN's in
+``plain_training_step.py``; others as the checkpoint gives them), spectral norm computed at every
+forward, float32, all threads on that image, Pillow's PNG in line::
 
     python tools/benchmarks/synthesis.py --threads 2 --json synthesis.json --plot synthesis.png
     python tools/benchmarks/synthesis.py --config configs/cellgan_phantom.py --images 200
@@ -24,6 +25,7 @@ from mmagic.registry import MODELS
 from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from PIL import Image
+from plain_training_step import generate
 from torch import nn
 
 from cellgan_plugin.apis.inference import load_model
@@ -42,6 +44,7 @@ from cellgan_plugin.engine.image_sampler import (
     ImageSampler,
     sample_many,
 )
+from cellgan_plugin.models.cellgan import CellGANGenerator
 from cellgan_plugin.models.sampling import sample_pixels
 from cellgan_plugin.timing import (
     TimingReport,
@@ -67,6 +70,14 @@ def build(args: argparse.Namespace) -> Tuple[nn.Module, Dict[str, Any]]:
         torch.manual_seed(0)
         model = MODELS.build(config.model).to(device).eval()
     return model, sample_settings(config, device, precision=args.precision)
+
+
+def literal(model: nn.Module) -> nn.Module:
+    """Let the generators of CellGAN compute block by block, in PyTorch's default memory order."""
+    for net in model.modules():
+        if isinstance(net, CellGANGenerator):
+            net.synthesis = lambda z, weights, net=net: generate(net, z, weights.argmax(dim=1))
+    return model.to(memory_format=torch.contiguous_format)
 
 
 def reference(model: nn.Module, rows: List[Row], settings: Dict[str, Any], folder: Path) -> None:
@@ -140,7 +151,7 @@ def run(args: argparse.Namespace) -> TimingReport:
         theirs.mkdir()
         contestants = {OURS: lambda some=rows: synthesiser(model, sampler, some, ours)}
         if args.reference:
-            plain, _ = build(args)
+            plain = literal(build(args)[0])
             one_by_one = lambda some=rows: reference(plain, some, settings, theirs)  # noqa: E731
             contestants = {PLAIN: one_by_one, **contestants}
         for function in contestants.values():  # kernels are chosen outside the measurement
