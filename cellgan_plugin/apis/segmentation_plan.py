@@ -1,5 +1,6 @@
 """From the description of a segmentation benchmark to its jobs: which images, which runs."""
 
+import copy
 import csv
 import io
 import json
@@ -235,6 +236,7 @@ def cells(
     """
     made: List[SegmentationCell] = []
     left_out: Counter = Counter()
+    read: Dict[str, Config] = {}  # a config file is read once, however many cells it has
     for method in protocol.methods:
         for ratio in protocol.ratios:
             if method.ratios is not None and ratio not in method.ratios:
@@ -243,11 +245,23 @@ def cells(
             if chosen is None:
                 left_out[f'{method.shown}: no image is left without its mask at {ratio:.0%}'] += 1
                 continue
+            if chosen[0] not in read:
+                read[chosen[0]] = load_config(chosen[0])
             for size in protocol.sizes or (None,):
                 for division in found:
                     for seed in protocol.seeds:
                         made.append(
-                            _cell(protocol, method, chosen, ratio, size, division, seed, out_dir)
+                            _cell(
+                                protocol,
+                                method,
+                                read[chosen[0]],
+                                chosen[1],
+                                ratio,
+                                size,
+                                division,
+                                seed,
+                                out_dir,
+                            )  # fmt: skip
                         )
     return made, list(left_out)
 
@@ -255,7 +269,8 @@ def cells(
 def _cell(
     protocol: SegmentationProtocol,
     method: Method,
-    chosen: Tuple[str, Mapping[str, Any]],
+    config: Config,
+    options: Mapping[str, Any],
     ratio: float,
     size: Optional[int],
     division: Division,
@@ -267,15 +282,15 @@ def _cell(
     parts += [] if division.fold is None else [f'fold{division.fold + 1}']
     name = '/'.join([*parts, f'seed{seed}'])
     work_dir = (out_dir / 'jobs' / name).absolute()
-    config = load_config(chosen[0])
-    for own in (protocol.options, chosen[1], {} if size is None else method.sizes[size]):
+    config = copy.deepcopy(config)
+    for own in (protocol.options, options, {} if size is None else method.sizes[size]):
         if own:
             config.merge_from_dict(plain(own))
     dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
     if str(dataset.get('type')).split('.')[-1] != 'TissueMaskDataset':
         raise ProtocolError(
-            f'method {method.name!r}: {chosen[0]} trains on {dataset.get("type")!r}; the benchmark '
-            'can hand its images to a TissueMaskDataset'
+            f'method {method.name!r}: {config.filename} trains on {dataset.get("type")!r}; the '
+            'benchmark can hand its images to a TissueMaskDataset'
         )
     data = protocol.data
     dataset.update(

@@ -7,10 +7,12 @@ from mmengine.config import Config
 from tiny_segmenters import training_config, write_pairs
 
 from cellgan_plugin.apis.evaluate_masks import read_scores
+from cellgan_plugin.apis.segment import training_scale
 from cellgan_plugin.apis.segmentation_benchmark import (
     SegmentationBenchmark,
     segmentation_benchmark,
 )
+from cellgan_plugin.apis.segmentation_plan import Division, cells
 from cellgan_plugin.downstream.protocol import ProtocolError
 from cellgan_plugin.downstream.segmentation_protocol import read_segmentation_protocol
 from cellgan_plugin.downstream.segmentation_results import (
@@ -23,8 +25,11 @@ from cellgan_plugin.downstream.segmentation_results import (
     size_table,
 )
 from cellgan_plugin.evaluation.segmentation import part_scores, pixel_scores
+from cellgan_plugin.models.pyramid_gan.scales import parse_scales
 from cellgan_plugin.visualization.report_tables import markdown_table
 from cellgan_plugin.visualization.segmentation_figures import draw_improvements, draw_score_curves
+
+REPO = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='module')
@@ -175,6 +180,36 @@ def test_folds_by_patient(folder, tmp_path):
         assert listed.count(',test,') == 2 and listed.count(',train,') == 4
     assert len(benchmark.cells) == 4 and benchmark.cells[0].job == 'single/100percent/fold1/seed0'
     assert '3 folds' in benchmark.notes()[0]
+
+
+CONFIGS = sorted(
+    path
+    for pattern in ('segmentation_*.py', 'generation_*.py')
+    for path in (REPO / 'configs' / 'benchmarks').glob(pattern)
+)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_shipped_benchmarks_train_what_they_say(path, tmp_path):
+    protocol = read_segmentation_protocol(path)
+    own = Division(None, '/data/manifest.csv', 'train', protocol.test_splits, [], [])
+    found, _ = cells(protocol, [own], tmp_path)
+    assert {cell.method for cell in found} == {method.shown for method in protocol.methods}
+    for cell in found:
+        method = next(m for m in protocol.methods if m.shown == cell.method)
+        model, loader = cell.config.model, cell.config.train_dataloader
+        assert model.num_classes == len(protocol.classes) == len(loader.dataset.metainfo.classes)
+        scales = parse_scales(model.scales)
+        # What the loader delivers is what the finest scale trains on.
+        seen = training_scale(cell.config) * loader.dataset.tile
+        assert scales[-1].size == seen == (cell.size or seen)
+        segments = model.get('segmenter') is not None
+        assert segments == bool(protocol.metrics) and (segments or model.generator is not None)
+        mixes = loader.sampler.type == 'LabelledBatchSampler'
+        assert mixes == (method.unlabelled and (cell.ratio < 1 or method.transductive))
+        uses = model.get('semi_supervised') or model.type == 'MeanTeacher'
+        assert not mixes or uses  # or the unlabelled images would be looked at by nobody
+        assert loader.dataset.labelled_only == (not method.unlabelled and cell.ratio < 1)
 
 
 def made_results(**changes):

@@ -1,0 +1,23 @@
+# Table 1 and Sec. 4.2.2: Frechet distance of images made from the masks of the test images, MS-SSIM of ten
+# samples of one mask and to the original. The paper's ResNeXt-50 is not public: any extractor will do, but
+# distances of different ones cannot be compared. Here: an MMPretrain classifier of tissue,
+#   CELLGAN_TISSUE_CLASSIFIER_CONFIG and CELLGAN_TISSUE_CLASSIFIER (its weights).
+title = 'GlaS'
+data = dict(
+    data_root='{{$CELLGAN_GLAS_ROOT:data/glas}}', classes=['stroma', 'gland'], instances='binary',
+    train='train', test=['testA', 'testB'], shared_groups='warn')
+methods = {
+    'pix2pix': dict(config='../pyramid_gan/pix2pix_glas.py'),
+    'pix2pixHD': dict(config='../pyramid_gan/pix2pixhd_glas.py'),
+    'Ours': dict(config='../pyramid_gan/pyramid_glas_generation.py'),
+}
+ratios = [1.0]
+metrics = []
+generation = dict(
+    extractor=dict(
+        type='ClassifierFeatures',
+        config='{{$CELLGAN_TISSUE_CLASSIFIER_CONFIG:configs/classifiers/resnet34_pcam.py}}',
+        checkpoint='{{$CELLGAN_TISSUE_CLASSIFIER:work_dirs/resnet34_pcam}}'),
+    similarity_masks=10,
+    similarity_samples=10)
+keep_weights = True

@@ -1,0 +1,38 @@
+# Segmentation with few labels on the gland phantom, 256 px images seen at 64 px, small networks: minutes
+# per method on one CPU core. Make the data first:
+#   python tools/dataset_converters/gland_phantom.py --out data/gland_phantom
+#   python tools/segmentation_benchmark.py configs/benchmarks/segmentation_gland_phantom.py --jobs 2
+# Where it lies: CELLGAN_GLAND_ROOT.
+title = 'gland phantom at 64 px'
+data = dict(
+    data_root='{{$CELLGAN_GLAND_ROOT:data/gland_phantom}}', classes=['stroma', 'gland'],
+    instances='binary', train='train', test='test')
+_pyramid = '../pyramid_gan/pyramid_phantom.py'
+# Half the steps of these configs, the same number for every method. An epoch of 40 labelled images is
+# 10 steps, one of all 200 is 50: generated images train the segmenter after 50 steps of a scale.
+_scales = [
+    dict(size=16, batch_size=16, iters=150),
+    dict(size=32, batch_size=8, iters=200),
+    dict(size=64, batch_size=4, iters=300),
+]
+_one_scale = dict(model=dict(scales=[dict(size=64, batch_size=4, iters=650)]))
+methods = {
+    'm-FCDenseNet': dict(
+        config='../pyramid_gan/fc_densenet_phantom.py', options=_one_scale),
+    'm-FCDenseNet + pyramid': dict(
+        config='../pyramid_gan/pyramid_phantom_no_synthetic.py',
+        options=dict(model=dict(scales=_scales))),
+    '+ synthetic (Algorithm 2)': dict(
+        config=_pyramid, options=dict(model=dict(scales=_scales, synthetic_start=5))),
+    'semi-supervised (Algorithm 3)': dict(
+        config='../pyramid_gan/pyramid_phantom_semi.py', unlabelled=True, full_config=_pyramid,
+        options=dict(model=dict(scales=_scales, synthetic_start=1)),
+        full_options=dict(model=dict(scales=_scales, synthetic_start=1))),
+    'consistency-based': dict(
+        config='../pyramid_gan/mean_teacher_phantom.py', unlabelled=True, options=_one_scale),
+}
+ratios = [0.2]
+seeds = [0]
+rule = dict(min_area=60, fill_holes=True)  # px of the full image; glands have hundreds to thousands
+baseline = ['m-FCDenseNet', 'm-FCDenseNet + pyramid', '+ synthetic (Algorithm 2)']
+keep_weights = True
