@@ -118,7 +118,7 @@ def open_vetted(
 def _too_large(what: str, max_pixels: int) -> str:
     return (
         f'{what}; the limit is max_pixels={max_pixels}. Cut slides into patches first, or, if '
-        'files of this size are right, raise max_pixels (an argument of CellPatchDataset and of '
+        'files of this size are right, raise max_pixels (an argument of the data set and of '
         "the converters' functions)"
     )
 
