@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cell_images import png_bomb
 from mmagic.registry import DATASETS
 from PIL import Image
 from tissue_images import (
@@ -229,6 +230,42 @@ def test_folders_without_a_manifest(pairs):
     assert data.labelled.tolist() == [True, False, True]
     with pytest.raises(DatasetError, match='need a CSV manifest'):
         tissue(pairs, ann_file='')
+
+
+@pytest.mark.parametrize('suffix', ['.bmp', '.tif', '.webp'])
+def test_pairs_of_other_formats(tmp_path, suffix):
+    image, ids = pair_arrays(0, 30, 41)
+    for folder, array in (('images', image), ('masks', ids)):
+        (tmp_path / folder).mkdir()
+        options = dict(lossless=True) if suffix == '.webp' else {}
+        Image.fromarray(array).save(tmp_path / folder / f'a{suffix}', **options)
+    sample = tissue(tmp_path, ann_file='', split=None)[0]['inputs']
+    assert (sample['img'].permute(1, 2, 0).numpy() == image).all()
+    assert (sample['mask'].numpy() == (ids > 0)).all()
+
+
+@pytest.mark.parametrize('cache', [None, 'ram'])
+def test_hostile_files_are_refused_before_the_first_step(pairs, cache):
+    pages = [Image.fromarray(pair_arrays(0, 40, 56)[0])] * 2
+    pages[0].save(pairs / 'images' / 'a.png', 'TIFF', save_all=True, append_images=pages[1:])
+    (pairs / 'images' / 'b.png').write_bytes(png_bomb())
+    with pytest.raises(DatasetError) as error:
+        tissue(pairs, cache=cache)
+    assert kinds(error) == {'several frames', 'too large'}
+    write_pairs(pairs, [('a', '', 'train', 'p'), ('b', '', 'train', 'q')])
+    mask = pairs / 'masks' / 'a.png'
+    mask.write_bytes(mask.read_bytes()[:-30])
+    (pairs / 'masks' / 'b.png').write_bytes(png_bomb())
+    with pytest.raises(DatasetError) as error:
+        tissue(pairs, cache=cache)
+    assert kinds(error) == {'too large'}  # headers are read before anything is decoded
+    write_pairs(pairs, [('a', '', 'train', 'p'), ('b', '', 'train', 'q')])
+    mask.write_bytes(mask.read_bytes()[:-30])
+    with pytest.raises(DatasetError) as error:
+        tissue(pairs, cache=cache)
+    assert kinds(error) == {'truncated'}
+    with pytest.raises(DatasetError, match='max_pixels=2000'):
+        tissue(pairs, cache=cache, max_pixels=2000)
 
 
 # Labelled and unlabelled ------------------------------------------------------------------------

@@ -75,16 +75,14 @@ def test_what_happens_follows_from_seed_and_position_alone():
     flip, colour = RandomTissueFlip(), RandomTissueColor(0.3, 0.3, 0.3, 0.1)
     seen = {}
     for position in range(12):
-        for turn in range(2):
+        for _ in range(2):
             results = colour(flip(pair(position=position)))
             seen.setdefault(position, []).append(results['img'].tobytes())
     assert all(first == second for first, second in seen.values())
     assert len({images[0] for images in seen.values()}) == 12
     other = colour(flip({**pair(position=0), 'sample_seed': 6}))['img'].tobytes()
     assert other != seen[0][0]
-    share = np.mean(
-        [(flip(pair(position=p))['mask'] != pair()['mask']).any() for p in range(200)]
-    )
+    share = np.mean([(flip(pair(position=p))['mask'] != pair()['mask']).any() for p in range(200)])
     assert 0.75 < share < 0.97  # seven of the eight symmetries change it
 
 
