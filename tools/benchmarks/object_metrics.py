@@ -4,26 +4,29 @@ The literal program compares whole masks object by object, as the challenge's ow
 overlap by counting under each mask, and Hausdorff distances from nearest neighbours of all pixels.
 Both see the same made-up glands and must give the same numbers; medians are compared::
 
-    python tools/benchmarks/object_metrics.py --out object_metrics.jsonl
-    python tools/benchmarks/object_metrics.py --glands 12 --size 200 260 --repeats 3
+    python tools/benchmarks/object_metrics.py
+    python tools/benchmarks/object_metrics.py --glands 12 --size 200 260
 """
 
 import argparse
-import json
-import platform
-import statistics
-import sys
-import time
-from typing import Callable, Dict, List, Tuple
+from typing import Tuple
 
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
 from cellgan_plugin.evaluation.segmentation import object_statistics
-from cellgan_plugin.files import atomic_write
 from cellgan_plugin.randomness import rng_for
+from cellgan_plugin.timing import (
+    TimingReport,
+    check_timing_arguments,
+    describe_machine,
+    publish,
+    race,
+    timing_parser,
+)
 
+LITERAL, OURS = 'literal: whole masks, object by object', 'object_statistics'
 Three = Tuple[float, float, float]
 
 
@@ -100,58 +103,39 @@ def ours(pred: np.ndarray, true: np.ndarray) -> Three:
     return found.f1, found.dice, found.hausdorff
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def run(args: argparse.Namespace) -> TimingReport:
+    """One race per image."""
+    cv2.setNumThreads(args.threads)
+    report = TimingReport('object metrics', machine=describe_machine('cpu', args.threads))
+    for image in range(args.images):
+        pred, true = glands(*args.size, args.glands, args.seed + image)
+        counts = [len(np.unique(labels)) - 1 for labels in (true, pred)]
+        title = (
+            f'{args.size[1]}x{args.size[0]} px, {counts[0]} true and {counts[1]} predicted objects'
+        )
+        contestants = {OURS: lambda p=pred, t=true: ours(p, t)}
+        if args.reference:
+            contestants[LITERAL] = lambda p=pred, t=true: literal(p, t)
+        reference = LITERAL if args.reference else None
+        found = race(contestants, args.turns, reference, title, 1, 'images')
+        values = [measured.value for measured in found.measurements.values()]
+        if not np.allclose(values[0], values[-1], rtol=1e-9):
+            raise AssertionError(f'image {image}: the two disagree: {values}')
+        report.races.append(found)
+    return report
+
+
+def main() -> None:
+    """Parse arguments, time, publish what was found."""
+    parser = timing_parser(__doc__, turns=3)
     parser.add_argument('--size', type=int, nargs=2, default=(522, 775), metavar=('H', 'W'))
     parser.add_argument('--glands', type=int, default=30)
     parser.add_argument('--images', type=int, default=3)
-    parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', help='write JSON lines there')
     args = parser.parse_args()
-    cv2.setNumThreads(1)
-    contestants: Dict[str, Callable[[np.ndarray, np.ndarray], Three]] = dict(
-        ours=ours, literal=literal
-    )
-    lines: List[dict] = []
-    for image in range(args.images):
-        pred, true = glands(*args.size, args.glands, args.seed + image)
-        seconds: Dict[str, List[float]] = {name: [] for name in contestants}
-        values: Dict[str, Three] = {}
-        for _ in range(args.repeats):  # taking turns: a busy minute falls on both
-            for name, compute in contestants.items():
-                start = time.perf_counter()
-                values[name] = compute(pred, true)
-                seconds[name].append(time.perf_counter() - start)
-        if not np.allclose(values['ours'], values['literal'], rtol=1e-9):
-            print(f'image {image}: the two disagree: {values}', file=sys.stderr)
-            return 1
-        medians = {name: statistics.median(times) for name, times in seconds.items()}
-        line = dict(
-            image=image,
-            size=list(args.size),
-            true_objects=int(len(np.unique(true)) - 1),
-            predicted_objects=int(len(np.unique(pred)) - 1),
-            f1=values['ours'][0],
-            dice=values['ours'][1],
-            hausdorff=values['ours'][2],
-            seconds=medians,
-            ratio=medians['literal'] / medians['ours'],
-            machine=platform.processor() or platform.machine(),
-        )
-        lines.append(line)
-        print(
-            f'{args.size[1]}x{args.size[0]}, {line["true_objects"]} true and '
-            f'{line["predicted_objects"]} predicted objects: {medians["ours"]:.3f} s, literal '
-            f'{medians["literal"]:.3f} s, ratio {line["ratio"]:.1f}'
-        )
-    if args.out:
-        with atomic_write(args.out, 'w', encoding='utf-8') as file:
-            file.writelines(json.dumps(line) + '\n' for line in lines)
-    return 0
+    check_timing_arguments(parser, args)
+    publish(run(args), args)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
