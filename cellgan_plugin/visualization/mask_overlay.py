@@ -10,6 +10,11 @@ from cellgan_plugin.visualization.mask_colours import class_colour, mask_picture
 
 _LINE = 40  # grey level of outlines in masks
 _TRUTH = (0, 0, 0)
+# Outlines of classes 1, 2, ... over haematoxylin and eosin: colours that tissue does not have.
+_OUTLINES = np.array(
+    [(255, 225, 0), (0, 230, 255), (120, 255, 60), (255, 255, 255), (255, 130, 0), (60, 90, 255)],
+    dtype=np.uint8,
+)
 
 
 def instance_colours(count: int) -> np.ndarray:
@@ -98,6 +103,11 @@ def object_borders(instances: np.ndarray, width: int = 1) -> np.ndarray:
     return (labels > 0) & (high != low)
 
 
+def outline_colours(labels: np.ndarray) -> np.ndarray:
+    """RGB of the outlines of classes, uint8 (..., 3); more than six classes share colours."""
+    return _OUTLINES[(np.asarray(labels, dtype=np.int64) - 1) % len(_OUTLINES)]
+
+
 def draw_overlay(
     image: np.ndarray,
     semantic: np.ndarray,
@@ -125,12 +135,16 @@ def draw_overlay(
     if true_instances is not None:
         picture[object_borders(true_instances, width)] = _TRUTH
     border = object_borders(instances, width)
-    picture[border] = mask_picture(semantic)[border]
+    picture[border] = outline_colours(semantic[border])
     return picture
 
 
 def legend_text(classes: Sequence[str]) -> str:
-    """What the colours mean, in words, for a caption."""
-    return ', '.join(
-        f'{name} #{"".join(f"{v:02x}" for v in class_colour(i))}' for i, name in enumerate(classes)
-    )
+    """What the colours of masks and of outlines mean, in words, for a caption."""
+
+    def named(colours) -> str:
+        return ', '.join(f'{name} #{"".join(f"{v:02x}" for v in rgb)}' for name, rgb in colours)
+
+    masks = named((name, class_colour(i)) for i, name in enumerate(classes))
+    outlines = named((name, outline_colours(i)) for i, name in enumerate(classes) if i)
+    return f'masks: {masks}\noverlays: {outlines}, true objects #000000'

@@ -6,6 +6,7 @@ from cellgan_plugin.visualization.mask_overlay import (
     draw_overlay,
     legend_text,
     object_borders,
+    outline_colours,
     outlined_mask,
 )
 
@@ -32,7 +33,7 @@ def test_overlay_changes_outlines_alone():
     semantic = (touching() > 0).astype(np.uint8)
     drawn = draw_overlay(image, semantic, touching(), width=1)
     border = object_borders(touching())
-    assert (drawn[border] == class_colour(1)).all() and (drawn[~border] == 200).all()
+    assert (drawn[border] == outline_colours(1)).all() and (drawn[~border] == 200).all()
     assert (image == 200).all()
     true = np.zeros_like(touching())
     true[0:2, 6:8] = 1
@@ -47,4 +48,7 @@ def test_masks_have_the_colours_that_the_legend_names():
     picture = outlined_mask(semantic)
     assert tuple(picture[1, 0]) == class_colour(2)
     red, green, blue = class_colour(1)
-    assert f'gland #{red:02x}{green:02x}{blue:02x}' in legend_text(['stroma', 'gland'])
+    legend = legend_text(['stroma', 'gland'])
+    assert (
+        f'gland #{red:02x}{green:02x}{blue:02x}' in legend and 'overlays: gland #ffe100' in legend
+    )
