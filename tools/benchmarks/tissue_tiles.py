@@ -27,6 +27,7 @@ from cellgan_plugin.datasets import (
     stack_tissue_batch,
 )
 from cellgan_plugin.datasets.phantom.glands import write_gland_phantom
+from cellgan_plugin.datasets.tiling import cut_tile
 from cellgan_plugin.timing import (
     Race,
     TimingReport,
@@ -52,8 +53,9 @@ def plain_batch(data: TissueMaskDataset, indices: List[SampleIndex]) -> Dict[str
         root, pair = Path(data.root), data.pairs[info['row']]
         image = np.asarray(Image.open(root / pair.file).convert('RGB'))
         mask = np.asarray(Image.open(root / pair.mask)) > 0
-        window = slice(y, y + height), slice(x, x + width)
-        turned = flip({**info, 'img': image[window], 'mask': mask[window].astype(np.uint8)})
+        tiles = dict(img=cut_tile(image, y, x, height, width))
+        tiles['mask'] = cut_tile(mask.astype(np.uint8), y, x, height, width)
+        turned = flip({**info, **tiles})
         image = torch.from_numpy(turned['img'].transpose(2, 0, 1).astype(np.float32))
         images.append(image / 127.5 - 1)
         masks.append(torch.from_numpy(turned['mask'].astype(np.int64)))
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace, root: str) -> TimingReport:
     """One race over the ways."""
     options = dict(
         data_root=root, ann_file='manifest.csv', split='train', instances='binary', tile=args.tile,
-        min_overlap=args.tile // 2, shared_groups='warn',
+        min_overlap=args.tile // 2, small_images='mirror', shared_groups='warn',
     )  # fmt: skip
     sets = {
         'decoded for every tile (cache=None)': TissueMaskDataset(**options, pipeline=[FLIP, PACK]),
