@@ -130,3 +130,13 @@ def test_a_kind_without_samples_is_refused():
         dict(type='LabelledBatchSampler', labelled=2, unlabelled=0, dataset=SAMPLES, seed=1)
     )
     assert all(SAMPLES[index] for index in itertools.islice(built, 20))
+
+
+def test_a_batch_can_be_changed_between_iterators(monkeypatch):
+    """A schedule over scales does so."""
+    sampler = sampler_of_rank(monkeypatch, 0, 1)
+    sampler.set_batch(1, 2)
+    same = sampler_of_rank(monkeypatch, 0, 1, labelled=1, unlabelled=2)
+    assert sampler.batch_size == 3 and take(sampler, 30) == take(same, 30)
+    with pytest.raises(ValueError, match='labelled must be a whole number of at least 1'):
+        sampler.set_batch(0, 2)

@@ -13,16 +13,17 @@ a quarter more.
 Of a model with scales (the pyramid GAN) it finds, for every scale, the most bytes that live at once
 in one step with all terms switched on: weights, optimizers and what a backward holds included. The
 tensors have no content (the meta device), so that 1024 px cost seconds on any machine. Scales of up
-to ``--measure-up-to`` pixels are computed for real as well; what was counted then, or the peak that
-CUDA saw, stands beside it::
+to ``--measure-up-to`` pixels are computed for real as well: beside it stand the same count then and
+the peak that CUDA saw or by how much the process grew (with the weights)::
 
     python tools/benchmarks/training_memory.py configs/pyramid_gan/pyramid_prostate.py
 """
 
 import argparse
 import logging
+import resource
 from pathlib import Path
-from typing import Dict, Iterator, Sequence
+from typing import Dict, Iterator, NamedTuple, Sequence
 
 import torch
 from mmagic.registry import MODELS
@@ -121,8 +122,24 @@ def measure(config: Config, batch_size: int, amp: bool) -> Dict[str, float]:
     )
 
 
-def peak_of_scale(config: Config, index: int, checkpoint: bool, device: str) -> float:
-    """The most GiB that live at once in a training step of one scale.
+class ScalePeak(NamedTuple):
+    """The most memory of a training step, GiB.
+
+    Attributes:
+        counted (float): Of all tensors that lived at once.
+        seen (float): What CUDA, or on a CPU the operating system, saw.
+    """
+
+    counted: float
+    seen: float
+
+
+def _resident() -> int:
+    return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
+
+
+def peak_of_scale(config: Config, index: int, checkpoint: bool, device: str) -> ScalePeak:
+    """The most memory that a training step of one scale takes.
 
     Args:
         config (Config): Of a model with ``scales``.
@@ -131,7 +148,7 @@ def peak_of_scale(config: Config, index: int, checkpoint: bool, device: str) -> 
         device (str): 'meta': nothing is computed.
 
     Returns:
-        float: Counted tensor by tensor; on a GPU the peak that CUDA saw.
+        ScalePeak: On the meta device nothing is seen.
     """
     model_config = config.model.copy()
     model_config.scales = [dict(scale, checkpoint=checkpoint) for scale in model_config.scales]
@@ -150,11 +167,13 @@ def peak_of_scale(config: Config, index: int, checkpoint: bool, device: str) -> 
     )
     wrappers = build_optim_wrapper(model, config.optim_wrapper)
     step = dict(inputs=inputs, data_samples=None)
+    before, seen = _resident(), 0.0
     model.train_step(step, wrappers)  # from the second step on there are the optimizers' moments
+    if device == 'cpu':
+        own = sum(value.nbytes for value in model.state_dict().values())
+        seen = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before + own
     if device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
-        model.train_step(step, wrappers)
-        return torch.cuda.max_memory_allocated() / GIB
     with LivePeak(model) as live:
         for wrapper in wrappers.values():
             for state in wrapper.optimizer.state.values():
@@ -163,7 +182,9 @@ def peak_of_scale(config: Config, index: int, checkpoint: bool, device: str) -> 
         for name in ('img', 'mask'):
             live.count(inputs[name])
         model.train_step(step, wrappers)
-    return live.peak / GIB
+    if device == 'cuda':
+        seen = torch.cuda.max_memory_allocated()
+    return ScalePeak(live.peak / GIB, seen / GIB)
 
 
 def scale_rows(path: str, measure_up_to: int) -> Iterator[str]:
@@ -175,14 +196,14 @@ def scale_rows(path: str, measure_up_to: int) -> Iterator[str]:
     """
     for index, scale in enumerate(load_config(path).model.scales):
         plain, recomputed = (
-            peak_of_scale(load_config(path), index, checkpoint, 'meta')
+            peak_of_scale(load_config(path), index, checkpoint, 'meta').counted
             for checkpoint in (False, True)
         )
         measured = '-'
         if scale.size <= measure_up_to:
             chosen = bool(scale.get('checkpoint', False))
             found = peak_of_scale(load_config(path), index, chosen, get_device())
-            measured = f'{found:.2f} ({get_device()})'
+            measured = f'{found.counted:.2f}, {found.seen:.2f} ({get_device()})'
         recompute = 'yes' if scale.get('checkpoint', False) else 'no'
         yield (
             f'| {Path(path).stem} | {scale.size} | {scale.batch_size} | {plain:.2f} '
@@ -196,7 +217,8 @@ def print_scales(path: str, measure_up_to: int) -> None:
     kinds = {name: count(network) / 1e6 for name, network in model.trained_networks().items()}
     print(', '.join(f'{name} {number:.2f} M' for name, number in kinds.items()), 'per scale')
     print(
-        '| Config | px | Batch | GiB, all kept | GiB, recomputed | Config recomputes | Measured |'
+        '| Config | px | Batch | GiB, all kept | GiB, recomputed | Config recomputes '
+        '| For real: counted, seen |'
     )
     print('| --- | --- | --- | --- | --- | --- | --- |')
     for row in scale_rows(path, measure_up_to):

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_pyramid import SCALES, optimizers, tiny_model, tissue_batch
+from mmengine.optim import build_optim_wrapper
+from tiny_pyramid import OPTIMIZERS, SCALES, optimizers, tiny_model, tissue_batch
 
+from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.models.losses.pyramid_losses import mask_cross_entropy, one_hot_masks
 from cellgan_plugin.models.pyramid_gan.scales import resize_images, resize_masks
 
@@ -207,3 +209,27 @@ def test_batches_that_cannot_be_trained_on_are_named():
         tiny_model(semi_supervised=True).check_dataset(tiles)
     with pytest.raises(ValueError, match='num_classes=3 but the training set has 2'):
         tiny_model(3).check_dataset(tiles)
+
+
+def test_mixed_precision_trains_every_network():
+    model = tiny_model(semi_supervised=True, pseudo_start=0, synthetic_start=0)
+    config = copy.deepcopy(OPTIMIZERS)
+    assert 'generator, discriminator, segmenter' in enable_amp(config)
+    model.begin_scale(1)
+    wrappers = build_optim_wrapper(model, config)
+    before = parameters(model)
+    seen = set()
+    for name, network in model.trained_networks().items():
+        convolution = next(m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
+        convolution.register_forward_hook(
+            lambda module, inputs, out, name=name: seen.add((name, out.dtype))
+        )
+    model.train()
+    log = model.train_step(tissue_batch(4, unlabelled=2), wrappers)
+    assert all(torch.isfinite(value) for value in log.values())
+    assert seen == {(name, torch.bfloat16) for name in model.trained_networks()}
+    after = model.state_dict()
+    for kind in ('generators', 'discriminators', 'segmenters'):
+        names = [n for n in after if n.startswith(f'{kind}.1.') and n.endswith('weight')]
+        assert all(after[n].dtype == torch.float32 for n in names)
+        assert any(not torch.equal(after[n], before[n]) for n in names), kind
