@@ -1,0 +1,73 @@
+"""Every tool of tools/benchmarks runs, at sizes that say nothing about speed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+FOLDER = REPO / 'tools' / 'benchmarks'
+
+
+def run(tool, *arguments):
+    return subprocess.run(
+        [sys.executable, str(FOLDER / f'{tool}.py'), *map(str, arguments)],
+        cwd=REPO,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.mark.parametrize(
+    ('tool', 'arguments'),
+    [
+        ('distances', ['--images', 20, 30, '--features', 16]),
+        (
+            'loader',
+            '--images 10 --size 32 --batch-size 4 --batches 4 --workers 1 --step-ms 5'.split(),
+        ),
+        ('synthesis', ['--config', 'configs/cellgan_phantom.py', '--images', 2]),
+    ],
+)
+def test_a_race_reports_ratios(tmp_path, tool, arguments):
+    common = ['--turns', 1, '--threads', 1, '--device', 'cpu']
+    files = ['--json', tmp_path / 'found.json', '--plot', tmp_path / 'found.png']
+    done = run(tool, *arguments, *common, *files)
+    assert done.returncode == 0, done.stderr
+    assert 'x reference' in done.stdout and 'load average' in done.stdout
+    found = json.loads((tmp_path / 'found.json').read_text())
+    for race in found['races']:
+        ours = race['contestants'][-1]
+        assert ours['name'] != race['reference']
+        assert ours['times_reference']['low'] <= ours['times_reference']['high']
+    assert (tmp_path / 'found.png').stat().st_size > 1000
+    if tool == 'loader':  # all ways to the device gave the same images
+        assert 'differs by 0.0e+00 at most' in done.stdout
+        assert all(0 <= share < 1 for share in found['waiting'].values())
+
+
+def test_growth_of_files_is_measured(tmp_path):
+    done = run('growth', '--only', 'files', '--files', 50, 200, '--json', tmp_path / 'growth.json')
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / 'growth.json').read_text())
+    assert [series['title'] for series in found['series']][:2] == [
+        'list class folders',
+        'list a manifest',
+    ]
+    assert [point['x'] for point in found['series'][0]['points']] == [50, 200]
+
+
+def test_paper_model_of_many_gpus():
+    """64 GPUs at 1 GB/s: 2 x 63/64 of the gradients' bytes, and nothing else."""
+    options = ['--model-only', '--step-ms', 30, '--network-gbs', 1, '--latency-us', 0]
+    done = run('scale_out', *options)
+    assert done.returncode == 0, done.stderr
+    size = float(done.stdout.partition(' MB of gradients')[0].rpartition(' ')[2])
+    last = [line for line in done.stdout.splitlines() if line.startswith('  64 ')][0].split()
+    assert float(last[1]) == pytest.approx(2 * 63 / 64 * size, abs=0.1)
+    assert float(last[3]) == pytest.approx(100 * 30 / (30 + float(last[1])), abs=0.1)
