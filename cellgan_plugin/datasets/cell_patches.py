@@ -8,15 +8,13 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 from mmagic.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
-from mmengine.device import get_device
-from mmengine.logging import print_log
 
 from cellgan_plugin.datasets.batches import BatchImages, CellBatch
+from cellgan_plugin.datasets.caching import CachedImages, cache_images
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, ImageFileError
-from cellgan_plugin.datasets.inspection import Reader, in_threads, with_progress
+from cellgan_plugin.datasets.inspection import Reader
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, ManifestError, iter_manifest
-from cellgan_plugin.datasets.memory import PixelCache, require_memory
 from cellgan_plugin.datasets.problems import (
     ERROR,
     WARNING,
@@ -128,8 +126,7 @@ class CellPatchDataset(BaseDataset):
         self.check_limit = check_limit
         self.max_pixels = max_pixels
         self.follow_links = follow_links
-        self._pixels: Union[PixelCache, BatchImages, None] = None
-        self._slots: Optional[np.ndarray] = None  # row of the list -> slot of the cache
+        self._cached: Optional[CachedImages] = None
         # Built here so that names are found in MMagic's registry whatever the default scope is.
         pipeline = [
             TRANSFORMS.build({'_scope_': 'mmagic', **t}) if isinstance(t, dict) else t
@@ -233,7 +230,7 @@ class CellPatchDataset(BaseDataset):
         if self.check != 'none' or self.cache:
             shapes = check_files(self, decode=self.check == 'full' and not self.cache)
         if self.cache:
-            self._fill_cache(shapes)
+            self._cached = cache_images(self, shapes)
         self._fully_initialized = True
 
     def stored_length(self) -> int:
@@ -265,56 +262,29 @@ class CellPatchDataset(BaseDataset):
             len(transforms),
         )
 
-    def _load(self, info: dict) -> dict:
-        """Decode a file and apply the cacheable transforms."""
+    def decode(self, info: dict) -> np.ndarray:
+        """Pixels of the file of one sample, uint8 (H, W, C); DatasetError when it is damaged."""
         try:
-            info['img'] = self.reader.image(info['file'])
+            return self.reader.image(info['file'])
         except ImageFileError as error:
             where = os.path.join(self.root, info['file'])
             raise DatasetError([Problem(ERROR, error.kind, where, error.reason)]) from error
-        info['ori_shape'] = info['img'].shape
+
+    def fit(self, info: dict, image: np.ndarray) -> dict:
+        """Apply the cacheable transforms to a decoded image."""
+        info['img'], info['ori_shape'] = image, image.shape
         for transform in self.pipeline.transforms[: self._num_cached_transforms]:
             info = transform(info)
         return info
 
-    def _fill_cache(self, shapes: np.ndarray) -> None:
-        count = self.stored_length()
-        needed = int(shapes.astype(np.int64).prod(axis=1).sum()) * self.channels
-        require_memory(
-            needed,
-            f'CellPatchDataset: keeping {count} decoded images of {self.root} in memory',
-            'Set cache=None (images are then decoded in every epoch, by num_workers), or put '
-            "dict(type='FitCellPatch', out_size=...) with a smaller size first in the pipeline",
-        )
-        size = f'{needed / 2**20:.0f} MiB'
-        print_log(f'Decoding {count} images of {self.root} into memory ({size})', 'current')
-        cache = PixelCache([(h, w, self.channels) for h, w in shapes])
-        slots = np.full(max(self.stored_info(i)['row'] for i in range(count)) + 1, -1, np.int32)
-        problems: List[Problem] = []
+    def known_hashes(self) -> Optional[np.ndarray]:
+        """Content hashes of the samples' files, uint8 (N, 16), where a cache has computed them."""
+        if self._cached is None or self._cached.hashes is None:
+            return None
+        return self._cached.hashes[[self._slot(self.stored_info(i)) for i in range(len(self))]]
 
-        def fill(index: int) -> None:
-            info = self.stored_info(index)
-            slots[info['row']] = index
-            try:
-                cache.fill(index, lambda: self._load(info)['img'])
-            except DatasetError as error:
-                problems.extend(error.problems)
-
-        for _ in with_progress(in_threads(fill, range(count)), count, 'Decoding images'):
-            pass
-        raise_or_say(problems, self.root)
-        self._slots = slots
-        one_size = bool((cache.shapes == cache.shapes[0]).all())
-        if self.cache == 'device':
-            if not one_size:
-                raise ValueError(
-                    f"CellPatchDataset: cache='device' needs images of one size, and {self.root} "
-                    "has several. Put dict(type='FitCellPatch', out_size=...) first in the pipeline"
-                )
-            what = f'CellPatchDataset: keeping {count} decoded images of {self.root}'
-            self._pixels = BatchImages(cache, get_device(), what)
-        else:
-            self._pixels = BatchImages(cache) if one_size else cache
+    def _slot(self, info: dict) -> int:
+        return self._cached.slots[info['row']]
 
     # Samples ------------------------------------------------------------------------------------
 
@@ -343,10 +313,10 @@ class CellPatchDataset(BaseDataset):
     def prepare_data(self, idx: int) -> dict:
         """Run the pipeline on one sample; the image comes from the cache or from its file."""
         info = self.get_data_info(idx)
-        if self._pixels is not None:
-            info['img'] = self._pixels[self._slots[info['row']]]
+        if self._cached is not None:
+            info['img'] = self._cached.pixels[self._slot(info)]
         else:
-            info = self._load(info)
+            info = self.fit(info, self.decode(info))
         info['img_shape'] = info['img'].shape
         for transform in self.pipeline.transforms[self._num_cached_transforms :]:
             path = info.get('img_path')
@@ -368,7 +338,7 @@ class CellPatchDataset(BaseDataset):
         """
         infos = [self.get_data_info(index) for index in indices]
         batch = {key: [info[key] for info in infos] for key in infos[0]}
-        batch['img'] = self._pixels.gather(self._slots[batch['row']])
+        batch['img'] = self._cached.pixels.gather(self._cached.slots[batch['row']])
         for transform in self.pipeline.transforms[self._num_cached_transforms :]:
             batch = transform.transform_batch(batch)
         return batch
@@ -378,8 +348,8 @@ class CellPatchDataset(BaseDataset):
         if not self._fully_initialized:
             self.full_init()
         rest = self.pipeline.transforms[self._num_cached_transforms :]
-        as_one = isinstance(self._pixels, BatchImages) and rest
-        if as_one and all(hasattr(transform, 'transform_batch') for transform in rest):
+        as_one = self._cached is not None and isinstance(self._cached.pixels, BatchImages)
+        if as_one and rest and all(hasattr(transform, 'transform_batch') for transform in rest):
             return CellBatch(self, indices)
         return [self[index] for index in indices]
 

@@ -185,7 +185,7 @@ def test_cache_gives_the_same_tensors_and_decodes_once(root, decodes):
     assert sum(len(batch['data_samples']) for batch in loader) == 9
     assert len(decodes) == 9
     # The larger image is kept at the size that training sees.
-    assert cached._pixels.images.nbytes == 9 * SIZE * SIZE * 3
+    assert cached._cached.pixels.images.nbytes == 9 * SIZE * SIZE * 3
 
 
 def test_cached_images_cannot_be_changed(root):

@@ -74,6 +74,22 @@ def test_the_hook_is_in_every_run_and_in_the_registry():
         assert config.default_hooks.training_images == dict(type='TrainingImagesHook')
 
 
+def test_what_a_cache_has_decoded_is_not_decoded_again(data, tmp_path, monkeypatch):
+    cached = dataset_of(data, cache='ram')
+    grey = dataset_of(data, cache='ram', channels=1)
+    part = cached.get_subset([0, 7])
+    assert grey.known_hashes() is None and dataset_of(data).known_hashes() is None
+    files = [info['img_path'] for info in map(part.get_data_info, range(2))]
+    np.testing.assert_array_equal(part.known_hashes(), content_hashes(files))
+    assert torch.equal(
+        train(runner_for(grey, tmp_path / 'grey'))['training_images'],
+        torch.from_numpy(all_hashes(data)),
+    )
+    monkeypatch.setattr(training_images_hook, 'content_hashes', None)
+    found = train(runner_for(cached, tmp_path / 'cached'))['training_images']
+    assert torch.equal(found, torch.from_numpy(all_hashes(data)))
+
+
 def test_a_checkpoint_and_the_work_directory_name_all_training_images(data, tmp_path):
     runner = runner_for(dataset_of(data), tmp_path / 'run')
     checkpoint = train(runner)
