@@ -78,7 +78,7 @@ def test_config_that_cannot_be_used(tmp_path, monkeypatch, capsys):
         ('gone.py', 'gone.py'),
         ('empty.py', 'no train_dataloader.dataset'),
         ('broken.py', 'never closed'),
-        ('value.py', "cache must be one of (None, 'ram'), got 'disk'"),
+        ('value.py', "cache must be one of (None, 'ram', 'device'), got 'disk'"),
         ('name.py', 'spilt'),
     ):
         monkeypatch.setattr(sys, 'argv', ['check_dataset.py', str(tmp_path / name)])
