@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from .conftest import REPO, run_tool
+from .conftest import REPO, run_on_two_ranks, run_tool
 
 BENCHMARK = """
 _base_ = {base!r}
@@ -74,3 +74,8 @@ def test_mistakes_end_with_one_message(data, tmp_path):
     )  # fmt: skip
     assert done.returncode == 2 and 'has no checkpoint: train first' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_metric_on_two_ranks():
+    done = run_on_two_ranks(REPO / 'tests' / 'end_to_end' / 'segmentation_worker.py')
+    assert done.stdout.count('ranks agree') == 2
