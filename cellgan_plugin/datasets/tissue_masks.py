@@ -253,7 +253,7 @@ class TissueMaskDataset(BaseDataset):
         if self.transductive and not all_splits and not self.test_mode:
             # Whatever is known of these images is not looked at.
             blind = layout._replace(missing_masks='unlabelled', label_classes=())
-            hidden = list_pairs(blind, self.transductive)
+            hidden = list_pairs(blind, self.transductive, need_every_split=False)
             listing.pairs += [pair._replace(mask='', label='') for pair in hidden.pairs]
             listing.problems += [p for p in hidden.problems if p not in listing.problems]
         return listing

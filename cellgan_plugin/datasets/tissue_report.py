@@ -37,7 +37,8 @@ class _Entry(NamedTuple):
     pair: TissuePair
     split: str
     used: bool  # by the training set itself, so that it is cut into tiles
-    masked: bool  # whether anything reads its mask
+    known: bool  # the training set may read its mask
+    judge: Optional[TissueMaskDataset]  # the data set that reads its mask, if one does
 
     @property
     def path(self) -> str:
@@ -69,7 +70,7 @@ def check_tissue_dataset(
     """
     report = DatasetReport(dataset.root, dataset.classes)
     entries: List[_Entry] = []
-    listed: Dict[str, Tuple[str, bool]] = {}  # path -> split, whether training uses it
+    listed: Dict[str, int] = {}  # path -> place in entries
     shared: Counter = Counter()
     for name, source in {'': dataset, **others}.items():
         own = source.list_sources()
@@ -80,14 +81,19 @@ def check_tissue_dataset(
         # What training sees of a transductive image is the image alone.
         blind = {pair.file for pair in own.pairs if pair.split in source.transductive}
         for pair in whole.pairs:
+            known = bool(pair.mask) and pair.file not in blind
             entry = _Entry(
-                source, pair, pair.split or name, not name and pair.file in used,
-                bool(pair.mask) and pair.file not in blind,
+                source, pair, pair.split or name, not name and pair.file in used, known,
+                source if known else None,
             )  # fmt: skip
-            if entry.path not in listed:
+            place = listed.setdefault(entry.path, len(entries))
+            if place == len(entries):
                 entries.append(entry)
-                listed[entry.path] = entry.split, entry.used
-            elif name and pair.file in used and listed[entry.path][1]:
+                continue
+            first = entries[place]
+            if first.judge is None and known:  # transductive in training, judged here
+                entries[place] = first._replace(judge=source)
+            if name and pair.file in used and first.used:
                 shared[name] += 1
     for name, count in shared.items():
         message = (
@@ -121,7 +127,8 @@ def _groups(dataset: TissueMaskDataset, entries: Sequence[_Entry]) -> Iterator[P
 
 def _look(entry: _Entry) -> _Look:
     dataset, pair = entry.dataset, entry.pair
-    header, problems = inspect_pair(dataset, pair, entry.masked, against_tile=entry.used)
+    judge = entry.judge
+    header, problems = inspect_pair(dataset, pair, judge is not None, against_tile=entry.used)
     if header is None:
         return _Look(problems)
     try:
@@ -132,14 +139,14 @@ def _look(entry: _Entry) -> _Look:
     digest.update(repr(image.shape).encode())
     found = _Look(problems, image.shape[:2], digest.digest())
     # A mask that its header has shown to be unusable is reported once.
-    if not entry.masked or any(p.where.endswith(pair.mask) for p in problems):
+    if judge is None or any(p.where.endswith(pair.mask) for p in problems):
         return found
     try:
-        mask, raw = read_mask(dataset.reader, dataset.rule, dataset.classes, pair)
+        mask, raw = read_mask(judge.reader, judge.rule, judge.classes, pair)
     except DatasetError as error:
         return found._replace(problems=[*problems, *error.problems])
-    pixels, ignored = class_pixels(mask, len(dataset.classes))
-    count = len(np.unique(raw[raw > 0])) if dataset.instances is not None else 0
+    pixels, ignored = class_pixels(mask, len(judge.classes))
+    count = len(np.unique(raw[raw > 0])) if judge.instances is not None else 0
     return found._replace(pixels=pixels, ignored=ignored, instances=count)
 
 
@@ -198,13 +205,13 @@ def _describe(
         parts += [f'ignored {100 * ignored / total:.1f} %'] if ignored else []
         parts += (
             [f'{sum(look.instances for _, look in pairs)} instances']
-            if pairs[0][0].dataset.instances is not None
+            if pairs[0][0].judge.instances is not None
             else []
         )
         report.notes.append(f'{split or "all"}: area of {", ".join(parts)}')
     used = [(entry, look) for entry, look in zip(entries, looks, strict=True) if entry.used]
     labelled = dataset.labelled_of(
-        [e.pair if e.masked else e.pair._replace(mask='') for e, _ in used]
+        [e.pair if e.known else e.pair._replace(mask='') for e, _ in used]
     )
     tiles = [
         len(tile_grid(*look.size, dataset.tile, dataset.min_overlap)) if dataset.tile else 1
@@ -222,7 +229,9 @@ def _describe(
         report.problems += class_coverage(report.classes, sum(known), dataset.root)
     report.problems += dataset.check_amounts([entry.pair for entry, _ in used], labelled)
     for number, name in enumerate(report.classes):
-        having = [e for e, look in used if look.pixels is not None and look.pixels[number]]
+        having = [
+            e for e, look in used if e.known and look.pixels is not None and look.pixels[number]
+        ]
         chosen = np.linspace(0, len(having) - 1, min(SHEET_IMAGES, len(having))).round()
         report.examples[name] = [_thumbnail(having[int(index)]) for index in chosen]
 

@@ -84,10 +84,13 @@ def test_leaks_and_tiles_and_transductive_images(pairs):
     published = check_dataset(lazy(pairs, shared_groups='warn'))
     assert kinds(published)['group in two splits'] == 'warning'
     edit_manifest(pairs, group='p')
+    Image.fromarray(pair_arrays(3, 40, 56)[0]).save(pairs / 'images' / 'd.png')
     (pairs / 'masks' / 'd.png').write_text('secret')
     hidden = lazy(pairs, transductive='test', labelled_ratio=0.5)
     test = lazy(pairs, split='test', test_mode=True)
+    assert not check_dataset(hidden).harmful  # nothing looks at that mask
     report = check_dataset(hidden, dict(test=test))
+    assert report.of_kind('unreadable')[0].where.endswith('d.png')  # the test does
     shared = report.of_kind('shared files')
     assert len(shared) == 1 and 'transductive' in shared[0].message
 
