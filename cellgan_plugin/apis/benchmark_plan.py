@@ -47,7 +47,7 @@ class Cell:
         iterations (int): Optimizer steps.
         job (str): Name of its job.
         work_dir (Path): Where it leaves its predictions.
-        selects (bool): Whether its weights choose from pools of candidates.
+        selects (bool): Whether its weights judge synthetic images.
     """
 
     classifier: str
@@ -238,7 +238,7 @@ def classifier_cells(
                             steps[name][number][fold],
                             job,
                             out_dir / 'jobs' / job,
-                            selects and protocol.selects and name == protocol.selecting,
+                            selects and protocol.needs_baseline and name == protocol.selecting,
                         )
                     )
     return cells

@@ -7,7 +7,21 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmengine.config import Config
 
-from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, DONE_NAME, JOB_NAME, write_json
+from cellgan_plugin.apis.benchmark_generators import (
+    inherited_images,
+    judged_by,
+    on_images,
+    read_generator,
+    training_identity,
+    unjudged,
+)
+from cellgan_plugin.apis.benchmark_job import (
+    CONFIG_NAME,
+    DONE_NAME,
+    JOB_NAME,
+    baseline_job,
+    write_json,
+)
 from cellgan_plugin.apis.benchmark_rows import RowBuilder
 from cellgan_plugin.apis.inference import config_classes, find_checkpoint, settle_classes
 from cellgan_plugin.apis.train import load_config
@@ -17,10 +31,10 @@ from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.downstream.classifier_run import (
+    classifier_identity,
     digest_of,
     file_digest,
     plain,
-    starting_weights,
     write_run,
 )
 from cellgan_plugin.downstream.fold_plan import FoldPlan, Sample
@@ -38,8 +52,6 @@ from cellgan_plugin.downstream.synthetic import (
 from cellgan_plugin.engine.jobs import Job
 
 _REPORT_NAME = 'training.json'
-# What of a generator's config decides its weights, beside its images.
-_TRAINING_KEYS = ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
 
 Numbers = Sequence[Sequence[int]]  # images per fold and class
 
@@ -299,22 +311,32 @@ class SettingBuilder:
     ) -> Tuple[Setting, List[LeakReport]]:
         config = self._trainable(generator)
         where, reports = [], []
-        inherited = self._inherited(config)
+        inherited = inherited_images(config)
         for fold, parts in enumerate(self.real):
-            run = self._config(generator)
-            run.train_dataloader.dataset.update(
-                parts['train'], split=None, data_prefix=dict(img_path='')
-            )
-            where.append(self._trained(generator, numbers[fold], run, f'fold{fold + 1}'))
+            run, needs = read_generator(generator), ()
+            on_images(run, parts['train'])
+            if generator.best_by_fd:
+                job = baseline_job(self.protocol.selecting, fold, self.protocol.seeds[0])
+                judged_by(run, parts['train'], self.out_dir / 'jobs' / job)
+                needs = (job,)
+            else:
+                unjudged(run)
+            where.append(self._trained(generator, numbers[fold], run, f'fold{fold + 1}', needs))
             trained_on = None
             if inherited is not None:
                 indices = self.plan.folds[fold].train
                 trained_on = inherited | {self.plan.samples[i].content for i in indices}
             reports.append(self._leak(generator, trained_on, fold))
-        identity = dict(self._training_identity(config), trained='per fold')
+        identity = dict(training_identity(config, generator), trained='per fold')
+        chosen = ''
+        if generator.best_by_fd:
+            name = self.protocol.selecting
+            identity['judged_by'] = classifier_identity(self.classifiers[name])
+            chosen = f'; its weights of the lowest smoothed FD to these, with features of {name}'
         setting = self._setting(generator, where, identity)
         setting.notes.append(
-            f"+ {generator.name}: one generator per fold, trained on that fold's training images"
+            f'{generator.name}: one generator per {"fold" if len(where) > 1 else "split"}, trained '
+            f'on its training images{chosen}'
         )
         return setting, reports
 
@@ -328,33 +350,21 @@ class SettingBuilder:
             root, config_classes(config), os.path.join(root, ann_file) if ann_file else '',
             data.get('split'), data.get('extra_classes', 'error'), data.get('follow_links', False),
         )  # fmt: skip
-        trained_on = self._inherited(config)
+        trained_on = inherited_images(config)
         if trained_on is not None:
             contents = to_hex(self.cache.hashes(files, f'Hashing images of {generator.name}'))
             trained_on |= set(contents)
+        unjudged(config)
         where = self._trained(generator, largest(numbers), config, '')
         identity = dict(
-            self._training_identity(config), trained='once', images=digest_of(sorted(contents))
+            training_identity(config, generator), trained='once', images=digest_of(sorted(contents))
             if trained_on is not None else len(files),
         )  # fmt: skip
         setting = self._setting(generator, [where] * len(self.plan.folds), identity)
         return setting, [self._leak(generator, trained_on)]
 
-    @staticmethod
-    def _config(generator: Generator) -> Config:
-        options = None
-        if generator.iterations is not None:
-            options = {'train_cfg.max_iters': generator.iterations}
-        return load_config(generator.config, options=options)
-
     def _trainable(self, generator: Generator) -> Config:
-        config = self._config(generator)
-        dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
-        if dataset.get('type', '').split('.')[-1] != 'CellPatchDataset':
-            raise ProtocolError(
-                f'generator {generator.name!r}: {generator.config} trains on '
-                f'{dataset.get("type")!r}; the benchmark can hand its images to a CellPatchDataset'
-            )
+        config = read_generator(generator)
         names = config_classes(config)
         self._check_classes(generator, names)
         if self.protocol.train_generators and len(names) != len(self.protocol.classes):
@@ -365,36 +375,15 @@ class SettingBuilder:
             )
         return config
 
-    def _inherited(self, config: Config) -> Optional[Set[str]]:
-        """What the weights that a run starts from were trained on; None: unknown."""
-        found: Set[str] = set()
-        for path in starting_weights(config):
-            known = training_images_of(path) if Path(path).exists() else None
-            if known is None:
-                return None
-            found |= known
-        return found
-
-    def _training_identity(self, config: Config) -> Dict[str, Any]:
-        own = {key: plain(config.get(key)) for key in _TRAINING_KEYS}
-        loader = config.train_dataloader
-        own['batch_size'] = loader.get('batch_size')
-        own['pipeline'] = plain(loader.dataset.get('pipeline'))
-        own['weights'] = {path: file_digest(path) for path in starting_weights(config)}
-        return own
-
     def _trained(
-        self, generator: Generator, numbers: Sequence[int], run: Config, fold: str
+        self,
+        generator: Generator,
+        numbers: Sequence[int],
+        run: Config,
+        fold: str,
+        needs: Tuple[str, ...] = (),
     ) -> Tuple[Path, str]:
         """Add the jobs that train a generator and draw its images."""
-        # The last weights are taken: choosing by validation would look at other images.
-        for key in list(run.keys()):
-            if key.startswith(('val_', 'test_')):
-                run.pop(key)
-        run.custom_hooks = [
-            hook for hook in run.get('custom_hooks') or []
-            if hook['type'].split('.')[-1] != 'ModelSelectionHook'
-        ]  # fmt: skip
         name = '/'.join(filter(None, (slug(generator.name), fold)))
         work_dir = self.out_dir / 'generators' / name
         path = (work_dir / CONFIG_NAME).absolute()
@@ -407,7 +396,9 @@ class SettingBuilder:
              run.work_dir, '--resume', '--report', str(report)),
             work_dir,
             report,
+            needs=needs,
         )  # fmt: skip
         self.jobs.append(job)
-        weights = work_dir / 'final.pth'
+        # Of a folder, the best weights are taken.
+        weights = work_dir if generator.best_by_fd else work_dir / 'final.pth'
         return self._drawn(generator, numbers, str(path), weights, fold, (job.name,))

@@ -153,6 +153,11 @@ class Protocol:
                     '(one per fold, on its training images alone) or --paper-protocol (one for '
                     "all folds, on the config's own images)"
                 )
+            if generator.best_by_fd and not (generator.trained_here and self.train_generators):
+                raise ProtocolError(
+                    f'generator {generator.name!r}: best_by_fd is of generators that are trained '
+                    'once per fold (--train-generators), from a config without checkpoint'
+                )
 
     def _check_images(self) -> None:
         if self.fixed_splits:
@@ -206,6 +211,11 @@ class Protocol:
     def selects(self) -> bool:
         """Whether images are added by rows, chosen from pools."""
         return any(row.generator for row in self.all_rows)
+
+    @property
+    def needs_baseline(self) -> bool:
+        """Whether the weights of the selecting classifier are needed by other jobs."""
+        return self.selects or any(generator.best_by_fd for generator in self.generators)
 
     @property
     def selecting(self) -> str:

@@ -33,6 +33,9 @@ class Generator:
         follow_links (bool): Whether links may lead out of the folder. Defaults to False.
         iterations (int | None): How long the benchmark trains it. Defaults to None: as the config
             says (``train_cfg.max_iters``).
+        best_by_fd (bool): Whether, of a generator that is trained once per fold, the weights at the
+            minimum of its smoothed FD are taken, with features of the fold's baseline classifier
+            (HistoGAN, Sec. 3.1.2); else the last. Defaults to False.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Generator:
     trained_on: Optional[str] = None
     follow_links: bool = False
     iterations: Optional[int] = None
+    best_by_fd: bool = False
 
     def __post_init__(self):
         where = f'generator {self.name!r}'

@@ -6,6 +6,7 @@ title = 'Tissue phantom at 64x32'
 data = dict(data_root='{{$CELLGAN_TISSUE_ROOT:data/tissue_phantom}}', ann_file='manifest.csv')
 classes = ['Normal', 'CIN1', 'CIN2', 'CIN3']
 classifiers = dict(ResNet='../classifiers/benchmark_resnet18_tissue.py')
+# Its last weights; the best by smoothed FD: histogan_tissue_phantom_fd.py and best_by_fd=True.
 generators = dict(HistoGAN=dict(config='../histogan/histogan_tissue_phantom.py'))
 ratios = [7, 1, 2]
 steps = 160  # the same for all rows: in so few steps, more of them would help by itself

@@ -8,7 +8,7 @@ title = 'Table 2: PatchCamelyon'
 data = dict(data_root='{{$CELLGAN_PCAM_ROOT:data/pcam}}', ann_file='manifest.csv')
 classes = ['normal', 'tumor']
 classifiers = dict(ResNet='../classifiers/benchmark_resnet34_pcam.py')
-generators = dict(HistoGAN=dict(config='../histogan/histogan_pcam.py'))
+generators = dict(HistoGAN=dict(config='../histogan/histogan_pcam_fd.py', best_by_fd=True))
 fixed_splits = True
 shares = [0.03, 0.05, 0.1, 0.2]
 share_of = 'all'

@@ -9,7 +9,7 @@ from cellgan_plugin.downstream.classifier_run import read_classifier
 from cellgan_plugin.downstream.protocol import read_protocol
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'benchmarks'
-CONFIGS = sorted(path for path in FOLDER.glob('*.py') if path.name[0] != '_')
+CONFIGS = sorted([*FOLDER.glob('table*.py'), *FOLDER.glob('fig*.py')])
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

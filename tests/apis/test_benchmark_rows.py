@@ -105,6 +105,64 @@ def test_one_choice_per_fold_needs_the_baseline_and_serves_all_rows(folder, tmp_
     assert {tuple(s.counts) for s in found.settings[1:5]} == {(sum(train) // 2,)}
 
 
+GENERATOR = """
+default_scope = 'mmagic'
+model = dict(type='HistoGAN', num_classes=3, noise_size=8)
+_data = dict(type='CellPatchDataset', data_root='elsewhere', ann_file='manifest.csv',
+             split='train', metainfo=dict(classes=['NILM', 'LSIL', 'HSIL']),
+             pipeline=[dict(type='PackCellInputs')])
+train_dataloader = dict(batch_size=2, dataset=dict(**_data))
+train_cfg = dict(type='ResumableTrainLoop', max_iters=4, val_interval=2)
+val_cfg = dict(type='MultiValLoop')
+val_dataloader = dict(batch_size=2, dataset=dict(**_data))
+val_evaluator = dict(metrics=[dict(type='ClassDistances', extractor=dict(
+    type='ClassifierFeatures', config='x.py', checkpoint='x'))])
+custom_hooks = [dict(type='PreemptionHook'), dict(type='ModelSelectionHook', alpha=0.5)]
+optim_wrapper = dict()
+"""
+
+
+def test_the_best_weights_of_a_generator_are_judged_by_the_baseline_on_training_images(
+    folder, tmp_path
+):
+    (tmp_path / 'gan.py').write_text(GENERATOR)
+
+    def options(**more):
+        one = dict(_delete_=True, config=str(tmp_path / 'gan.py'), iterations=8, **more)
+        return {'generators': dict(G=one), 'train_generators': True}
+
+    out = tmp_path / 'last'
+    last = {job.name: job for job in Benchmark(protocol(folder, options()), out).jobs()}
+    assert last['generator/G/fold1'].needs == ()
+    run = Config.fromfile(out / 'generators/G/fold1/run.py')
+    assert run.train_cfg.max_iters == 8 and 'val_dataloader' not in run
+    assert [hook.type for hook in run.custom_hooks] == ['PreemptionHook']
+    request = json.loads((out / 'jobs/pool/G/fold1/job.json').read_text())
+    assert request['checkpoint'].endswith('generators/G/fold1/final.pth')
+
+    out = tmp_path / 'best'
+    best = Benchmark(protocol(folder, options(best_by_fd=True)), out)
+    jobs = {job.name: job for job in best.jobs()}
+    assert jobs['generator/G/fold1'].needs == ('A/real/fold1_seed0',)
+    run = Config.fromfile(out / 'generators/G/fold1/run.py')
+    for loader in (run.train_dataloader, run.val_dataloader):
+        assert loader.dataset.ann_file == str((out / 'lists/fold1_train.csv').absolute())
+        assert loader.dataset.data_root == str(folder / 'real') and loader.dataset.split is None
+    extractor = run.val_evaluator.metrics[0].extractor
+    baseline = jobs['A/real/fold1_seed0'].work_dir.absolute()
+    assert extractor.checkpoint == str(baseline) and extractor.config == str(baseline / 'run.py')
+    assert [hook.type for hook in run.custom_hooks] == ['PreemptionHook', 'ModelSelectionHook']
+    request = json.loads((out / 'jobs/pool/G/fold1/job.json').read_text())
+    assert request['checkpoint'].endswith('generators/G/fold1'), 'of a folder, the best weights'
+    assert any('lowest smoothed FD' in note for note in best.notes())
+
+    (tmp_path / 'gan.py').write_text(GENERATOR.replace('ModelSelectionHook', 'OtherHook'))
+    with pytest.raises(ProtocolError, match='best_by_fd needs a config that is judged'):
+        Benchmark(protocol(folder, options(best_by_fd=True)), tmp_path / 'none')
+    with pytest.raises(ProtocolError, match='best_by_fd is of generators that are trained'):
+        protocol(folder, {'generators.G.best_by_fd': True})
+
+
 def test_no_test_image_reaches_what_chooses(folder, tmp_path):
     found = Benchmark(protocol(folder), tmp_path)
     found.jobs()

@@ -15,12 +15,25 @@ from cellgan_plugin.downstream.protocol import read_protocol
 from .conftest import run_tool
 from .test_benchmark import CLASSIFIER, GENERATOR
 
+# Judged, at its end, by the features of the baseline that the benchmark trains.
+JUDGED = """
+val_cfg = dict(type='MultiValLoop')
+val_dataloader = dict(
+    batch_size=7, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='CellPatchDataset', data_root='elsewhere', ann_file='manifest.csv',
+                 metainfo=dict(classes=['NILM', 'HSIL']), test_mode=True, pipeline=[
+                     dict(type='FitCellPatch', out_size=32), dict(type='PackCellInputs')]))
+val_evaluator = dict(type='Evaluator', metrics=[dict(
+    type='ClassDistances', options=dict(interval='never'),
+    extractor=dict(type='ClassifierFeatures', config='x.py', checkpoint='x'))])
+custom_hooks = [dict(type='ModelSelectionHook')]
+"""
 BENCHMARK = """
 title = 'Rows'
 data = dict(data_root={data!r}, ann_file='manifest.csv')
 classes = ['NILM', 'HSIL']
 classifiers = dict(ResNet='classifier.py')
-generators = dict(GAN=dict(config='generator.py', iterations=2))
+generators = dict(GAN=dict(config='generator.py', iterations=2, best_by_fd=True))
 train_generators = True
 ratios = [2, 1, 1]
 num_folds = 1
@@ -43,7 +56,10 @@ def folder(tiny, tmp_path_factory, request):
     configs = request.config.rootpath / 'configs'
     base = str(configs / 'classifiers' / 'benchmark_resnet18_64.py')
     (root / 'classifier.py').write_text(CLASSIFIER.format(base=base))
-    (root / 'generator.py').write_text(GENERATOR.format(base=str(tiny.config)))
+    generator = GENERATOR.format(base=str(tiny.config)).replace(
+        'max_iters=2', 'max_iters=2, val_interval=2'
+    )
+    (root / 'generator.py').write_text(generator + JUDGED)
     counts = dict(NILM=8, HSIL=8)
     write_phantom_dataset(root / 'data', size=32, splits=dict(train=counts))
     (root / 'benchmark.py').write_text(BENCHMARK.format(data=str(root / 'data')))
@@ -74,6 +90,11 @@ def test_rows_share_pool_baseline_and_scores_and_a_sweep_goes_on(folder):
     assert not list((out / 'jobs/ResNet/chosen/fold1_seed3').glob('*.pth'))
     request = json.loads((out / 'jobs/selection/GAN/fold1/job.json').read_text())
     assert request['real']['ann_file'] == str((out / 'lists/fold1_train.csv').absolute())
+
+    # The generator's weights were chosen by the distance of the baseline's features.
+    assert len(list((out / 'generators/GAN/fold1').glob('best_iter_2.pth'))) == 1
+    record = json.loads((out / 'pools/GAN/fold1/synthesis.json').read_text())
+    assert record['checkpoint'].endswith('best_iter_2.pth')
 
     # One pool, and the same number of images from it in every row.
     (scored,) = (out / 'jobs/selection/GAN/fold1/scores').iterdir()
