@@ -13,7 +13,7 @@ import torch
 
 from cellgan_plugin.apis.evaluate_masks import SCORES_NAME, read_scores
 from cellgan_plugin.apis.segment import training_scale
-from cellgan_plugin.apis.segmentation_job import CONFIG_NAME, MASKS_DIR
+from cellgan_plugin.apis.segmentation_job import MASKS_DIR
 from cellgan_plugin.apis.segmentation_plan import (
     Division,
     SegmentationCell,
@@ -294,10 +294,6 @@ class SegmentationBenchmark:
         paths = [self.out_dir / f'{start}{metric}.md' for metric in self.protocol.metrics]
         paths += [self.out_dir / 'generation.md'] if self.protocol.generation else []
         return '\n'.join(p.read_text(encoding='utf-8') for p in paths if p.is_file())
-
-    def run_configs(self) -> List[Path]:
-        """The config of every training, as written for its job."""
-        return [self._folder(cell) / CONFIG_NAME for cell in self.cells]
 
 
 def segmentation_benchmark(

@@ -1,6 +1,7 @@
 """Which whole images there are, where their true masks lie, and what the numbers in these mean."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
@@ -94,6 +95,7 @@ def list_whole_images(
     Raises:
         DatasetError: The manifest cannot be used.
         FileNotFoundError: No such folder, no image, or a mask is missing.
+        ValueError: Two images have one name.
     """
     source = Path(source)
     if split is not None and source.is_dir():
@@ -125,7 +127,7 @@ def _of_manifest(
     raise_or_say(listing.problems, str(root))
     # Usually `images`: results need not repeat it.
     shared = os.path.commonpath([os.path.dirname(pair.file) for pair in listing.pairs])
-    return [
+    images = [
         WholeImage(
             PurePosixPath(pair.file).relative_to(shared).with_suffix('').as_posix(),
             root / pair.file,
@@ -136,6 +138,14 @@ def _of_manifest(
         )
         for pair in listing.pairs
     ]
+    count = Counter(image.name for image in images)
+    twice = [name for name, number in count.items() if number > 1]
+    if twice:
+        raise ValueError(
+            f'{path}: {count[twice[0]]} images are called {twice[0]} but for their extension, and '
+            'their results would be, too; rename them'
+        )
+    return images
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def draw_improvements(
         names (Sequence[str]): Of the single scale, the pyramid and the full method.
         title (str): Above the picture.
     """
-    figure = new_figure(2.0 + 1.1 * len(shares), 3.6)
+    figure = new_figure(max(4.6, 2.0 + 1.1 * len(shares)), 3.8)
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=10)
     single, pyramid, full = names
@@ -95,5 +95,5 @@ def draw_improvements(
     axes.set_xlabel('share of training images with a mask', fontsize=8)
     axes.set_ylabel('part of the improvement', fontsize=8)
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, loc='upper center', bbox_to_anchor=(0.5, -0.18), ncols=2)
+    figure.legend(loc='outside lower center', fontsize=8, frameon=False)
     return save_figure(figure, path)

@@ -194,6 +194,12 @@ def test_what_a_user_may_get_wrong(pairs, run, tmp_path):
     write_png(other / 'masks' / name, load_mask(str(other / 'masks' / name))[:-1, :, None])
     with pytest.raises(ValueError, match=f'{name} is .* px, its mask .*: they must have one size'):
         segment(*run, other, tmp_path / 'out', split='test')
+    twins = write_pairs(tmp_path / 'twins', 2)
+    (twins / 'images' / 'testB_0.bmp').write_bytes(b'')
+    text = (twins / 'manifest.csv').read_text()
+    (twins / 'manifest.csv').write_text(text + 'images/testB_0.bmp,,test,p9,benign\n')
+    with pytest.raises(ValueError, match='2 images are called testB_0 but for their extension'):
+        list_whole_images(twins, 'test')
     config = Config.fromfile(run[0])
     config.model = dict(type='CellGANGenerator', out_size=32, num_classes=2, noise_size=4)
     checkpoint = tmp_path / 'other.pth'
