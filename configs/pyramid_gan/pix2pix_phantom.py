@@ -7,4 +7,4 @@ model = dict(
     reconstruction_loss=dict(loss_weight=100.0, order=1),
     feature_matching_loss=None,
     perceptual_loss=None,
-    scales=[dict(size=64, batch_size=4, iters=1300)])
+    scales=[dict(size=64, batch_size=4, iters=1400)])

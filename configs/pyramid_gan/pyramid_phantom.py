@@ -8,7 +8,7 @@ _base_ = [
 ]
 model = dict(
     scales=[
-        dict(size=16, batch_size=16, iters=300),
+        dict(size=16, batch_size=16, iters=400),
         dict(size=32, batch_size=8, iters=400),
         dict(size=64, batch_size=4, iters=600),
     ],

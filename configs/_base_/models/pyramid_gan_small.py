@@ -1,7 +1,10 @@
-# The pyramid GAN for tiles of up to 64 px on a CPU: a fraction of the channels.
+# The pyramid GAN for tiles of up to 64 px on a CPU: a fraction of the channels, and for short runs
+# L1 in the place of the perceptual term, so that colours are found soon.
 _base_ = 'pyramid_gan.py'
 model = dict(
     generator=dict(base_channels=16, num_downsamples=1, num_blocks=3),
     discriminator=dict(base_channels=16, num_layers=2),
+    reconstruction_loss=dict(loss_weight=10.0, order=1),
+    perceptual_loss=None,
     segmenter=dict(
         first_channels=16, growth_rate=8, block_layers=[2, 2, 2], bottleneck_layers=2, dropout=0.1))
