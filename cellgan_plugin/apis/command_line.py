@@ -28,6 +28,19 @@ USER_ERRORS = (
 )
 
 
+def name_numbers(text: str) -> Dict[str, int]:
+    """Parse ``NAME=NUMBER,NAME=NUMBER``, as the type of an argument."""
+    parsed: Dict[str, int] = {}
+    for part in text.split(','):
+        name, equals, number = (piece.strip() for piece in part.partition('='))
+        if not (name and equals and number.isdecimal()):
+            raise argparse.ArgumentTypeError(f'{part!r} is not of the form NAME=NUMBER')
+        if name in parsed:
+            raise argparse.ArgumentTypeError(f'{name!r} is given twice')
+        parsed[name] = int(number)
+    return parsed
+
+
 def image_size(text: str) -> Union[int, Tuple[int, int]]:
     """Parse ``SIDE`` or ``HEIGHTxWIDTH``, pixels; for ``type=`` of an argument."""
     sides = text.lower().split('x')

@@ -12,29 +12,16 @@ Examples::
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict
 
 import cv2
 
+from cellgan_plugin.apis.command_line import name_numbers
 from cellgan_plugin.datasets.image_encoding import check_format
 from cellgan_plugin.datasets.phantom.glands import (
     GLAND_CATEGORIES,
     draw_gland_sheet,
     write_gland_phantom,
 )
-
-
-def numbers(text: str) -> Dict[str, int]:
-    """Parse ``NAME=NUMBER,NAME=NUMBER``."""
-    parsed: Dict[str, int] = {}
-    for part in text.split(','):
-        name, equals, number = (piece.strip() for piece in part.partition('='))
-        if not (name and equals and number.isdecimal()):
-            raise argparse.ArgumentTypeError(f'{part!r} is not of the form NAME=NUMBER')
-        if name in parsed:
-            raise argparse.ArgumentTypeError(f'{name!r} is given twice')
-        parsed[name] = int(number)
-    return parsed
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     )
     add(
         '--splits',
-        type=numbers,
+        type=name_numbers,
         default=dict(train=40, val=4, test=16),
         metavar='SPLIT=N,...',
         help='images per category by split (default: train=40,val=4,test=16)',

@@ -13,30 +13,16 @@ Examples::
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict
 
 import cv2
 
-from cellgan_plugin.apis.command_line import image_size
+from cellgan_plugin.apis.command_line import image_size, name_numbers
 from cellgan_plugin.datasets.image_encoding import check_format
 from cellgan_plugin.datasets.phantom import (
     PHANTOM_KINDS,
     draw_phantom_sheet,
     write_phantom_dataset,
 )
-
-
-def numbers(text: str) -> Dict[str, int]:
-    """Parse ``NAME=NUMBER,NAME=NUMBER``."""
-    parsed: Dict[str, int] = {}
-    for part in text.split(','):
-        name, equals, number = (piece.strip() for piece in part.partition('='))
-        if not (name and equals and number.isdecimal()):
-            raise argparse.ArgumentTypeError(f'{part!r} is not of the form NAME=NUMBER')
-        if name in parsed:
-            raise argparse.ArgumentTypeError(f'{name!r} is given twice')
-        parsed[name] = int(number)
-    return parsed
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,11 +47,14 @@ def parse_args() -> argparse.Namespace:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument('--per-class', type=int, metavar='N', help='patches per class and split')
     amount.add_argument(
-        '--classes', type=numbers, metavar='CLASS=N,...', help='patches by class, in every split'
+        '--classes',
+        type=name_numbers,
+        metavar='CLASS=N,...',
+        help='patches by class, in every split',
     )
     parser.add_argument(
         '--splits',
-        type=numbers,
+        type=name_numbers,
         metavar='SPLIT=N,...',
         help='patches per class by split, such as train=160,val=40; instead of --per-class and '
         '--classes (default: one split, train)',

@@ -1,13 +1,13 @@
 """From outlines in micrometres to coverage in pixels."""
 
 import dataclasses
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
-_SHIFT = 4  # cv2 takes fixed-point coordinates with this many fractional bits
-_ONE = 1 << _SHIFT
+FRACTION_BITS = 4  # cv2 takes fixed-point coordinates with this many fractional bits
+_ONE = 1 << FRACTION_BITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,9 @@ def coverage(outlines: Sequence[np.ndarray], window: Window, supersample: int = 
     height, width = window.shape
     drawn = np.zeros((height * supersample, width * supersample), np.uint8)
     for outline in outlines:
-        cv2.fillPoly(drawn, [window.to_pixels(outline, supersample)], 255, cv2.LINE_8, _SHIFT)
+        cv2.fillPoly(
+            drawn, [window.to_pixels(outline, supersample)], 255, cv2.LINE_8, FRACTION_BITS
+        )
     if supersample > 1:
         drawn = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
     return drawn.astype(np.float32) * np.float32(1 / 255)
@@ -79,7 +81,7 @@ def strokes(lines: Sequence[np.ndarray], window: Window, width_um: float) -> np.
         pixels = list(window.to_pixels(lines, 1))
     else:
         pixels = [window.to_pixels(line, 1) for line in lines]
-    cv2.polylines(drawn, pixels, False, level, thickness, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(drawn, pixels, False, level, thickness, cv2.LINE_AA, FRACTION_BITS)
     return drawn.astype(np.float32) * np.float32(1 / 255)
 
 
@@ -106,7 +108,7 @@ def ellipses(
             drawn,
             (int(x * unit), int(y * unit)),
             (int(a * unit), int(b * unit)),
-            angle, 0, 360, min(255, round(255 * level / full)), -1, cv2.LINE_8, _SHIFT,
+            angle, 0, 360, min(255, round(255 * level / full)), -1, cv2.LINE_8, FRACTION_BITS,
         )  # fmt: skip
     drawn = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_AREA)
     return drawn.astype(np.float32) * np.float32(full / 255)
@@ -124,3 +126,32 @@ def soften(image: np.ndarray, sigma_px: float) -> np.ndarray:
         return image
     radius = max(1, int(np.ceil(2.5 * sigma_px)))
     return cv2.GaussianBlur(image, (2 * radius + 1, 2 * radius + 1), sigma_px)
+
+
+def fixed_point(points: np.ndarray, scale: float) -> np.ndarray:
+    """Points in um to cv2's fixed-point coordinates at ``scale`` px per um."""
+    return np.rint((points * scale - 0.5) * _ONE).astype(np.int32)
+
+
+def outline_map(
+    shape: Tuple[int, int],
+    outlines: Sequence[np.ndarray],
+    numbers: Sequence[int],
+    scale: float,
+    dtype: type = np.uint16,
+) -> np.ndarray:
+    """A map of the numbers of closed outlines (n, 2) um, later ones on top, 0 elsewhere."""
+    drawn = np.zeros(shape, dtype)
+    for outline, number in zip(outlines, numbers, strict=True):
+        cv2.fillPoly(drawn, [fixed_point(outline, scale)], int(number), cv2.LINE_8, FRACTION_BITS)
+    return drawn
+
+
+def averaged(plane: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
+    """A finer picture averaged down to a shape."""
+    return cv2.resize(plane, shape[::-1], interpolation=cv2.INTER_AREA)
+
+
+def looked_up(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """``values[k - 1]`` where a map says k, 0 where it says 0; float32."""
+    return np.concatenate([[0.0], values]).astype(np.float32)[numbers]

@@ -1,14 +1,11 @@
 """A folder of phantoms: class folders, a manifest, and the truth in a tree of its own."""
 
-import concurrent.futures
 import csv
 import json
-import multiprocessing
 import re
 from pathlib import Path, PurePosixPath
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
 
-import cv2
 import numpy as np
 
 from cellgan_plugin.datasets.image_encoding import write_png
@@ -16,6 +13,7 @@ from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import atomic_write
 
 from .kinds import PHANTOM_KINDS, PhantomKind, Row, Size
+from .workers import run_in_processes
 
 # The dataset reader passes over folders with a leading underscore.
 TRUTH_FOLDER = '_truth'
@@ -154,28 +152,6 @@ def _make(task: _Task) -> _Written:
     return _Written(file, kind.rows(made, file))
 
 
-def _start_worker() -> None:
-    # One process per core is parallel enough; cv2's own threads would only get in the way.
-    cv2.setNumThreads(0)
-
-
-def _run(tasks: List[_Task], workers: int) -> Iterator[_Written]:
-    if workers <= 1 or len(tasks) < 2:
-        yield from map(_make, tasks)
-        return
-    # Forked workers start at once; spawned ones import the package again.
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
-    chunk = max(1, min(16, len(tasks) // (4 * workers)))
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker
-    )
-    try:
-        yield from pool.map(_make, tasks, chunksize=chunk)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _read_rows(path: Path, columns: Sequence[str]) -> Dict[str, List[Row]]:
     """Rows of an earlier table by file; empty when there is none or it has other columns."""
     by_file: Dict[str, List[Row]] = {}
@@ -281,7 +257,7 @@ def write_phantom_dataset(
                     tasks.append(_Task(kind, str(out_dir), label, size, seed, split, index, write))
     files = [row['file'] for row in rows]
     if tasks:
-        done = _run(tasks, workers)
+        done = run_in_processes(_make, tasks, workers)
         if progress:
             from rich.progress import track
 

@@ -10,13 +10,13 @@ from typing import List, Optional, Tuple
 import cv2
 import numpy as np
 
+from ..raster import FRACTION_BITS, fixed_point
 from ..shapes import radial_outline, radial_profile
 from .grades import GlandTraits
 
 # What the shorter side of an image shows, whatever its size in pixels: 512 px of GlaS (0.62 um/px).
 FIELD_UM = 320.0
 MARGIN_UM = 96  # glands beyond the image's edges that reach into it
-_SHIFT = 4
 _TRIES = 200
 _SHRINK = (1.0, 0.82, 0.66)  # a gland that finds no room is tried smaller
 _OVERLAP = 0.12  # part of a touching gland that its neighbours may cut off
@@ -56,8 +56,7 @@ def look_up(plane: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def fill(plane: np.ndarray, outline: np.ndarray, value: int, scale: float, margin: float) -> None:
     """Fill a closed outline (n, 2) um in a map with ``scale`` px per um."""
-    pixels = np.rint(((outline + margin) * scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
-    cv2.fillPoly(plane, [pixels], value, cv2.LINE_8, _SHIFT)
+    cv2.fillPoly(plane, [fixed_point(outline + margin, scale)], value, cv2.LINE_8, FRACTION_BITS)
 
 
 def _candidates(

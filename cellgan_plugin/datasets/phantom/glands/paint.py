@@ -6,7 +6,15 @@ from typing import Tuple
 import cv2
 import numpy as np
 
-from ..raster import soften, spread
+from ..raster import (
+    FRACTION_BITS,
+    averaged,
+    fixed_point,
+    looked_up,
+    outline_map,
+    soften,
+    spread,
+)
 from ..textures import FIELD_UM as _TEXTURE_UM
 from ..textures import texture_bank
 from .cells import LYMPHOCYTE, GlandCells, Nuclei
@@ -16,7 +24,6 @@ from .patients import GlandPatient
 
 _FLOOR = (20.0, 14.0, 30.0)  # darkest RGB
 _FINER = 2  # samples per pixel and axis of everything with a sharp edge
-_SHIFT = 4
 _NUCLEUS = np.linspace(0, 2 * np.pi, 14, endpoint=False)
 
 
@@ -84,27 +91,19 @@ class _Canvas:
         self.scale = scale
         self.fine_shape = shape[0] * _FINER, shape[1] * _FINER
 
-    def pixels(self, points: np.ndarray) -> np.ndarray:
-        scaled = points * (self.scale * _FINER) - 0.5
-        return np.rint(scaled * (1 << _SHIFT)).astype(np.int32)
-
     def numbers(self, outlines: np.ndarray) -> np.ndarray:
         """A fine map of 1-based numbers of closed outlines, later ones on top."""
-        drawn = np.zeros(self.fine_shape, np.int32)
-        for number, outline in enumerate(self.pixels(outlines), start=1):
-            cv2.fillPoly(drawn, [outline], number, cv2.LINE_8, _SHIFT)
-        return drawn
+        numbers = range(1, len(outlines) + 1)
+        return outline_map(self.fine_shape, outlines, numbers, self.scale * _FINER, np.int32)
 
     def shrunk(self, plane: np.ndarray) -> np.ndarray:
-        plane = plane.astype(np.float32)
-        return cv2.resize(plane, self.shape[::-1], interpolation=cv2.INTER_AREA)
+        return averaged(plane.astype(np.float32), self.shape)
 
     def levels(self, outlines: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Values of the top-most outline, averaged over each pixel."""
         if not len(outlines):
             return np.zeros(self.shape, np.float32)
-        table = np.concatenate([[0.0], values]).astype(np.float32)
-        return self.shrunk(table[self.numbers(outlines)])
+        return averaged(looked_up(self.numbers(outlines), values), self.shape)
 
     def lines(self, segments: np.ndarray, width_um: float) -> np.ndarray:
         """Lines (n, 2, 2) as coverage, 0 to 1; thin ones are paler."""
@@ -112,8 +111,8 @@ class _Canvas:
         width = width_um * self.scale * _FINER
         thickness = max(1, round(width))
         level = round(255 * min(1.0, width / thickness))
-        pixels = list(self.pixels(segments))
-        cv2.polylines(drawn, pixels, False, level, thickness, cv2.LINE_AA, _SHIFT)
+        pixels = list(fixed_point(segments, self.scale * _FINER))
+        cv2.polylines(drawn, pixels, False, level, thickness, cv2.LINE_AA, FRACTION_BITS)
         return self.shrunk(drawn) * np.float32(1 / 255)
 
 
@@ -276,13 +275,12 @@ def _add_nuclei(scene, canvas, pink, blue, grain, clumps) -> None:
         if not len(outlines[part]):
             continue
         drawn = canvas.numbers(outlines[part])
-        table = np.concatenate([[0.0], nuclei.density[part]]).astype(np.float32)
-        stain = canvas.shrunk(table[drawn])
+        stain = averaged(looked_up(drawn, nuclei.density[part]), canvas.shape)
         covered = canvas.shrunk(drawn > 0)
         rim = covered - spread(covered, 1.1 * canvas.scale)
         # Lymphocytes are dense; tumour nuclei are pale within a sharp membrane.
-        dense = np.concatenate([[0.0], nuclei.kind[part] == LYMPHOCYTE]).astype(np.float32)
-        dense = dense[drawn[_FINER // 2 :: _FINER, _FINER // 2 :: _FINER]]
+        here = drawn[_FINER // 2 :: _FINER, _FINER // 2 :: _FINER]
+        dense = looked_up(here, nuclei.kind[part] == LYMPHOCYTE)
         depth = 0.34 if vesicular else 0.2
         relief = (0.85 if vesicular else 0.95) + depth * (1 - 0.5 * dense) * (
             0.5 * grain + 0.8 * clumps

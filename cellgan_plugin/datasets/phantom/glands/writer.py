@@ -1,19 +1,17 @@
 """A folder of phantom glands: image + mask pairs with a manifest."""
 
-import concurrent.futures
 import json
-import multiprocessing
 import re
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, Mapping, NamedTuple, Sequence, Tuple, Union
 
-import cv2
 import numpy as np
 
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import atomic_write
 
+from ..workers import run_in_processes
 from .grades import GLAND_CATEGORIES, GLAND_TRAITS, check_category
 from .patch import Size, check_gland_size, generate_gland_phantom
 from .patients import gland_patient
@@ -49,26 +47,6 @@ def _make(task: _Task) -> None:
     write_png(out_dir / 'masks' / name, made.instance_mask)
     if made.image is not None:
         write_png(out_dir / 'images' / name, made.image)
-
-
-def _start_worker() -> None:
-    # One process per core is parallel enough; cv2's own threads would only get in the way.
-    cv2.setNumThreads(0)
-
-
-def _run(tasks: List[_Task], workers: int) -> Iterator[None]:
-    if workers <= 1 or len(tasks) < 2:
-        yield from map(_make, tasks)
-        return
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context('fork' if 'fork' in methods else 'spawn')
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker
-    )
-    try:
-        yield from pool.map(_make, tasks, chunksize=max(1, min(8, len(tasks) // (4 * workers))))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _check_amounts(
@@ -213,7 +191,7 @@ def write_gland_phantom(
                     tasks.append(
                         _Task(str(out_dir), category, size, seed, split, index, masks_only)
                     )
-    done = _run(tasks, workers)
+    done = run_in_processes(_make, tasks, workers)
     if progress and tasks:
         from rich.progress import track
 

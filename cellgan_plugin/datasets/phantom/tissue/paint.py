@@ -5,36 +5,13 @@ from typing import Tuple
 import cv2
 import numpy as np
 
-from ..raster import soften, spread
+from ..raster import averaged, looked_up, outline_map, soften, spread
 from ..textures import FIELD_UM as _TEXTURE_UM
 from ..textures import texture_bank
 from .scene import FIELD_HEIGHT_UM, MITOSIS, TissueScene
 
 _FLOOR = (18.0, 14.0, 24.0)  # darkest RGB
-_SHIFT = 4  # cv2 takes fixed-point coordinates with this many fractional bits
 _FINER = 2  # samples per pixel and axis of everything with a sharp edge
-
-
-def _pixels(points: np.ndarray, scale: float) -> np.ndarray:
-    """Points in um to cv2's fixed-point coordinates at ``scale`` px per um."""
-    return np.rint((points * scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
-
-
-def _draw(shape, outlines, numbers, scale, dtype=np.uint16) -> np.ndarray:
-    """A map of the numbers of closed outlines, later ones on top, 0 elsewhere."""
-    drawn = np.zeros(shape, dtype)
-    for outline, number in zip(outlines, numbers, strict=True):
-        cv2.fillPoly(drawn, [_pixels(outline, scale)], int(number), cv2.LINE_8, _SHIFT)
-    return drawn
-
-
-def _shrink(plane: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
-    return cv2.resize(plane, shape[::-1], interpolation=cv2.INTER_AREA)
-
-
-def _looked_up(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """``values[k - 1]`` where the map says k, 0 where it says 0; float32."""
-    return np.concatenate([[0.0], values]).astype(np.float32)[numbers]
 
 
 def paint_tissue(scene: TissueScene, shape: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarray]:
@@ -67,21 +44,21 @@ def paint_tissue(scene: TissueScene, shape: Tuple[int, int]) -> Tuple[np.ndarray
 
     # Cytoplasm, cell by cell.
     cells = len(scene.cells)
-    cell_map = _draw(fine_shape, scene.cells, np.arange(1, cells + 1), fine_scale)
-    blue = _shrink(_looked_up(cell_map, scene.blue[:cells]), shape)
-    pink = _shrink(_looked_up(cell_map, scene.pink[:cells]), shape)
+    cell_map = outline_map(fine_shape, scene.cells, np.arange(1, cells + 1), fine_scale)
+    blue = averaged(looked_up(cell_map, scene.blue[:cells]), shape)
+    pink = averaged(looked_up(cell_map, scene.pink[:cells]), shape)
     # Neighbours differ where cells meet: there lies the membrane.
     walls = np.zeros(fine_shape, np.uint8)
     walls[:, 1:] = cell_map[:, 1:] != cell_map[:, :-1]
     walls[1:] |= cell_map[1:] != cell_map[:-1]
-    walls = soften(_shrink(walls.astype(np.float32), shape), 0.3 * scale)
+    walls = soften(averaged(walls.astype(np.float32), shape), 0.3 * scale)
     halos = np.flatnonzero(scene.halo > 0)
     centre = scene.centre[halos, None]
     widened = centre + (scene.outline[halos] - centre) * scene.halo[halos, None, None]
-    clearing = _draw(fine_shape, widened, halos + 1, fine_scale)
-    cleared = _shrink(_looked_up(clearing, scene.cleared), shape)
+    clearing = outline_map(fine_shape, widened, halos + 1, fine_scale)
+    cleared = averaged(looked_up(clearing, scene.cleared), shape)
     cleared = soften(cleared, 0.6 * scale)
-    fresh = _shrink(_looked_up(cell_map, scene.cleared[:cells]), shape)  # glycogen, whole cell
+    fresh = averaged(looked_up(cell_map, scene.cleared[:cells]), shape)  # glycogen, whole cell
     pink *= 1 + 0.12 * cloud + 0.10 * mottle + 0.08 * grain
     pink *= 1 - 0.45 * fresh
     pink += walls * (0.35 + 0.6 * fresh)
@@ -109,14 +86,14 @@ def paint_tissue(scene: TissueScene, shape: Tuple[int, int]) -> Tuple[np.ndarray
     chromatin = texture('clump', 1)
     for sheet in (0, 1):
         chosen = slice(sheet, None, 2)
-        drawn = _draw(fine_shape, outline[chosen], numbers[chosen], fine_scale)
-        stain = _shrink(_looked_up(drawn, scene.density), shape)
+        drawn = outline_map(fine_shape, outline[chosen], numbers[chosen], fine_scale)
+        stain = averaged(looked_up(drawn, scene.density), shape)
         here = drawn[middle::_FINER, middle::_FINER]
-        covered = _shrink((drawn > 0).astype(np.float32), shape)
-        amplitude = _looked_up(here, scene.chromatin)
+        covered = averaged((drawn > 0).astype(np.float32), shape)
+        amplitude = looked_up(here, scene.chromatin)
         relief = 0.92 + amplitude * (0.5 * grain + 0.5 * chromatin)
         membrane = np.where(scene.kind == MITOSIS, 0.0, 1.2)
-        relief += _looked_up(here, membrane) * (covered - spread(covered, 1.0 * scale))
+        relief += looked_up(here, membrane) * (covered - spread(covered, 1.0 * scale))
         blue += stain * np.maximum(relief, 0.3)
         # Nuclei lie in the cytoplasm, not upon it.
         pink *= 1 - 0.6 * covered
