@@ -1,6 +1,7 @@
 """Write synthetic tissue from masks: what ``tools/synthesize.py --masks`` does, for a notebook."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -134,8 +135,8 @@ def synthesize_tissue(
             'generators of masks, such as those of configs/pyramid_gan'
         )
     changes = _changes(relabel or {}, classes)
-    listed = _listed(masks, split, mask_class)
     dataset = loaded.config.train_dataloader.dataset
+    listed = _listed(masks, split, mask_class, dataset.get('label_column', 'label'))
     meaning = MaskMeaning(classes, dataset.get('mask_map'), dataset.get('instances'))
     scale = training_scale(loaded.config) * model.size / model.tile_size
     out = Path(out)
@@ -148,10 +149,7 @@ def synthesize_tissue(
         relabel={classes[a]: classes[b] for a, b in changes.items()},
         mask_class=mask_class,
     )
-    with explained_output_errors(out):
-        for folder in ('images', 'masks'):
-            (out / folder).mkdir(parents=True, exist_ok=True)
-        _check_record(out / RECORD_NAME, protocol)
+    _check_record(out / RECORD_NAME, protocol)
     rows: List[Dict[str, Any]] = []
     shown: List[_Source] = []
     made = 0
@@ -170,6 +168,7 @@ def synthesize_tissue(
             ]
             if todo:
                 with explained_output_errors(out):
+                    _write_record(out / RECORD_NAME, protocol)
                     _write(out, todo, _generate(model, todo, seed))
             made += len(todo)
             bar.update(len(batch))
@@ -200,17 +199,21 @@ def _changes(relabel: Mapping[str, str], classes: Sequence[str]) -> Dict[int, in
 
 
 def _listed(
-    masks: PathLike, split: Optional[Union[str, Sequence[str]]], mask_class: Optional[str]
+    masks: PathLike,
+    split: Optional[Union[str, Sequence[str]]],
+    mask_class: Optional[str],
+    label_column: str,
 ) -> List[WholeImage]:
     masks = Path(masks)
     if masks.suffix.lower() == '.csv' or split is not None:
-        listed = [image for image in list_whole_images(masks, split) if image.mask is not None]
+        listed = list_whole_images(masks, split, label_column=label_column)
+        listed = [image for image in listed if image.mask is not None]
         if not listed:
             raise SynthesisError(f'{masks} lists no masks{f" of split {split}" if split else ""}')
     else:
         listed = [WholeImage(name, path, path) for name, path in files_by_name(masks).items()]
     if mask_class is not None:
-        listed = [image.__class__(**{**vars(image), 'label': mask_class}) for image in listed]
+        listed = [replace(image, label=mask_class) for image in listed]
     return listed
 
 
@@ -260,20 +263,25 @@ def _batches(
 
 
 def _check_record(path: Path, protocol: Dict[str, Any]) -> None:
-    """Write the record, or compare the one that is there with what is asked for."""
-    if path.exists():
-        found = json.loads(path.read_text(encoding='utf-8'))
-        differing = [key for key in protocol if found.get(key) != protocol[key]]
-        if differing:
-            raise SynthesisError(
-                f'{path.parent} has images of other settings: '
-                + ', '.join(f'{key} {found.get(key)} -> {protocol[key]}' for key in differing)
-                + '. Choose another folder'
-            )
+    """Compare the record of a folder, where there is one, with what is asked for."""
+    if not path.exists():
         return
-    with atomic_write(path, 'w', encoding='utf-8') as file:
-        json.dump(protocol, file, indent=2)
-        file.write('\n')
+    found = json.loads(path.read_text(encoding='utf-8'))
+    differing = [key for key in protocol if found.get(key) != protocol[key]]
+    if differing:
+        raise SynthesisError(
+            f'{path.parent} has images of other settings: '
+            + ', '.join(f'{key} {found.get(key)} -> {protocol[key]}' for key in differing)
+            + '. Choose another folder'
+        )
+
+
+def _write_record(path: Path, protocol: Dict[str, Any]) -> None:
+    """Before the first image of a folder."""
+    if not path.exists():
+        with atomic_write(path, 'w', encoding='utf-8') as file:
+            json.dump(protocol, file, indent=2)
+            file.write('\n')
 
 
 # Making it ----------------------------------------------------------------------------------------
@@ -325,10 +333,8 @@ def _write(out: Path, batch: Sequence[Tuple[_Source, int]], images: Sequence[np.
     for (source, number), image in zip(batch, images, strict=True):
         mask = out / _mask_file(source.image)
         if not mask.exists():
-            mask.parent.mkdir(parents=True, exist_ok=True)
             write_png(mask, source.mask)
         path = out / _image_file(source.image, number)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, image)
 
 
