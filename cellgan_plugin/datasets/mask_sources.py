@@ -99,9 +99,27 @@ def list_pairs(
     except OSError as error:  # no permission, a disk that went away
         where = str(error.filename or layout.root)
         listing.add(ERROR, 'unreadable', where, f'cannot be read ({error.strerror or error})')
+    _check_masks(listing, layout)
     if not listing.pairs and not listing.problems:
         listing.add(ERROR, 'empty', layout.root, f'there is no image. {HOW_TO_GET_PAIRS}')
     return listing
+
+
+def _check_masks(listing: PairListing, layout: PairLayout) -> None:
+    """Masks that are named for the wrong thing."""
+    first: Dict[str, str] = {}
+    for pair in listing.pairs:
+        if not pair.mask:
+            continue
+        where = os.path.join(layout.root, pair.file)
+        if pair.mask == pair.file:
+            message = (
+                'is its own mask; a folder of masks alone can be generated from, not trained on'
+            )
+            listing.add(ERROR, 'mask is image', where, message)
+        elif first.setdefault(pair.mask, pair.file) != pair.file:
+            message = f'has the mask {pair.mask} of {first[pair.mask]}'
+            listing.add(WARNING, 'one mask of two images', where, message)
 
 
 def _missing_mask(listing: PairListing, layout: PairLayout, where: str, message: str) -> None:

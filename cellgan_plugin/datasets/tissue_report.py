@@ -27,6 +27,7 @@ from cellgan_plugin.datasets.tissue_masks import TissueMaskDataset
 from cellgan_plugin.visualization.mask_overlay import outline_instances
 
 SHEET_IMAGES = 16
+FEW_MASKS = 3  # fewer may well hold one object each
 _THUMBNAIL = 192
 
 
@@ -223,6 +224,13 @@ def _describe(
         f'{int((~labelled).sum())} unlabelled) in {sum(tiles)} '
         f'{"tiles" if dataset.tile else "whole images"}'
     )
+    counts = [look.instances for entry, look in used if look.pixels is not None]
+    if dataset.instances is not None and len(counts) >= FEW_MASKS and max(counts) <= 1:
+        message = (
+            f'none of {len(counts)} masks holds more than one instance id. If they are black and '
+            'white, objects are not told apart: say mask_map={0: 0, 255: 1} in place of instances'
+        )
+        report.problems.append(Problem(WARNING, 'one instance', dataset.root, message))
     known = [look.pixels for (_, look), k in zip(used, labelled, strict=True) if k]
     known = [pixels for pixels in known if pixels is not None]
     if known:

@@ -201,6 +201,19 @@ def test_manifest_rows_are_checked(pairs, changes, message):
             tissue(pairs)
 
 
+def test_a_mask_of_the_wrong_image_is_noticed(pairs, said):
+    edit_manifest(pairs, mask='masks/b.png')
+    with pytest.raises(DatasetError, match='is 61x33, but its image images/a.png is 56x40'):
+        tissue(pairs)
+    write_pairs(pairs, [('a', '', 'train', 'p'), ('b', '', 'train', 'q')])
+    edit_manifest(pairs, mask='masks/b.png')
+    tissue(pairs)
+    assert any('b.png: has the mask masks/b.png of images/a.png' in text for text in said)
+    edit_manifest(pairs, mask='images/a.png')
+    with pytest.raises(DatasetError, match='a.png: is its own mask'):
+        tissue(pairs)
+
+
 def test_a_split_without_rows_is_an_error_except_beside_others_in_a_test(pairs):
     for options in (dict(split='val'), dict(split=['train', 'val'])):
         with pytest.raises(DatasetError, match="no row has split 'val'; there are"):

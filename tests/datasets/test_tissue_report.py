@@ -95,6 +95,16 @@ def test_leaks_and_tiles_and_transductive_images(pairs):
     assert len(shared) == 1 and 'transductive' in shared[0].message
 
 
+def test_black_and_white_masks_are_not_taken_for_instances_unnoticed(pairs):
+    for name in 'abc':
+        mask = (np.asarray(Image.open(pairs / 'masks' / f'{name}.png')) > 0) * np.uint8(255)
+        Image.fromarray(mask).save(pairs / 'masks' / f'{name}.png')
+    assert kinds(check_dataset(lazy(pairs))) == {'one instance': 'warning'}
+    assert not check_dataset(
+        lazy(pairs, instances=None, mask_map={0: 0, 255: 1}, split='train')
+    ).of_kind('one instance')
+
+
 def test_the_tool_reads_a_config_of_pairs(pairs, tmp_path):
     config = tmp_path / 'config.py'
     config.write_text(
