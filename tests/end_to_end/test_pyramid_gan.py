@@ -23,6 +23,8 @@ model = dict(
         dict(size=8, batch_size=4, iters=4),
         dict(size=16, batch_size=3, iters=4),
     ],
+    # No weights are given, so that the term is off.
+    perceptual_loss=dict(_delete_=True, type='VGGPerceptualLoss', arch='vgg19', distance='l1'),
     synthetic_start=0,
     pseudo_start=0,
     pseudo_probability=0.5)
