@@ -1,5 +1,6 @@
 """Images that a selection reads: class folders, a manifest, or a list of some of them."""
 
+import csv
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -78,7 +79,8 @@ def _manifest_rows(root: Path) -> Dict[str, Dict[str, str]]:
     if not path.is_file():
         return {}
     with open(path, encoding='utf-8-sig', errors='replace', newline='') as file:
-        header = file.readline(65536).strip().split(',')
+        # R and pandas may quote every field: a split that is not seen would let test images in.
+        header = next(csv.reader([file.readline(65536)]), [])
     if not {'file', 'label'} <= set(header):
         return {}
     try:
