@@ -3,8 +3,9 @@
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -29,6 +30,8 @@ from cellgan_plugin.apis.synthesis_folder import explained_output_errors
 from cellgan_plugin.apis.test import git_revision
 from cellgan_plugin.apis.train import load_config
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets.content_hash import from_hex
+from cellgan_plugin.downstream.leak import training_images_of
 from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.rules import SelectionRule, build_rule, images_asked
 from cellgan_plugin.selection.table import apply_rule, require_pool
@@ -63,7 +66,9 @@ def select(
 
     Writes ``<out>/<class>/<file>``, ``manifest.csv`` (of what was kept), ``scores.csv`` (every
     candidate, every score, why), ``selection.json`` (the protocol), ``best_worst.png``,
-    ``tsne.png``, and carries ``training_images.txt`` over. Candidates come from any generator.
+    ``tsne.png``, and ``training_images.txt``: what trained the generator, as the candidates say it,
+    the real images, and what trained the classifier, for the benchmark's leak check. Candidates
+    come from any generator.
 
     Scores are saved while they are computed: the same call continues what was interrupted, and
     another rule or ratio on the same candidates scores nothing again. An image is decoded once
@@ -167,7 +172,7 @@ def select(
         picture_best_worst(folder.root / 'best_worst.png', table, chosen_rule, scorer.candidates)
         if tsne_images:
             picture_tsne(folder.root / 'tsne.png', table, scorer, tsne_images)
-    folder.carry_training_images(pool)
+    folder.write_training_images(pool, lambda: _behind_the_choice(scorer, checkpoint))
     seconds = round(time.perf_counter() - began, 3)
     record.update(rows=rows, finished=now(), seconds=seconds)
     folder.write_record(record)
@@ -177,6 +182,18 @@ def select(
         table=table, classes=rows, protocol=protocol, out=str(folder.root),
         manifest=str(manifest), seconds=seconds,
     )  # fmt: skip
+
+
+def _behind_the_choice(scorer: PoolScorer, checkpoint: Path) -> List[np.ndarray]:
+    """Hashes of the images that made the centroids, and of those that trained the classifier."""
+    trained_on = training_images_of(checkpoint)
+    if trained_on is None:
+        print_log(
+            f'{checkpoint} does not say which images it was trained on; that none of them tests '
+            'what is trained on this selection cannot be checked',
+            level=30,
+        )
+    return [scorer.real_hashes(), from_hex(sorted(trained_on or ()))]
 
 
 def _check_settings(ratio: float, link: Optional[str]) -> None:

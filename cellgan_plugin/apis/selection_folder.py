@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -14,7 +14,13 @@ from mmengine.logging import print_log
 from cellgan_plugin.apis.image_tree import ImageTree, SelectionError
 from cellgan_plugin.apis.synthesis_folder import explained_output_errors
 from cellgan_plugin.datasets.classes import resolve_class
-from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES
+from cellgan_plugin.datasets.content_hash import (
+    TRAINING_IMAGES,
+    Hashes,
+    merge_hashes,
+    read_training_images,
+    write_training_images,
+)
 from cellgan_plugin.datasets.image_io import resolve_inside
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import atomic_write
@@ -136,11 +142,22 @@ class SelectionFolder:
                 self.root / MANIFEST_NAME, rows, ['file', 'label', *columns, *_OWN_COLUMNS]
             )
 
-    def carry_training_images(self, candidates: ImageTree) -> bool:
-        """Copy ``training_images.txt``, by which leaks are found; say so where it is missing."""
+    def write_training_images(
+        self, candidates: ImageTree, chosen_by: Callable[[], Sequence[Hashes]]
+    ) -> bool:
+        """Write ``training_images.txt``, by which leaks are found; say so where it cannot be.
+
+        A choice depends on the images that made the centroids and the classifier as it does on
+        those that trained the generator.
+
+        Args:
+            candidates (ImageTree): With the list of their generator, where there is one.
+            chosen_by (Callable): Gives the hashes of the images behind the choice.
+        """
         source = candidates.root / TRAINING_IMAGES
         if source.is_file():
-            _place(source, self.root / TRAINING_IMAGES, None)
+            hashes = merge_hashes(read_training_images(source), *chosen_by())
+            write_training_images(self.root / TRAINING_IMAGES, hashes)
             return True
         (self.root / TRAINING_IMAGES).unlink(missing_ok=True)
         print_log(

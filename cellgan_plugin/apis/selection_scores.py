@@ -11,8 +11,15 @@ import torch
 
 from cellgan_plugin.apis.image_tree import ImageTree, SelectionError
 from cellgan_plugin.apis.synthesis_folder import explained_output_errors
+from cellgan_plugin.datasets.content_hash import (
+    TRAINING_IMAGES,
+    content_hashes,
+    read_training_images,
+    write_training_images,
+)
 from cellgan_plugin.evaluation.neighbours import nearest_training_neighbours
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.models.mc_dropout import SplitBackbone
 from cellgan_plugin.selection.centroids import Centroids
 from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.scores import CandidateScores
@@ -47,7 +54,7 @@ class ScoreSettings:
         if self.layers is not None and (not self.layers or min(self.layers) < 1):
             raise SelectionError(f'layers {self.layers}: stages count from 1, at least one')
 
-    def check_network(self, network: McDropoutClassifier) -> None:
+    def check_network(self, network: Union[McDropoutClassifier, SplitBackbone]) -> None:
         """SelectionError when a stage is named that the network does not have."""
         if self.layers and max(self.layers) > network.num_stages:
             raise SelectionError(f'layers {self.layers}: there are {network.num_stages} stages')
@@ -124,6 +131,15 @@ class PoolScorer:
                 np.savez(file, counts=found.counts.cpu().numpy(), **arrays)
             self._centroids = found
         return self._centroids
+
+    def real_hashes(self) -> np.ndarray:
+        """Hashes of the real images' contents, uint8 (N, 16); computed once and saved."""
+        path = self.save_dir / TRAINING_IMAGES
+        if not path.is_file():
+            files = [self.training.root / file for file in self.training.files]
+            with explained_output_errors(self.save_dir):
+                write_training_images(path, content_hashes(files, title='Hashing real images'))
+        return read_training_images(path)
 
     def memorised(self, classes: Sequence[str]) -> np.ndarray:
         """Which candidates are copies of real images of their class: bool (n,).

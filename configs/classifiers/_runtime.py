@@ -2,7 +2,9 @@
 _base_ = '../_base_/common_runtime.py'
 default_scope = 'mmpretrain'
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
-default_hooks = dict(checkpoint=dict(interval=1000, max_keep_ckpts=1))
+default_hooks = dict(
+    checkpoint=dict(interval=1000, max_keep_ckpts=1),
+    training_images=dict(type='mmagic.TrainingImagesHook'))  # for leak checks
 custom_hooks = [
     dict(type='mmagic.NonFiniteLossHook'),
     dict(type='mmagic.ThroughputHook'),
