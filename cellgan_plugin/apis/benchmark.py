@@ -80,7 +80,7 @@ class Benchmark:
         self.classifiers: Dict[str, Config] = {
             name: read_classifier(path) for name, path in protocol.classifiers.items()
         }
-        check_selection(protocol)
+        check_selection(protocol, self.classifiers)
         cache = cache or HashCache(self.out_dir)
         samples, self.plan = make_plan(protocol, cache)
         self._lists = self.out_dir / 'lists'
@@ -289,7 +289,7 @@ class Benchmark:
             report = check_leak(self.plan, 'the classifier that selects', trained_on, cell.fold)
             if report.found:
                 for setting in self.settings:
-                    if any(setting.parts):
+                    if any(setting.parts) and report.summary() not in setting.leaks:
                         setting.leaks.append(report.summary())
 
     def write(self, jobs: Optional[Mapping[str, JobResult]] = None) -> List[Path]:

@@ -39,6 +39,12 @@ def read_generator(generator: Generator) -> Config:
             f'trains by the features of a classifier, and a {_CHOOSING_HOOK}, such as '
             f'configs/histogan/histogan_cervical_fd.py; {generator.config} is not'
         )
+    begin, end = (config.get('train_cfg') or {}).get('val_begin', 1), config.train_cfg.max_iters
+    if generator.best_by_fd and begin > end:
+        raise ProtocolError(
+            f'generator {generator.name!r}: best_by_fd, but its first validation is at iteration '
+            f'{begin} (train_cfg.val_begin) and it trains for {end}: no weights would be chosen'
+        )
     return config
 
 
@@ -91,6 +97,8 @@ def judged_by(run: Config, images: Mapping[str, Any], classifier: Path) -> None:
     """
     run.val_dataloader.dataset.update(images, split=None, data_prefix=dict(img_path=''))
     for extractor in _extractors(run):
+        # A ModelSelectionHook may say which value it looks at, by this name.
+        extractor.setdefault('name', Path(extractor['config']).stem)
         extractor.update(
             config=str((classifier / CONFIG_NAME).absolute()),
             checkpoint=str(classifier.absolute()),

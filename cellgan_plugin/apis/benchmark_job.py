@@ -4,8 +4,7 @@ python -m cellgan_plugin.apis.benchmark_job WORK_DIR/job.json
 
 A job file says what kind of job it is: ``classifier`` trains one classifier on one fold and
 predicts its test images once, ``synthesis`` draws a generator's images, ``selection`` chooses some
-of them. Stopped at any moment, the
-same command continues.
+of them. Stopped at any moment, the same command continues.
 """
 
 import json

@@ -74,8 +74,13 @@ def make_plan(protocol: Protocol, cache: HashCache) -> Tuple[List[Sample], FoldP
     data, classes = protocol.data, protocol.classes
     common = dict(per_class=protocol.per_class, seed=protocol.fold_seed)
     if protocol.fixed_splits:
-        found = {part: real_samples(dict(data, split=part), classes, cache)
-                 for part in _splits_of(data)}  # fmt: skip
+        splits = _splits_of(data)
+        if protocol.select == 'best' and 'val' not in splits:
+            raise ProtocolError(
+                f"select='best' needs validation images, and {data['ann_file']} has no row of "
+                "split 'val': select='last' takes the final weights"
+            )
+        found = {part: real_samples(dict(data, split=part), classes, cache) for part in splits}
         samples = [sample for part in found.values() for sample in part]
         plan = plan_fixed(found, classes, protocol.num_folds, **common)
     else:

@@ -15,6 +15,7 @@ from cellgan_plugin.downstream.benchmark_tables import (
 )
 from cellgan_plugin.downstream.collect import Results, Row
 from cellgan_plugin.downstream.protocol import REAL, Protocol
+from cellgan_plugin.downstream.rows import slug
 from cellgan_plugin.visualization.benchmark_figures import (
     draw_boxes,
     draw_confusions,
@@ -89,7 +90,7 @@ def _sweeps(out: Path, protocol: Protocol, results: Results) -> List[Path]:
             pool: {ratio: values(sweep.row(pool, ratio).name) for ratio in sweep.ratios}
             for pool in sweep.pools
         }
-        name = 'sweep.png' if len(protocol.classifiers) == 1 else f'sweep_{classifier}.png'
+        name = 'sweep.png' if len(protocol.classifiers) == 1 else f'sweep_{slug(classifier)}.png'
         files.append(
             draw_sweep(
                 out / name,

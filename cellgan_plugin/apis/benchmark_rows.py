@@ -4,11 +4,13 @@ One job per generator and fold scores the largest pool once, with the baseline c
 fold, and writes the choice of every row. Smaller pools are the first candidates of larger ones.
 """
 
+import copy
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
+import torch
 from mmengine.config import Config
 
 from cellgan_plugin.apis.benchmark_job import JOB_NAME, KEPT_NAME, baseline_job
@@ -19,17 +21,31 @@ from cellgan_plugin.downstream.protocol import Protocol
 from cellgan_plugin.downstream.rows import Augmentation, ProtocolError, slug
 from cellgan_plugin.downstream.synthetic import Setting
 from cellgan_plugin.engine.jobs import Job
+from cellgan_plugin.models.mc_dropout import BackboneError, SplitBackbone, check_probability
 from cellgan_plugin.selection.rules import build_rule, images_asked
 from cellgan_plugin.selection.table import require_pool
 
 
-def check_selection(protocol: Protocol) -> None:
-    """ProtocolError for a rule or a setting of the selection that cannot be."""
+def check_selection(protocol: Protocol, classifiers: Mapping[str, Config]) -> None:
+    """ProtocolError for a rule, a setting or a classifier that cannot select.
+
+    Args:
+        protocol (Protocol): The benchmark.
+        classifiers (Mapping[str, Config]): By name.
+    """
     try:
         options = dict(protocol.selection)
-        for key in ('dropout', 'drop_memorised'):
-            options.pop(key, None)
-        ScoreSettings(**options)
+        dropout = options.pop('dropout', None)
+        if dropout is not None:
+            check_probability(dropout)
+        options.pop('drop_memorised', None)
+        settings = ScoreSettings(**options)
+        if protocol.selects:
+            settings.check_network(_split_backbone(classifiers[protocol.selecting]))
+    except BackboneError as error:
+        raise ProtocolError(
+            f'classifier {protocol.selecting!r} cannot select: {error}. Name another one: selector'
+        ) from error
     except (TypeError, ValueError) as error:
         raise ProtocolError(f'selection: {error}') from error
     for row in protocol.all_rows:
@@ -37,6 +53,15 @@ def check_selection(protocol: Protocol) -> None:
             build_rule(plain(row.rule))
         except (TypeError, ValueError) as error:
             raise ProtocolError(f'row {row.name!r}: {error}') from error
+
+
+def _split_backbone(config: Config) -> SplitBackbone:
+    """A classifier's backbone as the selection cuts it, with any weights."""
+    from mmengine.registry import DefaultScope
+    from mmpretrain.registry import MODELS as CLASSIFIERS
+
+    with DefaultScope.overwrite_default_scope('mmpretrain'), torch.random.fork_rng([]):
+        return SplitBackbone(CLASSIFIERS.build(copy.deepcopy(config.model.backbone)))
 
 
 class RowBuilder:

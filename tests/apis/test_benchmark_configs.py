@@ -16,9 +16,7 @@ CONFIGS = sorted([*FOLDER.glob('table*.py'), *FOLDER.glob('fig*.py')])
 def test_every_config_can_be_read(path):
     leak = 'paper' if path.stem == 'table3_tct' else None
     found = read_protocol(path, leak=leak)
-    check_selection(found)
-    for config in found.classifiers.values():
-        read_classifier(config)
+    check_selection(found, {n: read_classifier(c) for n, c in found.classifiers.items()})
     for generator in found.generators:
         assert generator.config is None or Path(generator.config).is_file()
 

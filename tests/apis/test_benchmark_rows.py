@@ -23,7 +23,7 @@ from cellgan_plugin.datasets.content_hash import (  # noqa: E402
     to_hex,
     write_training_images,
 )
-from cellgan_plugin.datasets.manifest import read_manifest  # noqa: E402
+from cellgan_plugin.datasets.manifest import read_manifest, write_manifest  # noqa: E402
 from cellgan_plugin.downstream.classifier_run import digest_of, write_run  # noqa: E402
 from cellgan_plugin.downstream.leak import LeakError  # noqa: E402
 from cellgan_plugin.downstream.predictions import (  # noqa: E402
@@ -150,12 +150,16 @@ def test_the_best_weights_of_a_generator_are_judged_by_the_baseline_on_training_
         assert loader.dataset.data_root == str(folder / 'real') and loader.dataset.split is None
     extractor = run.val_evaluator.metrics[0].extractor
     baseline = jobs['A/real/fold1_seed0'].work_dir.absolute()
+    assert extractor.name == 'x', 'a hook may look for its value by this name'
     assert extractor.checkpoint == str(baseline) and extractor.config == str(baseline / 'run.py')
     assert [hook.type for hook in run.custom_hooks] == ['PreemptionHook', 'ModelSelectionHook']
     request = json.loads((out / 'jobs/pool/G/fold1/job.json').read_text())
     assert request['checkpoint'].endswith('generators/G/fold1'), 'of a folder, the best weights'
     assert any('lowest smoothed FD' in note for note in best.notes())
 
+    (tmp_path / 'gan.py').write_text(GENERATOR.replace('val_interval=2', 'val_begin=9'))
+    with pytest.raises(ProtocolError, match=r'first validation is at iteration 9 .*trains for 8'):
+        Benchmark(protocol(folder, options(best_by_fd=True)), tmp_path / 'late')
     (tmp_path / 'gan.py').write_text(GENERATOR.replace('ModelSelectionHook', 'OtherHook'))
     with pytest.raises(ProtocolError, match='best_by_fd needs a config that is judged'):
         Benchmark(protocol(folder, options(best_by_fd=True)), tmp_path / 'none')
@@ -251,6 +255,8 @@ def test_shares_are_benchmarks_of_their_own_in_one_table(folder, tmp_path):
             'unexpected keyword argument',
         ),
         ({'selection.passes': 0}, ProtocolError, 'selection: passes 0'),
+        ({'selection.dropout': 1.5}, ProtocolError, 'selection: the dropout probability'),
+        ({'selection.layers': [5]}, ProtocolError, 'selection: layers .*: there are 4 stages'),
         ({'rows.selective.pool': 0.8}, PoolError, "row 'selective', class NILM .*7 candidates"),
         ({'rows.random.pool': 0.3}, PoolError, "row 'random', class NILM"),
         ({'rows.none.pool': 6}, ProtocolError, 'NILM 40, LSIL 40, HSIL 40 images, and the pool'),
@@ -262,6 +268,27 @@ def test_mistakes_are_found_before_the_first_job(folder, tmp_path, options, erro
     with pytest.raises(error, match=words):
         Benchmark(protocol(folder, options), tmp_path)
     assert not (tmp_path / 'benchmark.json').exists()
+
+
+def test_a_backbone_that_cannot_be_cut_is_refused_before_a_generator_trains(folder, tmp_path):
+    text = (folder / 'classifier.py').read_text()
+    config = tmp_path / 'other.py'
+    config.write_text(text + 'model.update(backbone=dict(type="LeNet5"))\n')
+    with pytest.raises(ProtocolError, match=r"classifier 'B' cannot select: .*LeNet5.*selector"):
+        Benchmark(protocol(folder, classifiers=dict(B=str(config))), tmp_path / 'out')
+
+
+def test_the_best_weights_of_a_split_without_validation_images_are_refused(folder, tmp_path):
+    shutil.copytree(folder / 'real', tmp_path / 'real')
+    rows = read_manifest(tmp_path / 'real/manifest.csv')
+    for index, row in enumerate(rows):
+        row['split'] = 'test' if index % 4 == 0 else 'train'
+    write_manifest(tmp_path / 'real/manifest.csv', rows, ('file', 'label', *sorted(
+        set(rows[0]) - {'file', 'label'})))  # fmt: skip
+    options = {'data.data_root': str(tmp_path / 'real'), 'ratios': None, 'fixed_splits': True,
+               'select': 'best'}  # fmt: skip
+    with pytest.raises(ProtocolError, match="no row of split 'val'"):
+        Benchmark(protocol(folder, options), tmp_path / 'out')
 
 
 def test_a_leaky_pool_labels_every_row_that_chooses_from_it(folder, tmp_path):
