@@ -5,6 +5,7 @@ import time
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple, Union
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -12,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cellgan_plugin.timing.machine import synchronize
 
-# Side of the matrices and floats of the copy that show what a device can do.
-CPU_SIZES, GPU_SIZES = (2048, 2**26), (8192, 2**28)
+# What shows what a device can do: side of the matrices, images that are convolved, floats copied.
+CPU_SIZES, GPU_SIZES = (2048, 2, 2**26), (8192, 64, 2**28)
 
 
 def _seconds(device: torch.device) -> float:
@@ -120,7 +121,10 @@ class Phases(TorchDispatchMode):
 
 
 def ceilings(device: Union[str, torch.device] = 'cpu') -> Dict[str, float]:
-    """What a device can do, measured: a large matrix product and a large copy, the best of five.
+    """What a device can do, measured: the best of five.
+
+    Multiplications: a matrix product or a 3x3 convolution of 256 channels, whichever is faster (on
+    some CPUs the libraries behind them differ by a factor of two). Bytes: a copy.
 
     Args:
         device (str | torch.device): Defaults to 'cpu'.
@@ -130,7 +134,7 @@ def ceilings(device: Union[str, torch.device] = 'cpu') -> Dict[str, float]:
         ``'bfloat16'``, bytes/s for ``'copy'``, in the seconds of :class:`Phases`.
     """
     device = torch.device(device)
-    side, length = GPU_SIZES if device.type == 'cuda' else CPU_SIZES
+    side, images, length = GPU_SIZES if device.type == 'cuda' else CPU_SIZES
 
     def best(function: Callable[[], Tensor]) -> float:
         function()
@@ -146,8 +150,14 @@ def ceilings(device: Union[str, torch.device] = 'cpu') -> Dict[str, float]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # as convolutions
     for dtype in (torch.float32, torch.bfloat16):
         a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-        name = str(dtype).removeprefix('torch.')
-        found[name] = 2 * side**3 / best(lambda a=a, b=b: a @ b)
+        maps, weight = (
+            torch.randn(shape, device=device).to(dtype, memory_format=torch.channels_last)
+            for shape in ((images, 256, 64, 64), (256, 256, 3, 3))
+        )
+        product = 2 * side**3 / best(lambda a=a, b=b: a @ b)
+        operations = 2 * 9 * maps.numel() * len(weight)
+        convolution = operations / best(lambda x=maps, w=weight: F.conv2d(x, w, padding=1))
+        found[str(dtype).removeprefix('torch.')] = max(product, convolution)
     torch.backends.cuda.matmul.allow_tf32 = allowed
     source, target = (torch.zeros(length, device=device) for _ in range(2))
     found['copy'] = 2 * source.nbytes / best(lambda: target.copy_(source))

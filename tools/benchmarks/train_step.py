@@ -11,7 +11,7 @@ same weights and see the same images and random numbers, in turns::
 Peak memory is that of one step above what lies between steps (weights, gradients' optimizers,
 average): CUDA's own count, or the resident set of the process on Linux. ``--phases`` counts the
 multiplications and the bytes that each phase's operations read and write (unfused), and divides
-them by the seconds, beside what a matrix product and a copy reach on this machine.
+them by the seconds, beside what large products, convolutions and copies reach on this machine.
 """
 
 import argparse
@@ -316,7 +316,7 @@ def measure_phases(args: argparse.Namespace, amp: bool) -> TimingReport:
     with phases.counting():
         step()
     limits = ceilings(step.device)
-    rows = [['Phase', 'ms', '%', 'GFLOP', 'GFLOP/s', '% of matmul', 'MB', 'GB/s', '% of copy']]
+    rows = [['Phase', 'ms', '%', 'GFLOP', 'GFLOP/s', '% of peak', 'MB', 'GB/s', '% of copy']]
     rows[0].append('% of roofline')
     medians = {n: sorted(r['seconds'])[len(r['seconds']) // 2] for n, r in phases.found.items()}
     total = sum(medians.values())
@@ -345,7 +345,7 @@ def measure_phases(args: argparse.Namespace, amp: bool) -> TimingReport:
     notes = [
         *aligned(rows),
         '',
-        f'{precision_name(amp)}, batch {args.batch_size}. Measured here: matrix product '
+        f'{precision_name(amp)}, batch {args.batch_size}. Peak, measured here: '
         f'{limits["float32"] / 1e9:.0f} GFLOP/s in float32, {limits["bfloat16"] / 1e9:.0f} in '
         f'bfloat16; copy {limits["copy"] / 1e9:.1f} GB/s.',
         'CPU: seconds of a core. Bytes: what every operation reads and writes, nothing fused and '
