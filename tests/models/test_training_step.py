@@ -274,7 +274,7 @@ def test_foreach_average_has_the_numbers_of_mmagics():
 def test_compiled_networks_train_alike(mmagic_scope):
     """The whole of either network and of R1 is one graph each, and the losses stay."""
     logs = []
-    for compile in (None, dict(backend='eager', fullgraph=True)):
+    for compile in (False, dict(backend='eager', fullgraph=True)):
         torch.manual_seed(0)
         model = MODELS.build(
             dict(

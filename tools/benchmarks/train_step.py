@@ -68,7 +68,7 @@ class OurStep:
     def __init__(self, args: argparse.Namespace, amp: bool = False, compiled: bool = False):
         config = load_config(args.config, options=args.cfg_options)
         if compiled:
-            config.model.compile = dict()
+            config.model.compile = True
         self.device = torch.device(args.device)
         torch.manual_seed(0)
         self.model: CellGAN = MODELS.build(config.model).to(self.device).train()

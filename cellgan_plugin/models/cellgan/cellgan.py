@@ -32,9 +32,9 @@ class CellGAN(ConditionalGAN):
             Defaults to ``dict(type='R1Penalty', loss_weight=0.01)``.
         augment (dict): What the discriminator's images go through.
             Defaults to ``dict(type='DiffAugment')``.
-        compile (dict, optional): Arguments of ``torch.compile`` for both networks and R1, e.g.
-            ``dict()``, or ``dict(mode='reduce-overhead')`` for CUDA graphs. Neither weights nor
-            checkpoints change. Defaults to None: not compiled.
+        compile (bool | dict): Compile both networks and R1; a dict holds arguments of
+            ``torch.compile``, e.g. ``dict(mode='reduce-overhead')`` for CUDA graphs. Checkpoints
+            do not change. Defaults to False.
         **kwargs: Of :class:`ConditionalGAN`.
 
     Raises:
@@ -49,7 +49,7 @@ class CellGAN(ConditionalGAN):
         reconstruction_loss: Optional[dict] = dict(type='ReconstructionLoss'),  # noqa: B006
         r1_loss: Optional[dict] = dict(type='R1Penalty', loss_weight=0.01),  # noqa: B006
         augment: Optional[dict] = None,
-        compile: Optional[dict] = None,
+        compile: Union[bool, dict] = False,
         **kwargs,
     ):
         super().__init__(generator, discriminator, **kwargs)
@@ -62,12 +62,12 @@ class CellGAN(ConditionalGAN):
         # Convolutions are faster so on CPUs and tensor cores alike; no number changes.
         self.to(memory_format=torch.channels_last)
         self._input_gradient = getattr(type(self.discriminator), 'input_gradient', None)
-        self.is_compiled = compile is not None
+        self.is_compiled = compile is not False
         if self.is_compiled:
-            self._compile(dict(compile))
+            self._compile({} if compile is True else dict(compile))
 
     def _compile(self, arguments: dict) -> None:
-        # Not train_step: it waits for files and locks in between. In place, so that names stay.
+        # Not train_step, whose locks break the graph. In place, so that the names of weights stay.
         self.generator.compile(**arguments)
         if self.discriminator is not None:
             self.discriminator.compile(**arguments)
