@@ -71,9 +71,10 @@ class Race:
         """CPU seconds per turn."""
         return Spread.of(self.measurements[name].cpu)
 
-    def rate(self, name: str) -> Spread:
-        """Items per second of wall clock."""
-        return Spread.of([self.items / seconds for seconds in self.measurements[name].wall])
+    def rate(self, name: str, kind: str = 'wall') -> Spread:
+        """Items per second of ``'wall'`` clock, or of ``'cpu'`` time."""
+        seconds = getattr(self.measurements[name], kind)
+        return Spread.of([self.items / max(one, 1e-9) for one in seconds])
 
     def ratio(self, name: str, kind: str = 'wall') -> Optional[Spread]:
         """How many times as fast as the reference: the ratios within each turn.

@@ -84,3 +84,14 @@ def test_a_missed_target_ends_with_an_error(tmp_path, capsys):
         with pytest.raises(SystemExit):
             check_timing_arguments(parser, parser.parse_args(wrong))
     assert 'ratio to the reference' in capsys.readouterr().err
+
+
+def test_report_by_cpu_seconds():
+    measured = {
+        'plain': Measurement('plain', wall=[1.0, 9.0], cpu=[2.0, 2.0]),
+        'ours': Measurement('ours', wall=[1.0, 1.0], cpu=[0.5, 1.0]),
+    }
+    found = Race('draw', 10, 'images', 'plain', measured)
+    assert found.rate('ours', 'cpu') == (15, 10, 20)
+    assert TimingReport('a', [found]).lowest_ratio() == 5
+    assert TimingReport('a', [found], clock='cpu').lowest_ratio() == 3

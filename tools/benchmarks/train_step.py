@@ -359,7 +359,8 @@ def report(args: argparse.Namespace, races: list, notes: list, extra: dict) -> T
     """A report of this tool."""
     asked = dict(config=args.config, batch_size=args.batch_size, precisions=args.precisions)
     machine = describe_machine(args.device, args.threads)
-    return TimingReport('train_step', races, asked, machine, notes, extra)
+    clock = 'cpu' if args.device == 'cpu' else 'wall'
+    return TimingReport('train_step', races, asked, machine, notes, extra, clock)
 
 
 def main() -> None:
