@@ -1,4 +1,4 @@
-"""Which checkpoint of a work directory is the newest whole one."""
+"""Which checkpoint of a work directory is the newest whole one, or the chosen one."""
 
 import re
 import zipfile
@@ -48,3 +48,16 @@ def find_resumable(folder: Union[str, Path]) -> Optional[Path]:
             level=30,
         )
     return None
+
+
+def find_chosen(folder: Union[str, Path]) -> Optional[Path]:
+    """The checkpoint of a work directory to use: the best where one was chosen, else the newest.
+
+    Args:
+        folder (str | Path): Work directory of a run.
+
+    Returns:
+        Path | None: ``best_*.pth``, else as :func:`find_resumable`.
+    """
+    best = sorted(Path(folder).glob('best_*.pth'), key=lambda path: path.stat().st_mtime_ns)
+    return best[-1] if best else find_resumable(folder)

@@ -12,8 +12,8 @@ from torch import nn
 
 from cellgan_plugin.apis.test import load_weights
 from cellgan_plugin.apis.train import load_config
+from cellgan_plugin.checkpoint_files import find_chosen
 from cellgan_plugin.compat import load_tensors
-from cellgan_plugin.engine.checkpoint import find_resumable
 
 
 @dataclass
@@ -51,8 +51,7 @@ def find_checkpoint(path: Union[str, Path]) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        best = sorted(path.glob('best_*.pth'), key=lambda p: p.stat().st_mtime_ns)
-        found = best[-1] if best else find_resumable(path)
+        found = find_chosen(path)
         if found is not None:
             return found
         raise FileNotFoundError(

@@ -9,6 +9,7 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from cellgan_plugin.checkpoint_files import find_chosen
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.evaluation.extractors import (
     ExtractorError,
@@ -65,8 +66,8 @@ class ClassifierFeatures(FeatureExtractor):
 
     Args:
         config (str | Path | Config): The classifier's config (``configs/classifiers/``).
-        checkpoint (str | Path): Its weights: a file, or a work directory, whose newest whole
-            checkpoint is taken.
+        checkpoint (str | Path): Its weights: a file, or a work directory: the best by validation
+            where it holds one (``best_*.pth``), else the newest whole one.
         name (str, optional): For tables. Defaults to the stem of the config file.
         input_size (int | Sequence[int], optional): What images are resized to in pixels, a side or
             (height, width). Defaults to None: ``out_size`` of the ``FitCellPatch`` in the config's
@@ -131,12 +132,10 @@ class ClassifierFeatures(FeatureExtractor):
         hint = f'Train the classifier first: python tools/train.py {config}'
         path = _checked_file(checkpoint, 'classifier checkpoint', hint)
         if path.is_dir():
-            from cellgan_plugin.engine.checkpoint import find_resumable
-
-            newest = find_resumable(path)
-            if newest is None:
+            found = find_chosen(path)
+            if found is None:
                 raise FileNotFoundError(f'{path} holds no whole checkpoint. {hint}')
-            path = newest
+            path = found
         return path
 
     @staticmethod

@@ -78,6 +78,16 @@ def test_classifier_features_are_its_backbones_with_its_normalisation(classifier
     torch.testing.assert_close(mixed[1], extractor(small[1:2])[0])
 
 
+def test_of_a_work_directory_the_best_weights_are_taken(classifier):
+    config, work_dir, network = classifier
+    with torch.no_grad():
+        next(network.backbone.parameters()).add_(1)
+    torch.save(dict(state_dict=network.state_dict()), work_dir / 'best_accuracy_top1_iter_3.pth')
+    torch.testing.assert_close(
+        ClassifierFeatures(config, work_dir).network.state_dict(), network.state_dict()
+    )
+
+
 def test_images_that_are_not_square(classifier, images):
     config, work_dir, _ = classifier
     tall = Config.fromfile(config)
