@@ -38,7 +38,12 @@ from cellgan_plugin.downstream.classifier_run import (
     write_run,
 )
 from cellgan_plugin.downstream.fold_plan import FoldPlan, Sample
-from cellgan_plugin.downstream.leak import LeakReport, check_leak, training_images_of
+from cellgan_plugin.downstream.leak import (
+    LeakReport,
+    check_leak,
+    seen_beyond,
+    training_images_of,
+)
 from cellgan_plugin.downstream.protocol import Protocol
 from cellgan_plugin.downstream.rows import Generator, ProtocolError, slug
 from cellgan_plugin.downstream.synthetic import (
@@ -192,6 +197,8 @@ class SettingBuilder:
             notes=found.notes,
         )
         trained_on = self._provenance(generator, found.root, contents)
+        if generator.trained_on != 'itself':
+            setting.notes += seen_beyond(self.plan, generator.name, trained_on)
         copies = self._leak(generator, set(contents))
         if trained_on is None and copies.found:
             trained_on = set()  # what is known is bad enough, and can be shown
@@ -236,7 +243,9 @@ class SettingBuilder:
         where = self._drawn(generator, largest(numbers), path, checkpoint, '')
         identity = dict(model=plain(config.model), checkpoint=file_digest(checkpoint))
         setting = self._setting(generator, [where] * len(self.plan.folds), identity)
-        return setting, [self._leak(generator, training_images_of(checkpoint))]
+        trained_on = training_images_of(checkpoint)
+        setting.notes += seen_beyond(self.plan, generator.name, trained_on)
+        return setting, [self._leak(generator, trained_on)]
 
     def _check_classes(self, generator: Generator, names: Optional[Sequence[str]]) -> None:
         """ProtocolError unless the generator knows every class of the benchmark."""
@@ -361,6 +370,7 @@ class SettingBuilder:
             if trained_on is not None else len(files),
         )  # fmt: skip
         setting = self._setting(generator, [where] * len(self.plan.folds), identity)
+        setting.notes += seen_beyond(self.plan, generator.name, trained_on)
         return setting, [self._leak(generator, trained_on)]
 
     def _trainable(self, generator: Generator) -> Config:

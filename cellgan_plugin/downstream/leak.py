@@ -236,6 +236,32 @@ def check_leak(
     return LeakReport(source_name, hashes is not None, tuple(leaks))
 
 
+def seen_beyond(fold_plan: FoldPlan, source_name: str, hashes: Optional[Set[str]]) -> List[str]:
+    """What a reader has to know of a generator that has seen more than the classifiers.
+
+    No leak: none of the images tests. But its rows then rest on more real images than the baseline,
+    for instance where it was trained on all of a data set of which classifiers get a share.
+
+    Args:
+        fold_plan (FoldPlan): The benchmark's images.
+        source_name (str): The generator.
+        hashes (set[str] | None): See :func:`training_images_of`. None: unknown.
+
+    Returns:
+        list[str]: One sentence, or none.
+    """
+    beyond = 0
+    for fold in fold_plan.folds:
+        train = {fold_plan.samples[index].content for index in fold.train}
+        beyond = max(beyond, len((hashes or set()) - train))
+    if not beyond:
+        return []
+    return [
+        f'{source_name}: {beyond} of the {len(hashes)} images that it was trained on train no '
+        'classifier of the same fold: its rows rest on more real images than the baseline'
+    ]
+
+
 def refuse_leaks(reports: Sequence[LeakReport]) -> None:
     """Raise one LeakError naming every generator for which a leak cannot be ruled out."""
     if not all(report.clean for report in reports):

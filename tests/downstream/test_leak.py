@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pickle
 
@@ -12,6 +13,7 @@ from cellgan_plugin.downstream.leak import (
     LeakError,
     check_leak,
     refuse_leaks,
+    seen_beyond,
     training_images_of,
 )
 
@@ -115,6 +117,15 @@ def test_images_from_elsewhere_do_not_matter():
         assert report.clean and report.known and not report.found
         assert report.summary() == report.message() == ''
         refuse_leaks([report])
+
+
+def test_a_generator_that_has_seen_more_than_the_classifiers_is_said():
+    plan = plan_folds(SAMPLES, CLASSES, 5)
+    train = contents(plan, plan.folds[0].train)
+    one_fold = dataclasses.replace(plan, folds=plan.folds[:1])
+    assert seen_beyond(one_fold, 'g', train) == seen_beyond(one_fold, 'g', None) == []
+    (note,) = seen_beyond(one_fold, 'g', train | {'e' * 32, 'f' * 32})
+    assert note.startswith(f'g: 2 of the {len(train) + 2} images that it was trained on train no')
 
 
 def test_hashes_of_the_file_format_match_those_of_samples():
