@@ -58,7 +58,10 @@ def _is_chosen(config: Config) -> bool:
 
 def _extractors(config: Config) -> List[dict]:
     """The feature extractors of the validation that are classifiers."""
-    metrics = (config.get('val_evaluator') or {}).get('metrics') or []
+    evaluator = config.get('val_evaluator') or {}
+    # MMEngine takes an Evaluator, a list of metrics, or one metric.
+    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
+    metrics = [metrics] if isinstance(metrics, Mapping) else metrics
     found = [metric.get('extractor') or {} for metric in metrics]
     return [one for one in found if one.get('type', '').split('.')[-1] == 'ClassifierFeatures']
 
@@ -98,7 +101,8 @@ def judged_by(run: Config, images: Mapping[str, Any], classifier: Path) -> None:
     run.val_dataloader.dataset.update(images, split=None, data_prefix=dict(img_path=''))
     for extractor in _extractors(run):
         # A ModelSelectionHook may say which value it looks at, by this name.
-        extractor.setdefault('name', Path(extractor['config']).stem)
+        if extractor.get('config'):
+            extractor.setdefault('name', Path(extractor['config']).stem)
         extractor.update(
             config=str((classifier / CONFIG_NAME).absolute()),
             checkpoint=str(classifier.absolute()),

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'selection'))
 from selection_helpers import build_network, save, write_config  # noqa: E402
 
 from cellgan_plugin.apis.benchmark import Benchmark, open_benchmark  # noqa: E402
+from cellgan_plugin.apis.benchmark_generators import judged_by  # noqa: E402
 from cellgan_plugin.apis.benchmark_selection import check_trained_on, choose  # noqa: E402
 from cellgan_plugin.apis.image_tree import SelectionError  # noqa: E402
 from cellgan_plugin.datasets.content_hash import (  # noqa: E402
@@ -120,6 +121,15 @@ val_evaluator = dict(metrics=[dict(type='ClassDistances', extractor=dict(
 custom_hooks = [dict(type='PreemptionHook'), dict(type='ModelSelectionHook', alpha=0.5)]
 optim_wrapper = dict()
 """
+
+
+def test_classifiers_that_judge_are_found_in_every_form_of_an_evaluator():
+    metric = dict(type='ClassDistances', extractor=dict(type='mmagic.ClassifierFeatures'))
+    for evaluator in (dict(type='Evaluator', metrics=[metric]), dict(metrics=metric), [metric],
+                      metric):  # fmt: skip
+        run = Config(dict(val_evaluator=evaluator, val_dataloader=dict(dataset=dict())))
+        judged_by(run, dict(data_root='here'), Path('baseline'))
+        assert "checkpoint='" in run.pretty_text and run.val_dataloader.dataset.data_root == 'here'
 
 
 def test_the_best_weights_of_a_generator_are_judged_by_the_baseline_on_training_images(

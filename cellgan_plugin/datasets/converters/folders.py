@@ -209,7 +209,8 @@ def convert_folders(
     if group_regex is None and group_csv is None and not (known and known.groups):
         result.lines.append(
             'WARNING: no group was given, so every image is its own: images of one slide or '
-            'patient may be on two sides of the split; give --group-regex or --group-csv'
+            'patient may be on two sides of the split; give --group-regex, --group-csv, or a table '
+            'with a column patient'
         )
     result.lines.append(f'{len(todo)} images written, {len(rows) - len(todo)} were there already')
     return result
