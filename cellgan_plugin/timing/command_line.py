@@ -38,6 +38,11 @@ def add_timing_arguments(
             default=True,
             help='let the plain way of doing the same take part, and report the ratio to it',
         )
+        group.add_argument(
+            '--clock',
+            choices=['wall', 'cpu'],
+            help='what bars and --target go by: cpu says more on a busy machine',
+        )
         group.add_argument('--target', type=float, help='fail (status 1) below this ratio')
     group.add_argument('--turns', type=int, default=turns, help='of each; default: %(default)s')
     group.add_argument(
@@ -74,6 +79,7 @@ def publish(report: TimingReport, args: argparse.Namespace) -> None:
     Raises:
         SystemExit: The lowest ratio is below ``--target``.
     """
+    report.clock = getattr(args, 'clock', None) or report.clock
     print(report.to_text())
     if args.json:
         report.write_json(args.json)

@@ -49,7 +49,7 @@ def test_the_ratio_is_the_median_of_the_turns_ratios():
     found = a_race([4.0, 40.0, 2.0], [1.0, 20.0, 1.0])
     assert found.ratio('ours') == (2.0, 2.0, 4.0)
     assert found.ratio('plain') == (1.0, 1.0, 1.0)
-    assert found.rate('ours') == (10.0, 0.5, 10.0)
+    assert found.rate('ours') == found.rate('ours', 'cpu') == (10.0, 0.5, 10.0)
     assert a_race([1.0], [1.0], reference=None).ratio('ours') is None
 
 
@@ -70,6 +70,16 @@ def test_report_as_text_json_and_picture(tmp_path):
     assert found['settings'] == {'size': 3} and found['machine']['device'] == 'cpu'
     picture = matplotlib.image.imread(report.draw(tmp_path / 'bars.png'))
     assert picture.shape[0] > 100 and picture.std() > 0.05
+
+
+def test_a_target_may_go_by_cpu_seconds():
+    found = a_race([3.0], [1.0])
+    found.measurements['ours'].cpu = [0.5]
+    report = TimingReport('test', [found])
+    assert report.lowest_ratio() == 3
+    parser = timing_parser('A benchmark.')
+    publish(report, parser.parse_args(['--clock', 'cpu', '--target', '5.9']))
+    assert report.lowest_ratio() == 6
 
 
 def test_a_missed_target_ends_with_an_error(tmp_path, capsys):
