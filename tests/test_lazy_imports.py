@@ -35,8 +35,33 @@ import sys
 import cellgan_plugin
 from mmagic.registry import MODELS
 heavy = {'diffusers', 'transformers', 'sklearn', 'scipy', 'pandas', 'albumentations', 'lpips',
-         'matplotlib', 'torch.distributed.optim', 'mmpretrain', 'mmagic.models.editors.biggan'}
+         'matplotlib', 'torch.distributed.optim', 'mmpretrain', 'mmagic.models.editors.biggan',
+         'torchvision', 'torch._dynamo', 'torch.distributed.fsdp', 'sympy'}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
+
+# Wrappers: what nobody has imported is no instance of anything.
+import torch
+import mmengine.model
+from mmengine.model import is_model_wrapper
+from mmengine.registry import MODEL_WRAPPERS, STRATEGIES
+assert not is_model_wrapper(torch.nn.Identity())
+assert is_model_wrapper(torch.nn.DataParallel(torch.nn.Identity()))
+assert MODEL_WRAPPERS.get('MMSeparateDistributedDataParallel')
+assert 'torch.distributed.fsdp' not in sys.modules
+sharded = MODEL_WRAPPERS.get('MMFullyShardedDataParallel')
+assert sharded is mmengine.model.MMFullyShardedDataParallel
+assert issubclass(sharded, torch.distributed.fsdp.FullyShardedDataParallel)
+import mmengine._strategy
+assert 'FSDPStrategy' in mmengine._strategy.__all__
+assert STRATEGIES.get('FSDPStrategy') is mmengine._strategy.FSDPStrategy
+assert STRATEGIES.get('SingleDeviceStrategy').__module__ == 'mmengine._strategy.single_device'
+
+# A grid of images.
+from mmagic.utils import tensor2img
+assert 'torchvision' not in sys.modules
+grid = tensor2img(torch.rand(4, 3, 8, 8), min_max=(0, 1))
+import torchvision
+assert grid.shape[:2] == torchvision.utils.make_grid(torch.rand(4, 3, 8, 8), nrow=2).shape[1:]
 
 # By name, as a config asks for it; only what belongs to it is imported.
 BigGAN = MODELS.get('BigGAN')
@@ -183,5 +208,5 @@ def test_what_the_user_has_imported_before_is_left_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mmengine.optim', ModuleType('mmengine.optim'))
     tables = MODELS._module_dict, OPTIMIZERS._module_dict
     lazy_imports.make_mmagic_lazy()
-    lazy_imports.make_optimizers_lazy()
+    lazy_imports.make_mmengine_lazy()
     assert MODELS._module_dict is tables[0] and OPTIMIZERS._module_dict is tables[1]

@@ -16,8 +16,9 @@ from cellgan_plugin.compat.checkpoints import (
 from cellgan_plugin.compat.config_text import format_configs_once
 from cellgan_plugin.compat.lazy_imports import (
     EAGER_VARIABLE,
+    make_grids_lazy,
     make_mmagic_lazy,
-    make_optimizers_lazy,
+    make_mmengine_lazy,
 )
 from cellgan_plugin.compat.mmcv_ops import stub_mmcv_ops
 from cellgan_plugin.compat.noise import drop_file_client_warnings, quiet_upstream
@@ -36,7 +37,8 @@ def apply_repairs() -> None:
     check_versions()
     stub_mmcv_ops()
     with quiet_upstream():
-        make_optimizers_lazy()
+        make_mmengine_lazy()
+        make_grids_lazy()
         make_mmagic_lazy()
         importlib.import_module('mmagic.models.base_models')
     make_checkpoint_loading_safe()
@@ -59,8 +61,9 @@ __all__ = [
     'keep_averages_attached',
     'load_tensors',
     'make_checkpoint_loading_safe',
+    'make_grids_lazy',
     'make_mmagic_lazy',
-    'make_optimizers_lazy',
+    'make_mmengine_lazy',
     'quiet_upstream',
     'start_cpu_process_group',
     'stub_mmcv_ops',

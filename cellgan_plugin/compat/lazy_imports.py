@@ -11,10 +11,12 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Dict, Iterator, Set, Tuple
 
 from cellgan_plugin.compat.lazy_packages import (
     ImportingTable,
+    LoadedValuesTable,
     make_packages_lazy,
     registering_modules,
 )
@@ -35,6 +37,12 @@ LAZY_PACKAGES: Tuple[Tuple[Tuple[str, ...], Tuple[str, ...]], ...] = (
         ('EVALUATORS', 'METRICS'),
     ),
 )
+MMENGINE_PACKAGES: Tuple[Tuple[str, ...], ...] = (
+    ('mmengine.optim', 'mmengine.optim.optimizer'),
+    ('mmengine.model', 'mmengine.model.wrappers'),
+    ('mmengine._strategy',),
+)
+_RARE_CLASSES = ('ZeroRedundancyOptimizer', 'MMFullyShardedDataParallel')
 # Its ``__init__`` wraps and registers every model and pipeline of diffusers.
 _DIFFUSERS_WRAPPERS = 'mmagic.models.archs'
 _CLASS_NAME = re.compile(r'[\'"]([A-Z]\w+)[\'"]')
@@ -90,26 +98,68 @@ def _hidden(package: str) -> Iterator[None]:
             del sys.modules[package]
 
 
-def make_optimizers_lazy() -> None:
-    """Let MMEngine import two optimizers when they are first asked for.
+def make_mmengine_lazy() -> None:
+    """Let MMEngine import some optimizers, wrappers and strategies when they are first asked for.
 
-    For: mmengine 0.10.7, whose ``mmengine.optim`` imports transformers for ``Adafactor`` and fully
-    sharded data parallelism for ``ZeroRedundancyOptimizer``. Left as it is where it has been
-    imported already.
+    For: mmengine 0.10.7, which imports transformers for ``Adafactor``, and fully sharded data
+    parallelism, with it torch's symbolic shapes and SymPy, for three classes. A package that has
+    been imported already is left as it is.
     """
-    packages = ('mmengine.optim', 'mmengine.optim.optimizer')
-    if _eager() or packages[0] in sys.modules:
+    if _eager():
         return
-    make_packages_lazy(packages)
+    packages = [
+        group for group in MMENGINE_PACKAGES if not any(name in sys.modules for name in group)
+    ]
+    for group in packages:
+        make_packages_lazy(group)
     with _hidden('transformers'):
-        for package in map(sys.modules.get, packages):
+        for package in (sys.modules[name] for group in packages for name in group):
+            if package.__name__ == 'mmengine._strategy':  # the runner needs the base class only
+                continue
             for name in package.__all__:
-                if name != 'ZeroRedundancyOptimizer':
+                if name not in _RARE_CLASSES:
                     getattr(package, name)
-    from mmengine.registry import OPTIMIZERS
+    from mmengine import registry
 
-    modules = {
-        'Adafactor': 'cellgan_plugin.compat.adafactor',
-        'ZeroRedundancyOptimizer': 'mmengine.optim.optimizer.zero_optimizer',
-    }
-    OPTIMIZERS._module_dict = ImportingTable(OPTIMIZERS.module_dict, modules)
+    first = {group[0] for group in packages}
+    if 'mmengine.optim' in first:
+        modules = {
+            'Adafactor': 'cellgan_plugin.compat.adafactor',
+            'ZeroRedundancyOptimizer': 'mmengine.optim.optimizer.zero_optimizer',
+        }
+        table = registry.OPTIMIZERS
+        table._module_dict = ImportingTable(table.module_dict, modules)
+    if 'mmengine.model' in first:
+        sharded = 'mmengine.model.wrappers.fully_sharded_distributed'
+        table = registry.MODEL_WRAPPERS
+        table._module_dict = LoadedValuesTable(
+            table.module_dict, {'MMFullyShardedDataParallel': sharded}
+        )
+    if 'mmengine._strategy' in first:
+        table = registry.STRATEGIES
+        modules = registering_modules('mmengine._strategy')['STRATEGIES']
+        table._module_dict = ImportingTable(table.module_dict, modules)
+
+
+def make_grids_lazy() -> None:
+    """Let MMagic import torchvision when it first makes a grid of images.
+
+    For: mmagic 1.2.0, whose ``mmagic.utils`` takes ``make_grid`` from torchvision, which imports
+    all its models and operators, and for these torch's compiler. Left as it is where either has
+    been imported already.
+    """
+    users, package = 'mmagic.utils.img_utils', 'torchvision'
+    if _eager() or users in sys.modules or package in sys.modules:
+        return
+
+    def make_grid(*args, **kwargs):
+        return importlib.import_module('torchvision.utils').make_grid(*args, **kwargs)
+
+    stand_in, utils = ModuleType(package), ModuleType(f'{package}.utils')
+    stand_in.utils, utils.make_grid = utils, make_grid
+    stand_in.__path__ = []
+    sys.modules.update({package: stand_in, utils.__name__: utils})
+    try:
+        importlib.import_module(users)
+    finally:
+        del sys.modules[package], sys.modules[utils.__name__]

@@ -36,7 +36,7 @@ class _Init(NamedTuple):
 
 def _read_init(path: Path) -> _Init:
     init = _Init({}, [], set(), [])
-    for node in ast.parse(path.read_text(encoding='utf-8')).body:
+    for node in _statements(ast.parse(path.read_text(encoding='utf-8')).body):
         if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
             for alias in node.names:
                 if alias.name == '*':
@@ -52,7 +52,19 @@ def _read_init(path: Path) -> _Init:
             if '__all__' in targets:
                 init.public.extend(ast.literal_eval(node.value))
             init.defined.update(targets)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            if ast.unparse(node.value.func) == '__all__.append':
+                init.public.append(ast.literal_eval(node.value.args[0]))
     return init
+
+
+def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements of a file, with those that stand below a condition or a ``try``."""
+    for node in body:
+        if isinstance(node, (ast.If, ast.Try)):
+            yield from _statements(node.body)
+        else:
+            yield node
 
 
 class LazyPackage(ModuleType):
@@ -192,6 +204,18 @@ class ImportingTable(dict):
         """All names and classes; everything is imported for it."""
         self._load_all()
         return super().items()
+
+
+class LoadedValuesTable(ImportingTable):
+    """A table whose values are the classes that are loaded by now.
+
+    For MMEngine's model wrappers: what is asked of their values is whether an object is an instance
+    of one, which it cannot be of a class that nobody has imported.
+    """
+
+    def values(self):
+        """The classes that are loaded."""
+        return dict.values(self)
 
 
 def registering_modules(package: str) -> Dict[str, Dict[str, str]]:
