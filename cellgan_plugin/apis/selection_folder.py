@@ -80,14 +80,16 @@ class SelectionFolder:
                 f'{self.root} holds other files and no {RECORD_NAME}: choose an empty or new folder'
             )
         try:
-            before = json.loads(self.record_path.read_text(encoding='utf-8'))['candidates']
+            record = json.loads(self.record_path.read_text(encoding='utf-8'))
+            before = _named(record['candidates'], record.get('candidates_split'))
         except (ValueError, KeyError, TypeError) as error:
             raise SelectionError(
                 f'{self.record_path} is damaged ({error!r}): delete the folder, or choose another'
             ) from error
-        if before != str(candidates.root):
+        now_named = _named(str(candidates.root), candidates.split)
+        if before != now_named:  # images of those would stay beside what is kept of these
             raise SelectionError(
-                f'{self.root} holds a selection from {before}, not from {candidates.root}: choose '
+                f'{self.root} holds a selection from {before}, not from {now_named}: choose '
                 'another output folder'
             )
 
@@ -166,6 +168,10 @@ class SelectionFolder:
             level=30,
         )
         return False
+
+
+def _named(root: str, split: Optional[str]) -> str:
+    return f'{root}:{split}' if split else root
 
 
 def _place(source: Path, target: Path, link: Optional[str]) -> None:
