@@ -121,9 +121,7 @@ def picture_tsne(path: Path, table: SelectionTable, scorer: PoolScorer, limit: i
         (scorer.real, [training.files[i] for i in real]),
         (scorer.candidates, [table.files[i] for i in shown]),
     ):
-        part = ImageStream(stream.reader, files, None, stream.batch_size, stream.threads)
-        part.fit = stream.fit
-        pictured.append(pooled_features(scorer.network, part, 'Features for t-SNE'))
+        pictured.append(pooled_features(scorer.network, stream.part(files), 'Features for t-SNE'))
     points = embed(np.concatenate(pictured), seed)
     labels = np.concatenate([training.labels[real], table.labels[shown]])
     is_real = np.arange(len(points)) < len(real)

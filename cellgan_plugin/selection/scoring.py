@@ -110,8 +110,7 @@ def _score_part(
     settings: tuple,
     bar: tqdm,
 ) -> List[CandidateScores]:
-    part = ImageStream(stream.reader, stream.files[rows], None, stream.batch_size, stream.threads)
-    part.fit = stream.fit
+    part = stream.part(stream.files[rows])
     found = []
     own = torch.from_numpy(labels[rows])
     for batch, images in part:
