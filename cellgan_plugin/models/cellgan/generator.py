@@ -262,6 +262,6 @@ class CellGANGenerator(nn.Module):
                 elif self._modulates(size):
                     shift = gate.flatten(1)
                 else:
-                    x = x + gate
+                    x += gate
             maps[size] = x
         return torch.tanh(self.to_image(maps[self.out_size]))

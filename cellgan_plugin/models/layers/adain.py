@@ -44,15 +44,10 @@ class AdaIN(nn.Module):
         scale, bias = style.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, dim=1)
         # Instance normalisation is batch normalisation of one image whose channels are all those
         # of the batch; that one takes a scale and a bias for each of them, in one pass over the
-        # map, and keeps nothing but the map for the backward. Contiguous: of a reshaped map in
-        # channels-last order torch 2.11 computes a wrong gradient without an error.
+        # map, and keeps nothing but the map for the backward.
         count, channels, height, width = x.shape
-        x = F.batch_norm(
-            x.contiguous().view(1, count * channels, height, width),
-            None,
-            None,
-            (1 + scale).flatten(),
-            bias.flatten(),
-            training=True,
-        )
-        return x.view(count, channels, height, width)
+        if count > 1:
+            # Contiguous: of a view of a channels-last map torch 2.11 computes a wrong gradient.
+            x = x.contiguous().view(1, count * channels, height, width)
+        x = F.batch_norm(x, None, None, (1 + scale).flatten(), bias.flatten(), training=True)
+        return x if count == 1 else x.view(count, channels, height, width)
