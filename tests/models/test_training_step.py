@@ -21,6 +21,7 @@ from cellgan_plugin.models.layers import (
     sn_conv,
     upsampling_conv_weight,
 )
+from cellgan_plugin.models.layers.adain import norm_all_images, norm_image_by_image
 from cellgan_plugin.randomness import StepRandom, generator_for
 
 REPO = Path(__file__).resolve().parents[2]
@@ -206,24 +207,24 @@ def test_only_3x3_kernels_are_merged():
 
 @pytest.mark.parametrize('shape', [(2, 3, 4, 6), (1, 5, 8, 8)])
 @pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
-def test_adain_in_one_pass(shape, memory_format):
-    layer = AdaIN(shape[1], 7).double().eval()
-    twin = copy.deepcopy(layer)
+@pytest.mark.parametrize('norm', [norm_all_images, norm_image_by_image])
+def test_instance_normalisation_in_one_pass(shape, memory_format, norm):
     x, y = (
         (3 + normal(*shape)).contiguous(memory_format=memory_format).requires_grad_()
         for _ in range(2)
     )
-    embedding, shift = normal(shape[0], 7, purpose='c'), normal(2 * shape[1], purpose='s')
-    found = layer(x, embedding, shift)
-    scale, bias = (twin.affine(embedding) + shift)[:, :, None, None].chunk(2, dim=1)
+    scale, bias, seed = normal(*shape[:2]), normal(*shape[:2], purpose='b'), normal(*shape)
+    (mine, mine_bias), (scale, bias) = (
+        (scale.clone().requires_grad_(), bias.clone().requires_grad_()) for _ in range(2)
+    )
+    found = norm(x, mine, mine_bias)
     mean = y.mean(dim=(2, 3), keepdim=True)
     deviation = ((y - mean).square().mean(dim=(2, 3), keepdim=True) + 1e-5).sqrt()
-    expected = (1 + scale) * (y - mean) / deviation + bias
-    seed = normal(*shape, purpose='seed')
+    expected = scale[:, :, None, None] * (y - mean) / deviation + bias[:, :, None, None]
     found.backward(seed), expected.backward(seed)
     assert_same(
-        dict(out=found.detach(), x=x.grad, **gradients(layer)),
-        dict(out=expected.detach(), x=y.grad, **gradients(twin)),
+        dict(out=found.detach(), x=x.grad, scale=mine.grad, bias=mine_bias.grad),
+        dict(out=expected.detach(), x=y.grad, scale=scale.grad, bias=bias.grad),
     )
 
 

@@ -9,6 +9,33 @@ from torch import Tensor, nn
 from .spectral_norm import sn_linear
 
 
+def norm_all_images(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """Instance normalisation with a scale and a bias (N, C) for each image, in one call.
+
+    It is batch normalisation of one image whose channels are all those of the batch, which takes
+    them in one pass over the map and keeps nothing but the map for the backward.
+    """
+    count, channels, height, width = x.shape
+    # Contiguous: of a view of a channels-last map torch 2.11 computes a wrong gradient.
+    flat = x.contiguous().view(1, count * channels, height, width)
+    flat = F.batch_norm(flat, None, None, scale.flatten(), bias.flatten(), training=True)
+    return flat.view(count, channels, height, width)
+
+
+def norm_image_by_image(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """What :func:`norm_all_images` computes, without leaving the channels-last order.
+
+    Calls cost nothing on a CPU, reordering a map does.
+    """
+    images = [
+        F.batch_norm(image, None, None, image_scale, image_bias, training=True)
+        for image, image_scale, image_bias in zip(
+            x.split(1), scale.unbind(), bias.unbind(), strict=True
+        )
+    ]
+    return images[0] if len(images) == 1 else torch.cat(images)
+
+
 class AdaIN(nn.Module):
     """Adaptive instance normalisation, steered by a class embedding (CellGAN, Sec. 2.1).
 
@@ -42,12 +69,5 @@ class AdaIN(nn.Module):
             style = style + shift
         # Under autocast the map is in half precision; the statistics and these stay in float32.
         scale, bias = style.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, dim=1)
-        # Instance normalisation is batch normalisation of one image whose channels are all those
-        # of the batch; that one takes a scale and a bias for each of them, in one pass over the
-        # map, and keeps nothing but the map for the backward.
-        count, channels, height, width = x.shape
-        if count > 1:
-            # Contiguous: of a view of a channels-last map torch 2.11 computes a wrong gradient.
-            x = x.contiguous().view(1, count * channels, height, width)
-        x = F.batch_norm(x, None, None, (1 + scale).flatten(), bias.flatten(), training=True)
-        return x if count == 1 else x.view(count, channels, height, width)
+        normalise = norm_image_by_image if x.device.type == 'cpu' else norm_all_images
+        return normalise(x, 1 + scale, bias)
