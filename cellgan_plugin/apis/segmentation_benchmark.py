@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
+import numpy as np
 import torch
 
-from cellgan_plugin.apis.evaluate_masks import SCORES_NAME, read_scores
+from cellgan_plugin.apis.evaluate_masks import CLASSES_DIR, SCORES_NAME, read_scores
 from cellgan_plugin.apis.segment import training_scale
-from cellgan_plugin.apis.segmentation_job import MASKS_DIR
+from cellgan_plugin.apis.segmentation_job import JOB_NAME, MASKS_DIR, job_images, job_meaning
 from cellgan_plugin.apis.segmentation_plan import (
     Division,
     SegmentationCell,
@@ -49,7 +50,13 @@ from cellgan_plugin.visualization.report_tables import write_report_table
 from cellgan_plugin.visualization.segmentation_figures import draw_improvements, draw_score_curves
 
 RECORD_NAME = 'segmentation_benchmark.json'
-_SHEET_IMAGES, _SHEET_SIDE = 4, 200
+_SHEET_IMAGES, _SHEET_SIDE = 4, 260
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    """Every n-th pixel of a mask, so that it is no larger than the cell of a sheet."""
+    step = max(1, -(-max(picture.shape) // _SHEET_SIDE))
+    return picture[::step, ::step]
 
 
 class SegmentationBenchmark:
@@ -267,26 +274,37 @@ class SegmentationBenchmark:
 
     def _mask_sheet(self) -> Optional[Path]:
         """Predicted masks of a few test images by every method, at the smallest share of masks."""
-        rows, names = [], []
+        rows: Dict[str, Dict[str, np.ndarray]] = {}
+        names: List[str] = []
         for method in dict.fromkeys(cell.method for cell in self.cells):
             own = [cell for cell in self.cells if cell.method == method]
             cell = min(own, key=lambda c: (c.ratio, -(c.size or 0), c.fold or 0, c.seed))
-            folder = self._folder(cell) / MASKS_DIR / 'classes'
-            if not (self._folder(cell) / SCORES_NAME).is_file():
+            folder = self._folder(cell)
+            if not (folder / SCORES_NAME).is_file():
                 continue
-            masks = list(files_by_name(folder).values())
-            step = max(1, len(masks) // _SHEET_IMAGES)
-            pictures = []
-            for path in masks[::step][:_SHEET_IMAGES]:
-                picture = mask_picture(load_mask(str(path)))
-                shrink = max(1, -(-max(picture.shape) // _SHEET_SIDE))
-                pictures.append(picture[::shrink, ::shrink])
-            rows.append(pictures)
-            names.append(f'{method}, {cell.ratio:.0%}')
+            masks = files_by_name(folder / MASKS_DIR / CLASSES_DIR)
+            if not rows:
+                step = max(1, len(masks) // _SHEET_IMAGES)
+                names = list(masks)[::step][:_SHEET_IMAGES]
+                if self.protocol.show_truth:
+                    rows['true masks'] = self._true_masks(folder, names)
+            shown = f'{method}, {cell.ratio:.0%}'
+            rows[shown] = {name: load_mask(str(masks[name])) for name in names if name in masks}
         if not rows:
             return None
-        write_png(self.out_dir / 'masks.png', image_grid(rows, names))
+        pictures = [
+            [_small(mask_picture(masks[name])) for name in names if name in masks]
+            for masks in rows.values()
+        ]
+        write_png(self.out_dir / 'masks.png', image_grid(pictures, list(rows)))
         return self.out_dir / 'masks.png'
+
+    @staticmethod
+    def _true_masks(folder: Path, names: Sequence[str]) -> Dict[str, np.ndarray]:
+        job = json.loads((folder / JOB_NAME).read_text(encoding='utf-8'))
+        meaning = job_meaning(job)
+        images = {image.name: image for image in job_images(job)}
+        return {name: meaning.read(images[name])[0] for name in names}
 
     def tables(self) -> str:
         """The written tables by metric, in Markdown."""

@@ -100,6 +100,8 @@ class SegmentationProtocol:
         generation (Mapping): Judge the images that models make from masks, too (Table 1):
             ``extractor`` (a config of features) and perhaps ``split`` of the masks (defaults to
             ``test``), ``similarity_masks``, ``similarity_samples``. Defaults to {}: no.
+        show_truth (bool): The sheet of predicted masks starts with the true ones. Defaults to
+            True.
         keep_weights (bool): Keep the checkpoints. Defaults to False.
         notes (tuple[str]): Below every table.
     """
@@ -119,6 +121,7 @@ class SegmentationProtocol:
     options: Mapping[str, Any] = field(default_factory=dict)
     baseline: Optional[Tuple[str, str, str]] = None
     generation: Mapping[str, Any] = field(default_factory=dict)
+    show_truth: bool = True
     keep_weights: bool = False
     notes: Tuple[str, ...] = ()
 

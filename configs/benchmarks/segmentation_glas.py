@@ -25,3 +25,4 @@ methods = {
 ratios = [0.2, 0.4, 0.6, 0.8, 1.0]  # Sec. 4.4.1
 rule = dict(min_area=200, fill_holes=True)  # px; the paper names no post-processing
 baseline = ['m-FCDenseNet', 'm-FCDenseNet + pyramid', 'Ours']  # Fig. 6
+show_truth = False  # annotations of GlaS are not ours to show
