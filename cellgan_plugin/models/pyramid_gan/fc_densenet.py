@@ -49,8 +49,8 @@ class FCDenseNet(nn.Module):
             each. The way up mirrors them. Defaults to (3, 3, 4, 4).
         bottleneck_layers (int): Defaults to 4.
         dropout (float): Of whole feature maps. Defaults to 0.2 (Jegou et al.).
-        checkpoint (bool): Recompute the inside of every layer in the backward: several times less
-            memory for about a third more time, the same numbers. Defaults to False.
+        checkpoint (bool): Recompute the inside of every layer in the backward: less memory, more
+            time, the same numbers. Defaults to False.
     """
 
     def __init__(
