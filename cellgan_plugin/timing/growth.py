@@ -134,7 +134,7 @@ class GrowthReport:
                 if row == 0:
                     axes.set_title(growth.title, fontsize=8)
                 axes.spines[['top', 'right']].set_visible(False)
-                axes.tick_params(labelsize=7)
+                axes.tick_params(which='both', labelsize=7)
                 if not points:
                     axes.set_axis_off()
                     continue

@@ -6,10 +6,11 @@
     python tools/benchmarks/growth.py --only files --files 1000 10000 100000 1000000
     python tools/benchmarks/growth.py --config configs/cellgan_tct.py --only batch size   # on a GPU
 
-Steps are taken on noise. Their memory is what the step needs at its peak beside weights and
-optimizer state. Files are hard links to a few phantoms, listed from class folders and from a
-manifest, each in a fresh process; its memory is what listing adds at its peak, and the peak of the
-whole process is printed below. Making a million links takes a minute. Linux only.
+Steps are taken on noise; on a CPU their seconds are CPU seconds. Their memory is what the step needs
+at its peak beside weights and optimizer state. Files are hard links to a few phantoms, listed from
+class folders and from a manifest, each in a fresh process; its memory is what listing adds at its
+peak, and the peak of the whole process is printed below. Making a million links takes a minute.
+Linux only.
 """
 
 import argparse
@@ -43,6 +44,7 @@ from cellgan_plugin.timing import (
     GrowthPoint,
     GrowthReport,
     check_timing_arguments,
+    cpu_seconds,
     describe_machine,
     peak_memory,
     synchronize,
@@ -102,14 +104,18 @@ def step_of(config: Config, batch: int, size: Optional[int], classes: Optional[i
 
 
 def measure_step(step: Callable[[], None], turns: int, x: float, device: str) -> GrowthPoint:
-    """Median seconds and peak bytes of a step, after one that does not count."""
+    """Median seconds and peak bytes of a step, after one that does not count.
+
+    On a CPU these are CPU seconds, which hardly depend on what else the machine does.
+    """
+    clock = cpu_seconds if device == 'cpu' else time.perf_counter
     step()
     memory = peak_memory(step, device)
     seconds: List[float] = []
     for _ in range(turns):
-        start = time.perf_counter()
+        start = clock()
         step()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return GrowthPoint(x, statistics.median(seconds), memory)
 
 
