@@ -6,7 +6,7 @@
     python tools/benchmarks/growth.py --only files --files 1000 10000 100000 1000000
     python tools/benchmarks/growth.py --config configs/cellgan_tct.py --only batch size   # on a GPU
 
-Steps are taken on noise; on a CPU their seconds are CPU seconds. Their memory is what the step needs
+Steps are taken on noise; on a CPU their seconds are CPU seconds. Their memory is what a step needs
 at its peak beside weights and optimizer state. Files are hard links to a few phantoms, listed from
 class folders and from a manifest, each in a fresh process; its memory is what listing adds at its
 peak, and the peak of the whole process is printed below. Making a million links takes a minute.
