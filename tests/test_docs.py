@@ -15,3 +15,21 @@ def test_links_and_named_files_exist(page):
     named = set(re.findall(r'\b(?:tools|configs)/[\w/]+\.(?:py|sh)', text))
     missing += [name for name in sorted(named) if not (REPO / name).is_file()]
     assert not missing
+
+
+def anchors(page):
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r'^#+ +(.+?) *$', page.read_text(encoding='utf-8'), flags=re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links_to_headings_exist(page):
+    text = page.read_text(encoding='utf-8')
+    links = re.findall(r'\]\((?!https?://)([^)#]*)#([^)]+)\)', text)
+    missing = [
+        f'{name}#{anchor}'
+        for name, anchor in links
+        if anchor not in anchors(page.parent / name if name else page)
+    ]
+    assert not missing
