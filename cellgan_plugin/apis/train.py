@@ -5,6 +5,7 @@
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -25,6 +26,8 @@ from cellgan_plugin.engine.hooks import ThroughputHook, TimeBudgetHook
 from cellgan_plugin.engine.training_cost import read_training_cost
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.model_checks import check_model_config
+
+_run_numbers = itertools.count()  # of the runs of this process
 
 
 def load_config(
@@ -110,6 +113,7 @@ def train(
         else:
             config.load_from = str(resume)
     add_tensorboard(config)
+    name_run(config)
     runner = Runner.from_cfg(config)
     if minutes is not None:
         if not any(isinstance(hook, ThroughputHook) for hook in runner.hooks):
@@ -162,6 +166,18 @@ def write_training_report(runner: Runner, path: Union[str, Path]) -> None:
     )
     with atomic_write(path, 'w', encoding='utf-8') as file:
         json.dump(report, file, indent=2)
+
+
+def name_run(config: Config) -> None:
+    """Give a run of a process that has trained before a name of its own.
+
+    MMEngine names a run by its config and the second it starts in, and runs of one name share the
+    message hub: a short run that follows another at once would go on with its iteration and logs.
+    """
+    number = next(_run_numbers)
+    if number:
+        name = config.get('experiment_name') or Path(config.filename or 'run').stem
+        config.experiment_name = f'{name}_{number}'
 
 
 def add_tensorboard(config: Config) -> None:

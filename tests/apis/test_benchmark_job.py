@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -152,6 +153,18 @@ def test_no_loader_of_the_run_sees_a_test_image(images, tmp_path):
     real = [path for paths in seen.values() for path in paths if 'synthetic' not in path]
     assert len(real) == 4 * 3 + 3
     assert not {os.path.relpath(path, images['test']['data_root']) for path in real} & test_names
+
+
+def test_jobs_that_start_in_one_second_do_not_mix(images, tmp_path, monkeypatch):
+    now = time.localtime()
+    monkeypatch.setattr('time.localtime', lambda *_: now)
+    texts, lengths = [], []
+    for name in 'ab':
+        path = run_job(job_folder(tmp_path / name, run_of(images, tmp_path, 2)))
+        texts.append(path.read_text())
+        curves = json.loads((path.parent / 'curves.json').read_text())
+        lengths.append(len(curves['train']['loss']['value']))
+    assert texts[0] == texts[1] and lengths == [2, 2]
 
 
 def test_a_killed_job_goes_on_and_ends_with_the_same_predictions(images, tmp_path, monkeypatch):

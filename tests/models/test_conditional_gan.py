@@ -114,9 +114,8 @@ def test_class_weights_mix(model):
     samples = model(dict(noise=z, labels=weights))
     torch.testing.assert_close(images(samples), own(model, 'ema', z, label=weights))
     assert [int(s.gt_label.label) for s in samples] == [1, 4]
-    torch.testing.assert_close(
-        images(samples)[1:], own(model, 'ema', z[1:], label=torch.tensor([4]))
-    )
+    alone = own(model, 'ema', z[1:], label=torch.tensor([4]))
+    torch.testing.assert_close(images(samples)[1:], alone, rtol=1e-5, atol=2e-3)  # of 255
 
 
 @pytest.mark.parametrize(
