@@ -334,3 +334,25 @@ def test_a_config_is_formatted_once_and_as_before(monkeypatch):
     assert changing.pretty_text == 'a = 2\n' and len(calls) == 2
     compat.format_configs_once()
     assert changing.pretty_text == 'a = 2\n' and len(calls) == 2
+
+
+def test_a_subset_is_of_this_data_set_whatever_was_copied_before():
+    from mmengine.dataset import BaseDataset
+
+    def subset(pipeline):
+        dataset = BaseDataset(lazy_init=True, serialize_data=False, pipeline=pipeline)
+        dataset.data_list, dataset._fully_initialized = [dict(number=i) for i in range(3)], True
+        return dataset, dataset.get_subset([2, 0])
+
+    first, _ = subset([])
+    # What the next data set's pipeline would meet at the address of a data set that is gone.
+    for memo in BaseDataset._copy_without_annotation.__wrapped__.__defaults__:
+        assert id(first) not in memo
+    _, second = subset([lambda info: dict(info, seen=True)])
+    assert [second[i] for i in range(2)] == [
+        dict(number=2, sample_idx=0, seen=True),
+        dict(number=0, sample_idx=1, seen=True),
+    ]
+    patched = BaseDataset._copy_without_annotation
+    compat.forget_earlier_copies()
+    assert BaseDataset._copy_without_annotation is patched

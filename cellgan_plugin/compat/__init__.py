@@ -14,6 +14,7 @@ from cellgan_plugin.compat.checkpoints import (
     make_checkpoint_loading_safe,
 )
 from cellgan_plugin.compat.config_text import format_configs_once
+from cellgan_plugin.compat.dataset_copies import forget_earlier_copies
 from cellgan_plugin.compat.lazy_imports import (
     EAGER_VARIABLE,
     make_grids_lazy,
@@ -44,6 +45,7 @@ def apply_repairs() -> None:
     make_checkpoint_loading_safe()
     format_configs_once()
     keep_averages_attached()
+    forget_earlier_copies()
 
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     'apply_repairs',
     'check_versions',
     'drop_file_client_warnings',
+    'forget_earlier_copies',
     'format_configs_once',
     'installed_version',
     'keep_averages_attached',
