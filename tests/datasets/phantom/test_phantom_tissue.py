@@ -1,3 +1,4 @@
+import argparse
 import csv
 import functools
 import subprocess
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cellgan_plugin.apis.command_line import image_size
 from cellgan_plugin.datasets.manifest import read_manifest
 from cellgan_plugin.datasets.phantom import generate_tissue_phantom, write_phantom_dataset
 from cellgan_plugin.datasets.phantom.textures import texture_bank
@@ -278,7 +280,8 @@ def test_unknown_kind(tmp_path):
         write_phantom_dataset(tmp_path / 'p', counts={'NILM': 1}, kind='tissue')
 
 
-def test_bad_size_on_the_command_line(tmp_path):
-    command = [sys.executable, str(CLI), '--out', str(tmp_path / 'p'), '--per-class', '1']
-    done = subprocess.run([*command, '--size', '64x32x3'], capture_output=True, text=True)
-    assert done.returncode == 2 and 'HEIGHTxWIDTH' in done.stderr
+def test_sizes_on_the_command_line():
+    assert image_size('64') == 64 and image_size('256x128') == (256, 128)
+    for text in ('64x', 'x', '64x32x3', '-64', '6 4', ''):
+        with pytest.raises(argparse.ArgumentTypeError, match='SIDE or HEIGHTxWIDTH'):
+            image_size(text)
