@@ -103,10 +103,10 @@ def draw(curves: Dict[str, List[Curve]], path: str, name: str) -> None:
                 lw=1.3,
                 label=step if number == 0 else None,
             )
-    axes.set_yscale('log')
     axes.set_xlabel(f'iteration (one line style per seed), {name}')
     axes.set_ylabel('Fréchet distance, mean over classes')
-    axes.grid(alpha=0.3, which='both')
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     save_figure(figure, path)
 
