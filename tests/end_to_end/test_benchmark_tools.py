@@ -11,6 +11,8 @@ import pytest
 REPO = Path(__file__).resolve().parents[2]
 FOLDER = REPO / 'tools' / 'benchmarks'
 
+STEP = ['--config', 'configs/cellgan_phantom.py', '--batch-size', 2]
+
 
 def run(tool, *arguments):
     return subprocess.run(
@@ -32,6 +34,8 @@ def run(tool, *arguments):
             '--images 10 --size 32 --batch-size 4 --batches 4 --workers 1 --step-ms 5'.split(),
         ),
         ('synthesis', ['--config', 'configs/cellgan_phantom.py', '--images', 2]),
+        ('train_step', STEP),
+        ('train_step', [*STEP, '--rewrites']),
     ],
 )
 def test_a_race_reports_ratios(tmp_path, tool, arguments):
@@ -49,6 +53,19 @@ def test_a_race_reports_ratios(tmp_path, tool, arguments):
     if tool == 'loader':  # all ways to the device gave the same images
         assert 'differs by 0.0e+00 at most' in done.stdout
         assert all(0 <= share < 1 for share in found['waiting'].values())
+
+
+def test_phases_of_the_training_step(tmp_path):
+    options = ['--phases', '--turns', 1, '--threads', 1, '--device', 'cpu', '--precisions']
+    done = run('train_step', *STEP, *options, 'bfloat16', '--json', tmp_path / 'found.json')
+    assert done.returncode == 0, done.stderr
+    phases = json.loads((tmp_path / 'found.json').read_text())['phases']
+    assert list(phases) == ['data', 'D', 'R1', 'G', 'optimizers', 'EMA']
+    assert all(phase['bytes'] > 0 and len(phase['seconds']) == 1 for phase in phases.values())
+    # R1: one forward, its transpose, and two such passes backward; D: three for real, three for
+    # generated images, without the images' gradient, decoders and the generator on top.
+    assert 0.3 < phases['R1']['flop'] / phases['D']['flop'] < 4 / 6
+    assert phases['optimizers']['flop'] == phases['EMA']['flop'] == 0
 
 
 def test_growth_of_files_is_measured(tmp_path):
