@@ -3,7 +3,7 @@
 _base_ = 'cell_patches_64.py'
 train_dataloader = dict(
     dataset=dict(
-        data_root='{{$CELLGAN_GLAS_ROOT:data/glas_tiles}}',
+        data_root='{{$CELLGAN_GLAS_TILES_ROOT:data/glas_tiles}}',
         ann_file='manifest.csv',
         split='train',
         metainfo=dict(classes=['benign', 'malignant'])))

@@ -4,7 +4,7 @@
 _base_ = 'phantom_fd.py'
 val_dataloader = dict(
     dataset=dict(
-        data_root='{{$CELLGAN_GLAS_ROOT:data/glas_tiles}}',
+        data_root='{{$CELLGAN_GLAS_TILES_ROOT:data/glas_tiles}}',
         split='train',
         metainfo=dict(classes=['benign', 'malignant'])))
 val_evaluator = dict(

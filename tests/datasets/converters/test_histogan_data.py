@@ -68,7 +68,7 @@ def make_tissue(source, out):
          ('histogan/histogan_pcam_fd', 'classifiers/resnet34_pcam')),
         ('cervical', make_cervical, 'CELLGAN_CERVICAL_ROOT', (3, 256, 128),
          ('histogan/histogan_cervical_fd', 'classifiers/resnet34_cervical')),
-        ('glas', make_glas, 'CELLGAN_GLAS_ROOT', (3, 64, 64),
+        ('glas', make_glas, 'CELLGAN_GLAS_TILES_ROOT', (3, 64, 64),
          ('histogan/histogan_glas_fd', 'classifiers/resnet18_glas_tiles')),
         ('tissue', make_tissue, 'CELLGAN_TISSUE_ROOT', (3, 64, 32),
          ('histogan/histogan_tissue_phantom_fd', 'classifiers/resnet18_tissue_phantom')),
