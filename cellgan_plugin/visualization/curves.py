@@ -9,10 +9,13 @@ from mmengine.logging import HistoryBuffer
 from cellgan_plugin.visualization.figures import new_figure, save_figure
 from cellgan_plugin.visualization.iteration_runs import iterations_of
 
-# Title of a panel, and what the names of its curves start with. Empty panels are left out.
+# Title of a panel, and what the names of its curves start with ($: end there). Empty: left out.
 _PANELS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
-    ('discriminator losses', ('train/loss_disc', 'train/loss_recon', 'train/loss_r1')),
-    ('generator loss', ('train/loss_gen', 'train/loss_feature_matching')),
+    ('discriminator losses', ('train/loss_disc', 'train/loss_recon$', 'train/loss_r1')),
+    (
+        'generator loss',
+        ('train/loss_gen', 'train/loss_feature_matching', 'train/loss_reconstruction'),
+    ),
     (
         'segmenter losses',
         (
@@ -65,7 +68,7 @@ def draw_curves(
     """
     panels = []
     for title, prefixes in _PANELS:
-        names = sorted(name for name in scalars if name.startswith(prefixes))
+        names = sorted(name for name in scalars if f'{name}$'.startswith(prefixes))
         if names:
             panels.append((title, names))
     iterations = iterations or {}
