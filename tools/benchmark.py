@@ -16,7 +16,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from cellgan_plugin.apis.benchmark import benchmark, open_benchmark
-from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.command_line import report_jobs, user_errors
 from cellgan_plugin.apis.train import set_trust
 from cellgan_plugin.downstream.protocol import read_protocol
 
@@ -117,24 +117,11 @@ def main() -> int:
                 found.write()
                 print('\n' + found.table())
             return 0
-        try:
-            results = benchmark(
+        return report_jobs(
+            lambda: benchmark(
                 protocol, out_dir, args.jobs, args.devices, args.launcher, args.slurm_options
             )
-        except ImportError as error:  # submitit
-            print(f'error: {error}', file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print('interrupted; the same command continues', file=sys.stderr)
-            return 130
-    failed = [result.name for result in results.values() if not result.ok]
-    if failed:
-        print(
-            f'{len(failed)} of {len(results)} jobs are not done ({failed[0]}, ...); the same '
-            'command does them again',
-            file=sys.stderr,
         )
-    return 1 if failed else 0
 
 
 if __name__ == '__main__':

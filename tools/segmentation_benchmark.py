@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.command_line import report_jobs, user_errors
 from cellgan_plugin.apis.segmentation_benchmark import (
     SegmentationBenchmark,
     segmentation_benchmark,
@@ -75,24 +75,11 @@ def main() -> int:
                 found.write()
                 print('\n' + found.tables())
             return 0
-        try:
-            results = segmentation_benchmark(
+        return report_jobs(
+            lambda: segmentation_benchmark(
                 protocol, out_dir, args.jobs, args.devices, args.launcher, args.slurm_options
             )
-        except ImportError as error:  # submitit
-            print(f'error: {error}', file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print('interrupted; the same command continues', file=sys.stderr)
-            return 130
-    failed = [result.name for result in results.values() if not result.ok]
-    if failed:
-        print(
-            f'{len(failed)} of {len(results)} jobs are not done ({failed[0]}, ...); the same '
-            'command does them again',
-            file=sys.stderr,
         )
-    return 1 if failed else 0
 
 
 if __name__ == '__main__':

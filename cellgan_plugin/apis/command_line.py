@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, Tuple, Union
 
 from mmengine.config import DictAction
 
@@ -13,6 +13,7 @@ from cellgan_plugin.compat import UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
 from cellgan_plugin.datasets.converters import ConversionResult, ConverterError, CricResult
 from cellgan_plugin.engine.hooks import NonFiniteLossError
+from cellgan_plugin.engine.jobs import JobResult
 
 # Raised by what the user gave, with a message that says what to do: no traceback is needed.
 USER_ERRORS = (
@@ -143,3 +144,31 @@ def report_conversion(tool: str, convert: Callable[[], Union[ConversionResult, C
         return 130
     print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
     return 0
+
+
+def report_jobs(run: Callable[[], Mapping[str, JobResult]]) -> int:
+    """Run the jobs of a benchmark and say how they ended.
+
+    Args:
+        run (Callable): Does the work; results by the name of the job.
+
+    Returns:
+        int: Exit status: 0 when all are done, 1 when some are not, 2 without the package that a
+        launcher needs, 130 when interrupted.
+    """
+    try:
+        results = run()
+    except ImportError as error:  # submitit
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted; the same command continues', file=sys.stderr)
+        return 130
+    failed = [result.name for result in results.values() if not result.ok]
+    if failed:
+        print(
+            f'{len(failed)} of {len(results)} jobs are not done ({failed[0]}, ...); the same '
+            'command does them again',
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
