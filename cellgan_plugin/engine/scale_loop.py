@@ -1,7 +1,7 @@
 """Training a pyramid of networks scale by scale, with exact resume inside and between scales."""
 
 import copy
-from typing import List, Optional, Union
+from typing import Dict, List, Optional, Union
 
 from mmagic.registry import LOOPS
 from mmengine.dist import get_world_size
@@ -12,6 +12,8 @@ from cellgan_plugin.engine.loops import ResumableTrainLoop
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.randomness import derive_seed, generator_for
 
+_SCHEDULE = 'scale_schedule'
+
 
 class _ResumeScale(Hook):
     """Puts the model of a resumed run into the scale that its optimizers are of."""
@@ -21,11 +23,17 @@ class _ResumeScale(Hook):
     def __init__(self, loop: 'ScaleTrainLoop'):
         self.loop = loop
 
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        checkpoint[_SCHEDULE] = self.loop.schedule()
+
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         # Before weights and optimizers are loaded.
         state = checkpoint.get('state_dict', {})
         if runner._resume and 'scale_index' in state:
-            self.loop.enter_resumed(int(state['scale_index']), int(checkpoint['meta']['iter']))
+            index = int(state['scale_index'])
+            self.loop.enter_resumed(
+                index, int(checkpoint['meta']['iter']), checkpoint.get(_SCHEDULE)
+            )
 
 
 @LOOPS.register_module()
@@ -86,13 +94,21 @@ class ScaleTrainLoop(ResumableTrainLoop):
         self._max_iters = self.ends[-1]
         self._optimizers = copy.deepcopy(runner.optim_wrapper)
         runner.register_hook(_ResumeScale(self))
-        runner.logger.info(f'Schedule: {self._schedule(model)}')
+        runner.logger.info(f'Schedule: {_in_words(self.schedule())}')
 
-    def _schedule(self, model) -> str:
-        starts = [0, *self.ends[:-1]]
-        return '; '.join(
-            f'{scale.size} px: {end - start} iterations of {scale.batch_size} images'
-            for scale, start, end in zip(model.scales, starts, self.ends, strict=True)
+    def schedule(self) -> Dict[str, Union[int, List[int]]]:
+        """What decides which images an iteration sees, at which size: goes into checkpoints.
+
+        Returns:
+            dict: Per scale the lists ``sizes``, ``batch_sizes`` and ``ends``, and ``images``, the
+            length of the training set.
+        """
+        scales = unwrap(self.runner.model).scales
+        return dict(
+            sizes=[scale.size for scale in scales],
+            batch_sizes=[scale.batch_size for scale in scales],
+            ends=list(self.ends),
+            images=self._images,
         )
 
     def scale_of(self, iteration: int) -> int:
@@ -110,24 +126,36 @@ class ScaleTrainLoop(ResumableTrainLoop):
         """Iteration at which the model's current scale is finished."""
         return self.ends[unwrap(self.runner.model).scale]
 
-    def enter_resumed(self, index: int, iteration: int) -> None:
+    def enter_resumed(self, index: int, iteration: int, trained: Optional[dict] = None) -> None:
         """Build the optimizers that a checkpoint's state is for.
+
+        The scale of the checkpoint and those to come may have become longer or shorter.
 
         Args:
             index (int): The checkpoint's scale.
             iteration (int): Iterations it was trained for.
+            trained (dict, optional): :meth:`schedule` of the run that saved it. Defaults to None:
+                not known.
 
         Raises:
-            ValueError: The schedule is not the one that the checkpoint was trained by.
+            ValueError: The schedule up to here is not the one that the checkpoint was trained by.
         """
-        model = unwrap(self.runner.model)
+        model, ours = unwrap(self.runner.model), self.schedule()
+        way_out = (
+            'resume with the scales (and the training set) of the run, or start anew from its '
+            'weights with load_from'
+        )
         # At the end of a scale the next one has not begun.
         expected = self.scale_of(max(iteration - 1, 0))
         if index != expected:
             raise ValueError(
                 f'the checkpoint was training scale {index} at iteration {iteration}, but by '
-                f'{self._schedule(model)} that is scale {expected}: resume with the scales (and '
-                'the training set) of the run, or start anew from its weights with load_from'
+                f'{_in_words(ours)} that is scale {expected}: {way_out}'
+            )
+        if trained is not None and _up_to(trained, index) != _up_to(ours, index):
+            raise ValueError(
+                f'the checkpoint was trained by another schedule ({_in_words(trained)}) than this '
+                f'run has ({_in_words(ours)}): {way_out}'
             )
         model.enter_scale(index)
         self._build_optimizers()
@@ -192,6 +220,26 @@ class ScaleTrainLoop(ResumableTrainLoop):
         due = self._iter % self.val_interval == 0 or self._iter in self.ends
         if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
             self.runner.val_loop.run()
+
+
+def _up_to(schedule: dict, index: int) -> tuple:
+    """The part of a schedule that iterations of the scale ``index`` depend on."""
+    until = index + 1
+    return (
+        list(schedule['sizes'][:until]),
+        list(schedule['batch_sizes'][:until]),
+        list(schedule['ends'][:index]),
+        schedule['images'],
+    )
+
+
+def _in_words(schedule: dict) -> str:
+    ends = schedule['ends']
+    parts = zip(schedule['sizes'], schedule['batch_sizes'], [0, *ends[:-1]], ends, strict=True)
+    return '; '.join(
+        f'{size} px: {end - start} iterations of {batch} of {schedule["images"]} images'
+        for size, batch, start, end in parts
+    )
 
 
 def _with_batch_size(loader: DataLoader, batch_size: int) -> DataLoader:

@@ -182,6 +182,27 @@ def test_another_schedule_is_refused_on_resume(tmp_path):
         train(tmp_path, 'second', resume=str(tmp_path / 'first' / 'iter_5.pth'), scales=longer)
 
 
+@pytest.mark.parametrize(
+    ('number', 'change', 'refused'),
+    [
+        (1, dict(batch_size=2), True),  # other samples in the scale that goes on
+        (0, dict(size=4), True),
+        (1, dict(iters=4), False),  # longer: no iteration so far would have been another
+        (2, dict(batch_size=1), False),
+    ],
+)
+def test_a_schedule_may_change_only_from_here_on(tmp_path, number, change, refused):
+    train(tmp_path, 'first', stop=5)
+    scales = [dict(scale) for scale in SCALES]
+    scales[number].update(change)
+    resumed = dict(resume=str(tmp_path / 'first' / 'iter_5.pth'), scales=scales)
+    if refused:
+        with pytest.raises(ValueError, match='another schedule .*16 px: 3 iterations of 3 of 12'):
+            train(tmp_path, 'second', **resumed)
+    else:
+        assert train(tmp_path, 'second', stop=7, **resumed).iter == 7
+
+
 def test_what_would_not_survive_a_change_of_scale_is_refused(tmp_path):
     with pytest.raises(ValueError, match='param_scheduler is set'):
         train(tmp_path, 'run', param_scheduler=dict(type='ConstantLR', by_epoch=False))

@@ -201,11 +201,8 @@ class PyramidGAN(RepeatableStep, Pyramid):
         if self.discriminators is not None:
             discriminator = self.discriminators[self.scale]
             with optim_wrapper['discriminator'].optim_context(discriminator):
-                log.update(
-                    self._train_discriminator(
-                        batch, fake, segmented, optim_wrapper['discriminator']
-                    )
-                )
+                terms = self._discriminator_terms(batch, fake, segmented, log)
+            self._update(terms, optim_wrapper['discriminator'], log)
             set_requires_grad(discriminator, False)
         loss = 0.0
         if fake is not None:
@@ -298,8 +295,11 @@ class PyramidGAN(RepeatableStep, Pyramid):
             img = img + self.segmenter_noise * noise.view_as(img)
         logits = self.segment_scale(self.scale, img, coarser)
         labelled, unlabelled, synthetic = logits.split(counts)
-        real = logits[: counts[0] + counts[1]]
-        return _Segmented(labelled, unlabelled, synthetic, real.float().softmax(dim=1))
+        probabilities = logits[: counts[0] + counts[1]].float().softmax(dim=1)
+        # As in true masks: else D would know a segmented one by its pixels without a class.
+        known = (batch.masks != IGNORE_INDEX).unsqueeze(1)
+        probabilities = torch.cat([probabilities[: counts[0]] * known, probabilities[counts[0] :]])
+        return _Segmented(labelled, unlabelled, synthetic, probabilities)
 
     # The turns ----------------------------------------------------------------------------------
 
@@ -312,12 +312,12 @@ class PyramidGAN(RepeatableStep, Pyramid):
             n for n, value in enumerate(drawn[:, 0].tolist()) if value < self.pseudo_probability
         ]
 
-    def _train_discriminator(
+    def _discriminator_terms(
         self,
         batch: _Batch,
         fake: Optional[Tensor],
         segmented: Optional[_Segmented],
-        wrapper: OptimWrapper,
+        log: Dict[str, Tensor],
     ) -> Dict[str, Tensor]:
         discriminator = self.discriminators[self.scale]
         real_img, real_masks = batch.img, batch.one_hot
@@ -344,14 +344,13 @@ class PyramidGAN(RepeatableStep, Pyramid):
 
         maps = discriminator(real_img, real_masks)
         terms = dict(loss_disc_real=self.adversarial_loss.discriminator(maps, True))
-        log = dict(disc_real=_mean_logit(maps))
+        log['disc_real'] = _mean_logit(maps)
         for name, (img, masks) in negatives.items():
             maps = discriminator(img, masks)
             loss = self.adversarial_loss.discriminator(maps, False)
             terms[f'loss_disc_{name}'] = shares[name] * loss
             log[f'disc_{name}'] = _mean_logit(maps)
-        self._update(terms, wrapper, log)
-        return log
+        return terms
 
     def _generator_terms(self, batch: _Batch, fake: Tensor) -> Dict[str, Tensor]:
         discriminator = self.discriminators[self.scale]

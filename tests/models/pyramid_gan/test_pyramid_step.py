@@ -233,3 +233,13 @@ def test_mixed_precision_trains_every_network():
         names = [n for n in after if n.startswith(f'{kind}.1.') and n.endswith('weight')]
         assert all(after[n].dtype == torch.float32 for n in names)
         assert any(not torch.equal(after[n], before[n]) for n in names), kind
+
+
+def test_pixels_without_a_class_do_not_tell_segmented_masks_from_true_ones():
+    batch = tissue_batch()
+    batch['inputs']['mask'][0, :, :16] = 255
+    pairs = recorded(tiny_model(), batch)
+    true, segmented = pairs[0][1], pairs[2][1]
+    nowhere = true.sum(dim=1) == 0
+    assert nowhere[0].any() and not nowhere[1:].any()
+    assert torch.equal(segmented.sum(dim=1) == 0, nowhere)
