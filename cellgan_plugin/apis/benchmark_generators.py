@@ -7,7 +7,8 @@ from mmengine.config import Config
 
 from cellgan_plugin.apis.benchmark_job import CONFIG_NAME
 from cellgan_plugin.apis.train import load_config
-from cellgan_plugin.downstream.classifier_run import file_digest, plain, starting_weights
+from cellgan_plugin.downstream.classifier_run import file_digest, starting_weights
+from cellgan_plugin.downstream.config_values import plain
 from cellgan_plugin.downstream.leak import training_images_of
 from cellgan_plugin.downstream.rows import Generator, ProtocolError
 

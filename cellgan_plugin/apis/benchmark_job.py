@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -202,19 +202,35 @@ def run_job(path: Union[str, Path]) -> Path:
     return _KINDS[job['kind']](path.parent, job)
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Run the job file named on the command line."""
+def job_program(
+    run: Callable[[str], Any], documentation: str, arguments: Optional[Sequence[str]] = None
+) -> int:
+    """Run the job file named on the command line.
+
+    Args:
+        run (Callable): From the job file's path; raises JobStopped when it was told to stop.
+        documentation (str): Printed when the command line does not fit.
+        arguments (Sequence[str], optional): Defaults to None: the command line.
+
+    Returns:
+        int: Exit status: 0 when done, 2 when used wrongly, ``STOPPED`` when it can go on.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
+        print(documentation, file=sys.stderr)
         return 2
     with user_errors():
         try:
-            run_job(arguments[0])
+            run(arguments[0])
         except JobStopped as stopped:
             print(stopped, file=sys.stderr)
             return STOPPED
     return 0
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the job file named on the command line."""
+    return job_program(run_job, __doc__, arguments)
 
 
 if __name__ == '__main__':

@@ -21,10 +21,10 @@ from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.downstream.classifier_run import (
     classifier_identity,
     classifier_run,
-    digest_of,
     number_of_iterations,
     write_run,
 )
+from cellgan_plugin.downstream.config_values import digest_of
 from cellgan_plugin.downstream.fixed_split import plan_fixed, with_share
 from cellgan_plugin.downstream.fold_plan import PARTS, FoldPlan, Sample
 from cellgan_plugin.downstream.folds import plan_folds, plan_splits

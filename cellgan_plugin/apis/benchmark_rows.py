@@ -15,7 +15,8 @@ from mmengine.config import Config
 
 from cellgan_plugin.apis.benchmark_job import JOB_NAME, KEPT_NAME, baseline_job
 from cellgan_plugin.apis.selection_scores import ScoreSettings
-from cellgan_plugin.downstream.classifier_run import classifier_identity, digest_of, plain
+from cellgan_plugin.downstream.classifier_run import classifier_identity
+from cellgan_plugin.downstream.config_values import digest_of, plain
 from cellgan_plugin.downstream.fold_plan import FoldPlan
 from cellgan_plugin.downstream.protocol import Protocol
 from cellgan_plugin.downstream.rows import Augmentation, ProtocolError, slug

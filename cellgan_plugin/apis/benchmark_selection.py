@@ -19,7 +19,7 @@ from cellgan_plugin.apis.selection_report import (
 )
 from cellgan_plugin.apis.selection_scores import PoolScorer, ScoreSettings
 from cellgan_plugin.datasets.manifest import write_manifest
-from cellgan_plugin.downstream.classifier_run import digest_of
+from cellgan_plugin.downstream.config_values import digest_of
 from cellgan_plugin.downstream.leak import training_images_of
 from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.rules import build_rule

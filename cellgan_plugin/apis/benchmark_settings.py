@@ -30,13 +30,8 @@ from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
-from cellgan_plugin.downstream.classifier_run import (
-    classifier_identity,
-    digest_of,
-    file_digest,
-    plain,
-    write_run,
-)
+from cellgan_plugin.downstream.classifier_run import classifier_identity, file_digest, write_run
+from cellgan_plugin.downstream.config_values import digest_of, plain
 from cellgan_plugin.downstream.fold_plan import FoldPlan, Sample
 from cellgan_plugin.downstream.leak import (
     LeakReport,

@@ -27,7 +27,7 @@ from cellgan_plugin.apis.test import git_revision
 from cellgan_plugin.apis.whole_images import files_by_name
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.mask_io import load_mask
-from cellgan_plugin.downstream.classifier_run import plain
+from cellgan_plugin.downstream.config_values import plain
 from cellgan_plugin.downstream.segmentation_protocol import SegmentationProtocol
 from cellgan_plugin.downstream.segmentation_results import (
     TITLES,

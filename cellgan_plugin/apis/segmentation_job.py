@@ -15,8 +15,7 @@ from mmagic.registry import DATASETS
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, JOB_NAME, STOPPED, JobStopped
-from cellgan_plugin.apis.command_line import user_errors
+from cellgan_plugin.apis.benchmark_job import CONFIG_NAME, JOB_NAME, JobStopped, job_program
 from cellgan_plugin.apis.evaluate_masks import SCORES_NAME, PredictedMasks, save_scores, score_masks
 from cellgan_plugin.apis.segment import mask_sheet, predict_masks, training_scale
 from cellgan_plugin.apis.train import is_complete, train
@@ -147,17 +146,7 @@ def _judge_images(
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the job file named on the command line."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
-        return 2
-    with user_errors():
-        try:
-            run_job(arguments[0])
-        except JobStopped as stopped:
-            print(stopped, file=sys.stderr)
-            return STOPPED
-    return 0
+    return job_program(run_job, __doc__, arguments)
 
 
 if __name__ == '__main__':

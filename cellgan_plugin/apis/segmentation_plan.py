@@ -22,7 +22,8 @@ from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.datasets.mask_sources import PairLayout, TissuePair, list_pairs
 from cellgan_plugin.datasets.problems import DatasetError, raise_or_say
 from cellgan_plugin.downstream.balance import assign_units
-from cellgan_plugin.downstream.classifier_run import digest_of, plain, write_run
+from cellgan_plugin.downstream.classifier_run import write_run
+from cellgan_plugin.downstream.config_values import digest_of, plain
 from cellgan_plugin.downstream.protocol import ProtocolError, slug
 from cellgan_plugin.downstream.segmentation_protocol import Method, SegmentationProtocol
 from cellgan_plugin.downstream.synthetic import HashCache

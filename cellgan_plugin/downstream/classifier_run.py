@@ -5,16 +5,15 @@ long and from which seed. Everything else of the run is the same for all jobs.
 """
 
 import copy
-import hashlib
-import json
 import math
 import pprint
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 from cellgan_plugin.datasets import transforms
+from cellgan_plugin.downstream.config_values import plain
 from cellgan_plugin.evaluation.extractors import file_sha256
 from cellgan_plugin.files import atomic_write
 
@@ -376,25 +375,6 @@ def write_run(config: Config, path: Union[str, Path]) -> Path:
     with atomic_write(path, 'w', encoding='utf-8') as file:
         file.writelines(lines)
     return Path(path)
-
-
-def digest_of(value: Any) -> str:
-    """32 hexadecimal digits, equal for equal plain values whatever the order of their keys."""
-    text = json.dumps(plain(value), sort_keys=True, separators=(',', ':'))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """Configs and tuples as dicts and lists; other objects as their text."""
-    if isinstance(value, (Config, ConfigDict)):
-        value = value.to_dict()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return str(value)
 
 
 def classifier_identity(config: Config) -> Dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
-from cellgan_plugin.downstream.classifier_run import SELECT, plain
+from cellgan_plugin.downstream.classifier_run import SELECT
+from cellgan_plugin.downstream.config_values import find_beside, read_settings
 from cellgan_plugin.downstream.rows import (
     Augmentation,
     Generator,
@@ -227,12 +228,6 @@ _DATA_KEYS = ('data_root', 'ann_file', 'split', 'extra_classes', 'follow_links')
 _TUPLES = ('classes', 'seeds', 'ratios', 'shares', 'metrics')
 
 
-def _find(path: str, config: Config) -> str:
-    """A path in a config is relative to the config where it exists there, else to here."""
-    beside = Path(config.filename).parent / path if config.filename else Path(path)
-    return str(beside.resolve()) if beside.exists() else str(Path(path).expanduser())
-
-
 def read_protocol(
     config: Union[str, Path, Config],
     generators: Optional[Sequence[Union[str, Generator]]] = None,
@@ -260,23 +255,7 @@ def read_protocol(
         FileNotFoundError: No such config.
         ProtocolError: A key that does not exist, or see :class:`Protocol`.
     """
-    if not isinstance(config, Config):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'benchmark config {config} does not exist')
-        config = Config.fromfile(config)
-    if options:
-        config.merge_from_dict(options)
-    known = {f.name for f in fields(Protocol)}
-    values = plain(config)
-    # Helpers of a config file are not settings; a misspelt setting must not pass as one.
-    unknown = sorted(k for k in values if k not in known and not k.startswith('_'))
-    if unknown:
-        raise ProtocolError(
-            f'{config.filename}: {", ".join(unknown)} is no setting of a benchmark; there are '
-            f'{", ".join(sorted(known))} (names that start with _ are free)'
-        )
-    values = {key: value for key, value in values.items() if key in known}
-    values.update({key: value for key, value in overrides.items() if value is not None})
+    config, values = read_settings(Protocol, config, options, overrides, 'benchmark')
     for key in _TUPLES:
         if values.get(key) is not None:
             values[key] = tuple(values[key])
@@ -288,7 +267,7 @@ def read_protocol(
         values['classifiers'] = dict(classifiers)
     else:
         named = values.get('classifiers') or {}
-        values['classifiers'] = {name: _find(path, config) for name, path in named.items()}
+        values['classifiers'] = {name: find_beside(path, config) for name, path in named.items()}
     if generators is not None:
         made = [Generator.from_text(g) if isinstance(g, str) else g for g in generators]
     else:
@@ -330,5 +309,5 @@ def _spec(kind: type, where: str, given: Mapping[str, Any], **more):
 def _generator(name: str, given: Mapping[str, Any], config: Config) -> Generator:
     given = {key: value for key, value in given.items() if value not in (None, '')}
     if 'config' in given:
-        given['config'] = _find(given['config'], config)
+        given['config'] = find_beside(given['config'], config)
     return _spec(Generator, f'generator {name!r}', given, name=name)

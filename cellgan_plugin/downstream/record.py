@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Union
 
-from cellgan_plugin.downstream.classifier_run import plain
+from cellgan_plugin.downstream.config_values import plain
 from cellgan_plugin.downstream.rows import ProtocolError
 from cellgan_plugin.files import atomic_write
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
-from cellgan_plugin.downstream.classifier_run import plain
+from cellgan_plugin.downstream.config_values import find_beside, read_settings
 from cellgan_plugin.downstream.protocol import ProtocolError, slug
 
 DATA_KEYS = (
@@ -193,12 +193,6 @@ class SegmentationProtocol:
         return (test,) if isinstance(test, str) else tuple(test)
 
 
-def _find(path: str, config: Config) -> str:
-    """A path in a config is relative to the config where it exists there, else to here."""
-    beside = Path(config.filename).parent / path if config.filename else Path(path)
-    return str(beside.resolve()) if beside.exists() else str(Path(path).expanduser())
-
-
 def read_segmentation_protocol(
     config: Union[str, Path, Config],
     options: Optional[dict] = None,
@@ -218,22 +212,9 @@ def read_segmentation_protocol(
         FileNotFoundError: No such config, or no such config of a method.
         ProtocolError: A key that does not exist, or see :class:`SegmentationProtocol`.
     """
-    if not isinstance(config, Config):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'benchmark config {config} does not exist')
-        config = Config.fromfile(config)
-    if options:
-        config.merge_from_dict(options)
-    known = {f.name for f in fields(SegmentationProtocol)}
-    values = plain(config)
-    unknown = sorted(k for k in values if k not in known and not k.startswith('_'))
-    if unknown:
-        raise ProtocolError(
-            f'{config.filename}: {", ".join(unknown)} is no setting of a segmentation benchmark; '
-            f'there are {", ".join(sorted(known))} (names that start with _ are free)'
-        )
-    values = {key: value for key, value in values.items() if key in known}
-    values.update({key: value for key, value in overrides.items() if value is not None})
+    config, values = read_settings(
+        SegmentationProtocol, config, options, overrides, 'segmentation benchmark'
+    )
     for f in fields(SegmentationProtocol):
         if 'Tuple' in str(f.type) and isinstance(values.get(f.name), list):
             values[f.name] = tuple(values[f.name])
@@ -249,7 +230,7 @@ def read_segmentation_protocol(
         given = {key: value for key, value in given.items() if value is not None}
         for key in ('config', 'full_config'):
             if key in given:
-                given[key] = _find(given[key], config)
+                given[key] = find_beside(given[key], config)
                 if not Path(given[key]).is_file():
                     raise FileNotFoundError(f'method {name!r}: {key} {given[key]} does not exist')
         if 'config' not in given:

@@ -25,7 +25,8 @@ from cellgan_plugin.datasets.content_hash import (  # noqa: E402
     write_training_images,
 )
 from cellgan_plugin.datasets.manifest import read_manifest, write_manifest  # noqa: E402
-from cellgan_plugin.downstream.classifier_run import digest_of, write_run  # noqa: E402
+from cellgan_plugin.downstream.classifier_run import write_run  # noqa: E402
+from cellgan_plugin.downstream.config_values import digest_of  # noqa: E402
 from cellgan_plugin.downstream.leak import LeakError  # noqa: E402
 from cellgan_plugin.downstream.predictions import (  # noqa: E402
     Predictions,
