@@ -23,6 +23,7 @@ from cellgan_plugin.apis.evaluate_masks import (
 )
 from cellgan_plugin.apis.inference import load_model
 from cellgan_plugin.apis.synthesis_settings import file_sha256
+from cellgan_plugin.apis.train import load_config
 from cellgan_plugin.apis.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import load_image
@@ -210,6 +211,15 @@ def _same_size(image: WholeImage, pixels: np.ndarray, mask: np.ndarray) -> None:
         )
 
 
+def _label_column(config: Config) -> str:
+    """Where the class of an image's objects stands in a manifest, as in the config's own data."""
+    for name in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
+        dataset = (config.get(name) or {}).get('dataset') or {}
+        if 'label_column' in dataset:
+            return dataset['label_column']
+    return 'label'
+
+
 def _meaning_of(config: Config, classes: Tuple[str, ...], given: Mapping[str, Any]) -> MaskMeaning:
     """What true masks mean: as said, else as in the config's own data."""
     said = {key: value for key, value in given.items() if value is not None}
@@ -288,8 +298,11 @@ def segment(
             the masks of another model.
     """
     out = Path(out)
-    listed = list_whole_images(images, split, masks, mask_suffix)
-    loaded = load_model(config, checkpoint, device, options)
+    config = load_config(config, options=options)
+    listed = list_whole_images(
+        images, split, masks, mask_suffix, label_column=_label_column(config)
+    )
+    loaded = load_model(config, checkpoint, device)
     if not hasattr(loaded.model, 'segment_whole'):
         raise ValueError(
             f'{type(loaded.model).__name__} does not segment images; give the config of a '

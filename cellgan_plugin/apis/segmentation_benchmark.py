@@ -14,6 +14,7 @@ import torch
 
 from cellgan_plugin.apis.evaluate_masks import CLASSES_DIR, SCORES_NAME, read_scores
 from cellgan_plugin.apis.segment import training_scale
+from cellgan_plugin.apis.segmentation_epochs import share_epochs
 from cellgan_plugin.apis.segmentation_job import JOB_NAME, MASKS_DIR, job_images, job_meaning
 from cellgan_plugin.apis.segmentation_plan import (
     Division,
@@ -87,6 +88,7 @@ class SegmentationBenchmark:
         self.divisions: List[Division] = divisions(protocol, self.out_dir)
         self.cells: List[SegmentationCell]
         self.cells, self.left_out = cells(protocol, self.divisions, self.out_dir)
+        share_epochs(self.cells)
 
     def describe(self) -> str:
         """Images, methods and jobs as text, for a person to read before anything runs."""

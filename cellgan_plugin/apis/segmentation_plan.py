@@ -59,6 +59,11 @@ class Division:
         trained = {pair.group for pair in self.train_pairs}
         return sum(group in trained for group in known), len(known)
 
+    @property
+    def images(self) -> str:
+        """Digest of the images, their masks, patients and labels: lists of one name may change."""
+        return digest_of([[list(p) for p in own] for own in (self.train_pairs, self.test_pairs)])
+
 
 @dataclass(frozen=True)
 class SegmentationCell:
@@ -73,6 +78,7 @@ class SegmentationCell:
         job (str): Name of its job.
         work_dir (Path): Where its scores are.
         config (Config): Its run.
+        images (str): Digest of its training and test images.
     """
 
     method: str
@@ -83,6 +89,7 @@ class SegmentationCell:
     job: str
     work_dir: Path
     config: Config = field(repr=False, compare=False)
+    images: str = ''
 
     @property
     def said(self) -> Dict[str, Any]:
@@ -322,7 +329,8 @@ def _cell(
     ]
     config.randomness = dict(seed=seed)
     config.work_dir = str(work_dir)
-    return SegmentationCell(method.shown, ratio, seed, division.fold, size, name, work_dir, config)
+    said = method.shown, ratio, seed, division.fold, size
+    return SegmentationCell(*said, name, work_dir, config, division.images)
 
 
 def identity(cell: SegmentationCell, protocol: SegmentationProtocol) -> Dict[str, Any]:
@@ -336,6 +344,7 @@ def identity(cell: SegmentationCell, protocol: SegmentationProtocol) -> Dict[str
     own['train_dataloader'] = loader
     own['rule'] = dict(protocol.rule)
     own['parts'] = dict(protocol.parts)
+    own['images'] = cell.images
     own['generation'] = plain(dict(protocol.generation))
     own['segments'] = bool(protocol.metrics)
     return own

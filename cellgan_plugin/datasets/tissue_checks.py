@@ -4,6 +4,8 @@ import filecmp
 import os
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+
 from cellgan_plugin.datasets.image_io import ImageFileError, ImageHeader
 from cellgan_plugin.datasets.inspection import CONVERSIONS, in_threads, with_progress
 from cellgan_plugin.datasets.mask_io import read_mask_header
@@ -114,6 +116,38 @@ def inspect_pairs(
         header = found.header
         sizes.append((0, 0) if header is None else (header.height, header.width))
     return sizes, problems
+
+
+def check_amounts(
+    dataset: 'TissueMaskDataset', pairs: Sequence[TissuePair], labelled: np.ndarray
+) -> List[Problem]:
+    """Whether there is enough to train on, labelled and not.
+
+    Args:
+        dataset (TissueMaskDataset): Says how many are to be labelled.
+        pairs (Sequence[TissuePair]): The images that it would train on.
+        labelled (np.ndarray): Whether the mask of each is used, bool (N,).
+    """
+    problems = []
+    root = dataset.root
+    if not labelled.any():
+        message = 'no image has a mask, so there is nothing to learn from'
+        problems.append(Problem(ERROR, 'no labelled image', root, message))
+    wants_unlabelled = (dataset.labelled_ratio or 1) < 1 and not dataset.labelled_only
+    if wants_unlabelled and labelled.all():
+        message = (
+            f'labelled_ratio={dataset.labelled_ratio} of {len(pairs)} images leaves no unlabelled '
+            'image; add images, or set labelled_ratio=None for supervised training'
+        )
+        problems.append(Problem(ERROR, 'no unlabelled image', root, message))
+    if dataset.labelled_ratio is not None and dataset.labelled_by == 'group':
+        if not any(pair.group for pair in pairs):
+            message = (
+                "labelled_by='group', but no image has a group: every image was chosen for itself, "
+                'so a patient may be on both sides'
+            )
+            problems.append(Problem(WARNING, 'no group', root, message))
+    return problems
 
 
 def check_pairs(dataset: 'TissueMaskDataset') -> List[Problem]:

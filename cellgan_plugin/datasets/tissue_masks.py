@@ -15,11 +15,11 @@ from cellgan_plugin.datasets.inspection import Reader
 from cellgan_plugin.datasets.labelled_split import choose_labelled
 from cellgan_plugin.datasets.mask_sources import PairLayout, PairListing, TissuePair, list_pairs
 from cellgan_plugin.datasets.pair_store import PairStore
-from cellgan_plugin.datasets.problems import ERROR, WARNING, Problem, raise_or_say
+from cellgan_plugin.datasets.problems import WARNING, raise_or_say
 from cellgan_plugin.datasets.samplers import position_of, seed_of
 from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX, make_mask_rule
 from cellgan_plugin.datasets.tiling import cut_tile, tile_grid, tile_size
-from cellgan_plugin.datasets.tissue_checks import check_pairs, inspect_pairs
+from cellgan_plugin.datasets.tissue_checks import check_amounts, check_pairs, inspect_pairs
 
 Splits = Union[None, str, Sequence[str]]
 
@@ -281,7 +281,7 @@ class TissueMaskDataset(BaseDataset):
             pairs = [pair for pair, keep in zip(pairs, labelled, strict=True) if keep]
             labelled = labelled[labelled]
         sizes, problems = inspect_pairs(self, pairs, labelled)
-        problems += self.check_amounts(pairs, labelled)
+        problems += check_amounts(self, pairs, labelled)
         raise_or_say(problems, self.root)
         self.pairs, self.labelled, self._sizes = pairs, labelled, sizes
         data_list = []
@@ -290,28 +290,6 @@ class TissueMaskDataset(BaseDataset):
             for y, x in tile_grid(height, width, tile, self.min_overlap if self.tile else 0):
                 data_list.append(dict(row=row, tile=(int(y), int(x), *tile)))
         return data_list
-
-    def check_amounts(self, pairs: Sequence[TissuePair], labelled: np.ndarray) -> List[Problem]:
-        """Whether there is enough to train on, labelled and not."""
-        problems = []
-        if not labelled.any():
-            message = 'no image has a mask, so there is nothing to learn from'
-            problems.append(Problem(ERROR, 'no labelled image', self.root, message))
-        wants_unlabelled = (self.labelled_ratio or 1) < 1 and not self.labelled_only
-        if wants_unlabelled and labelled.all():
-            message = (
-                f'labelled_ratio={self.labelled_ratio} of {len(pairs)} images leaves no unlabelled '
-                'image; add images, or set labelled_ratio=None for supervised training'
-            )
-            problems.append(Problem(ERROR, 'no unlabelled image', self.root, message))
-        if self.labelled_ratio is not None and self.labelled_by == 'group':
-            if not any(pair.group for pair in pairs):
-                message = (
-                    "labelled_by='group', but no image has a group: every image was chosen for "
-                    'itself, so a patient may be on both sides'
-                )
-                problems.append(Problem(WARNING, 'no group', self.root, message))
-        return problems
 
     def full_init(self) -> None:
         """List, check and, with ``cache='ram'``, decode."""

@@ -22,7 +22,7 @@ from cellgan_plugin.datasets.problems import (
 from cellgan_plugin.datasets.report import DatasetReport
 from cellgan_plugin.datasets.segmentation_labels import class_pixels
 from cellgan_plugin.datasets.tiling import tile_grid
-from cellgan_plugin.datasets.tissue_checks import inspect_pair
+from cellgan_plugin.datasets.tissue_checks import check_amounts, inspect_pair
 from cellgan_plugin.datasets.tissue_masks import TissueMaskDataset
 from cellgan_plugin.visualization.mask_overlay import outline_instances
 
@@ -235,7 +235,7 @@ def _describe(
     known = [pixels for pixels in known if pixels is not None]
     if known:
         report.problems += class_coverage(report.classes, sum(known), dataset.root)
-    report.problems += dataset.check_amounts([entry.pair for entry, _ in used], labelled)
+    report.problems += check_amounts(dataset, [entry.pair for entry, _ in used], labelled)
     for number, name in enumerate(report.classes):
         having = [
             e for e, look in used if e.known and look.pixels is not None and look.pixels[number]

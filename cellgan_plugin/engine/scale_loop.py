@@ -57,13 +57,17 @@ class ScaleTrainLoop(ResumableTrainLoop):
         val_begin (int): First iteration after which validation may run. Defaults to 1.
         val_interval (int): Iterations between validations; the end of every scale is validated as
             well. Defaults to 1000.
+        epoch_images (int, optional): Samples that are one epoch, for runs on training sets of
+            different length that are to have the same number of steps. Defaults to None: those of
+            the training set, labelled or not.
 
     Attributes:
         ends (list[int]): Iteration at which each scale ends.
 
     Raises:
         TypeError: The model has no schedule.
-        ValueError: Something that would not survive the change of scales is configured.
+        ValueError: Something that would not survive the change of scales is configured, or images
+            without a mask that no sampler mixes with labelled ones.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class ScaleTrainLoop(ResumableTrainLoop):
         dataloader: Union[DataLoader, dict],
         val_begin: int = 1,
         val_interval: int = 1000,
+        epoch_images: Optional[int] = None,
     ):
         model = unwrap(runner.model)
         if not hasattr(model, 'begin_scale'):
@@ -87,10 +92,14 @@ class ScaleTrainLoop(ResumableTrainLoop):
                 'at the rates of optim_wrapper: remove it'
             )
         super().__init__(runner, dataloader, 1, val_begin, val_interval)
+        _refuse_unmixed(self.dataloader)
         self._images = len(self.dataloader.dataset)
+        if epoch_images is not None and epoch_images < 1:
+            raise ValueError(f'train_cfg.epoch_images={epoch_images!r}: must be at least 1')
+        self._epoch_images = epoch_images or self._images
         self.ends: List[int] = []
         for scale in model.scales:
-            self.ends.append(sum(self.ends[-1:]) + scale.steps(self._images))
+            self.ends.append(sum(self.ends[-1:]) + scale.steps(self._epoch_images))
         self._max_iters = self.ends[-1]
         self._optimizers = copy.deepcopy(runner.optim_wrapper)
         runner.register_hook(_ResumeScale(self))
@@ -207,7 +216,7 @@ class ScaleTrainLoop(ResumableTrainLoop):
                 if self._iter == self.scale_end:
                     self._go_to_scale()
                 batches = iter(self.dataloader)
-                per_epoch = model.scales[model.scale].steps_per_epoch(self._images)
+                per_epoch = model.scales[model.scale].steps_per_epoch(self._epoch_images)
             runner.model.train()
             model.scale_epoch = (self._iter - self.scale_start) / per_epoch
             self.run_iter(next(batches))
@@ -220,6 +229,22 @@ class ScaleTrainLoop(ResumableTrainLoop):
         due = self._iter % self.val_interval == 0 or self._iter in self.ends
         if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
             self.runner.val_loop.run()
+
+
+def _refuse_unmixed(loader: DataLoader) -> None:
+    """ValueError when some batch would, by chance, have no labelled image."""
+    dataset, sampler = loader.dataset, loader.sampler
+    if not hasattr(dataset, 'labelled_flags') or hasattr(sampler, 'set_batch'):
+        return
+    flags = dataset.labelled_flags()
+    if not flags.all():
+        raise ValueError(
+            f'{int((~flags).sum())} of {len(flags)} training samples are unlabelled, and '
+            f'{type(sampler).__name__} does not see to it that every batch has labelled ones: set '
+            'train_dataloader.dataset.labelled_only=True to train without them, or for '
+            'semi-supervised training sampler=dict(type="LabelledBatchSampler", ...), see '
+            'configs/pyramid_gan/pyramid_glas_semi.py'
+        )
 
 
 def _up_to(schedule: dict, index: int) -> tuple:

@@ -168,6 +168,19 @@ def test_folders_of_images_and_masks(pairs, run, tmp_path):
         evaluate_masks(foreign, pairs / 'masks', **{**options, 'pred_map': None})
 
 
+def test_class_of_true_objects_stands_where_the_config_says(pairs, run, tmp_path):
+    """Six categories: the manifest's ``label`` is another thing, as GlaS' grade is."""
+    lines = (pairs / 'manifest.csv').read_text().splitlines()
+    rows = [f'{lines[0]},category', *[f'{line},gland' for line in lines[1:]]]
+    manifest = pairs / 'categories.csv'
+    manifest.write_text('\n'.join(rows) + '\n')
+    config = Config.fromfile(run[0])
+    config.train_dataloader.dataset.update(instances='label', label_column='category')
+    found = segment(config, run[1], manifest, tmp_path / 'out', split='test')
+    scores, _ = read_scores(found.out / 'scores.json')
+    assert len(scores) == 4 and part_scores(scores, ['stroma', 'gland'])['together']['mIoU'] > 0.9
+
+
 def test_object_ids_from_elsewhere(pairs):
     scores, _ = evaluate_masks(
         pairs / 'masks', pairs, split='test', true_instances='binary', pred_instances=True

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from cellgan_plugin.apis.segmentation_benchmark import (
     SegmentationBenchmark,
     segmentation_benchmark,
 )
-from cellgan_plugin.apis.segmentation_plan import Division, cells
+from cellgan_plugin.apis.segmentation_plan import Division, cells, divisions, job_folder
+from cellgan_plugin.datasets import TissueMaskDataset
 from cellgan_plugin.downstream.protocol import ProtocolError
 from cellgan_plugin.downstream.segmentation_protocol import read_segmentation_protocol
 from cellgan_plugin.downstream.segmentation_results import (
@@ -180,6 +182,42 @@ def test_folds_by_patient(folder, tmp_path):
         assert listed.count(',test,') == 2 and listed.count(',train,') == 4
     assert len(benchmark.cells) == 4 and benchmark.cells[0].job == 'single/100percent/fold1/seed0'
     assert '3 folds' in benchmark.notes()[0]
+
+
+def test_every_method_gets_the_same_number_of_updates(folder, tmp_path):
+    config = Config.fromfile(folder / 'single.py')
+    config.model = dict(type='PyramidGAN', scales=[dict(size=8, batch_size=2, epochs=3)])
+    config.train_cfg = dict(type='ScaleTrainLoop')
+    config.dump(tmp_path / 'epochs.py')
+    config.model.scales[0] = dict(size=8, batch_size=2, iters=5)
+    config.dump(tmp_path / 'steps.py')
+    epochs = dict(config=str(tmp_path / 'epochs.py'))
+    methods = {
+        'labelled': epochs,
+        'all': dict(epochs, unlabelled=True, full_config=epochs['config']),
+        'trans': dict(epochs, unlabelled=True, transductive=True),
+        'steps': dict(config=str(tmp_path / 'steps.py')),
+    }
+    protocol = read_segmentation_protocol(plan(folder, methods=methods, baseline=None))
+    found = SegmentationBenchmark(protocol, tmp_path).cells
+    images = {cell.config.train_cfg.get('epoch_images') for cell in found[:6]}
+    tiles = TissueMaskDataset(**{
+        **{k: v for k, v in found[1].config.train_dataloader.dataset.items() if k != 'type'},
+        'pipeline': (),
+    })  # fmt: skip
+    assert images == {len(tiles)} and len(tiles.pairs) == 6
+    assert [cell.ratio for cell in found[:6]] == [0.5, 1.0] * 3
+    assert not any('epoch_images' in cell.config.train_cfg for cell in found[6:])
+
+
+def test_other_images_under_the_same_name_are_another_job(folder, tmp_path):
+    protocol = read_segmentation_protocol(plan(folder), only=['single'], ratios=(1.0,))
+    pairs = divisions(protocol, tmp_path)[0]
+    fewer = replace(pairs, train_pairs=pairs.train_pairs[1:])
+    first, second = (cells(protocol, [own], tmp_path)[0][0] for own in (pairs, fewer))
+    assert job_folder(first, protocol) != job_folder(second, protocol)
+    again = cells(protocol, [pairs], tmp_path)[0][0]
+    assert job_folder(first, protocol) == job_folder(again, protocol)
 
 
 CONFIGS = sorted(

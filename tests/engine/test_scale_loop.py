@@ -240,3 +240,34 @@ def test_samples_of_every_scale_are_a_stream_of_their_own(tmp_path):
     assert positions == [*range(12), *range(9), *range(6)]
     assert sorted(i for i, _ in order[:12]) == list(range(12)), 'an epoch sees every tile once'
     assert len({i for i, _ in order[12:21]}) == 9
+
+
+class FewLabels(Tiles):
+    """Three of the twelve tiles are labelled."""
+
+    def labelled_flags(self):
+        return torch.arange(12).numpy() < 3
+
+
+def loader(dataset, **sampler):
+    return dict(dataset=dataset, sampler=sampler, batch_size=4, num_workers=0)
+
+
+def test_unlabelled_images_need_a_sampler_that_mixes_them(tmp_path):
+    plain = loader(FewLabels(), type='ResumableInfiniteSampler', shuffle=True)
+    with pytest.raises(ValueError, match='9 of 12 training samples are unlabelled.*labelled_only'):
+        train(tmp_path, 'plain', train_dataloader=plain)
+    mixed = loader(FewLabels(), type='LabelledBatchSampler', labelled=2, unlabelled=2)
+    train(tmp_path, 'mixed', train_dataloader=mixed)
+
+
+def test_an_epoch_may_be_longer_than_the_training_set(tmp_path):
+    scales = [dict(size=8, batch_size=4, epochs=1), dict(size=32, batch_size=5, epochs=0.5)]
+    own = train(tmp_path, 'own', scales=scales)
+    assert own.train_loop.ends == [3, 5]  # of 12 tiles
+    loop = dict(type='ScaleTrainLoop', epoch_images=40)
+    longer = train(tmp_path, 'longer', scales=scales, train_cfg=loop)
+    assert longer.train_loop.ends == [10, 14]
+    assert longer.model.scale_epoch == 3 / 8  # before the last step of 40 / 5 an epoch
+    with pytest.raises(ValueError, match='epoch_images'):
+        train(tmp_path, 'none', scales=scales, train_cfg=dict(loop, epoch_images=0))
