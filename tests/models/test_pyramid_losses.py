@@ -11,6 +11,7 @@ from cellgan_plugin.models.losses.pyramid_losses import (
     mask_cross_entropy,
     one_hot_masks,
 )
+from cellgan_plugin.models.pyramid_gan.discriminator import PyramidDiscriminator
 
 
 def feature_maps(seed, count=2):
@@ -79,11 +80,19 @@ def test_feature_matching_loss():
     expected = 0.0
     for of_fake, of_real in zip(fake, real, strict=True):
         for a, b in zip(of_fake[:2], of_real[:2], strict=True):  # the logits are no features
-            expected += 4 / 3 * np.abs((a - b).detach().numpy()).mean()
+            expected += 4 / 2 * np.abs((a - b).detach().numpy()).mean()
     value = FeatureMatchingLoss(loss_weight=10)(fake, real)
     assert value.item() == pytest.approx(10 * expected / 2, rel=1e-5)
     value.backward()
     assert fake[0][0].grad is not None and real[0][0].grad is None
+
+
+def test_feature_matching_weighs_stages_as_pix2pixhd_does():
+    """Its 3 layers have 4 stages of features and weights 4 / (3 + 1)."""
+    discriminator = PyramidDiscriminator(2, base_channels=2, num_layers=3, num_discriminators=1)
+    maps = discriminator(torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 32, 32))
+    fake = [[x.detach() + 1 for x in maps[0]]]
+    assert FeatureMatchingLoss(loss_weight=10)(fake, maps).item() == pytest.approx(10 * 4)
 
 
 def test_reconstruction_loss():

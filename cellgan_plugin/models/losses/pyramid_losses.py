@@ -69,8 +69,8 @@ class PatchAdversarialLoss(nn.Module):
 class FeatureMatchingLoss(nn.Module):
     """L1 between the discriminator's features of real and generated pairs (Eq. 4).
 
-    The mean over values and images of every stage but the logits; pix2pixHD's normalisation: times
-    4 over the number of stages (logits included), averaged over the discriminators.
+    The mean over values and images of every stage but the logits; pix2pixHD's normalisation: 4
+    times the mean over these stages, averaged over the discriminators.
 
     Args:
         loss_weight (float): beta. Defaults to 10 (Sec. 3.4).
@@ -96,7 +96,7 @@ class FeatureMatchingLoss(nn.Module):
                 F.l1_loss(at_least_float32(a), at_least_float32(b.detach()))
                 for a, b in zip(of_fake[:-1], of_real[:-1], strict=True)
             ]
-            total = total + 4.0 / len(of_fake) * sum(terms)
+            total = total + 4.0 / len(terms) * sum(terms)
         return self.loss_weight * total / len(fake)
 
 
