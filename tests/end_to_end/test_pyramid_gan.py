@@ -88,7 +88,7 @@ def test_a_run_leaves_sheets_of_every_scale_and_says_its_schedule(run):
     for name in ('sheets/iter_00000004_8px.png', 'sheets/iter_00000008_16px.png', 'curves.png'):
         assert (run.straight / name).is_file(), name
     said = run.result.stdout + run.result.stderr
-    assert '8 px: 4 iterations of 4 images; 16 px: 4 iterations of 3 images' in said
+    assert '8 px: 4 iterations of 4 of 6 images; 16 px: 4 iterations of 3 of 6 images' in said
     assert 'Scale 2 of 2: 16 px, iterations 5 to 8' in said
     assert 'The perceptual loss is off: there are no VGG weights' in said
     assert 'vgg19' in said
