@@ -19,6 +19,7 @@ def two_ranks(tiny, half_batch):
     work_dir = tiny.root / 'two_ranks'
     worker = Path(__file__).with_name('distributed_worker.py')
     result = run_on_two_ranks(worker, half_batch, work_dir)
+    assert result.stdout.count('gradients agree') == 2
     assert result.stdout.count('ranks agree') == 2
     return work_dir
 
