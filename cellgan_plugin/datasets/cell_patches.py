@@ -337,7 +337,9 @@ class CellPatchDataset(BaseDataset):
             dict: As ``stack_cell_batch`` gives it, the images on the cache's device.
         """
         infos = [self.get_data_info(index) for index in indices]
-        batch = {key: [info[key] for info in infos] for key in infos[0]}
+        # A group, say, that some rows of a manifest have and others leave empty, is in no batch.
+        shared = [key for key in infos[0] if all(key in info for info in infos)]
+        batch = {key: [info[key] for info in infos] for key in shared}
         batch['img'] = self._cached.pixels.gather(self._cached.slots[batch['row']])
         for transform in self.pipeline.transforms[self._num_cached_transforms :]:
             batch = transform.transform_batch(batch)

@@ -298,6 +298,19 @@ def test_a_batch_made_as_one_is_the_batch_of_its_samples(root, cache, channels):
     assert len(cached.get_subset([5, 1]).__getitems__([0, 1])) == 2
 
 
+@pytest.mark.parametrize('first', [0, 1])
+def test_a_group_that_some_rows_have_does_not_stop_a_batch(root, first):
+    files = sorted(path.relative_to(root) for path in root.glob('*/*.png'))
+    rows = [f'{file},{file.parent},{"slide" * (i % 2)}' for i, file in enumerate(files)]
+    (root / 'manifest.csv').write_text('\n'.join(['file,label,group', *rows]) + '\n')
+    images = dataset(root, ann_file='manifest.csv', cache='ram')
+    indices = [first, 1 - first, 2]
+    batch = stack_cell_batch(images.__getitems__(indices))
+    expected = stack_cell_batch([images[index] for index in indices])
+    assert torch.equal(batch['inputs']['img'], expected['inputs']['img'])
+    assert batch['data_samples'].metainfo == expected['data_samples'].metainfo
+
+
 def test_what_cannot_be_gathered_is_made_one_by_one(root):
     class Unknown:
         def __call__(self, results):
