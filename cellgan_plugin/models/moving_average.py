@@ -11,12 +11,19 @@ class ForeachEMA(ExponentialMovingAverage):
     """MMagic's average, the same numbers, without kernels of its own for every weight.
 
     A generator has over a hundred weights and buffers; on a GPU, launching two kernels for each
-    takes longer than the arithmetic.
+    takes longer than the arithmetic. Nor does it wait for the GPU to say how many steps it has
+    taken, once it averages.
 
     Args:
         **kwargs: Of MMagic's ``ExponentialMovingAverage``. With ``update_buffers``, an interval
             or a device of its own it is exactly that one.
     """
+
+    _is_averaging = False
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._is_averaging = False  # the number of steps is another now
 
     def _is_plain(self, model: nn.Module) -> bool:
         own, theirs = next(self.module.parameters()), next(model.parameters())
@@ -29,16 +36,18 @@ class ForeachEMA(ExponentialMovingAverage):
             super().update_parameters(model)
             return
         own, theirs = list(self.module.parameters()), list(model.parameters())
-        if self.steps == 0:
-            torch._foreach_copy_(own, theirs)
-        else:
+        self._is_averaging = self._is_averaging or bool(self.steps > 0)
+        if self._is_averaging:
             torch._foreach_mul_(own, 1 - self.momentum)
             torch._foreach_add_(own, theirs, alpha=self.momentum)
+        else:
+            torch._foreach_copy_(own, theirs)
+        self.sync_buffers(model)
         self.steps += 1
 
     @torch.no_grad()
     def sync_buffers(self, model: nn.Module) -> None:
-        """Copy the buffers of ``model``; MMagic calls it after each update."""
+        """Copy the buffers of ``model``; MMagic's GANs call it after each update, too."""
         buffers = list(self.module.buffers())
         if buffers:
             torch._foreach_copy_(buffers, list(model.buffers()))

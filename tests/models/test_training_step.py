@@ -260,12 +260,17 @@ def test_one_power_iteration_per_update():
 
 
 def test_foreach_average_has_the_numbers_of_mmagics():
-    nets = [torch.nn.Sequential(sn_conv(3, 4, 3), torch.nn.BatchNorm2d(4)) for _ in range(4)]
-    averages = [kind(nets[0], momentum=0.2) for kind in (ForeachEMA, ForeachEMA.__base__)]
+    nets = [torch.nn.Sequential(sn_conv(3, 4, 3), torch.nn.BatchNorm2d(4)) for _ in range(6)]
     for net in nets:
+        net[1].running_mean.normal_()
+    averages = [kind(nets[0], momentum=0.2) for kind in (ForeachEMA, ForeachEMA.__base__)]
+    new = copy.deepcopy(averages[0].state_dict())
+    for number, net in enumerate(nets):
+        if number == 3:  # a state that has not averaged yet: begins with a copy again
+            for average in averages:
+                average.load_state_dict(new)
         for average in averages:
-            average.update_parameters(net)
-            average.sync_buffers(net)
+            average.update_parameters(net)  # buffers too: MMEngine's EMAHook asks no more
         ours, theirs = (average.state_dict() for average in averages)
         assert ours.keys() == theirs.keys() and ours['steps'] == theirs['steps']
         for name in ours:
