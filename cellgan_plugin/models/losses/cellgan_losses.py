@@ -7,10 +7,7 @@ import torch.nn.functional as F
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
-
-def _full(x: Tensor) -> Tensor:
-    """At least float32: half precision is raised, float64 is left as it is."""
-    return x if x.dtype == torch.float64 else x.float()
+from cellgan_plugin.models.layers import at_least_float32
 
 
 @MODELS.register_module()
@@ -20,13 +17,13 @@ class HingeGANLoss(nn.Module):
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Dict[str, Tensor]:
         """max(0, 1 - D(x)) and max(0, 1 + D(G(z))), each a scalar, from logits of any shape."""
         return dict(
-            loss_disc_real=F.relu(1 - _full(real_logits)).mean(),
-            loss_disc_fake=F.relu(1 + _full(fake_logits)).mean(),
+            loss_disc_real=F.relu(1 - at_least_float32(real_logits)).mean(),
+            loss_disc_fake=F.relu(1 + at_least_float32(fake_logits)).mean(),
         )
 
     def generator(self, fake_logits: Tensor) -> Tensor:
         """-D(G(z)), a scalar."""
-        return -_full(fake_logits).mean()
+        return -at_least_float32(fake_logits).mean()
 
 
 @MODELS.register_module()
@@ -57,8 +54,9 @@ class ReconstructionLoss(nn.Module):
             Tensor: Scalar.
         """
         half_target = F.interpolate(img, size=half.shape[-2:], mode='nearest')
-        return self.loss_weight * (
-            F.l1_loss(_full(crop), _full(crop_target)) + F.l1_loss(_full(half), _full(half_target))
+        pairs = ((crop, crop_target), (half, half_target))
+        return self.loss_weight * sum(
+            F.l1_loss(at_least_float32(found), at_least_float32(target)) for found, target in pairs
         )
 
 
