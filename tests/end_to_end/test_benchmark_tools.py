@@ -55,6 +55,13 @@ def test_a_race_reports_ratios(tmp_path, tool, arguments):
         assert all(0 <= share < 1 for share in found['waiting'].values())
 
 
+def test_a_network_that_the_plain_step_is_not_has_no_reference():
+    options = ['--turns', 1, '--threads', 1, '--device', 'cpu', '--cfg-options']
+    done = run('train_step', *STEP, *options, 'model.discriminator.head=global')
+    assert done.returncode == 1
+    assert "discriminator.head='patch', and the config has 'global'" in done.stderr
+
+
 def test_phases_of_the_training_step(tmp_path):
     options = ['--phases', '--turns', 1, '--threads', 1, '--device', 'cpu', '--precisions']
     done = run('train_step', *STEP, *options, 'bfloat16', '--json', tmp_path / 'found.json')

@@ -97,6 +97,7 @@ class LiteralStep(OurStep):
 
     def __init__(self, args: argparse.Namespace):
         super().__init__(args)
+        self._refuse_what_the_plain_step_is_not()
         self.model.to(memory_format=torch.contiguous_format)
         self.plain_optimizers = {}
         for name in ('generator', 'discriminator'):
@@ -106,6 +107,25 @@ class LiteralStep(OurStep):
                 getattr(self.model, name).parameters(), foreach=False, **group
             )
         self.iteration = 0
+
+    def _refuse_what_the_plain_step_is_not(self) -> None:
+        # It would time another network in silence.
+        model = self.model
+        generator, discriminator = model.generator, model.discriminator
+        expected = {
+            'generator.skip_type': (generator.skip_type, 'sgc'),
+            'generator.mapping_depth above 0': (generator.mapping.nonlinear, True),
+            'discriminator.head': (discriminator.head, 'patch'),
+            'reconstruction_loss': (bool(model.reconstruction_loss), True),
+            'r1_loss': (bool(model.r1_loss), True),
+            'fake_labels': (model.fake_labels, 'data'),
+        }
+        for name, (found, needed) in expected.items():
+            if not isinstance(found, type(needed)) or found != needed:
+                raise SystemExit(
+                    f'train_step: the plain step is written for {name}={needed!r}, and the config '
+                    f'has {found!r}: time it with --no-reference'
+                )
 
     def __call__(self) -> None:
         """Take a step."""
