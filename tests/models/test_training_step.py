@@ -167,6 +167,34 @@ def test_r1_by_the_transposed_network_is_the_double_backward(options, training):
         torch.testing.assert_close(value, dict(twin.named_buffers())[name], msg=name)
 
 
+@MODELS.register_module()
+class BoundedDiscriminator(CellGANDiscriminator):
+    """Whose inherited ``input_gradient`` is not that of its logits."""
+
+    def logits(self, last, label):
+        return super().logits(last, label).tanh()
+
+
+@pytest.mark.parametrize('kind', ['BoundedDiscriminator', 'CellGANDiscriminator'])
+def test_r1_of_a_discriminator_with_logits_of_its_own(mmagic_scope, kind):
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type='CellGAN',
+            num_classes=3,
+            noise_size=8,
+            generator=dict(type='CellGANGenerator', out_size=32, base_channels=1),
+            discriminator=dict(type=kind, in_size=32, base_channels=1, decoder_channels=(2,)),
+            r1_loss=dict(type='R1Penalty', loss_weight=1.0),
+        )
+    )
+    model.eval().double().step_random = StepRandom(0, 0)
+    real, label = normal(2, 3, 32, 32), torch.tensor([0, 2])
+    expected = R1Penalty(1.0)(lambda img: model.discriminator(img, label=label), real)
+    torch.testing.assert_close(model._r1(real, label), expected, rtol=1e-10, atol=0)
+    assert (model._input_gradient is None) == (kind == 'BoundedDiscriminator')
+
+
 def test_the_input_gradient_has_no_graph_of_the_image():
     net = CellGANDiscriminator(32, base_channels=1, decoder_channels=None)
     img = torch.zeros(1, 3, 32, 32, requires_grad=True)

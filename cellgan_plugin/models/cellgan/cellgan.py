@@ -1,7 +1,7 @@
 """CellGAN as a MMagic model: generator, discriminator and the objective of Eq. (2)."""
 
 from functools import partial
-from typing import Dict, Optional, Union
+from typing import Callable, Dict, Optional, Type, Union
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,20 @@ from torch import Tensor, nn
 
 from cellgan_plugin.models.conditional_gan import ConditionalGAN, unwrap
 from cellgan_plugin.models.layers import normalised_once
+
+
+def _input_gradient_of(kind: Type) -> Optional[Callable]:
+    """``input_gradient`` of a class of discriminators; None where it is not that of its forward.
+
+    A subclass that changes what the network computes, and inherits the written-out gradient, would
+    get the R1 of another network without an error; it gets the double backward.
+    """
+    for parent in kind.__mro__:  # from the subclass up
+        if 'input_gradient' in vars(parent):
+            return parent.input_gradient
+        if vars(parent).keys() & {'forward', 'features', 'logits'}:
+            return None
+    return None
 
 
 @MODELS.register_module()
@@ -61,7 +75,7 @@ class CellGAN(ConditionalGAN):
             self._check_fit()
         # Convolutions are faster so on CPUs and tensor cores alike; no number changes.
         self.to(memory_format=torch.channels_last)
-        self._input_gradient = getattr(type(self.discriminator), 'input_gradient', None)
+        self._input_gradient = _input_gradient_of(type(self.discriminator))
         self.is_compiled = compile is not False
         if self.is_compiled:
             self._compile({} if compile is True else dict(compile))
