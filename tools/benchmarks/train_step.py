@@ -15,13 +15,11 @@ them by the seconds, beside what large products, convolutions and copies reach o
 """
 
 import argparse
-import contextlib
 import logging
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict
 
 import torch
-import torch.nn.functional as F
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
 from mmengine.config import DictAction
@@ -30,15 +28,12 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from plain_training_step import training_step
-from torch import Tensor
+from undone_rewrites import contiguous, plain_adam, replaced, rewrites
 
 from cellgan_plugin.apis.train import load_config
 from cellgan_plugin.engine.amp import enable_amp
-from cellgan_plugin.models.cellgan import CellGAN, CellGANDiscriminator, CellGANGenerator
-from cellgan_plugin.models.cellgan import cellgan as cellgan_module
-from cellgan_plugin.models.cellgan.generator import UpBlock
+from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.models.data_preprocessor import to_model_range
-from cellgan_plugin.models.layers import LEAKY_SLOPE, AdaIN, UpsamplingConv2d
 from cellgan_plugin.randomness import StepRandom, generator_for
 from cellgan_plugin.timing import (
     Phases,
@@ -151,92 +146,6 @@ class LiteralStep(OurStep):
         )
 
 
-@contextlib.contextmanager
-def replaced(owner, name: str, value) -> Iterator[None]:
-    """Put ``value`` in the place of an attribute for a while."""
-    kept = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, kept)
-
-
-def _upsample(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode='nearest')
-
-
-def _convolve_enlarged(layer: UpsamplingConv2d, x: Tensor) -> Tensor:
-    return F.conv2d(_upsample(x), layer.weight, padding=1)
-
-
-def _normalise_enlarged(block: UpBlock, x: Tensor, embedding: Tensor, shift=None) -> Tensor:
-    x = F.leaky_relu(block.adain(_upsample(x), embedding, shift), LEAKY_SLOPE)
-    return F.conv2d(x, block.conv.weight, padding=1)
-
-
-def _normalise_in_three_passes(layer: AdaIN, x: Tensor, embedding: Tensor, shift=None) -> Tensor:
-    style = layer.affine(embedding)
-    style = style if shift is None else style + shift
-    scale, bias = style[:, :, None, None].chunk(2, dim=1)
-    return F.instance_norm(x) * (1 + scale) + bias
-
-
-def rewrites(step: OurStep) -> Dict[str, Tuple]:
-    """{what the step does instead: (owner, name of the attribute, literal form)}."""
-    turn, judge = CellGAN.train_discriminator, CellGANDiscriminator.forward
-    generate = CellGANGenerator.forward
-
-    def generate_with_graph(net, *args, **kwargs):
-        with torch.enable_grad():
-            return generate(net, *args, **kwargs)
-
-    def turn_with_graph(model, *args, **kwargs):
-        with replaced(CellGANGenerator, 'forward', generate_with_graph):
-            log = turn(model, *args, **kwargs)
-        model.generator.zero_grad()
-        return log
-
-    def decode_always(net, img, label=None, crop_offset=None):
-        found = judge(net, img, label, crop_offset or (0, 0))
-        return found if crop_offset is not None else found.logits
-
-    def once_per_pass(network):
-        return contextlib.nullcontext()
-
-    return {
-        'R1 by double backward': (step.model, '_input_gradient', None),
-        'convolution after upsampling': (UpsamplingConv2d, 'forward', _convolve_enlarged),
-        'AdaIN and convolution after it': (UpBlock, 'forward', _normalise_enlarged),
-        'AdaIN in three passes': (AdaIN, 'forward', _normalise_in_three_passes),
-        "G with a graph in D's turn": (CellGAN, 'train_discriminator', turn_with_graph),
-        'decoders in every pass of D': (CellGANDiscriminator, 'forward', decode_always),
-        'spectral norm at every pass': (cellgan_module, 'normalised_once', once_per_pass),
-    }
-
-
-def contiguous(step: OurStep) -> OurStep:
-    """The step in PyTorch's default memory order instead of channels-last."""
-    step.model.to(memory_format=torch.contiguous_format)
-    preprocess = step.model.data_preprocessor.forward
-
-    def in_default_order(*args, **kwargs):
-        data = preprocess(*args, **kwargs)
-        data['inputs']['img'] = data['inputs']['img'].contiguous()
-        return data
-
-    step.model.data_preprocessor.forward = in_default_order
-    return step
-
-
-def plain_adam(step: OurStep) -> OurStep:
-    """The step with an optimizer that goes weight by weight."""
-    for wrapper in step.optimizers.values():
-        for group in wrapper.optimizer.param_groups:
-            group.update(fused=False, foreach=False)
-    return step
-
-
 def measure_rewrites(args: argparse.Namespace, amp: bool) -> TimingReport:
     """Undo one rewrite after the other in the step as it is."""
     step = OurStep(args, amp)
@@ -249,10 +158,11 @@ def measure_rewrites(args: argparse.Namespace, amp: bool) -> TimingReport:
 
         return call
 
-    for what, where in rewrites(step).items():
+    for what, where in rewrites(step.model).items():
         contestants[what] = undone(*where)
-    contestants['default memory order'] = contiguous(OurStep(args, amp))
-    contestants['Adam weight by weight'] = plain_adam(OurStep(args, amp))
+    others = [OurStep(args, amp) for _ in range(2)]
+    contiguous(others[0].model), plain_adam(others[1].optimizers)
+    contestants['default memory order'], contestants['Adam weight by weight'] = others
     title = f'{precision_name(amp)}, one rewrite undone'
     found = race(contestants, args.turns, AS_IT_IS, title, args.batch_size, 'images', args.device)
     peaks = {name: peak_memory(function, args.device) for name, function in contestants.items()}
