@@ -1,6 +1,7 @@
 """Write synthetic tissue from masks: what ``tools/synthesize.py --masks`` does, for a notebook."""
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -40,7 +41,8 @@ from cellgan_plugin.visualization import image_grid, mask_picture
 
 PathLike = Union[str, Path]
 COLUMNS = (
-    'file', 'label', 'mask', 'split', 'group', 'source_mask', 'number', 'checkpoint_sha256',
+    'file', 'label', 'mask', 'split', 'group', 'source_mask', 'source_split', 'number',
+    'checkpoint_sha256',
 )  # fmt: skip
 _SHEET_ROWS, _SHEET_VARIANTS, _SHEET_SIDE = 6, 4, 160
 
@@ -93,8 +95,9 @@ def synthesize_tissue(
     """Generate images of masks.
 
     ``<out>/images/<mask>_<number>.png``, ``<out>/masks/<mask>.png`` (uint8 class ids),
-    ``manifest.csv`` (a ``group`` holds all images of one mask), ``synthesis.json``, ``sheet.png``,
-    and ``training_images.txt`` where the checkpoint says what it was trained on.
+    ``manifest.csv`` (a ``group`` holds all images of one mask or, where it is known, patient),
+    ``synthesis.json``, ``sheet.png``, and ``training_images.txt`` where the checkpoint says what it
+    was trained on.
 
     An image depends on the mask, its name, its number and the seed alone. Files are whole or
     absent; the same call continues what was interrupted, and a larger ``per_mask`` adds images.
@@ -137,6 +140,7 @@ def synthesize_tissue(
     changes = _changes(relabel or {}, classes)
     dataset = loaded.config.train_dataloader.dataset
     listed = _listed(masks, split, mask_class, dataset.get('label_column', 'label'))
+    _warn_of_foreign_masks(listed, dataset.get('split'))
     meaning = MaskMeaning(classes, dataset.get('mask_map'), dataset.get('instances'))
     scale = training_scale(loaded.config) * model.size / model.tile_size
     out = Path(out)
@@ -215,6 +219,20 @@ def _listed(
     if mask_class is not None:
         listed = [replace(image, label=mask_class) for image in listed]
     return listed
+
+
+def _warn_of_foreign_masks(listed: Sequence[WholeImage], trained: Any) -> None:
+    """Images of a test set's masks are easily a leak: in their manifest all rows say ``train``."""
+    own = {trained} if isinstance(trained, str) else set(trained or ())
+    foreign = sorted({image.split for image in listed if image.split} - own)
+    if own and foreign:
+        print_log(
+            f'masks of split {foreign}, not of {sorted(own)} that the model was trained on: a '
+            'segmenter trained on these images has seen the masks of that split, so do not test it '
+            'there (column source_split)',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _sources(
@@ -308,6 +326,7 @@ def _row(
         split='train',
         group=source.image.group or source.image.name,
         source_mask=source.image.name,
+        source_split=source.image.split,
         number=number,
         checkpoint_sha256=protocol['checkpoint_sha256'],
     )

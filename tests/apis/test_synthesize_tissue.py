@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from tiny_pyramid import DISCRIMINATOR, GENERATOR, SCALES, SEGMENTER, tiny_model
 
+from cellgan_plugin.apis import synthesize_tissue as synthesize_module
 from cellgan_plugin.apis.inference import load_model
 from cellgan_plugin.apis.synthesis_folder import SynthesisError
 from cellgan_plugin.apis.synthesize_tissue import synthesize_tissue
@@ -86,6 +87,17 @@ def test_pairs_are_what_the_model_makes_of_the_fitted_mask(run):
         rows = list(csv.DictReader(file))
     assert [row['group'] for row in rows] == ['a', 'a', 'b', 'b', 'c', 'c']
     assert {row['label'] for row in rows} == {'healthy'}
+    assert {(row['split'], row['source_split']) for row in rows} == {('train', 'test')}
+
+
+def test_masks_of_another_split_than_the_trained_one_are_said(run, monkeypatch):
+    said = []
+    monkeypatch.setattr(synthesize_module, 'print_log', lambda text, *_: said.append(text))
+    split = 'train_dataloader.dataset.split'
+    make(run, 'same', options={split: 'test'})
+    assert not any('source_split' in text for text in said)
+    make(run, 'foreign', options={split: ['train']})
+    assert any("masks of split ['test'], not of ['train']" in text for text in said)
 
 
 def test_an_image_does_not_depend_on_batches_or_on_other_masks(run):

@@ -101,8 +101,8 @@ class MeanTeacher(RepeatableStep, Pyramid):
                 loss_consistency=self.weight_now()
                 * F.mse_loss(logits.float().softmax(dim=1), target),
             )
-            loss = sum(terms.values())
-            optim_wrapper['segmenter'].update_params(loss)
+        loss = sum(terms.values())
+        optim_wrapper['segmenter'].update_params(loss)  # no backward inside of autocast
         self._follow(iteration)
         return {**{name: value.detach() for name, value in terms.items()}, 'loss': loss.detach()}
 

@@ -5,8 +5,10 @@ import math
 
 import pytest
 import torch
-from tiny_pyramid import SCALES, SEGMENTER, optimizers, tissue_batch
+from mmengine.optim import build_optim_wrapper
+from tiny_pyramid import OPTIMIZERS, SCALES, SEGMENTER, optimizers, tissue_batch
 
+from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.models import MeanTeacher
 
 pytestmark = pytest.mark.usefixtures('mmagic_scope')
@@ -83,3 +85,21 @@ def test_the_teacher_segments():
 def test_one_scale_only():
     with pytest.raises(ValueError, match='one scale, got 2'):
         mean_teacher(scales=SCALES[:2])
+
+
+def test_the_backward_runs_outside_of_autocast(monkeypatch):
+    model = mean_teacher()
+    model.train()
+    config = copy.deepcopy(OPTIMIZERS)
+    enable_amp(config)
+    wrappers = build_optim_wrapper(model, config)
+    seen = []
+    update = wrappers['segmenter'].update_params
+
+    def watched(loss):
+        seen.append(torch.is_autocast_cpu_enabled())
+        update(loss)
+
+    monkeypatch.setattr(wrappers['segmenter'], 'update_params', watched)
+    model.train_step(tissue_batch(4, unlabelled=2), wrappers)
+    assert seen == [False]
