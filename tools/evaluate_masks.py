@@ -30,6 +30,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', help='write tables there')
     parser.add_argument('--split', nargs='+', help='of the manifest')
     parser.add_argument(
+        '--label-column', default='label',
+        help='of the manifest: class of the objects, for --true-instances label (default: label)',
+    )  # fmt: skip
+    parser.add_argument(
         '--true-instances', choices=['binary', 'label'], help='true masks hold object ids'
     )
     parser.add_argument(
@@ -62,6 +66,7 @@ def main() -> int:
             pred_suffix=args.pred_suffix,
             rule=mask_rule(args),
             parts=args.parts,
+            label_column=args.label_column,
         )
     print('\n' + markdown_table(table))
     return 0

@@ -248,6 +248,7 @@ def evaluate_masks(
     rule: Optional[dict] = None,
     parts: Optional[Mapping[str, str]] = None,
     title: Optional[str] = None,
+    label_column: str = 'label',
 ) -> Tuple[List[ImageScores], ReportTable]:
     """Compare two folders of masks, wherever they come from.
 
@@ -266,6 +267,8 @@ def evaluate_masks(
         rule (dict, optional): Of :class:`ObjectRule`, for predicted masks of class ids.
         parts (Mapping[str, str], optional): Part of the test set -> what file names start with.
         title (str, optional): Of the table.
+        label_column (str): Of the manifest: the class of an image's objects, for
+            ``true_instances='label'``. Defaults to 'label'.
 
     Returns:
         tuple: The scores of every image, and the table.
@@ -282,7 +285,7 @@ def evaluate_masks(
             'predicted masks of class ids'
         )
     if Path(true).suffix.lower() == '.csv' or split is not None:
-        images = list_whole_images(true, split)
+        images = list_whole_images(true, split, label_column=label_column)
     else:
         images = [
             WholeImage(name.removesuffix(true_suffix), path, path)

@@ -179,6 +179,11 @@ def test_class_of_true_objects_stands_where_the_config_says(pairs, run, tmp_path
     found = segment(config, run[1], manifest, tmp_path / 'out', split='test')
     scores, _ = read_scores(found.out / 'scores.json')
     assert len(scores) == 4 and part_scores(scores, ['stroma', 'gland'])['together']['mIoU'] > 0.9
+    again, _ = evaluate_masks(
+        found.out / 'classes', manifest, ['stroma', 'gland'], split='test',
+        true_instances='label', label_column='category',
+    )  # fmt: skip
+    assert all((a.confusion == b.confusion).all() for a, b in zip(again, scores, strict=True))
 
 
 def test_object_ids_from_elsewhere(pairs):
