@@ -16,7 +16,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from cellgan_plugin.apis.benchmark import benchmark, open_benchmark
-from cellgan_plugin.apis.command_line import report_jobs, user_errors
+from cellgan_plugin.apis.command_line import add_job_arguments, report_jobs, user_errors
 from cellgan_plugin.apis.train import set_trust
 from cellgan_plugin.downstream.protocol import read_protocol
 
@@ -72,18 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         help="train generators without checkpoint once per fold, on the fold's training images",
     )  # fmt: skip
     parser.add_argument('--keep-weights', action='store_true', default=None)
-    parser.add_argument('--jobs', type=int, help='jobs at a time (default: 1; Slurm: all)')
-    parser.add_argument('--devices', nargs='*', help='GPUs, e.g. 0 1 (default: all)')
-    parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
-    parser.add_argument(
-        '--slurm-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help="of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
-    )  # fmt: skip
+    add_job_arguments(parser)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
-    parser.add_argument('--dry-run', action='store_true', help='check everything, run nothing')
-    parser.add_argument(
-        '--tables-only', action='store_true', help='tables and pictures of what is done'
-    )
     parser.add_argument(
         '--trust-checkpoint', action='store_true',
         help='load checkpoints that hold pickled objects; this runs code from the file',

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.apis.command_line import report_jobs, user_errors
+from cellgan_plugin.apis.command_line import add_job_arguments, report_jobs, user_errors
 from cellgan_plugin.apis.segmentation_benchmark import (
     SegmentationBenchmark,
     segmentation_benchmark,
@@ -34,21 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--only', nargs='+', metavar='METHOD', help='these methods alone')
     parser.add_argument('--run-folds', type=int, nargs='+', metavar='N', help='these, from 0')
     parser.add_argument('--keep-weights', action='store_true', default=None)
-    parser.add_argument('--jobs', type=int, help='jobs at a time (default: 1; Slurm: all)')
-    parser.add_argument('--devices', nargs='*', help='GPUs, e.g. 0 1 (default: all)')
-    parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
-    parser.add_argument(
-        '--slurm-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help="of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
-    )  # fmt: skip
+    add_job_arguments(parser)
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
         help='override the benchmark, e.g. options.train_dataloader.num_workers=8',
     )  # fmt: skip
-    parser.add_argument('--dry-run', action='store_true', help='check everything, run nothing')
-    parser.add_argument(
-        '--tables-only', action='store_true', help='tables and pictures of what is done'
-    )
     return parser
 
 

@@ -83,6 +83,49 @@ def add_config_arguments(
     )
 
 
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how a benchmark's jobs run, and ``--dry-run`` and ``--tables-only``."""
+    parser.add_argument('--jobs', type=int, help='jobs at a time (default: 1; Slurm: all)')
+    parser.add_argument('--devices', nargs='*', help='GPUs, e.g. 0 1 (default: all)')
+    parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
+    parser.add_argument(
+        '--slurm-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help="of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
+    )
+    parser.add_argument('--dry-run', action='store_true', help='check everything, run nothing')
+    parser.add_argument(
+        '--tables-only', action='store_true', help='tables and pictures of what is done'
+    )
+
+
+def add_split_arguments(
+    parser: argparse.ArgumentParser,
+    fractions: Tuple[float, float, float] = (0.7, 0.15, 0.15),
+    of: str = '',
+) -> None:
+    """Add ``--split`` and ``--seed`` of a data set converter.
+
+    Args:
+        parser (ArgumentParser): Of a tool.
+        fractions (tuple[float, float, float]): Default shares of train, val and test. Defaults to
+            (0.7, 0.15, 0.15).
+        of (str): What is split, or when, for the help, e.g. ', by patient'. Defaults to ''.
+    """
+    default = ' '.join(f'{fraction:g}' for fraction in fractions)
+    parser.add_argument(
+        '--split',
+        type=float,
+        nargs=3,
+        default=fractions,
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help=f'fractions{of} (default: {default})',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the split (default: 0)')
+
+
 def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--parts`` and how predicted masks become objects; see :func:`mask_rule`."""
     parser.add_argument(

@@ -16,7 +16,7 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.apis.command_line import report_conversion
+from cellgan_plugin.apis.command_line import add_split_arguments, report_conversion
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
 from cellgan_plugin.datasets.converters import convert_cric
 
@@ -50,15 +50,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         metavar='PX',
         help='a nucleus this near to the patch edge counts as cut (default: size / 16)',
     )
-    add(
-        '--split',
-        type=float,
-        nargs=3,
-        default=(0.7, 0.15, 0.15),
-        metavar=('TRAIN', 'VAL', 'TEST'),
-        help='fractions (default: 0.7 0.15 0.15)',
-    )
-    add('--seed', type=int, default=0, help='seed of the split (default: 0)')
+    add_split_arguments(parser)
     add('--scale', type=float, help='image px per annotation px (default: found on the images)')
     add('--skip-missing', action='store_true', help='leave out fields without an image file')
     add(

@@ -20,7 +20,7 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.apis.command_line import image_size, report_conversion
+from cellgan_plugin.apis.command_line import add_split_arguments, image_size, report_conversion
 from cellgan_plugin.datasets.converters import convert_folders, parse_class_map
 
 
@@ -78,15 +78,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='searched in the relative path; part named "group", else the first in ()',
     )
     group.add_argument('--group-csv', metavar='CSV', help='columns file (relative path) and group')
-    add(
-        '--split',
-        type=float,
-        nargs=3,
-        default=(0.7, 0.15, 0.15),
-        metavar=('TRAIN', 'VAL', 'TEST'),
-        help='fractions (default: 0.7 0.15 0.15)',
-    )
-    add('--seed', type=int, default=0, help='seed of the split (default: 0)')
+    add_split_arguments(parser)
     add('--skip-unmatched', action='store_true', help='leave out images in no folder of a class')
     return parser.parse_args(argv)
 

@@ -17,7 +17,7 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.apis.command_line import report_conversion
+from cellgan_plugin.apis.command_line import add_split_arguments, report_conversion
 from cellgan_plugin.datasets.converters import convert_glas
 from cellgan_plugin.datasets.converters.glas import GLAS_SUBSETS
 from cellgan_plugin.datasets.converters.glas_pairs import SPLIT_RULES
@@ -38,15 +38,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='train, testA, testB as published, or train, val, test by patient '
         '(default: published)',
     )
-    add(
-        '--split',
-        type=float,
-        nargs=3,
-        default=(0.6, 0.0, 0.4),
-        metavar=('TRAIN', 'VAL', 'TEST'),
-        help='fractions for --split-by patient (default: 0.6 0 0.4)',
-    )
-    add('--seed', type=int, default=0, help='seed of the split by patient (default: 0)')
+    add_split_arguments(parser, (0.6, 0.0, 0.4), ' for --split-by patient')
     add(
         '--subsets',
         nargs='+',

@@ -11,7 +11,7 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.apis.command_line import report_conversion
+from cellgan_plugin.apis.command_line import add_split_arguments, report_conversion
 from cellgan_plugin.datasets.converters import convert_glas_tiles
 from cellgan_plugin.datasets.converters.glas import GLAS_SUBSETS
 from cellgan_plugin.datasets.converters.glas_tiles import LABELS
@@ -46,15 +46,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         default='grade',
         help='grade: benign, malignant; category: the five gland types (default: grade)',
     )
-    add(
-        '--split',
-        type=float,
-        nargs=3,
-        default=(0.7, 0.15, 0.15),
-        metavar=('TRAIN', 'VAL', 'TEST'),
-        help='fractions, by patient (default: 0.7 0.15 0.15)',
-    )
-    add('--seed', type=int, default=0, help='seed of the split (default: 0)')
+    add_split_arguments(parser, of=', by patient')
     add(
         '--subsets',
         nargs='+',
