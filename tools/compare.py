@@ -8,7 +8,7 @@ python tools/compare.py --models CellGAN=CONFIG.py BigGAN=CONFIG.py:CHECKPOINT.p
 
 import sys
 
-from cellgan_plugin.apis.compare import main
+from cellgan_plugin.comparison.compare import main
 
 if __name__ == '__main__':
     sys.exit(main(description=__doc__))

@@ -15,8 +15,8 @@ import sys
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.apis.command_line import add_mask_arguments, mask_rule, user_errors
-from cellgan_plugin.apis.evaluate_masks import evaluate_masks
+from cellgan_plugin.runs.command_line import add_mask_arguments, mask_rule, user_errors
+from cellgan_plugin.segmentation.evaluate_masks import evaluate_masks
 from cellgan_plugin.visualization.report_tables import markdown_table
 
 

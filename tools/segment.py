@@ -15,14 +15,14 @@ import sys
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.apis.command_line import (
+from cellgan_plugin.runs.command_line import (
     add_config_arguments,
     add_mask_arguments,
     mask_rule,
     user_errors,
 )
-from cellgan_plugin.apis.segment import segment
-from cellgan_plugin.apis.train import set_trust
+from cellgan_plugin.segmentation.segment import segment
+from cellgan_plugin.runs.train import set_trust
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.apis.command_line import add_job_arguments, report_jobs, user_errors
-from cellgan_plugin.apis.segmentation_benchmark import (
+from cellgan_plugin.runs.command_line import add_job_arguments, report_jobs, user_errors
+from cellgan_plugin.segmentation.benchmark import (
     SegmentationBenchmark,
     segmentation_benchmark,
 )
-from cellgan_plugin.downstream.segmentation_protocol import read_segmentation_protocol
+from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 
 
 def _parser() -> argparse.ArgumentParser:

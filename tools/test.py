@@ -7,9 +7,9 @@ tools/dist_test.sh CONFIG CKPT 4
 
 import argparse
 
-from cellgan_plugin.apis.command_line import add_config_arguments, user_errors
-from cellgan_plugin.apis.test import test
-from cellgan_plugin.apis.train import set_trust
+from cellgan_plugin.runs.command_line import add_config_arguments, user_errors
+from cellgan_plugin.runs.test import test
+from cellgan_plugin.runs.train import set_trust
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from cellgan_plugin.datasets.image_encoding import (
     write_png,
 )
 from cellgan_plugin.datasets.image_io import load_image, read_header
-from cellgan_plugin.datasets.phantom import generate_phantom
+from cellgan_plugin.phantom import generate_phantom
 from cellgan_plugin.randomness import rng_for
 
 CELLS = generate_phantom('HSIL', size=64).image

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.phantom import write_phantom_dataset
 
 REPO = Path(__file__).resolve().parents[2]
 

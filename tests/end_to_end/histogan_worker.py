@@ -9,7 +9,7 @@ import sys
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 
-from cellgan_plugin.apis.train import train
+from cellgan_plugin.runs.train import train
 from cellgan_plugin.compat import start_cpu_process_group
 from cellgan_plugin.models import (
     GradientPenalty,

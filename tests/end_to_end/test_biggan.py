@@ -11,7 +11,7 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
-from cellgan_plugin.apis.train import train
+from cellgan_plugin.runs.train import train
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets import CellPatchDataset
 from cellgan_plugin.models import sample_pixels

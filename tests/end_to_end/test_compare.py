@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from cellgan_plugin.apis.compare import main
+from cellgan_plugin.comparison.compare import main
 from cellgan_plugin.engine.training_cost import read_training_cost
 
 from .conftest import REPO, run_tool

@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 
-from cellgan_plugin.apis.test import test as evaluate_checkpoint
-from cellgan_plugin.apis.train import train
+from cellgan_plugin.runs.test import test as evaluate_checkpoint
+from cellgan_plugin.runs.train import train
 
 from .conftest import run_on_two_ranks, run_tool
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmagic.registry import MODELS
 
-from cellgan_plugin.apis.inference import load_model
-from cellgan_plugin.apis.train import train
+from cellgan_plugin.runs.trained_model import load_model
+from cellgan_plugin.runs.train import train
 from cellgan_plugin.engine import BFloat16OptimWrapper
 from cellgan_plugin.evaluation import FeatureExtractor
 from cellgan_plugin.models import draw_noise, sample_pixels

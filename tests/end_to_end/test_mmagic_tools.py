@@ -4,7 +4,7 @@ import cv2
 import torch
 from mmagic.visualization import Visualizer
 
-from cellgan_plugin.apis.train import load_config, train
+from cellgan_plugin.runs.train import load_config, train
 from cellgan_plugin.models import generated_pixels
 
 

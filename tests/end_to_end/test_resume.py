@@ -13,7 +13,7 @@ from .conftest import REPO, logged_losses, run_tool
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 import cellgan_plugin.files as files
-from cellgan_plugin.apis.train import train
+from cellgan_plugin.runs.train import train
 
 real_fsync = os.fsync
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from cellgan_plugin.datasets.manifest import read_manifest
-from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.phantom import write_phantom_dataset
 
 from .conftest import REPO, run_tool
 

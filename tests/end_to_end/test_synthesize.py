@@ -10,8 +10,8 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from cellgan_plugin.apis.synthesis_folder import SynthesisFolder
-from cellgan_plugin.apis.synthesize import synthesize
+from cellgan_plugin.synthesis.folder import SynthesisFolder
+from cellgan_plugin.synthesis.synthesize import synthesize
 from cellgan_plugin.datasets.manifest import read_manifest
 
 from .conftest import REPO, run_on_two_ranks, run_tool

@@ -206,7 +206,7 @@ def test_impossible_classes_are_rows_that_say_why(mmagic_scope, tmp_path, cache,
 
 def test_memorised_training_images_and_new_ones(mmagic_scope, real, cache, tmp_path):
     new = write_images(tmp_path / 'new', dict(NILM=20, LSIL=20, HSIL=20), size=32, seed=5)
-    from cellgan_plugin.apis.evaluate import evaluate_folders
+    from cellgan_plugin.runs.evaluate_folders import evaluate_folders
 
     scores = {}
     for name, folder in (('copies', real), ('new', new)):

@@ -35,9 +35,9 @@ from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
-from cellgan_plugin.apis.train import load_config
+from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.datasets import BETHESDA_CLASSES
-from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.randomness import generator_for
 from cellgan_plugin.timing import (
     Growth,

@@ -37,7 +37,7 @@ from cellgan_plugin.datasets import (
     SampleIndex,
     stack_cell_batch,
 )
-from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.models.data_preprocessor import CellDataPreprocessor
 from cellgan_plugin.timing import (
     TimingReport,

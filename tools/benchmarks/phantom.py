@@ -10,8 +10,8 @@ seconds hardly depend on other work on the machine::
 
 import argparse
 
-from cellgan_plugin.datasets.phantom import PHANTOM_KINDS
-from cellgan_plugin.datasets.phantom.glands import GLAND_CATEGORIES, generate_gland_phantom
+from cellgan_plugin.phantom import PHANTOM_KINDS
+from cellgan_plugin.phantom.glands import GLAND_CATEGORIES, generate_gland_phantom
 from cellgan_plugin.timing import (
     TimingReport,
     check_timing_arguments,

@@ -21,9 +21,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from cellgan_plugin.apis.image_tree import ImageTree, read_tree
+from cellgan_plugin.selection.image_tree import ImageTree, read_tree
 from cellgan_plugin.datasets import BETHESDA_CLASSES
-from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.selection import (
     Centroids,
     McDropoutClassifier,

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from cellgan_plugin.compat import EAGER_VARIABLE
-from cellgan_plugin.datasets.phantom import write_phantom_dataset
+from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.timing import (
     TimingReport,
     check_timing_arguments,

@@ -24,8 +24,8 @@ from mmengine import MessageHub
 from mmengine.config import DictAction
 from plain_training_step import discriminator_losses, generate, judge
 
-from cellgan_plugin.apis.command_line import user_errors
-from cellgan_plugin.apis.train import train
+from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.train import train
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.timing.report import aligned

@@ -28,17 +28,17 @@ from PIL import Image
 from plain_training_step import generate
 from torch import nn
 
-from cellgan_plugin.apis.inference import load_model
-from cellgan_plugin.apis.synthesis_folder import SynthesisFolder
-from cellgan_plugin.apis.synthesis_settings import (
+from cellgan_plugin.runs.trained_model import load_model
+from cellgan_plugin.synthesis.folder import SynthesisFolder
+from cellgan_plugin.runs.sampling_settings import (
     prepare_sampler,
     sample_settings,
     synthesis_noise,
 )
-from cellgan_plugin.apis.train import load_config
+from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.datasets.image_io import load_image
-from cellgan_plugin.engine.image_sampler import (
+from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
     PRECISIONS,
     ImageSampler,

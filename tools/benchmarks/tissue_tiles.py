@@ -26,7 +26,7 @@ from cellgan_plugin.datasets import (
     TissueMaskDataset,
     stack_tissue_batch,
 )
-from cellgan_plugin.datasets.phantom.glands import write_gland_phantom
+from cellgan_plugin.phantom.glands import write_gland_phantom
 from cellgan_plugin.datasets.tiling import cut_tile
 from cellgan_plugin.timing import (
     Race,

@@ -30,7 +30,7 @@ from mmengine.registry import init_default_scope
 from plain_training_step import training_step
 from undone_rewrites import contiguous, plain_adam, replaced, rewrites
 
-from cellgan_plugin.apis.train import load_config
+from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.models.data_preprocessor import to_model_range

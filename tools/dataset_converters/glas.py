@@ -17,10 +17,10 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.apis.command_line import add_split_arguments, report_conversion
-from cellgan_plugin.datasets.converters import convert_glas
-from cellgan_plugin.datasets.converters.glas import GLAS_SUBSETS
-from cellgan_plugin.datasets.converters.glas_pairs import SPLIT_RULES
+from cellgan_plugin.runs.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.converters import convert_glas
+from cellgan_plugin.converters.glas import GLAS_SUBSETS
+from cellgan_plugin.converters.glas_pairs import SPLIT_RULES
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -11,10 +11,10 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.apis.command_line import add_split_arguments, report_conversion
-from cellgan_plugin.datasets.converters import convert_glas_tiles
-from cellgan_plugin.datasets.converters.glas import GLAS_SUBSETS
-from cellgan_plugin.datasets.converters.glas_tiles import LABELS
+from cellgan_plugin.runs.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.converters import convert_glas_tiles
+from cellgan_plugin.converters.glas import GLAS_SUBSETS
+from cellgan_plugin.converters.glas_tiles import LABELS
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

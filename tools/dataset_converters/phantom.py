@@ -16,9 +16,9 @@ from pathlib import Path
 
 import cv2
 
-from cellgan_plugin.apis.command_line import image_size, name_numbers
+from cellgan_plugin.runs.command_line import image_size, name_numbers
 from cellgan_plugin.datasets.image_encoding import check_format
-from cellgan_plugin.datasets.phantom import (
+from cellgan_plugin.phantom import (
     PHANTOM_KINDS,
     draw_phantom_sheet,
     write_phantom_dataset,

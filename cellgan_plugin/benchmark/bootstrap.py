@@ -1,0 +1,291 @@
+"""Confidence intervals of scores by drawing the test images again."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+
+import numpy as np
+
+from cellgan_plugin.benchmark.scores import METRICS, Array, check_predictions
+from cellgan_plugin.benchmark.statistics import StatisticsError
+from cellgan_plugin.randomness import rng_for
+
+_BLOCK = 2_000_000  # weights held at once
+
+
+@dataclass(frozen=True)
+class BootstrapInterval:
+    """A score, its difference from the baseline, and percentile intervals of both.
+
+    Attributes:
+        value (float | None): Mean over the folds of the score, as the table shows it; None when it
+            cannot be computed in some fold.
+        low (float | None): Lower end of its interval.
+        high (float | None): Upper end.
+        difference (float | None): ``value`` minus the baseline's, over the folds that both have;
+            None for the baseline itself.
+        difference_low (float | None): Lower end of its interval.
+        difference_high (float | None): Upper end.
+    """
+
+    value: Optional[float]
+    low: Optional[float] = None
+    high: Optional[float] = None
+    difference: Optional[float] = None
+    difference_low: Optional[float] = None
+    difference_high: Optional[float] = None
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain containers for JSON."""
+        return asdict(self)
+
+
+def scores_from_confusion(confusion: np.ndarray) -> Dict[str, np.ndarray]:
+    """The metrics that a confusion matrix decides, for many matrices at once.
+
+    The same values as :func:`~cellgan_plugin.benchmark.scores.compute_scores`.
+
+    Args:
+        confusion (np.ndarray): Counts or weights, (..., K, K), rows: true classes.
+
+    Returns:
+        dict[str, np.ndarray]: Metric to float64 (...); NaN where it cannot be computed.
+    """
+    support, taken = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    total = support.sum(axis=-1, keepdims=True)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        recall = hits / support
+        precision = np.where(taken > 0, hits / taken, 0.0)
+        f1 = 2 * hits / (support + taken)
+        specificity = (total - support - taken + hits) / (total - support)
+    present = support > 0
+
+    def macro(values: np.ndarray) -> np.ndarray:
+        # NaN stays NaN among the classes that count.
+        return np.where(present, values, 0.0).sum(axis=-1) / present.sum(axis=-1)
+
+    binary = confusion.shape[-1] == 2
+    return dict(
+        accuracy=hits.sum(axis=-1) / total[..., 0],
+        precision=macro(precision),
+        recall=macro(recall),
+        f1=macro(f1),
+        sensitivity=recall[..., 1] if binary else macro(recall),
+        specificity=specificity[..., 1] if binary else macro(specificity),
+    )
+
+
+def weighted_auc(weights: np.ndarray, scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve for many weightings of the same images.
+
+    The chance that a positive image scores higher than a negative one, ties counting half.
+
+    Args:
+        weights (np.ndarray): (B, N), non-negative.
+        scores (np.ndarray): (N,).
+        positive (np.ndarray): bool (N,).
+
+    Returns:
+        np.ndarray: (B,); NaN where all weight is on one side.
+    """
+    columns = weights.T  # memory is in this order, see _Draws
+    up = columns[positive]
+    negative = np.flatnonzero(~positive)
+    negative = negative[np.argsort(scores[negative])]
+    below = np.zeros((len(negative) + 1, len(weights)))  # weight of the n lowest negative images
+    np.cumsum(columns[negative], axis=0, out=below[1:])
+    # Of the negative images with the score of a positive one, half count as lower.
+    ends = [np.searchsorted(scores[negative], scores[positive], side) for side in ('left', 'right')]
+    won = (up * (below[ends[0]] + below[ends[1]])).sum(axis=0) / 2
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return won / (up.sum(axis=0) * below[-1])
+
+
+class _Draws:
+    """How often each test image of one fold is drawn in every replicate.
+
+    Images are drawn within their class, whose sizes the folds have fixed; with groups, whole
+    groups are drawn.
+    """
+
+    def __init__(self, labels: np.ndarray, groups: Optional[Sequence[Optional[str]]], *key):
+        self.count = len(labels)
+        if groups is None:
+            self.strata = [np.flatnonzero(labels == k) for k in np.unique(labels)]
+            self.unit = np.arange(self.count)
+        else:
+            names = [g if g else ('', i) for i, g in enumerate(groups)]  # without: one of its own
+            number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+            self.unit = np.array([number[name] for name in names])
+            self.strata = [np.arange(len(number))]
+        # One stream per class: the size of the blocks below changes nothing.
+        self.rngs = [rng_for(*key, stratum) for stratum in range(len(self.strata))]
+
+    def blocks(self, replicates: int) -> Iterator[np.ndarray]:
+        """Weights of some replicates at a time, float64 (b, N), stored image by image."""
+        size = max(1, _BLOCK // self.count)
+        for start in range(0, replicates, size):
+            rows = min(size, replicates - start)
+            drawn = np.zeros((rows, self.unit.max() + 1))
+            for units, rng in zip(self.strata, self.rngs, strict=True):
+                chosen = rng.integers(0, len(units), (rows, len(units)))
+                flat = chosen + np.arange(rows)[:, None] * len(units)
+                counts = np.bincount(flat.ravel(), minlength=rows * len(units))
+                drawn[:, units] = counts.reshape(rows, len(units))
+            yield drawn.T[self.unit].T
+
+
+def _replicate(
+    weights: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, metrics: Sequence[str]
+) -> np.ndarray:
+    """Metrics of one setting in one fold for every weighting, (B, M)."""
+    count = probabilities.shape[1]
+    cell = labels * count + probabilities.argmax(axis=1)
+    one_hot = np.zeros((len(labels), count * count))
+    one_hot[np.arange(len(labels)), cell] = 1
+    found = scores_from_confusion((weights @ one_hot).reshape(-1, count, count))
+    if 'auc' in metrics:
+        # Over the classes that were drawn, as with the other macro values.
+        areas = [weighted_auc(weights, probabilities[:, k], labels == k) for k in range(count)]
+        drawn = np.isfinite(areas)
+        with np.errstate(invalid='ignore', divide='ignore'):
+            found['auc'] = np.where(drawn, areas, 0).sum(axis=0) / drawn.sum(axis=0)
+        if len(np.unique(labels)) < count:
+            found['auc'] = np.full(len(weights), np.nan)
+    return np.stack([found[name] for name in metrics], axis=1)
+
+
+def bootstrap_scores(
+    labels: Sequence[Array],
+    probabilities: Mapping[str, Sequence[Optional[Array]]],
+    baseline: Optional[str] = None,
+    metrics: Sequence[str] = METRICS,
+    replicates: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+    groups: Optional[Sequence[Sequence[Optional[str]]]] = None,
+    over_folds: bool = False,
+    same_images: bool = False,
+) -> Dict[str, Dict[str, BootstrapInterval]]:
+    """Percentile bootstrap of the mean over folds, paired between settings.
+
+    In every replicate the test images of each fold are drawn with replacement and all settings are
+    scored on the same draw; the folds' scores are averaged. So the interval of a difference is that
+    of the same images judged by both classifiers. It covers the choice of the test images, given
+    the trained classifiers; not what another training set or another start would have changed.
+
+    - Images are drawn within their class, so that no class vanishes from a small fold.
+    - With ``groups``, whole slides or patients are drawn within a fold: images of one slide are
+      not independent, and intervals that ignore it are too narrow. Of few groups per fold they
+      still are.
+    - With ``over_folds``, folds are drawn too, which adds how much training sets matter. Five folds
+      are few for that: such intervals are too narrow (a normal sample of five has a percentile
+      interval of about 84 % coverage in place of 95 %); the corrected t-test of
+      :mod:`cellgan_plugin.benchmark.statistics` is the better answer to the same question.
+
+    Args:
+        labels (Sequence[array]): True classes of every fold's test images, F x (N_f,).
+        probabilities (Mapping[str, Sequence[array | None]]): Setting to its predictions in every
+            fold, (N_f, K), in the order of ``labels``; None where a job failed.
+        baseline (str, optional): Setting to subtract. Defaults to None: no differences.
+        metrics (Sequence[str]): Some of :data:`~cellgan_plugin.benchmark.scores.METRICS`.
+        replicates (int): Defaults to 2000.
+        level (float): Confidence level, in (0, 1). Defaults to 0.95.
+        seed (int): Defaults to 0.
+        groups (Sequence[Sequence[str | None]], optional): Group of every test image. Defaults to
+            None: images are drawn.
+        over_folds (bool): Whether folds are drawn too. Defaults to False.
+        same_images (bool): Whether the "folds" are runs that test the same images, which are then
+            drawn once for all of them. Defaults to False.
+
+    Returns:
+        dict[str, dict[str, BootstrapInterval]]: Setting to metric to interval. Does not depend on
+        which other settings are given.
+
+    Raises:
+        StatisticsError: Unknown names, or options out of range.
+        ScoreError: Predictions that do not fit the labels.
+    """
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown or not metrics:
+        raise StatisticsError(f'metrics are some of {list(METRICS)}, got {list(metrics)}')
+    if baseline is not None and baseline not in probabilities:
+        raise StatisticsError(
+            f'the baseline {baseline!r} is none of the settings {list(probabilities)}'
+        )
+    if replicates < 2 or not 0 < level < 1:
+        raise StatisticsError(
+            f'replicates must be 2 or more and level in (0, 1); got {replicates} and {level}'
+        )
+    folds = len(labels)
+    for what, rows in (*probabilities.items(), *([('groups', groups)] if groups else [])):
+        if len(rows) != folds:
+            raise StatisticsError(f'{what}: {len(rows)} folds, and labels of {folds}')
+
+    shape = (replicates, folds, len(metrics))
+    drawn = {setting: np.full(shape, np.nan) for setting in probabilities}
+    points = {setting: np.full(shape[1:], np.nan) for setting in probabilities}
+    for fold in range(folds):
+        present = {
+            setting: check_predictions(rows[fold], labels[fold], np.shape(rows[fold])[-1])
+            for setting, rows in probabilities.items()
+            if rows[fold] is not None
+        }
+        if not present:
+            continue
+        truth = next(iter(present.values()))[1]
+        fold_groups = None if groups is None else groups[fold]
+        if fold_groups is not None and len(fold_groups) != len(truth):
+            raise StatisticsError(
+                f'fold {fold + 1}: {len(fold_groups)} groups of {len(truth)} test images'
+            )
+        once = np.ones((1, len(truth)))
+        for setting, (found, _) in present.items():
+            points[setting][fold] = _replicate(once, found, truth, metrics)[0]
+        start = 0
+        draws = _Draws(truth, fold_groups, seed, 'benchmark_bootstrap', 0 if same_images else fold)
+        for weights in draws.blocks(replicates):
+            rows = slice(start, start + len(weights))
+            start += len(weights)
+            for setting, (found, _) in present.items():
+                drawn[setting][rows, fold] = _replicate(weights, found, truth, metrics)
+
+    which = {
+        setting: [fold for fold in range(folds) if rows[fold] is not None]
+        for setting, rows in probabilities.items()
+    }
+    rng = rng_for(seed, 'benchmark_bootstrap_folds') if over_folds else None
+    uniform = rng.random((2, replicates, folds)) if over_folds else None
+    tails = [(1 - level) / 2, (1 + level) / 2]
+
+    def interval(values: np.ndarray, chosen: List[int], metric: int) -> List[Optional[float]]:
+        if not chosen:
+            return [None, None]
+        samples = values[:, chosen, metric]
+        if over_folds:
+            # Another replicate for every fold drawn: drawn twice, a fold has two sets of images.
+            row, fold = uniform[..., : len(chosen)] * [[[replicates]], [[len(chosen)]]]
+            samples = samples[row.astype(int), fold.astype(int)]
+        means = samples.mean(axis=1)
+        means = means[np.isfinite(means)]  # a class of a small fold may not have been drawn
+        return [None, None] if len(means) == 0 else np.quantile(means, tails).tolist()
+
+    def value(table: np.ndarray, chosen: List[int], metric: int) -> Optional[float]:
+        mean = table[chosen, metric].mean() if chosen else np.nan
+        return float(mean) if np.isfinite(mean) else None
+
+    results: Dict[str, Dict[str, BootstrapInterval]] = {}
+    for setting in probabilities:
+        results[setting] = {}
+        for metric, name in enumerate(metrics):
+            own = value(points[setting], which[setting], metric)
+            ends = interval(drawn[setting], which[setting], metric) if own is not None else []
+            row = [own, *ends] if own is not None else [None, None, None]
+            if baseline is not None and setting != baseline:
+                common = [fold for fold in which[setting] if fold in which[baseline]]
+                change = value(points[setting] - points[baseline], common, metric)
+                row.append(change)
+                if change is not None:
+                    row += interval(drawn[setting] - drawn[baseline], common, metric)
+            results[setting][name] = BootstrapInterval(*row)
+    return results

@@ -1,0 +1,136 @@
+"""Runs of generators that a benchmark trains: on which images, judged by whom, until when."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Set
+
+from mmengine.config import Config
+
+from cellgan_plugin.benchmark.job import CONFIG_NAME
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.benchmark.classifier_run import file_digest, starting_weights
+from cellgan_plugin.runs.config_values import plain
+from cellgan_plugin.benchmark.leak import training_images_of
+from cellgan_plugin.benchmark.rows import Generator, ProtocolError
+
+# What of a generator's config decides its weights, beside its images.
+_TRAINING_KEYS = ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
+_CHOOSING_HOOK = 'ModelSelectionHook'
+
+
+def read_generator(generator: Generator) -> Config:
+    """The config of a generator that the benchmark trains.
+
+    Raises:
+        ProtocolError: Its images are not those of a CellPatchDataset, or ``best_by_fd`` is asked
+            of a config that is not judged by a classifier while it trains.
+    """
+    options = None
+    if generator.iterations is not None:
+        options = {'train_cfg.max_iters': generator.iterations}
+    config = load_config(generator.config, options=options)
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    if dataset.get('type', '').split('.')[-1] != 'CellPatchDataset':
+        raise ProtocolError(
+            f'generator {generator.name!r}: {generator.config} trains on '
+            f'{dataset.get("type")!r}; the benchmark can hand its images to a CellPatchDataset'
+        )
+    if generator.best_by_fd and not (_extractors(config) and _is_chosen(config)):
+        raise ProtocolError(
+            f'generator {generator.name!r}: best_by_fd needs a config that is judged while it '
+            f'trains by the features of a classifier, and a {_CHOOSING_HOOK}, such as '
+            f'configs/histogan/histogan_cervical_fd.py; {generator.config} is not'
+        )
+    begin, end = (config.get('train_cfg') or {}).get('val_begin', 1), config.train_cfg.max_iters
+    if generator.best_by_fd and begin > end:
+        raise ProtocolError(
+            f'generator {generator.name!r}: best_by_fd, but its first validation is at iteration '
+            f'{begin} (train_cfg.val_begin) and it trains for {end}: no weights would be chosen'
+        )
+    return config
+
+
+def _hook_name(hook: Mapping[str, Any]) -> str:
+    return hook['type'].split('.')[-1]
+
+
+def _is_chosen(config: Config) -> bool:
+    return any(_hook_name(hook) == _CHOOSING_HOOK for hook in config.get('custom_hooks') or [])
+
+
+def _extractors(config: Config) -> List[dict]:
+    """The feature extractors of the validation that are classifiers."""
+    evaluator = config.get('val_evaluator') or {}
+    # MMEngine takes an Evaluator, a list of metrics, or one metric.
+    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
+    metrics = [metrics] if isinstance(metrics, Mapping) else metrics
+    found = [metric.get('extractor') or {} for metric in metrics]
+    return [one for one in found if one.get('type', '').split('.')[-1] == 'ClassifierFeatures']
+
+
+def on_images(run: Config, images: Mapping[str, Any]) -> None:
+    """Let a run train on the images of a list, whatever its config says.
+
+    Args:
+        run (Config): Changed in place.
+        images (Mapping): ``data_root``, ``ann_file``, ``follow_links``.
+    """
+    run.train_dataloader.dataset.update(images, split=None, data_prefix=dict(img_path=''))
+
+
+def unjudged(run: Config) -> None:
+    """Take validation out of a run: its last weights are used, and no other image is looked at."""
+    for key in list(run.keys()):
+        if key.startswith(('val_', 'test_')):
+            run.pop(key)
+    run.custom_hooks = [
+        hook for hook in run.get('custom_hooks') or [] if _hook_name(hook) != _CHOOSING_HOOK
+    ]
+
+
+def judged_by(run: Config, images: Mapping[str, Any], classifier: Path) -> None:
+    """Let a run be judged by the features of a classifier, against the images it trains on.
+
+    HistoGAN, Sec. 3.1.2: smoothed FD with the ResNet-34 of the task. Neither the classifier nor the
+    real images are others than the fold's training images, so nothing of the test passes into the
+    choice.
+
+    Args:
+        run (Config): Changed in place.
+        images (Mapping): The fold's training images.
+        classifier (Path): Work directory of the baseline.
+    """
+    run.val_dataloader.dataset.update(images, split=None, data_prefix=dict(img_path=''))
+    for extractor in _extractors(run):
+        # A ModelSelectionHook may say which value it looks at, by this name.
+        if extractor.get('config'):
+            extractor.setdefault('name', Path(extractor['config']).stem)
+        extractor.update(
+            config=str((classifier / CONFIG_NAME).absolute()),
+            checkpoint=str(classifier.absolute()),
+        )
+    for key in [key for key in run.keys() if key.startswith('test_')]:
+        run.pop(key)
+
+
+def inherited_images(config: Config) -> Optional[Set[str]]:
+    """What the weights that a run starts from were trained on; None: unknown."""
+    found: Set[str] = set()
+    for path in starting_weights(config):
+        known = training_images_of(path) if Path(path).exists() else None
+        if known is None:
+            return None
+        found |= known
+    return found
+
+
+def training_identity(config: Config, generator: Generator) -> Dict[str, Any]:
+    """What decides the weights of a generator, beside its images."""
+    own = {key: plain(config.get(key)) for key in _TRAINING_KEYS}
+    loader = config.train_dataloader
+    own['batch_size'] = loader.get('batch_size')
+    own['pipeline'] = plain(loader.dataset.get('pipeline'))
+    own['weights'] = {path: file_digest(path) for path in starting_weights(config)}
+    if generator.best_by_fd:
+        hooks = [h for h in config.custom_hooks if _hook_name(h) == _CHOOSING_HOOK]
+        own['best_by_fd'] = plain(hooks)
+    return own

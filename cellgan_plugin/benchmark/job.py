@@ -1,0 +1,237 @@
+"""One job of the benchmark, in its own process and its own directory.
+
+python -m cellgan_plugin.benchmark.job WORK_DIR/job.json
+
+A job file says what kind of job it is: ``classifier`` trains one classifier on one fold and
+predicts its test images once, ``synthesis`` draws a generator's images, ``selection`` chooses some
+of them. Stopped at any moment, the same command continues.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.train import is_complete, train
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.benchmark.predictions import Predictions, write_predictions
+from cellgan_plugin.benchmark.rows import slug
+from cellgan_plugin.files import atomic_write
+
+JOB_NAME = 'job.json'
+CONFIG_NAME = 'run.py'
+PREDICTIONS_NAME = 'predictions.csv'
+CURVES_NAME = 'curves.json'
+DONE_NAME = 'done.json'
+WEIGHTS_NAME = 'weights.json'  # names the checkpoint of a classifier whose weights are needed
+KEPT_NAME = 'kept.csv'  # what a row chose from a pool
+# sysexits.h: try again. The job was told to stop, has saved, and continues when run again.
+STOPPED = 75
+_CURVE_POINTS = 60
+
+
+def cell_job(classifier: str, setting: str, fold: int, seed: int) -> str:
+    """Name of the job that trains a classifier (its slug) with a setting (its slug)."""
+    return f'{classifier}/{setting}/fold{fold + 1}_seed{seed}'
+
+
+def baseline_job(classifier: str, fold: int, seed: int) -> str:
+    """Name of the job that trains a classifier on a fold's real images alone."""
+    return cell_job(slug(classifier), 'real', fold, seed)
+
+
+class JobStopped(RuntimeError):
+    """The job was asked to stop and has saved."""
+
+
+def predict(runner: Runner, loader: dict) -> Predictions:
+    """Predict every image of a loader once, with the runner's model as it is.
+
+    Args:
+        runner (Runner): Holds the model.
+        loader (dict): Config of the data loader, in a fixed order.
+
+    Returns:
+        Predictions: In the loader's order.
+    """
+    dataloader = Runner.build_dataloader(loader, seed=runner.seed)
+    dataset = dataloader.dataset
+    model = runner.model
+    model.eval()
+    rows: List[torch.Tensor] = []
+    with torch.no_grad():
+        for batch in dataloader:
+            rows += [sample.pred_score.float().cpu() for sample in model.test_step(batch)]
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    if len(rows) != len(infos):
+        raise RuntimeError(f'{len(rows)} predictions for {len(infos)} images')
+    return Predictions(
+        files=[info['file'] for info in infos],
+        labels=np.array([info['gt_label'] for info in infos], dtype=np.int64),
+        probabilities=torch.stack(rows).numpy(),
+        classes=tuple(dataset.classes),
+    )
+
+
+def training_curves(runner: Runner) -> Dict[str, Any]:
+    """What was logged while training, thinned to some 60 points.
+
+    Returns:
+        dict: ``train`` and ``val``: name -> ``iteration`` and ``value`` lists. A point of a
+        training curve is the mean over the iterations since the point before.
+    """
+    scalars = runner.message_hub.log_scalars
+    curves: Dict[str, Any] = dict(train={}, val={})
+    for name in ('loss', 'accuracy_top-1'):
+        if f'train/{name}' not in scalars:
+            continue
+        values = np.asarray(scalars[f'train/{name}'].data[0], dtype=np.float64)
+        ends = np.unique(np.linspace(0, len(values), _CURVE_POINTS + 1).round().astype(int))
+        total = np.cumsum(np.insert(values, 0, 0.0))
+        means = np.diff(total[ends]) / np.diff(ends)
+        curves['train'][name] = dict(iteration=ends[1:].tolist(), value=means.tolist())
+    if 'val/accuracy/top1' in scalars:
+        values = np.asarray(scalars['val/accuracy/top1'].data[0], dtype=np.float64)
+        loop = runner.train_loop
+        steps = [min(i * loop.val_interval, loop.max_iters) for i in range(1, len(values) + 1)]
+        curves['val']['accuracy'] = dict(iteration=steps, value=values.tolist())
+    return curves
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write JSON, whole or not at all; returns ``path``."""
+    with atomic_write(path, 'w', encoding='utf-8') as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+    return path
+
+
+def _train(work_dir: Path) -> Runner:
+    """Train the run of a work directory to its end; JobStopped when it was told to stop."""
+    runner = train(Config.fromfile(work_dir / CONFIG_NAME), work_dir=work_dir, resume=True)
+    if not is_complete(runner):
+        reason = runner.train_loop.stop_reason
+        raise JobStopped(f'stopped at iteration {runner.iter} ({reason}); run again to continue')
+    return runner
+
+
+def run_classifier(work_dir: Path, job: Dict[str, Any]) -> Path:
+    """Train a classifier, predict the test images with its final weights, once.
+
+    Args:
+        work_dir (Path): Holds ``run.py``.
+        job (dict): ``select`` ('last' or 'best'), ``keep_weights`` (bool).
+
+    Returns:
+        Path: ``predictions.csv``. Where weights are kept, ``weights.json`` names them and is
+        written last.
+    """
+    runner = _train(work_dir)
+    weights = work_dir / f'iter_{runner.iter}.pth'
+    if job.get('select', 'last') == 'best':
+        # The folder may have been moved since.
+        weights = work_dir / Path(runner.message_hub.get_info('best_ckpt')).name
+        runner.model.load_state_dict(load_tensors(weights, 'cpu')['state_dict'])
+    write_json(work_dir / CURVES_NAME, training_curves(runner))
+    predictions = predict(runner, runner.cfg.prediction_dataloader)
+    path = write_predictions(work_dir / PREDICTIONS_NAME, predictions)
+    if job.get('keep_weights', False):
+        write_json(work_dir / WEIGHTS_NAME, dict(checkpoint=weights.name))
+    else:
+        for checkpoint in work_dir.glob('*.pth'):
+            checkpoint.unlink()
+    return path
+
+
+def run_synthesis(work_dir: Path, job: Dict[str, Any]) -> Path:
+    """Draw the synthetic images of a checkpoint.
+
+    Args:
+        work_dir (Path): Of the job.
+        job (dict): ``config``, ``checkpoint``, ``out``, ``classes`` (name -> number), ``done``
+            (name of the file that says so).
+
+    Returns:
+        Path: That file.
+    """
+    from cellgan_plugin.synthesis.synthesize import synthesize
+
+    # Other jobs run beside this one: as many threads as it was given.
+    threads = os.environ.get('OMP_NUM_THREADS')
+    workers = int(threads) if threads and not torch.cuda.is_available() else None
+    synthesize(
+        job['config'], job['checkpoint'], job['out'], classes=job['classes'], workers=workers
+    )
+    done = work_dir / job.get('done', DONE_NAME)
+    write_json(done, dict(out=job['out'], checkpoint=job['checkpoint']))
+    return done
+
+
+def run_selection(work_dir: Path, job: Dict[str, Any]) -> Path:
+    """Choose from a pool for every row; see :mod:`cellgan_plugin.benchmark.selection_job`."""
+    from cellgan_plugin.benchmark.selection_job import choose
+
+    rows = choose(work_dir, job)
+    write_json(work_dir / job['done'], rows)
+    return work_dir / job['done']
+
+
+_KINDS = dict(classifier=run_classifier, synthesis=run_synthesis, selection=run_selection)
+
+
+def run_job(path: Union[str, Path]) -> Path:
+    """Run a job to its end.
+
+    Args:
+        path (str | Path): ``job.json``; its folder is the job's work directory.
+
+    Returns:
+        Path: What says that it is done.
+
+    Raises:
+        JobStopped: It was told to stop (SIGTERM, SIGUSR1) and has saved.
+    """
+    path = Path(path).resolve()
+    job = json.loads(path.read_text(encoding='utf-8'))
+    return _KINDS[job['kind']](path.parent, job)
+
+
+def job_program(
+    run: Callable[[str], Any], documentation: str, arguments: Optional[Sequence[str]] = None
+) -> int:
+    """Run the job file named on the command line.
+
+    Args:
+        run (Callable): From the job file's path; raises JobStopped when it was told to stop.
+        documentation (str): Printed when the command line does not fit.
+        arguments (Sequence[str], optional): Defaults to None: the command line.
+
+    Returns:
+        int: Exit status: 0 when done, 2 when used wrongly, ``STOPPED`` when it can go on.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if len(arguments) != 1:
+        print(documentation, file=sys.stderr)
+        return 2
+    with user_errors():
+        try:
+            run(arguments[0])
+        except JobStopped as stopped:
+            print(stopped, file=sys.stderr)
+            return STOPPED
+    return 0
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the job file named on the command line."""
+    return job_program(run_job, __doc__, arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""Was a generator trained on images that test a classifier? Then the classifier has seen them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Collection, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
+
+import torch
+
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets.content_hash import (
+    TRAINING_IMAGES,
+    read_training_images,
+    to_hex,
+)
+from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
+from cellgan_plugin.engine import find_resumable
+from cellgan_plugin.engine.hooks.training_images_hook import HASHES
+
+_EXAMPLES = 3
+WAYS_OUT = (
+    "--train-generators trains one generator per fold, on that fold's training images: the "
+    'clean way, at the price of as many runs as folds.',
+    'Keep a test set apart: train the generator on one split of the manifest and run the '
+    'benchmark on the images of another one.',
+    "--allow-leak runs all the same (as in CellGAN's Table 3, one generator for all folds); every "
+    'table then says that its scores may be too good.',
+)
+
+
+def training_images_of(source: Union[str, Path]) -> Optional[Set[str]]:
+    """Which images a generator was trained on, as far as it says.
+
+    Args:
+        source (str | Path): A checkpoint; a work directory (its ``training_images.txt``, else its
+            newest checkpoint); or a folder of synthetic images with ``training_images.txt``.
+
+    Returns:
+        set[str] | None: Content hashes in hexadecimal; None when nothing says it, which is not
+        the same as none.
+
+    Raises:
+        FileNotFoundError: No such file or folder.
+        ValueError: The list or the checkpoint is damaged.
+        UntrustedCheckpointError: The checkpoint holds more than tensors and plain containers.
+    """
+    source = Path(source).expanduser()
+    if not source.exists():
+        raise FileNotFoundError(f'{source} does not exist: name a checkpoint or a folder')
+    if source.is_dir():
+        if (source / TRAINING_IMAGES).is_file():
+            return set(to_hex(read_training_images(source)))
+        newest = find_resumable(source)
+        if newest is None:
+            return None
+        source = newest
+    if source.name == TRAINING_IMAGES:
+        return set(to_hex(read_training_images(source)))
+    checkpoint = load_tensors(source, 'cpu')
+    hashes = checkpoint.get(HASHES) if isinstance(checkpoint, dict) else None
+    if hashes is None:
+        return None
+    try:
+        if not isinstance(hashes, torch.Tensor):
+            raise ValueError(f'a {type(hashes).__name__} is no tensor')
+        return set(to_hex(hashes))
+    except ValueError as error:
+        raise ValueError(f'{source}: {HASHES} cannot be read ({error})') from error
+
+
+@dataclass(frozen=True)
+class FoldLeak:
+    """What one fold's test images and a generator's training images share.
+
+    Attributes:
+        fold (int): Index of the fold.
+        tested (int): Its test images.
+        files (tuple[str]): Test images that were trained on, or copies of them.
+        group_files (tuple[str]): Further test images of slides, fields or patients of which other
+            images were trained on.
+    """
+
+    fold: int
+    tested: int
+    files: Tuple[str, ...] = ()
+    group_files: Tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.group_files)
+
+    def __str__(self) -> str:
+        said = []
+        if self.files:
+            said.append(f'{len(self.files)} of {self.tested} test images')
+        if self.group_files:
+            other = 'others' if self.files else f'of {self.tested} test images'
+            said.append(f'the slide or patient of {len(self.group_files)} {other}')
+        return f'fold {self.fold + 1}: {" and ".join(said) or "none"}'
+
+
+@dataclass(frozen=True)
+class LeakReport:
+    """The leaks of one generator.
+
+    Attributes:
+        source (str): The generator, as the user knows it.
+        known (bool): Whether it says what it was trained on.
+        folds (tuple[FoldLeak]): Every fold that was looked at, clean ones too.
+    """
+
+    source: str
+    known: bool
+    folds: Tuple[FoldLeak, ...]
+
+    @property
+    def found(self) -> Tuple[FoldLeak, ...]:
+        """The folds with a leak."""
+        return tuple(fold for fold in self.folds if fold)
+
+    @property
+    def clean(self) -> bool:
+        """Whether a leak can be ruled out."""
+        return self.known and not self.found
+
+    def summary(self) -> str:
+        """One line for the notes of a table; ``''`` when there is nothing to say."""
+        if not self.known:
+            return (
+                f'{self.source}: it is not known which images it was trained on; scores may be '
+                'too good'
+            )
+        if self.found:
+            images = sum(len(fold.files) for fold in self.folds)
+            groups = sum(len(fold.group_files) for fold in self.folds)
+            tested = sum(fold.tested for fold in self.folds)
+            said = f'{images} of {tested} test images'
+            if groups:
+                said += f' and slides or patients of {groups} others'
+            return f'{self.source}: trained on {said}; scores are too good'
+        return ''
+
+    def message(self) -> str:
+        """What was found, in sentences; ``''`` when a leak can be ruled out."""
+        if not self.known:
+            return (
+                f'{self.source} does not say which images it was trained on, so it cannot be '
+                'ruled out that test images are among them. (Checkpoints of this plugin say it '
+                f'when they were trained with TrainingImagesHook; for a folder, {TRAINING_IMAGES} '
+                "of the generator's work directory belongs into it.)"
+            )
+        if not self.found:
+            return ''
+        example = [f for fold in self.found for f in (*fold.files, *fold.group_files)][:_EXAMPLES]
+        return (
+            f'{self.source} has seen the tests: {"; ".join(map(str, self.found))}. For example: '
+            f'{", ".join(example)}. Classifiers that train on its images know then '
+            'what they are tested on, and their scores are too good.'
+        )
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain containers for JSON."""
+        return dict(
+            source=self.source,
+            known=self.known,
+            clean=self.clean,
+            folds=[
+                dict(
+                    fold=fold.fold,
+                    tested=fold.tested,
+                    files=list(fold.files),
+                    group_files=list(fold.group_files),
+                )
+                for fold in self.folds
+            ],
+        )
+
+
+class LeakError(ValueError):
+    """Generators that were trained on test images, or may have been.
+
+    Attributes:
+        reports (tuple[LeakReport]): Those that are not clean.
+    """
+
+    def __init__(self, reports: Sequence[LeakReport]):
+        self.reports = tuple(report for report in reports if not report.clean)
+        lines = [f'- {report.message()}' for report in self.reports]
+        lines += ['Three ways out:', *(f'  {n}. {way}' for n, way in enumerate(WAYS_OUT, 1))]
+        super().__init__('\n'.join(['The benchmark would not be fair:', *lines]))
+
+    def __reduce__(self):
+        return type(self), (self.reports,)
+
+
+def check_leak(
+    fold_plan: FoldPlan,
+    source_name: str,
+    hashes: Optional[Collection[str]],
+    fold: Optional[int] = None,
+    known_samples: Iterable[Sample] = (),
+) -> LeakReport:
+    """Compare a generator's training images with the test images of folds.
+
+    Found are test images themselves and exact copies of them (renamed, losslessly re-encoded),
+    and test images whose group another training image is of. Not found are near duplicates: a
+    patch that was cropped again, resized or saved as JPEG has other pixels. Groups of training
+    images that are neither in the plan nor in ``known_samples`` are not known either. Validation
+    images do not count: they choose a checkpoint and are not scored.
+
+    Args:
+        fold_plan (FoldPlan): The benchmark's images.
+        source_name (str): The generator, for messages.
+        hashes (Collection[str] | None): See :func:`training_images_of`. None: unknown.
+        fold (int, optional): Index of the only fold that the generator serves. Defaults to None:
+            all.
+        known_samples (Iterable[Sample]): Images beyond the plan, whose groups count when they
+            were trained on: all real images before 400 per class were drawn.
+
+    Returns:
+        LeakReport: One entry per fold that was looked at.
+    """
+    numbers = range(len(fold_plan.folds)) if fold is None else [fold]
+    trained: Set[str] = set(hashes or ())
+    trained_groups = {
+        sample.group
+        for sample in (*fold_plan.samples, *known_samples)
+        if sample.group and sample.content in trained
+    }
+    leaks: List[FoldLeak] = []
+    for number in numbers:
+        test = [fold_plan.samples[index] for index in fold_plan.folds[number].test]
+        same = tuple(s.file for s in test if s.content in trained)
+        group = tuple(
+            s.file for s in test if s.content not in trained and s.group in trained_groups
+        )
+        leaks.append(FoldLeak(number, len(test), same, group))
+    return LeakReport(source_name, hashes is not None, tuple(leaks))
+
+
+def seen_beyond(fold_plan: FoldPlan, source_name: str, hashes: Optional[Set[str]]) -> List[str]:
+    """What a reader has to know of a generator that has seen more than the classifiers.
+
+    No leak: none of the images tests. But its rows then rest on more real images than the baseline,
+    for instance where it was trained on all of a data set of which classifiers get a share.
+
+    Args:
+        fold_plan (FoldPlan): The benchmark's images.
+        source_name (str): The generator.
+        hashes (set[str] | None): See :func:`training_images_of`. None: unknown.
+
+    Returns:
+        list[str]: One sentence, or none.
+    """
+    beyond = 0
+    for fold in fold_plan.folds:
+        train = {fold_plan.samples[index].content for index in fold.train}
+        beyond = max(beyond, len((hashes or set()) - train))
+    if not beyond:
+        return []
+    return [
+        f'{source_name}: {beyond} of the {len(hashes)} images that it was trained on train no '
+        'classifier of the same fold: its rows rest on more real images than the baseline'
+    ]
+
+
+def refuse_leaks(reports: Sequence[LeakReport]) -> None:
+    """Raise one LeakError naming every generator for which a leak cannot be ruled out."""
+    if not all(report.clean for report in reports):
+        raise LeakError(reports)

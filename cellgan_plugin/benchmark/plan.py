@@ -1,0 +1,322 @@
+"""From the description of a benchmark to its jobs: which images, which runs, what needs what."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from mmengine.config import Config
+
+from cellgan_plugin.benchmark.job import (
+    CONFIG_NAME,
+    JOB_NAME,
+    PREDICTIONS_NAME,
+    WEIGHTS_NAME,
+    cell_job,
+    write_json,
+)
+from cellgan_plugin.datasets.manifest import iter_manifest
+from cellgan_plugin.benchmark.classifier_run import (
+    classifier_identity,
+    classifier_run,
+    number_of_iterations,
+    write_run,
+)
+from cellgan_plugin.runs.config_values import digest_of
+from cellgan_plugin.benchmark.fixed_split import plan_fixed, with_share
+from cellgan_plugin.benchmark.fold_plan import PARTS, FoldPlan, Sample
+from cellgan_plugin.benchmark.folds import plan_folds, plan_splits
+from cellgan_plugin.benchmark.protocol import REAL, Protocol
+from cellgan_plugin.benchmark.record import Record
+from cellgan_plugin.benchmark.rows import ProtocolError, slug
+from cellgan_plugin.benchmark.synthetic import HashCache, Setting, real_samples, write_list
+from cellgan_plugin.jobs.local import Job
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a classifier.
+
+    Attributes:
+        classifier (str): Its name.
+        setting (str): Name of the setting.
+        fold (int): From 0.
+        seed (int): Of the training.
+        iterations (int): Optimizer steps.
+        job (str): Name of its job.
+        work_dir (Path): Where it leaves its predictions.
+        selects (bool): Whether its weights judge synthetic images.
+    """
+
+    classifier: str
+    setting: str
+    fold: int
+    seed: int
+    iterations: int
+    job: str
+    work_dir: Path
+    selects: bool = False
+
+
+def make_plan(protocol: Protocol, cache: HashCache) -> Tuple[List[Sample], FoldPlan]:
+    """All real images, and which of them train, validate and test.
+
+    Args:
+        protocol (Protocol): With one share of the training images, or none.
+        cache (HashCache): Of image contents.
+
+    Raises:
+        DatasetError: Images that cannot be used.
+        FoldError: Classes that cannot be divided.
+    """
+    data, classes = protocol.data, protocol.classes
+    common = dict(per_class=protocol.per_class, seed=protocol.fold_seed)
+    if protocol.fixed_splits:
+        splits = _splits_of(data)
+        if protocol.select == 'best' and 'val' not in splits:
+            raise ProtocolError(
+                f"select='best' needs validation images, and {data['ann_file']} has no row of "
+                "split 'val': select='last' takes the final weights"
+            )
+        found = {part: real_samples(dict(data, split=part), classes, cache) for part in splits}
+        samples = [sample for part in found.values() for sample in part]
+        plan = plan_fixed(found, classes, protocol.num_folds, **common)
+    else:
+        samples = real_samples(data, classes, cache)
+        if protocol.ratios:
+            plan = plan_splits(samples, classes, protocol.ratios, protocol.num_folds, **common)
+        else:
+            plan = plan_folds(samples, classes, protocol.num_folds, **common)
+    if protocol.shares:
+        (share,) = protocol.shares
+        plan = with_share(plan, share, protocol.share_of)
+    return samples, plan
+
+
+def _splits_of(data: Mapping[str, Any]) -> List[str]:
+    """Train and test, and val where the manifest has it."""
+    path = Path(_root(data)) / data['ann_file']
+    if not path.is_file():
+        raise FileNotFoundError(f'manifest {path} does not exist')
+    there = {row.get('split', '') for _, row in iter_manifest(path)}
+    missing = {'train', 'test'} - there
+    if missing:
+        raise ProtocolError(
+            f'fixed_splits: {path} has no row of split {sorted(missing)[0]!r}; there are '
+            f'{sorted(there)}'
+        )
+    return [part for part in PARTS if part in there]
+
+
+def real_parts(plan: FoldPlan, data: Mapping[str, Any], folder: Path) -> List[Dict[str, dict]]:
+    """Where every fold's real images are listed.
+
+    Args:
+        plan (FoldPlan): The folds.
+        data (Mapping): Of the protocol.
+        folder (Path): Where the lists go, see :func:`write_real_lists`.
+
+    Returns:
+        list[dict]: Per fold: ``train``, ``test`` and perhaps ``val`` -> arguments of a data set.
+    """
+    return [
+        {
+            part: dict(
+                data_root=_root(data),
+                ann_file=str((folder / f'fold{number}_{part}.csv').absolute()),
+                follow_links=bool(data.get('follow_links')),
+            )
+            for part in fold.parts()
+        }
+        for number, fold in enumerate(plan.folds, 1)
+    ]
+
+
+def _root(data: Mapping[str, Any]) -> str:
+    return os.path.abspath(os.path.expanduser(data['data_root']))
+
+
+def listed_name(sample: Sample, data: Mapping[str, Any]) -> str:
+    """File of an image as the lists and the predictions name it."""
+    return Path(sample.file).relative_to(_root(data)).as_posix()
+
+
+def write_real_lists(plan: FoldPlan, data: Mapping[str, Any], folder: Path) -> None:
+    """Write the lists that :func:`real_parts` names."""
+    for number, fold in enumerate(plan.folds, 1):
+        for part, indices in fold.parts().items():
+            samples = [plan.samples[index] for index in indices]
+            write_list(
+                folder / f'fold{number}_{part}.csv',
+                [listed_name(sample, data) for sample in samples],
+                [plan.classes[sample.label] for sample in samples],
+            )
+
+
+def steps_of(
+    protocol: Protocol, plan: FoldPlan, settings: Sequence[Setting], batch_size: int
+) -> List[List[int]]:
+    """Optimizer steps of a classifier, per setting and fold.
+
+    Args:
+        protocol (Protocol): ``epochs``, ``equal_steps`` and ``steps``.
+        plan (FoldPlan): The folds.
+        settings (Sequence[Setting]): The settings.
+        batch_size (int): Of the classifier.
+    """
+    steps = [
+        [
+            number_of_iterations(protocol.epochs, len(fold.train) + count, batch_size)
+            for fold, count in zip(plan.folds, setting.counts, strict=True)
+        ]
+        for setting in settings
+    ]
+    if protocol.steps:
+        return [[protocol.steps] * len(plan.folds) for _ in settings]
+    if protocol.equal_steps:
+        most = max(map(max, steps))
+        steps = [[most] * len(plan.folds) for _ in settings]
+    return steps
+
+
+def record_of(
+    protocol: Protocol,
+    plan: FoldPlan,
+    settings: Sequence[Setting],
+    classifiers: Mapping[str, Config],
+) -> Record:
+    """Everything that decides the results of the jobs, in words that can be compared."""
+    common = dict(
+        classes=list(protocol.classes),
+        num_folds=protocol.num_folds,
+        ratios=protocol.ratios,
+        per_class=protocol.per_class,
+        fold_seed=protocol.fold_seed,
+        images_and_folds=plan.digest,
+        epochs=protocol.epochs,
+        equal_steps=protocol.equal_steps,
+        select=protocol.select,
+    )
+    if protocol.fixed_splits:
+        common['fixed_splits'] = True
+    if protocol.steps:
+        common['steps'] = protocol.steps
+    named = {}
+    for name, config in classifiers.items():
+        named[name] = classifier_identity(config)
+        if protocol.equal_steps:
+            batch_size = config.train_dataloader.batch_size
+            named[name]['steps'] = steps_of(protocol, plan, settings, batch_size)[0][0]
+    return Record(common, named, {setting.name: setting.identity for setting in settings})
+
+
+def classifier_cells(
+    protocol: Protocol,
+    plan: FoldPlan,
+    settings: Sequence[Setting],
+    classifiers: Mapping[str, Config],
+    out_dir: Path,
+) -> List[Cell]:
+    """Every training of every classifier; the settings of a fold follow one another.
+
+    The order puts whole folds first, so that an interrupted benchmark has something to compare.
+    """
+    steps = {
+        name: steps_of(protocol, plan, settings, config.train_dataloader.batch_size)
+        for name, config in classifiers.items()
+    }
+    cells = []
+    for seed in protocol.seeds:
+        for fold in range(len(plan.folds)):
+            for name in classifiers:
+                for number, setting in enumerate(settings):
+                    job = cell_job(slug(name), setting.slug, fold, seed)
+                    selects = setting.name == REAL and seed == protocol.seeds[0]
+                    cells.append(
+                        Cell(
+                            name,
+                            setting.name,
+                            fold,
+                            seed,
+                            steps[name][number][fold],
+                            job,
+                            out_dir / 'jobs' / job,
+                            selects and protocol.needs_baseline and name == protocol.selecting,
+                        )
+                    )
+    return cells
+
+
+def classifier_job(
+    cell: Cell,
+    config: Config,
+    setting: Setting,
+    real: Mapping[str, dict],
+    protocol: Protocol,
+    record: Record,
+) -> Job:
+    """Write what a training needs, and make its job.
+
+    Args:
+        cell (Cell): The training.
+        config (Config): Of the classifier.
+        setting (Setting): Of the cell.
+        real (Mapping): Of the fold, see :func:`real_parts`.
+        protocol (Protocol): The benchmark.
+        record (Record): What decides the result.
+
+    Raises:
+        ProtocolError: The work directory holds another job.
+    """
+    synthetic = setting.parts[cell.fold]
+    identity = digest_of(
+        dict(
+            common=record.common,
+            classifier=record.classifiers[cell.classifier],
+            setting=setting.identity,
+            fold=cell.fold,
+            seed=cell.seed,
+            iterations=cell.iterations,
+        )
+    )
+    path = cell.work_dir / JOB_NAME
+    done_file = cell.work_dir / (WEIGHTS_NAME if cell.selects else PREDICTIONS_NAME)
+    if path.is_file():
+        before = json.loads(path.read_text(encoding='utf-8')).get('identity')
+        if before != identity:
+            raise ProtocolError(
+                f'{cell.work_dir} holds a job of another protocol ({before}, now {identity}): use '
+                'another --work-dir, or delete that folder'
+            )
+    if not done_file.is_file():
+        run = classifier_run(
+            config,
+            protocol.classes,
+            [real['train'], *([synthetic] if synthetic else [])],
+            real.get('val'),
+            real['test'],
+            cell.iterations,
+            cell.seed,
+            protocol.select,
+            setting.transforms,
+            say_images=cell.selects,
+        )
+        write_run(run, cell.work_dir / CONFIG_NAME)
+        job = dict(
+            kind='classifier',
+            name=cell.job,
+            identity=identity,
+            iterations=cell.iterations,
+            select=protocol.select,
+            keep_weights=protocol.keep_weights or cell.selects,
+        )
+        write_json(path, job)
+    return Job(
+        cell.job,
+        (sys.executable, '-m', 'cellgan_plugin.benchmark.job', str(path.absolute())),
+        cell.work_dir,
+        done_file,
+        needs=setting.needs[cell.fold],
+    )

@@ -1,0 +1,313 @@
+"""What a benchmark is: read from a config and checked."""
+
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+
+from mmengine.config import Config
+
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
+from cellgan_plugin.benchmark.classifier_run import SELECT
+from cellgan_plugin.runs.config_values import find_beside, read_settings
+from cellgan_plugin.benchmark.rows import (
+    Augmentation,
+    Generator,
+    ProtocolError,
+    Sweep,
+    check_rows,
+    slug,
+)
+from cellgan_plugin.benchmark.scores import METRICS
+
+REAL = 'real only'
+LEAK_RULES = ('refuse', 'allow', 'paper')
+SHARE_OF = ('train', 'all')
+# Of the tables: CellGAN's Table 3, and the area under the ROC curve.
+TABLE_3 = ('accuracy', 'precision', 'recall', 'f1', 'auc')
+_SELECTION_KEYS = ('passes', 'dropout', 'layers', 'seed', 'drop_memorised')
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A benchmark.
+
+    Attributes:
+        data (Mapping): ``data_root``, ``ann_file``, ``split``, ``extra_classes``,
+            ``follow_links`` of the real images, as of
+            :class:`~cellgan_plugin.datasets.CellPatchDataset`.
+        classifiers (Mapping[str, str]): Name -> MMPretrain config.
+        generators (tuple[Generator]): Without ``rows`` and ``sweep`` one setting each, beside the
+            real images alone.
+        rows (tuple[Augmentation]): Settings beside the real images alone. Defaults to none.
+        sweep (Sweep | None): Further rows, and their figure. Defaults to None.
+        selection (Mapping): ``passes``, ``dropout``, ``layers``, ``seed``, ``drop_memorised`` of
+            :func:`cellgan_plugin.selection.select.select`. Defaults to its defaults.
+        selector (str | None): The classifier that selects, trained on a fold's real images with
+            the first seed: the baseline itself. Defaults to None: the first.
+        classes (tuple[str]): In the order of the labels.
+        title (str): Of the table.
+        num_folds (int): Stratified folds; groups are not divided. Defaults to 5 (Sec. 3.3).
+        ratios (tuple | None): Training, validation and test part, in place of folds;
+            ``num_folds`` is then the number of repeats. Defaults to None.
+        fixed_splits (bool): The manifest's own ``train``, ``val`` and ``test``, in place of folds;
+            ``num_folds`` is then how often training images are drawn. Defaults to False.
+        shares (tuple[float]): Shares of the training images that are used, a table each (HistoGAN,
+            Table 2). A smaller share is part of a larger one. Defaults to none: all images.
+        share_of (str): What shares are of: ``'train'``, the training images, or ``'all'`` images
+            of the data set. Defaults to 'train'.
+        per_class (int | None): Real images of every class. Defaults to 400 (Sec. 3.3).
+        fold_seed (int): Draws images and folds. Defaults to 0.
+        synthetic_per_class (int): Images that every generator adds to each class of the training
+            images. Defaults to 2000 (Sec. 3.3).
+        epochs (int): Passes over the training images. Defaults to 30 (Sec. 3.3).
+        equal_steps (bool): Every setting trains for as many optimizer steps as the one with the
+            most images does in ``epochs``. Defaults to False, as in the paper.
+        steps (int | None): Optimizer steps of every setting, in place of ``epochs``. Defaults to
+            None.
+        seeds (tuple[int]): One training each per fold. Defaults to (0,).
+        select (str): ``'last'`` predicts with the final weights, ``'best'`` with those of the
+            highest validation accuracy (needs ``ratios`` with a validation part).
+        leak (str): ``'refuse'`` generators that were trained on test images or on unknown ones,
+            ``'allow'`` and say so in every table, ``'paper'``: the same, labelled as the paper's
+            protocol of one generator for all folds. Defaults to 'refuse'.
+        train_generators (bool): Train generators that have no checkpoint once per fold, on the
+            fold's training images. Defaults to False.
+        keep_weights (bool): Keep the classifiers' checkpoints. Defaults to False.
+        metrics (tuple[str]): Of the tables, some of :data:`~cellgan_plugin.benchmark.scores
+            .METRICS`. Defaults to those of CellGAN's Table 3, and AUC.
+        baseline (str): What the real images alone are called in the tables. Defaults to 'real
+            only'.
+    """
+
+    data: Mapping[str, Any]
+    classifiers: Mapping[str, str]
+    generators: Tuple[Generator, ...] = ()
+    rows: Tuple[Augmentation, ...] = ()
+    sweep: Optional[Sweep] = None
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    selector: Optional[str] = None
+    classes: Tuple[str, ...] = BETHESDA_CLASSES
+    title: str = 'Data augmentation'
+    num_folds: int = 5
+    ratios: Optional[Tuple[float, float, float]] = None
+    fixed_splits: bool = False
+    shares: Tuple[float, ...] = ()
+    share_of: str = 'train'
+    per_class: Optional[int] = 400
+    fold_seed: int = 0
+    synthetic_per_class: int = 2000
+    epochs: int = 30
+    equal_steps: bool = False
+    steps: Optional[int] = None
+    seeds: Tuple[int, ...] = (0,)
+    select: str = 'last'
+    leak: str = 'refuse'
+    train_generators: bool = False
+    keep_weights: bool = False
+    metrics: Tuple[str, ...] = TABLE_3
+    baseline: str = REAL
+
+    def __post_init__(self):
+        check_class_names(self.classes)
+        if not self.data.get('data_root'):
+            raise ProtocolError('data=dict(data_root=...) is missing: where the real images are')
+        if not self.classifiers:
+            raise ProtocolError('name at least one classifier: classifiers=dict(NAME=CONFIG)')
+        for key in ('num_folds', 'synthetic_per_class', 'epochs'):
+            if not isinstance(getattr(self, key), int) or getattr(self, key) < 1:
+                raise ProtocolError(f'{key} must be 1 or more, got {getattr(self, key)!r}')
+        if self.steps is not None and (not isinstance(self.steps, int) or self.steps < 1):
+            raise ProtocolError(f'steps must be 1 or more, got {self.steps!r}')
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ProtocolError(f'seeds must be different numbers, got {list(self.seeds)}')
+        if self.select not in SELECT:
+            raise ProtocolError(f'select must be one of {list(SELECT)}, got {self.select!r}')
+        if self.select == 'best' and not (self.fixed_splits or (self.ratios and self.ratios[1])):
+            raise ProtocolError(
+                "select='best' needs validation images: ratios=(7, 1, 2) in place of folds"
+            )
+        self._check_images()
+        self._check_rows()
+        if self.leak not in LEAK_RULES:
+            raise ProtocolError(f'leak must be one of {list(LEAK_RULES)}, got {self.leak!r}')
+        if self.train_generators and self.leak == 'paper':
+            raise ProtocolError(
+                "--train-generators trains one generator per fold, the paper's protocol has one "
+                'for all folds: choose one of them'
+            )
+        for what, names in (
+            ('classifiers', list(self.classifiers)),
+            ('generators', [generator.name for generator in self.generators]),
+        ):
+            folders: Dict[str, str] = {}
+            for name in names:
+                if folders.setdefault(slug(name), name) != name or names.count(name) > 1:
+                    raise ProtocolError(
+                        f'{what} {folders[slug(name)]!r} and {name!r} would use the same folder; '
+                        'rename one'
+                    )
+        for generator in self.generators:
+            if generator.trained_here and not self.train_generators and self.leak != 'paper':
+                raise ProtocolError(
+                    f'generator {generator.name!r} has a config and no checkpoint: give one '
+                    f'({generator.name}={generator.config}:CHECKPOINT), or say --train-generators '
+                    '(one per fold, on its training images alone) or --paper-protocol (one for '
+                    "all folds, on the config's own images)"
+                )
+            if generator.best_by_fd and not (generator.trained_here and self.train_generators):
+                raise ProtocolError(
+                    f'generator {generator.name!r}: best_by_fd is of generators that are trained '
+                    'once per fold (--train-generators), from a config without checkpoint'
+                )
+
+    def _check_images(self) -> None:
+        if self.fixed_splits:
+            if self.ratios or self.data.get('split') or not self.data.get('ann_file'):
+                raise ProtocolError(
+                    'fixed_splits=True takes train, val and test from the manifest: say which by '
+                    'data.ann_file, and neither ratios nor data.split'
+                )
+            if self.num_folds > 1 and not self.shares:
+                raise ProtocolError(
+                    f'num_folds={self.num_folds} of fixed splits would all be the same; say '
+                    'num_folds=1, and several seeds for several runs'
+                )
+        if self.share_of not in SHARE_OF:
+            raise ProtocolError(f'share_of must be one of {list(SHARE_OF)}, got {self.share_of!r}')
+        if len(set(self.shares)) != len(self.shares) or not all(0 < s <= 1 for s in self.shares):
+            raise ProtocolError(
+                f'shares must be different numbers above 0 and up to 1, got {list(self.shares)}'
+            )
+        wrong = [name for name in self.metrics if name not in METRICS]
+        if wrong or not self.metrics:
+            raise ProtocolError(
+                f'metrics must be some of {list(METRICS)}, got {list(self.metrics)}'
+            )
+
+    def _check_rows(self) -> None:
+        wrong = sorted(set(self.selection) - set(_SELECTION_KEYS))
+        if wrong:
+            raise ProtocolError(
+                f'selection: {", ".join(wrong)} is not known; there are {list(_SELECTION_KEYS)}'
+            )
+        if self.selector is not None and self.selector not in self.classifiers:
+            raise ProtocolError(
+                f'selector {self.selector!r} is none of the classifiers {list(self.classifiers)}'
+            )
+        for row in self.rows:
+            unknown = sorted(set(row.shares or ()) - set(self.shares))
+            if unknown:
+                raise ProtocolError(
+                    f'row {row.name!r}: share {unknown[0]:g} is none of {list(self.shares)}'
+                )
+        if self.all_rows:
+            check_rows(self.all_rows, self.generators)
+
+    @property
+    def all_rows(self) -> Tuple[Augmentation, ...]:
+        """Rows of the table and points of the sweep."""
+        return (*self.rows, *(self.sweep.rows() if self.sweep else ()))
+
+    @property
+    def selects(self) -> bool:
+        """Whether images are added by rows, chosen from pools."""
+        return any(row.generator for row in self.all_rows)
+
+    @property
+    def needs_baseline(self) -> bool:
+        """Whether the weights of the selecting classifier are needed by other jobs."""
+        return self.selects or any(generator.best_by_fd for generator in self.generators)
+
+    @property
+    def selecting(self) -> str:
+        """Name of the classifier that selects."""
+        return self.selector or next(iter(self.classifiers))
+
+
+_DATA_KEYS = ('data_root', 'ann_file', 'split', 'extra_classes', 'follow_links')
+_TUPLES = ('classes', 'seeds', 'ratios', 'shares', 'metrics')
+
+
+def read_protocol(
+    config: Union[str, Path, Config],
+    generators: Optional[Sequence[Union[str, Generator]]] = None,
+    classifiers: Optional[Mapping[str, str]] = None,
+    options: Optional[dict] = None,
+    **overrides,
+) -> Protocol:
+    """Read a benchmark from a config (``configs/benchmarks/``).
+
+    Args:
+        config (str | Path | Config): Its keys are the attributes of :class:`Protocol`;
+            ``generators`` is a dict name -> ``dict(config=..., checkpoint=...)`` or
+            ``dict(folder=...)``; ``rows`` is a dict name -> attributes of :class:`Augmentation`
+            (None takes a row of a base config away), ``sweep`` a dict of those of :class:`Sweep`.
+        generators (Sequence[str | Generator], optional): In place of the config's. A single one
+            also takes the place of the one that the config's rows name.
+        classifiers (Mapping[str, str], optional): In place of the config's.
+        options (dict, optional): Overrides of the config, as of ``--cfg-options``.
+        **overrides: Attributes of :class:`Protocol`; None leaves the config's.
+
+    Returns:
+        Protocol: Checked as far as it can be without looking at images.
+
+    Raises:
+        FileNotFoundError: No such config.
+        ProtocolError: A key that does not exist, or see :class:`Protocol`.
+    """
+    config, values = read_settings(Protocol, config, options, overrides, 'benchmark')
+    for key in _TUPLES:
+        if values.get(key) is not None:
+            values[key] = tuple(values[key])
+    data = values.get('data') or {}
+    wrong = sorted(set(data) - set(_DATA_KEYS))
+    if wrong:
+        raise ProtocolError(f'data: {", ".join(wrong)} is not known; there are {_DATA_KEYS}')
+    if classifiers is not None:
+        values['classifiers'] = dict(classifiers)
+    else:
+        named = values.get('classifiers') or {}
+        values['classifiers'] = {name: find_beside(path, config) for name, path in named.items()}
+    if generators is not None:
+        made = [Generator.from_text(g) if isinstance(g, str) else g for g in generators]
+    else:
+        made = [_generator(n, g, config) for n, g in (values.get('generators') or {}).items()]
+    values['generators'] = tuple(made)
+    values['rows'] = tuple(
+        _spec(Augmentation, f'row {name!r}', given, name=name)
+        for name, given in (values.get('rows') or {}).items()
+        if given is not None
+    )
+    if values.get('sweep') is not None:
+        values['sweep'] = _spec(Sweep, 'sweep', values['sweep'])
+    if generators is not None and len(made) == 1:  # the config's rows with the given one
+        name = made[0].name
+        values['rows'] = tuple(
+            replace(row, generator=name) if row.generator else row for row in values['rows']
+        )
+        if values.get('sweep') is not None:
+            values['sweep'] = replace(values['sweep'], generator=name)
+    return Protocol(**{**values, 'data': data})
+
+
+def _spec(kind: type, where: str, given: Mapping[str, Any], **more):
+    """An object of a config's dict; lists become tuples."""
+    keys = [f.name for f in fields(kind) if f.name not in more]
+    wrong = sorted(set(given) - set(keys))
+    if wrong:
+        raise ProtocolError(f'{where}: {", ".join(wrong)} is not one of {keys}')
+    missing = [
+        f.name for f in fields(kind)
+        if f.default is MISSING and f.default_factory is MISSING and f.name not in {**more, **given}
+    ]  # fmt: skip
+    if missing:
+        raise ProtocolError(f'{where}: {", ".join(missing)} is missing')
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    return kind(**more, **given)
+
+
+def _generator(name: str, given: Mapping[str, Any], config: Config) -> Generator:
+    given = {key: value for key, value in given.items() if value not in (None, '')}
+    if 'config' in given:
+        given['config'] = find_beside(given['config'], config)
+    return _spec(Generator, f'generator {name!r}', given, name=name)

@@ -1,0 +1,409 @@
+"""Where a benchmark's synthetic images come from, what makes them, and whether that is fair."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+
+from mmengine.config import Config
+
+from cellgan_plugin.benchmark.generators import (
+    inherited_images,
+    judged_by,
+    on_images,
+    read_generator,
+    training_identity,
+    unjudged,
+)
+from cellgan_plugin.benchmark.job import (
+    CONFIG_NAME,
+    DONE_NAME,
+    JOB_NAME,
+    baseline_job,
+    write_json,
+)
+from cellgan_plugin.benchmark.selection_rows import RowBuilder
+from cellgan_plugin.runs.trained_model import config_classes, find_checkpoint, settle_classes
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets import DatasetError
+from cellgan_plugin.datasets.classes import resolve_class
+from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, to_hex
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME
+from cellgan_plugin.benchmark.classifier_run import classifier_identity, file_digest, write_run
+from cellgan_plugin.runs.config_values import digest_of, plain
+from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
+from cellgan_plugin.benchmark.leak import (
+    LeakReport,
+    check_leak,
+    seen_beyond,
+    training_images_of,
+)
+from cellgan_plugin.benchmark.protocol import Protocol
+from cellgan_plugin.benchmark.rows import Generator, ProtocolError, slug
+from cellgan_plugin.benchmark.synthetic import (
+    HashCache,
+    Setting,
+    data_folder_files,
+    read_folder,
+    real_only,
+    write_list,
+)
+from cellgan_plugin.jobs.local import Job
+
+_REPORT_NAME = 'training.json'
+
+Numbers = Sequence[Sequence[int]]  # images per fold and class
+
+
+def largest(numbers: Numbers) -> List[int]:
+    """Of each class, the most that any fold asks for."""
+    return [max(column) for column in zip(*numbers, strict=True)]
+
+
+class SettingBuilder:
+    """Makes the settings of a benchmark, and the jobs that make their images.
+
+    Nothing is written before :meth:`write`, so that every mistake is found first.
+
+    Args:
+        protocol (Protocol): The benchmark.
+        plan (FoldPlan): Its folds.
+        samples (Sequence[Sample]): All real images, also those that were not drawn.
+        real (Sequence[Mapping]): Lists of the folds' real images, see
+            :func:`~cellgan_plugin.benchmark.plan.real_parts`.
+        out_dir (Path): Work directory of the benchmark.
+        cache (HashCache): Hashes of image contents.
+        classifiers (Mapping[str, Config]): By name.
+
+    Attributes:
+        jobs (list[Job]): Train generators and draw images.
+        reports (list[LeakReport]): One per generator, and fold where it is trained per fold.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        plan: FoldPlan,
+        samples: Sequence[Sample],
+        real: Sequence[Mapping[str, dict]],
+        out_dir: Path,
+        cache: HashCache,
+        classifiers: Mapping[str, Config],
+    ):
+        self.protocol = protocol
+        self.plan = plan
+        self.samples = samples
+        self.real = real
+        self.out_dir = out_dir
+        self.cache = cache
+        self.classifiers = classifiers
+        self.jobs: List[Job] = []
+        self.reports: List[LeakReport] = []
+        self._pools = False  # whether images are candidates, of which rows choose
+        self._contents: Dict[str, List[Tuple[int, str]]] = {}  # of folders: label, hash
+        self._runs: List[Tuple[Path, Config]] = []
+        self._requests: List[Tuple[Path, Dict[str, Any]]] = []
+        self._lists: List[Tuple[Path, Sequence[str], Sequence[str]]] = []
+
+    def build(self) -> List[Setting]:
+        """All settings, the real images alone first."""
+        settings = [real_only(len(self.plan.folds))]
+        if not self.protocol.all_rows:
+            each = [self.protocol.synthetic_per_class] * len(self.protocol.classes)
+            numbers = [each] * len(self.plan.folds)
+            return settings + [self._source(g, numbers) for g in self.protocol.generators]
+        self._pools = True
+        rows = RowBuilder(self.protocol, self.plan, self.real, self.out_dir, self.classifiers)
+        sources = {
+            generator.name: self._source(generator, rows.pool_sizes(generator.name))
+            for generator in self.protocol.generators
+        }
+        settings += rows.settings(sources, self._contents)
+        self.jobs += rows.jobs
+        self._requests += rows.requests
+        return settings
+
+    def _source(self, generator: Generator, numbers: Numbers) -> Setting:
+        """The setting of all of a generator's images: ``numbers`` per fold and class."""
+        try:
+            setting, reports = self._make(generator, numbers)
+        except (FileNotFoundError, ValueError) as error:
+            if isinstance(error, (DatasetError, ProtocolError)):
+                raise
+            raise ProtocolError(f'generator {generator.name!r}: {error}') from error
+        self.reports += reports
+        setting.leaks += [report.summary() for report in reports if not report.clean]
+        return setting
+
+    def _make(self, generator: Generator, numbers: Numbers) -> Tuple[Setting, List[LeakReport]]:
+        if generator.folder is not None:
+            return self._of_folder(generator, numbers)
+        if generator.checkpoint is not None:
+            return self._of_checkpoint(generator, numbers)
+        if self.protocol.train_generators:
+            return self._trained_per_fold(generator, numbers)
+        return self._trained_once(generator, numbers)
+
+    def write(self) -> None:
+        """Write what the jobs read."""
+        for path, files, labels in self._lists:
+            write_list(path, files, labels)
+        for path, config in self._runs:
+            write_run(config, path)
+        for path, request in self._requests:
+            write_json(path, request)
+
+    def _leak(
+        self, generator: Generator, hashes: Optional[Set[str]], fold: Optional[int] = None
+    ) -> LeakReport:
+        return check_leak(self.plan, generator.name, hashes, fold, self.samples)
+
+    # Folders ------------------------------------------------------------------------------------
+
+    def _of_folder(
+        self, generator: Generator, numbers: Numbers
+    ) -> Tuple[Setting, List[LeakReport]]:
+        protocol, folds = self.protocol, len(self.plan.folds)
+        most = largest(numbers)
+        found = read_folder(generator, protocol.classes, most, self.cache, self._pools)
+        labels = [protocol.classes[patch.label] for patch in found.patches]
+        contents = to_hex(found.hashes)
+        self._contents[generator.name] = [
+            (patch.label, content) for patch, content in zip(found.patches, contents, strict=True)
+        ]
+        kind = 'pool' if self._pools else 'synthetic'
+        path = self.out_dir / 'lists' / f'{kind}_{slug(generator.name)}.csv'
+        self._lists.append((path, [patch.file for patch in found.patches], labels))
+        part = dict(
+            data_root=found.root,
+            ann_file=str(path.absolute()),
+            follow_links=generator.follow_links,
+        )
+        identity = dict(
+            images=len(labels), digest=digest_of(sorted(zip(labels, contents, strict=True)))
+        )
+        setting = Setting(
+            generator.name,
+            [part] * folds,
+            [len(labels)] * folds,
+            [()] * folds,
+            identity,
+            notes=found.notes,
+        )
+        trained_on = self._provenance(generator, found.root, contents)
+        if generator.trained_on != 'itself':
+            setting.notes += seen_beyond(self.plan, generator.name, trained_on)
+        copies = self._leak(generator, set(contents))
+        if trained_on is None and copies.found:
+            trained_on = set()  # what is known is bad enough, and can be shown
+        if trained_on is not None:
+            # A test image among the synthetic ones is a leak whoever made the folder.
+            trained_on |= set(contents)
+        return setting, [self._leak(generator, trained_on)]
+
+    def _provenance(
+        self, generator: Generator, root: str, contents: Sequence[str]
+    ) -> Optional[Set[str]]:
+        """Hashes of the images behind a folder; None: unknown."""
+        source = generator.trained_on
+        if source is None:
+            return training_images_of(root)
+        if source == 'itself':
+            return set(contents)
+        path = Path(source).expanduser()
+        if path.is_dir() and not (path / TRAINING_IMAGES).is_file():
+            known = training_images_of(path)  # a work directory with a checkpoint
+            if known is not None:
+                return known
+            files = data_folder_files(path)
+            return set(to_hex(self.cache.hashes(files, f'Hashing images of {path.name}')))
+        return training_images_of(path)
+
+    # Checkpoints --------------------------------------------------------------------------------
+
+    def _of_checkpoint(
+        self, generator: Generator, numbers: Numbers
+    ) -> Tuple[Setting, List[LeakReport]]:
+        config = load_config(generator.config)
+        checkpoint = find_checkpoint(generator.checkpoint)
+        state = load_tensors(checkpoint, 'cpu')
+        meta = state.get('meta') or {}
+        in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
+        num_classes = (config.get('model') or {}).get('num_classes')
+        names = settle_classes(config, in_checkpoint, num_classes)
+        del state
+        self._check_classes(generator, names)
+        path = str(Path(generator.config).absolute())
+        where = self._drawn(generator, largest(numbers), path, checkpoint, '')
+        identity = dict(model=plain(config.model), checkpoint=file_digest(checkpoint))
+        setting = self._setting(generator, [where] * len(self.plan.folds), identity)
+        trained_on = training_images_of(checkpoint)
+        setting.notes += seen_beyond(self.plan, generator.name, trained_on)
+        return setting, [self._leak(generator, trained_on)]
+
+    def _check_classes(self, generator: Generator, names: Optional[Sequence[str]]) -> None:
+        """ProtocolError unless the generator knows every class of the benchmark."""
+        if not names:
+            raise ProtocolError(
+                f'generator {generator.name!r}: {generator.config} does not name its classes '
+                '(train_dataloader.dataset.metainfo.classes)'
+            )
+        missing = [name for name in self.protocol.classes if resolve_class(name, names) is None]
+        if missing:
+            raise ProtocolError(
+                f'generator {generator.name!r} makes the classes {list(names)}; the benchmark also '
+                f'has {missing}. Train a generator on these too, or take them out of the benchmark'
+            )
+
+    def _setting(
+        self, generator: Generator, where: Sequence[Tuple[Path, str]], identity: Dict[str, Any]
+    ) -> Setting:
+        """A setting of images that jobs will draw; ``where``: per fold the folder and the job."""
+        count = self.protocol.synthetic_per_class * len(self.protocol.classes)
+        if not self._pools:  # of a pool, each row says for itself
+            identity['per_class'] = self.protocol.synthetic_per_class
+        return Setting(
+            generator.name,
+            [dict(data_root=str(out), ann_file=MANIFEST_NAME) for out, _ in where],
+            [count] * len(where),
+            [(job,) for _, job in where],
+            identity,
+        )
+
+    def _drawn(
+        self,
+        generator: Generator,
+        numbers: Sequence[int],
+        config: str,
+        checkpoint: Path,
+        fold: str,
+        needs: Tuple[str, ...] = (),
+    ) -> Tuple[Path, str]:
+        """Add the job that draws the images of a checkpoint; their folder and its name."""
+        kind = 'pool' if self._pools else 'synthesis'
+        name = '/'.join(filter(None, (slug(generator.name), fold)))
+        out = (self.out_dir / ('pools' if self._pools else 'synthetic') / name).absolute()
+        work_dir = self.out_dir / 'jobs' / kind / name
+        path = work_dir / JOB_NAME
+        counts = dict(zip(self.protocol.classes, map(int, numbers), strict=True))
+        # A pool may be made larger later on.
+        done = f'done_{digest_of(counts)[:8]}.json' if self._pools else DONE_NAME
+        request = dict(
+            kind='synthesis',
+            config=config,
+            checkpoint=str(checkpoint.absolute()),
+            out=str(out),
+            classes=counts,
+            done=done,
+        )
+        self._requests.append((path, request))
+        job = Job(
+            f'{kind}/{name}',
+            (sys.executable, '-m', 'cellgan_plugin.benchmark.job', str(path.absolute())),
+            work_dir,
+            work_dir / done,
+            needs=needs,
+        )
+        self.jobs.append(job)
+        return out, job.name
+
+    # Generators that are trained here -----------------------------------------------------------
+
+    def _trained_per_fold(
+        self, generator: Generator, numbers: Numbers
+    ) -> Tuple[Setting, List[LeakReport]]:
+        config = self._trainable(generator)
+        where, reports = [], []
+        inherited = inherited_images(config)
+        for fold, parts in enumerate(self.real):
+            run, needs = read_generator(generator), ()
+            on_images(run, parts['train'])
+            if generator.best_by_fd:
+                job = baseline_job(self.protocol.selecting, fold, self.protocol.seeds[0])
+                judged_by(run, parts['train'], self.out_dir / 'jobs' / job)
+                needs = (job,)
+            else:
+                unjudged(run)
+            where.append(self._trained(generator, numbers[fold], run, f'fold{fold + 1}', needs))
+            trained_on = None
+            if inherited is not None:
+                indices = self.plan.folds[fold].train
+                trained_on = inherited | {self.plan.samples[i].content for i in indices}
+            reports.append(self._leak(generator, trained_on, fold))
+        identity = dict(training_identity(config, generator), trained='per fold')
+        chosen = ''
+        if generator.best_by_fd:
+            name = self.protocol.selecting
+            identity['judged_by'] = classifier_identity(self.classifiers[name])
+            chosen = f'; its weights of the lowest smoothed FD to these, with features of {name}'
+        setting = self._setting(generator, where, identity)
+        setting.notes.append(
+            f'{generator.name}: one generator per {"fold" if len(where) > 1 else "split"}, trained '
+            f'on its training images{chosen}'
+        )
+        return setting, reports
+
+    def _trained_once(
+        self, generator: Generator, numbers: Numbers
+    ) -> Tuple[Setting, List[LeakReport]]:
+        config = self._trainable(generator)
+        data = config.train_dataloader.dataset
+        root, ann_file = data.get('data_root') or '', data.get('ann_file') or ''
+        files = data_folder_files(
+            root, config_classes(config), os.path.join(root, ann_file) if ann_file else '',
+            data.get('split'), data.get('extra_classes', 'error'), data.get('follow_links', False),
+        )  # fmt: skip
+        trained_on = inherited_images(config)
+        if trained_on is not None:
+            contents = to_hex(self.cache.hashes(files, f'Hashing images of {generator.name}'))
+            trained_on |= set(contents)
+        unjudged(config)
+        where = self._trained(generator, largest(numbers), config, '')
+        identity = dict(
+            training_identity(config, generator), trained='once', images=digest_of(sorted(contents))
+            if trained_on is not None else len(files),
+        )  # fmt: skip
+        setting = self._setting(generator, [where] * len(self.plan.folds), identity)
+        setting.notes += seen_beyond(self.plan, generator.name, trained_on)
+        return setting, [self._leak(generator, trained_on)]
+
+    def _trainable(self, generator: Generator) -> Config:
+        config = read_generator(generator)
+        names = config_classes(config)
+        self._check_classes(generator, names)
+        if self.protocol.train_generators and len(names) != len(self.protocol.classes):
+            raise ProtocolError(
+                f'generator {generator.name!r} has the classes {list(names)}, the benchmark '
+                f'{list(self.protocol.classes)}: a generator that is trained on the folds has the '
+                "benchmark's classes"
+            )
+        return config
+
+    def _trained(
+        self,
+        generator: Generator,
+        numbers: Sequence[int],
+        run: Config,
+        fold: str,
+        needs: Tuple[str, ...] = (),
+    ) -> Tuple[Path, str]:
+        """Add the jobs that train a generator and draw its images."""
+        name = '/'.join(filter(None, (slug(generator.name), fold)))
+        work_dir = self.out_dir / 'generators' / name
+        path = (work_dir / CONFIG_NAME).absolute()
+        run.work_dir = str(work_dir.absolute())
+        self._runs.append((path, run))
+        report = (work_dir / _REPORT_NAME).absolute()
+        job = Job(
+            f'generator/{name}',
+            (sys.executable, '-m', 'cellgan_plugin.runs.train', str(path), '--work-dir',
+             run.work_dir, '--resume', '--report', str(report)),
+            work_dir,
+            report,
+            needs=needs,
+        )  # fmt: skip
+        self.jobs.append(job)
+        # Of a folder, the best weights are taken.
+        weights = work_dir if generator.best_by_fd else work_dir / 'final.pth'
+        return self._drawn(generator, numbers, str(path), weights, fold, (job.name,))

@@ -1,0 +1,280 @@
+"""Which synthetic images a setting adds to the training images of a fold."""
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from cellgan_plugin.datasets.content_hash import HASH_BYTES, content_hashes, from_hex, to_hex
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.datasets.problems import ERROR, DatasetError, Problem
+from cellgan_plugin.datasets.sources import Patch, list_patches
+from cellgan_plugin.benchmark.folds import Sample
+from cellgan_plugin.benchmark.protocol import REAL, Generator, ProtocolError, slug
+from cellgan_plugin.files import atomic_write
+
+_CACHE_NAME = 'hashes.json'
+
+
+@dataclass
+class Setting:
+    """One row of the table: real images alone, or with those of a generator.
+
+    Attributes:
+        name (str): As shown.
+        parts (list): Per fold: ``data_root`` and ``ann_file`` of the synthetic images, or None.
+        counts (list[int]): Per fold: synthetic images.
+        needs (list[tuple[str, ...]]): Per fold: jobs that make them.
+        identity (dict): What decides which images these are.
+        notes (list[str]): What a reader has to know.
+        leaks (list[str]): Why results of this setting may be too good; empty when they are not.
+        transforms (list[dict]): Put into the classifier's training pipeline.
+    """
+
+    name: str
+    parts: List[Optional[Dict[str, Any]]]
+    counts: List[int]
+    needs: List[Tuple[str, ...]]
+    identity: Dict[str, Any]
+    notes: List[str] = field(default_factory=list)
+    leaks: List[str] = field(default_factory=list)
+    transforms: List[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        """Name of the setting's folder."""
+        return 'real' if self.name == REAL else slug(self.name)
+
+    @property
+    def shown(self) -> str:
+        """Name in the tables."""
+        return self.name if self.name == REAL else f'+ {self.name}'
+
+
+def real_only(folds: int) -> Setting:
+    """The baseline."""
+    return Setting(REAL, [None] * folds, [0] * folds, [()] * folds, dict(images='real'))
+
+
+class HashCache:
+    """Hashes of image contents, remembered by path, size and time of the last change.
+
+    Args:
+        folder (str | Path): Where ``hashes.json`` is.
+    """
+
+    def __init__(self, folder: Union[str, Path]):
+        self.path = Path(folder) / _CACHE_NAME
+        self.known: Dict[str, List] = {}
+        if self.path.is_file():
+            try:
+                self.known = json.loads(self.path.read_text(encoding='utf-8'))
+            except ValueError:  # a cache may always be made again
+                self.known = {}
+
+    def hashes(self, files: Sequence[str], title: str) -> np.ndarray:
+        """uint8 (N, 16), see :func:`~cellgan_plugin.datasets.content_hash.content_hashes`."""
+        stamps = {}
+        for file in files:
+            info = os.stat(file)
+            stamps[file] = [info.st_size, info.st_mtime_ns]
+        missing = [f for f in stamps if self.known.get(f, [None] * 3)[:2] != stamps[f]]
+        if missing:
+            for file, text in zip(
+                missing, to_hex(content_hashes(missing, title=title)), strict=True
+            ):
+                self.known[file] = [*stamps[file], text]
+            with atomic_write(self.path, 'w', encoding='utf-8') as out:
+                json.dump(self.known, out)
+        if not files:
+            return np.zeros((0, HASH_BYTES), np.uint8)
+        return from_hex(self.known[file][2] for file in files)
+
+
+def _listed(
+    where: str,
+    root: str,
+    classes: Sequence[str],
+    ann_file: str,
+    split: Optional[str],
+    extra_classes: str,
+    follow_links: bool,
+    need_every_class: bool,
+) -> List[Patch]:
+    """Images of a folder; DatasetError naming the first that is listed and not there."""
+    listing = list_patches(
+        root, classes, ann_file, split, extra_classes, follow_links, need_every_class
+    )
+    problems = [problem for problem in listing.problems if problem.severity == ERROR]
+    for patch in listing.patches:
+        path = os.path.join(root, patch.file)
+        if not os.path.isfile(path):
+            listed = f'is named in {ann_file}, but' if ann_file else 'is listed, but'
+            message = f'{listed} there is no such file. Copy it again, or remove its row'
+            problems.append(Problem(ERROR, 'missing file', path, message))
+    if problems:
+        raise DatasetError(problems, f'{where} cannot be used')
+    return listing.patches
+
+
+def real_samples(data: Mapping[str, Any], classes: Sequence[str], cache: HashCache) -> List[Sample]:
+    """All real images of a benchmark.
+
+    Args:
+        data (Mapping): See :class:`~cellgan_plugin.benchmark.protocol.Protocol`.
+        classes (Sequence[str]): Class names.
+        cache (HashCache): Of the work directory.
+
+    Returns:
+        list[Sample]: In the order of the listing.
+
+    Raises:
+        DatasetError: The folder cannot be read, a class is empty or unknown, a file is missing.
+        ImageFileError: A file is no image.
+    """
+    root = os.path.abspath(os.path.expanduser(data['data_root']))
+    ann_file = data.get('ann_file') or ''
+    patches = _listed(
+        'The real images',
+        root,
+        classes,
+        os.path.join(root, ann_file) if ann_file else '',
+        data.get('split') or None,
+        data.get('extra_classes') or 'error',
+        bool(data.get('follow_links')),
+        need_every_class=True,
+    )
+    files = [os.path.join(root, patch.file) for patch in patches]
+    hashes = to_hex(cache.hashes(files, 'Hashing real images'))
+    return [
+        Sample(file, patch.label, patch.group or None, content)
+        for file, patch, content in zip(files, patches, hashes, strict=True)
+    ]
+
+
+@dataclass
+class SyntheticFolder:
+    """Images of a folder, the first ones of each class.
+
+    Attributes:
+        root (str): The folder.
+        patches (list[Patch]): The images used.
+        hashes (np.ndarray): Of their contents, uint8 (N, 16).
+        notes (list[str]): What a reader has to know.
+    """
+
+    root: str
+    patches: List[Patch]
+    hashes: np.ndarray
+    notes: List[str]
+
+
+def read_folder(
+    generator: Generator,
+    classes: Sequence[str],
+    wanted: Sequence[int],
+    cache: HashCache,
+    need_all: bool = False,
+) -> SyntheticFolder:
+    """Read a setting's folder: class folders, or a manifest.
+
+    Args:
+        generator (Generator): With a ``folder``.
+        classes (Sequence[str]): Class names of the benchmark.
+        wanted (Sequence[int]): Images wanted of each; the first ones of the list are taken.
+        cache (HashCache): Of the work directory.
+        need_all (bool): Whether fewer than wanted are an error and not a note. Defaults to False.
+
+    Raises:
+        DatasetError: Unknown classes, missing files, a bad manifest.
+        ProtocolError: No image at all, or fewer than are needed.
+    """
+    where = f'generator {generator.name!r}'
+    path = os.path.abspath(os.path.expanduser(generator.folder))
+    if path.lower().endswith('.csv'):
+        root, ann_file = os.path.dirname(path), path
+    else:
+        root, ann_file = path, os.path.join(path, MANIFEST_NAME)
+        if not os.path.isdir(root):
+            raise ProtocolError(f'{where}: there is no folder {root}')
+        if not os.path.isfile(ann_file):
+            ann_file = ''
+    found = _listed(
+        f'The images of {where}',
+        root,
+        classes,
+        ann_file,
+        generator.split,
+        'error',
+        generator.follow_links,
+        need_every_class=False,
+    )
+    kept: List[Patch] = []
+    counts: Counter = Counter()
+    for patch in found:
+        if counts[patch.label] < wanted[patch.label]:
+            counts[patch.label] += 1
+            kept.append(patch)
+    if not kept:
+        raise ProtocolError(f'{where}: {generator.folder} holds no image of {list(classes)}')
+    few = [f'{name} {counts[label]}' for label, name in enumerate(classes)
+           if counts[label] < wanted[label]]  # fmt: skip
+    notes = []
+    if few and need_all:
+        asked = ', '.join(f'{name} {n}' for name, n in zip(classes, wanted, strict=True))
+        raise ProtocolError(
+            f'{where}: {generator.folder} has {", ".join(few)} images, and the pool needs {asked}. '
+            'Synthesise more, or lower pool or ratio of the rows'
+        )
+    if few:
+        notes.append(
+            f'+ {generator.name}: {", ".join(few)} synthetic images, all that there are '
+            f'({max(wanted)} of each class were asked for)'
+        )
+    files = [os.path.join(root, patch.file) for patch in kept]
+    hashes = cache.hashes(files, f'Hashing images of {generator.name}')
+    return SyntheticFolder(root, kept, hashes, notes)
+
+
+def data_folder_files(
+    root: Union[str, Path],
+    classes: Optional[Sequence[str]] = None,
+    ann_file: str = '',
+    split: Optional[str] = None,
+    extra_classes: str = 'error',
+    follow_links: bool = False,
+) -> List[str]:
+    """Paths of all images of a data folder.
+
+    Args:
+        root (str | Path): The folder.
+        classes (Sequence[str], optional): Defaults to None: whatever classes there are.
+        ann_file (str): As of :func:`~cellgan_plugin.datasets.sources.list_patches`, as the others.
+        split (str, optional): Defaults to None.
+        extra_classes (str): Defaults to 'error'.
+        follow_links (bool): Defaults to False.
+
+    Raises:
+        DatasetError: It cannot be read.
+    """
+    root = os.path.abspath(os.path.expanduser(root))
+    if classes is None:
+        if not os.path.isdir(root):
+            raise FileNotFoundError(f'folder {root} does not exist')
+        with os.scandir(root) as entries:
+            classes = sorted(e.name for e in entries if e.is_dir() and e.name[0] not in '._')
+    where = f'The data set in {root}'
+    patches = _listed(
+        where, root, classes, ann_file, split, extra_classes, follow_links, need_every_class=False
+    )
+    return [os.path.join(root, patch.file) for patch in patches]
+
+
+def write_list(path: Path, files: Sequence[str], labels: Sequence[str]) -> Path:
+    """Write a list for :class:`~cellgan_plugin.datasets.CellPatchDataset` (absolute ann_file)."""
+    rows = [dict(file=file, label=label) for file, label in zip(files, labels, strict=True)]
+    return write_manifest(path, rows, ('file', 'label'))

@@ -1,0 +1,207 @@
+"""The tables of a benchmark."""
+
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
+from cellgan_plugin.benchmark.collect import REPLICATES, Results, Row
+from cellgan_plugin.benchmark.protocol import REAL
+from cellgan_plugin.benchmark.statistics import mean_and_std
+from cellgan_plugin.visualization.report_tables import Column, ReportTable
+
+TITLES = dict(
+    accuracy='Accuracy',
+    precision='Precision',
+    recall='Recall',
+    f1='F1',
+    auc='AUC',
+    sensitivity='Sensitivity',
+    specificity='Specificity',
+)
+
+
+def _percent(value: Optional[float]) -> Optional[float]:
+    return None if value is None else 100 * value
+
+
+def _cell(values: Sequence[Optional[float]]) -> Optional[Tuple[float, Optional[float]]]:
+    found = mean_and_std(values)
+    return None if found.mean is None else (100 * found.mean, _percent(found.std))
+
+
+def _interval(low: Optional[float], high: Optional[float]) -> Optional[str]:
+    return None if low is None or high is None else f'[{100 * low:+.2f}, {100 * high:+.2f}]'
+
+
+def _p(value: Optional[float]) -> Optional[str]:
+    if value is None:
+        return None
+    return '< 0.001' if value < 0.001 else f'{value:.3f}'
+
+
+def _steps(row: Row) -> Union[int, str]:
+    steps = sorted({outcome.iterations for outcome in row.outcomes})
+    return steps[0] if len(steps) == 1 else f'{steps[0]} to {steps[-1]}'
+
+
+def main_table(results: Results) -> ReportTable:
+    """The table: mean and standard deviation over folds, in percent, and the gain in accuracy."""
+    rows = []
+    for row in results.rows:
+        cells: Dict[str, Any] = dict(
+            group=row.classifier,
+            classifier=row.classifier,
+            setting=results.shown[row.setting],
+            steps=_steps(row),
+            synthetic=round(results.synthetic[row.setting]),
+            jobs=f'{len(row.done)}/{len(row.outcomes)}',
+        )
+        for metric in results.metrics:
+            cells[metric] = _cell(row.values[metric])
+        if row.why_incomplete:
+            cells['jobs_why'] = row.why_incomplete
+        found = results.comparisons.get((row.classifier, 'accuracy'), {}).get(row.setting)
+        if found is not None:
+            cells['difference'] = _percent(found.difference)
+            cells['interval'] = _interval(found.low, found.high)
+            cells['p'], cells['p_holm'] = _p(found.p), _p(found.p_holm)
+            if results.one_split:
+                drawn = results.intervals[row.classifier][row.setting]
+                drawn = drawn.get('accuracy')
+                if drawn is not None:
+                    cells['interval'] = _interval(drawn.difference_low, drawn.difference_high)
+            elif found.reason:
+                cells['p_why'] = found.reason
+        rows.append(cells)
+    tests = [Column('p', 'p'), Column('p_holm', 'p (Holm)')]
+    columns = [
+        Column('classifier', 'Classifier'),
+        Column('setting', 'Training images'),
+        *(Column(metric, TITLES[metric], better='higher') for metric in results.metrics),
+        *(
+            [Column('difference', 'Gain in accuracy'), Column('interval', '95 % interval')]
+            if 'accuracy' in results.metrics
+            else []
+        ),
+        *([] if results.one_split else tests),
+        Column('synthetic', 'Synthetic images'),
+        Column('steps', 'Steps'),
+        Column('jobs', 'Jobs'),
+    ]
+    notes = list(results.notes)
+    if results.one_split:
+        drawn = 'groups' if results.plan.grouped else 'images'
+        notes.append(
+            'One split: the deviation is over runs that differ in their initial weights and the '
+            f'order of images; the interval is over test {drawn} drawn again (bootstrap), given '
+            'the trained classifiers. Neither is about other training images; folds are '
+            '(--folds 5)'
+        )
+    return ReportTable(results.title, columns, rows, notes)
+
+
+def class_table(results: Results) -> ReportTable:
+    """Scores of every class, mean and standard deviation over folds."""
+    rows = []
+    metrics = ('precision', 'recall', 'f1', 'specificity', 'auc')
+    for row in results.rows:
+        for label, name in enumerate(results.plan.classes):
+            cells: Dict[str, Any] = dict(
+                group=f'{row.classifier} {row.setting}',
+                classifier=row.classifier,
+                setting=results.shown[row.setting],
+                label=name,
+                support=int(results.plan.class_counts()[:, label].sum()),
+            )
+            for metric in metrics:
+                cells[metric] = _cell(row.per_run(lambda s, k=label, m=metric: s.per_class[k][m]))
+            rows.append(cells)
+    columns = [
+        Column('classifier', 'Classifier'),
+        Column('setting', 'Training images'),
+        Column('label', 'Class'),
+        Column('support', 'Test images'),
+        *(Column(metric, TITLES[metric]) for metric in metrics),
+    ]
+    return ReportTable(f'{results.title}: classes', columns, rows, results.notes)
+
+
+def statistics_table(results: Results) -> ReportTable:
+    """Every metric against the real images alone: tests, intervals, effect sizes."""
+    rows = []
+    for row in results.rows:
+        if row.setting == REAL:
+            continue
+        for metric in results.metrics:
+            found = results.comparisons.get((row.classifier, metric), {}).get(row.setting)
+            if found is None:
+                continue
+            drawn = results.intervals[row.classifier][row.setting][metric]
+            cells: Dict[str, Any] = dict(
+                group=f'{row.classifier} {row.setting}',
+                classifier=row.classifier,
+                setting=results.shown[row.setting],
+                metric=TITLES[metric],
+                folds=found.folds,
+                difference=_percent(found.difference),
+                interval=_interval(found.low, found.high),
+                p=_p(found.p),
+                p_holm=_p(found.p_holm),
+                d=found.cohens_d,
+                bootstrap=_interval(drawn.difference_low, drawn.difference_high),
+            )
+            if found.reason:
+                cells['p_why'] = found.reason
+            rows.append(cells)
+    columns = [
+        Column('classifier', 'Classifier'),
+        Column('setting', 'Training images'),
+        Column('metric', 'Metric'),
+        Column('folds', 'Folds'),
+        Column('difference', 'Difference'),
+        Column('interval', '95 % interval (t-test)'),
+        Column('p', 'p'),
+        Column('p_holm', 'p (Holm)'),
+        Column('d', "Cohen's d"),
+        Column('bootstrap', '95 % interval (bootstrap)'),
+    ]
+    notes = [
+        'Difference from the real images alone, in percentage points. t-test: paired over folds, '
+        'variance corrected for their common training images (Nadeau and Bengio 2003): would '
+        'other images of the kind show it? Bootstrap: of the test images, given the trained '
+        f'classifiers ({"whole groups" if results.plan.grouped else "images"} drawn, '
+        f'{REPLICATES} replicates): would other test images show it? Holm: adjusted for the '
+        'number of settings.',
+        *results.notes,
+    ]
+    return ReportTable(f'{results.title}: differences', columns, rows, notes)
+
+
+def results_dict(results: Results) -> Dict[str, Any]:
+    """Everything as plain containers, for ``results.json``."""
+    rows = []
+    for row in results.rows:
+        compared = {
+            metric: results.comparisons[row.classifier, metric][row.setting].to_dict()
+            for metric in results.metrics
+            if row.setting in results.comparisons.get((row.classifier, metric), {})
+        }
+        drawn = results.intervals.get(row.classifier, {}).get(row.setting, {})
+        rows.append(
+            dict(
+                classifier=row.classifier,
+                setting=row.setting,
+                per_fold=row.values,
+                against_real=compared,
+                bootstrap={metric: value.to_dict() for metric, value in drawn.items()},
+                jobs=[
+                    dict(
+                        fold=outcome.fold + 1,
+                        seed=outcome.seed,
+                        iterations=outcome.iterations,
+                        scores=outcome.scores.to_dict() if outcome.scores else None,
+                        message=outcome.message,
+                    )
+                    for outcome in row.outcomes
+                ],
+            )
+        )
+    return dict(title=results.title, notes=results.notes, rows=rows)

@@ -1,0 +1,226 @@
+"""What can be wrong with a comparison, asked before anything is trained."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from mmagic.models.base_models import BaseConditionalGAN
+from mmagic.registry import DATASETS, METRICS, MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from cellgan_plugin.comparison.parts import Judging, class_distances, digest, flat, read_json
+from cellgan_plugin.comparison.plan import ComparedModel, Comparison
+from cellgan_plugin.runs.trained_model import config_classes
+from cellgan_plugin.runs.test import load_weights
+from cellgan_plugin.compat import load_tensors, quiet_upstream
+from cellgan_plugin.evaluation.statistics_cache import describe_dataset
+from cellgan_plugin.models.model_checks import check_model_config, check_training_set
+
+COMPARISON = 'comparison.json'
+
+
+def check_folder(out: Path, plan: Comparison, classes: Sequence[str]) -> None:
+    """Refuse a folder that holds something else.
+
+    Raises:
+        ValueError: Another comparison, or files that are of no comparison.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ValueError(f'--out {out} is a file; name a folder')
+    if not (out / COMPARISON).is_file():
+        if any(out.iterdir()):
+            raise ValueError(
+                f'--out {out} holds files but no {COMPARISON}, so it is not the folder of a '
+                'comparison: name a new or empty one'
+            )
+        return
+    found = read_json(out / COMPARISON)
+    if found is None:
+        raise ValueError(f'{out / COMPARISON} is damaged: remove it, the finished parts are kept')
+    for what, there, here in (
+        ('comparison', found.get('name'), plan.name),
+        ('classes', found.get('classes'), list(classes)),
+    ):
+        if there != here:
+            raise ValueError(
+                f'--out {out} belongs to another comparison (its {what}: {there}, here: {here}): '
+                'name another folder'
+            )
+
+
+def read_evaluation(plan: Comparison) -> Config:
+    """The evaluation of a comparison.
+
+    Raises:
+        ValueError: It lacks a part, or has no ``ClassDistances``.
+    """
+    config = plan.evaluation_config()
+    for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
+        if config.get(key) is None:
+            raise ValueError(
+                f'evaluation {plan.evaluation} has no {key}: give a config such as '
+                'configs/_base_/evaluation/tct_fid.py'
+            )
+    if not class_distances(config):
+        raise ValueError(f'evaluation {plan.evaluation}: val_evaluator has no ClassDistances')
+    return config
+
+
+def evaluation_classes(evaluation: Config) -> Tuple[str, ...]:
+    """Class names of the real images."""
+    dataset = evaluation.val_dataloader.dataset
+    return tuple((dataset.get('metainfo') or {}).get('classes') or ())
+
+
+def check_classes(plan: Comparison, classes: Sequence[str]) -> None:
+    """Compare the class names of all configs and given checkpoints with the evaluation's.
+
+    Raises:
+        ValueError: They differ, in name or order; the message has both lists.
+    """
+    classes = list(classes)
+    if not classes:
+        raise ValueError(
+            f'evaluation {plan.evaluation} names no classes: set '
+            'val_dataloader.dataset.metainfo.classes'
+        )
+    for model in plan.models:
+        for index, stage in enumerate(model.stages):
+            found = list(config_classes(plan.stage_config(model, index, plan.seeds[0])) or ())
+            if found and found != classes:
+                raise ValueError(
+                    f'model {model.name!r}: {stage.config} has the classes {found}, the evaluation '
+                    f'{plan.evaluation} has {classes}. Give both the same classes in the same order'
+                )
+            if stage.checkpoint is None:
+                continue
+            meta = load_tensors(stage.checkpoint, 'cpu').get('meta') or {}
+            found = list((meta.get('dataset_meta') or {}).get('classes') or ())
+            if found and found != classes:
+                raise ValueError(
+                    f'model {model.name!r}: {stage.checkpoint} was trained with the classes '
+                    f'{found}, the evaluation {plan.evaluation} has {classes}'
+                )
+
+
+def evaluation_facts(plan: Comparison, evaluation: Config) -> Tuple[Dict[str, Any], Any]:
+    """What the numbers depend on beside the evaluation's config, and the real images.
+
+    Building the metrics also finds missing weights of an extractor, and options that do not fit.
+
+    Returns:
+        tuple[dict, BaseDataset]: Plain values, and the data set of the real images.
+
+    Raises:
+        DatasetError: The real images cannot be read.
+        FileNotFoundError: Weights of an extractor are missing.
+        ValueError: Options that do not fit.
+    """
+    init_default_scope('mmagic')
+    config = evaluation.val_dataloader.dataset.to_dict()
+    dataset = DATASETS.build(config)
+    if not len(dataset):
+        raise ValueError(f'evaluation {plan.evaluation}: there are no real images')
+    metrics = [METRICS.build(dict(metric)) for metric in class_distances(evaluation)]
+    facts = dict(
+        real=describe_dataset(dataset) or config,
+        extractors=[metric.extractor.fingerprint for metric in metrics],
+    )
+    return facts, dataset
+
+
+def _image_shape(dataset) -> Tuple[int, ...]:
+    inputs = dataset[0]['inputs']
+    return tuple((inputs['img'] if isinstance(inputs, dict) else inputs).shape)
+
+
+def _check_model(config: Config, dataset, checkpoint: Optional[Path] = None) -> None:
+    """Build a model and compare it with weights and images, as is done before the first step."""
+    check_model_config(config.model)
+    with quiet_upstream():  # the job's log has what a model says when it is built
+        model = MODELS.build(config.model)
+    if checkpoint is not None:
+        load_weights(model, checkpoint)
+    if hasattr(model, 'check_dataset'):
+        model.check_dataset(dataset)
+    elif isinstance(model, BaseConditionalGAN):
+        check_training_set(model, dataset)
+
+
+def check_parts(
+    plan: Comparison, parts: Sequence[Judging], evaluation: Config, real: Any
+) -> List[str]:
+    """Build what is still to be trained or sampled, and compare it with the images.
+
+    Args:
+        plan (Comparison): The comparison.
+        parts (Sequence[Judging]): The parts of the models that will be run; those that are complete
+            are passed over.
+        evaluation (Config): See :func:`read_evaluation`.
+        real (BaseDataset): The real images of the evaluation.
+
+    Returns:
+        list[str]: What is no mistake but should be known.
+
+    Raises:
+        ValueError: A model does not fit its training images or those of the evaluation. The message
+            names the model.
+    """
+    init_default_scope('mmagic')
+    real_shape = _image_shape(real)
+    datasets: Dict[str, Any] = {}
+    asked = {part.model for part in parts if part.result is None}
+    for model in plan.models:
+        if model.name not in asked:
+            continue
+        for index, stage in enumerate(model.stages):
+            config = plan.stage_config(model, index, plan.seeds[0])
+            where = f'model {model.name!r}, {stage.config}'
+            last = index == len(model.stages) - 1
+            if stage.checkpoint is not None:
+                if last:
+                    _named(where, _check_model, config, real, stage.checkpoint)
+                continue
+            if config.get('train_dataloader') is None:
+                raise ValueError(f'{where} has no train_dataloader: it cannot be trained')
+            training = config.train_dataloader.dataset.to_dict()
+            training.pop('cache', None)  # one image is looked at
+            key = digest(flat(training))
+            if key not in datasets:
+                datasets[key] = _named(where, DATASETS.build, training)
+            shape = _image_shape(datasets[key])
+            if shape != real_shape:
+                raise ValueError(
+                    f'{where}: trains on images of shape {shape} (channels, height, width), the '
+                    f'evaluation {plan.evaluation} reads {real_shape}: set out_size of '
+                    'FitCellPatch in one of them'
+                )
+            _named(where, _check_model, config, datasets[key])
+    return _remarks(plan)
+
+
+def _named(where: str, function, *args):
+    """Call; put the model's name before what a user has done wrong."""
+    try:
+        return function(*args)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f'{where}: {error}') from error
+
+
+def training_data(plan: Comparison, model: ComparedModel) -> Optional[Mapping[str, Any]]:
+    """Which images a model is trained on, where that is done here."""
+    if not model.trained:
+        return None
+    config = plan.stage_config(model, -1, plan.seeds[0])
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    return {key: dataset.get(key) for key in ('data_root', 'ann_file', 'split')}
+
+
+def _remarks(plan: Comparison) -> List[str]:
+    found = {m.name: training_data(plan, m) for m in plan.models if m.trained}
+    if len({digest(dict(data)) for data in found.values()}) > 1:
+        what = '; '.join(f'{name}: {dict(data)}' for name, data in found.items())
+        return [f'The models are not trained on the same images: {what}']
+    return []

@@ -1,0 +1,377 @@
+"""The parts of a comparison on disk: what each was made of, and whether that still holds.
+
+::
+
+    OUT/<model>/seed_<n>/<stage>.py    config of a training
+    OUT/<model>/seed_<n>/<stage>/      its work directory; job.log, training.json when complete
+    OUT/<model>/seed_<n>/judged/       evaluation and samples; judged.json when complete
+    OUT/<model>/former/                parts made with settings that no longer hold
+"""
+
+import hashlib
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from mmengine.config import Config
+
+from cellgan_plugin.comparison.plan import ComparedModel, Comparison
+from cellgan_plugin.jobs.local import Job
+from cellgan_plugin.evaluation.extractors import file_sha256
+from cellgan_plugin.files import atomic_write
+
+TRAINED, JUDGED, REQUEST, SETTINGS = 'training.json', 'judged.json', 'request.json', 'part.json'
+# Where a run is written, what it says on the way, and how it is validated changes nothing about the
+# weights; nor do the defaults of sampling.
+_NOT_SETTINGS = (
+    'work_dir', 'resume', 'launcher', 'log_level', 'experiment_name', 'visualizer', 'log_processor',
+    'default_hooks.logger', 'default_hooks.checkpoint', 'model.sampling',
+    'val_cfg', 'val_dataloader', 'val_evaluator', 'test_cfg', 'test_dataloader', 'test_evaluator',
+)  # fmt: skip
+
+
+def flat(value: Any, prefix: str = '') -> Dict[str, Any]:
+    """Nested dicts and lists as one dict of dotted keys and plain values.
+
+    >>> flat(dict(a=dict(b=[1, 2.0]), c=None))
+    {'a.b.0': 1, 'a.b.1': 2.0, 'c': None}
+    """
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        plain = value is None or isinstance(value, (bool, int, float, str))
+        return {prefix: value if plain else repr(value)}
+    entries: Dict[str, Any] = {}
+    for key, item in items:
+        entries.update(flat(item, f'{prefix}.{key}' if prefix else str(key)))
+    return entries or {prefix: '{}' if isinstance(value, Mapping) else '[]'}
+
+
+def config_settings(config: Config) -> Dict[str, Any]:
+    """What of a training config changes the weights."""
+    values = flat(config.to_dict())
+    left_out = tuple(f'{name}.' for name in _NOT_SETTINGS)
+    return {key: value for key, value in values.items() if not f'{key}.'.startswith(left_out)}
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def what_changed(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3) -> str:
+    """The first differences of two settings in words; '' when there are none."""
+    parts = []
+    for key in sorted(set(before) | set(now)):
+        if key in before and key in now:
+            if before[key] != now[key]:
+                parts.append(f'{key}: {_short(before[key])} -> {_short(now[key])}')
+        else:
+            parts.append(f'{key} is {"new" if key in now else "gone"}')
+    more = f' and {len(parts) - most} more' if len(parts) > most else ''
+    return '; '.join(parts[:most]) + more
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + '...'
+
+
+def read_json(path: Path) -> Optional[Dict[str, Any]]:
+    """A JSON file; None where there is none or it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    with atomic_write(path, 'w', encoding='utf-8') as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of one model with one seed.
+
+    Attributes:
+        model (str): Name of the model.
+        job (str): Name of the job.
+        config (Config): What is run; checkpoints of earlier stages filled in.
+        folder (Path): Work directory.
+        settings (dict): What the weights depend on.
+        minutes (float | None): Time budget.
+        amp (bool): Mixed precision.
+        needs (tuple[str]): Job of the stage before.
+    """
+
+    model: str
+    job: str
+    config: Config
+    folder: Path
+    settings: Dict[str, Any]
+    minutes: Optional[float]
+    amp: bool
+    needs: Tuple[str, ...] = ()
+
+    @property
+    def checkpoint(self) -> Path:
+        """The end of the run, once it is complete."""
+        return self.folder / 'final.pth'
+
+    @property
+    def report(self) -> Optional[Dict[str, Any]]:
+        """What the run said when it was complete, else None."""
+        return read_json(self.folder / TRAINED) if self.checkpoint.is_file() else None
+
+    def prepare(self) -> str:
+        """Make the folder ready for the job; a run of other settings is moved aside.
+
+        Returns:
+            str: What was done, for the user; '' when nothing was to be said.
+        """
+        said = ''
+        before = read_json(self.folder / SETTINGS)
+        if before is not None and before != self.settings:
+            why = what_changed(before, self.settings)
+            said = f'{self.job}: trained again, {why}; {move_aside(self.folder)}'
+        elif (self.folder / TRAINED).is_file() and not self.checkpoint.is_file():
+            said = f'{self.job}: trained on, {self.checkpoint} is gone'
+            (self.folder / TRAINED).unlink()
+        if not (self.folder / TRAINED).is_file():
+            write_json(self.folder / SETTINGS, self.settings)
+            self.config.dump(str(self.config_file))
+        return said
+
+    @property
+    def config_file(self) -> Path:
+        """The config that the job reads."""
+        return self.folder.with_name(f'{self.folder.name}.py')
+
+    def as_job(self) -> Job:
+        """The command; see :func:`~cellgan_plugin.runs.train.main`."""
+        command = [sys.executable, '-m', 'cellgan_plugin.runs.train', str(self.config_file)]
+        command += ['--work-dir', str(self.folder), '--resume']
+        command += ['--report', str(self.folder / TRAINED)]
+        command += [] if self.minutes is None else ['--minutes', repr(self.minutes)]
+        command += ['--amp'] if self.amp else []
+        return Job(
+            name=self.job,
+            command=tuple(command),
+            work_dir=self.folder,
+            done_file=self.folder / TRAINED,
+            environment=dict(PYTHONUNBUFFERED='1'),
+            needs=self.needs,
+        )
+
+
+def move_aside(folder: Path) -> str:
+    """Rename a part to ``<model>/former/<time>_<seed>_<part>``; what to tell the user."""
+    former = folder.parent.parent / 'former'
+    former.mkdir(parents=True, exist_ok=True)
+    stem = f'{time.strftime("%Y%m%d_%H%M%S")}_{folder.parent.name}_{folder.name}'
+    target, number = former / stem, 1
+    while target.exists():
+        target, number = former / f'{stem}_{number}', number + 1
+    folder.rename(target)
+    return f'the former one is kept in {target}'
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Samples and evaluation of one model with one seed.
+
+    Attributes:
+        model (str): Name of the model.
+        seed (int): Of the training.
+        job (str): Name of the job.
+        config (Config): The generating model with the evaluation of the comparison.
+        folder (Path): Where to.
+        trainings (tuple[Training]): That come before; empty for given weights.
+        stage_configs (tuple[Config]): Of all stages, for their parameters.
+        checkpoint (Path): Weights.
+        evaluation (dict): What the numbers depend on.
+        samples (dict): What the picture and the speed depend on.
+        sampling (dict): ``samples_per_class``, ``seed`` and ``sample_kwargs`` of the picture.
+    """
+
+    model: str
+    seed: int
+    job: str
+    config: Config
+    folder: Path
+    trainings: Tuple[Training, ...]
+    stage_configs: Tuple[Config, ...]
+    checkpoint: Path
+    evaluation: Dict[str, Any]
+    samples: Dict[str, Any]
+    sampling: Dict[str, Any]
+
+    @property
+    def result(self) -> Optional[Dict[str, Any]]:
+        """What was found, if it is of these settings and these weights; else None."""
+        return None if self.stale() is not None else read_json(self.folder / JUDGED)
+
+    def stale(self) -> Optional[str]:
+        """Why the parts have to be made (again); None when they hold."""
+        found = read_json(self.folder / JUDGED)
+        if found is None:
+            return 'not done yet'
+        for name, now in (('evaluation', self.evaluation), ('samples', self.samples)):
+            before = found['settings'][name]
+            if before['weights'] != now['weights']:
+                return 'the weights are others'
+            if before != now:
+                return f'{name}, {what_changed(before, now)}'
+        if not self.checkpoint.is_file():
+            return f'{self.checkpoint} is gone'
+        status = self.checkpoint.stat()
+        if [status.st_size, status.st_mtime_ns] != found['checkpoint']['stamp']:
+            if file_sha256(self.checkpoint) != found['checkpoint']['sha256']:
+                return f'{self.checkpoint} is another file'
+        return None
+
+    def prepare(self) -> str:
+        """Make the folder ready for the job; what to tell the user, or ''."""
+        why = self.stale()
+        done = self.folder / JUDGED
+        said = f'{self.job}: again, {why}' if why is not None and done.is_file() else ''
+        if why is None:
+            return ''
+        done.unlink(missing_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number, config in enumerate(self.stage_configs):
+            config.dump(str(self.folder / f'stage_{number}.py'))
+        self.config.dump(str(self.folder / 'config.py'))
+        write_json(
+            self.folder / REQUEST,
+            dict(
+                checkpoint=str(self.checkpoint),
+                stages=len(self.stage_configs),
+                sampling=self.sampling,
+                evaluation=self.evaluation,
+                samples=self.samples,
+            ),
+        )
+        return said
+
+    def as_job(self) -> Job:
+        """The command; see :mod:`cellgan_plugin.comparison.judge`."""
+        command = [sys.executable, '-m', 'cellgan_plugin.comparison.judge', str(self.folder)]
+        return Job(
+            name=self.job,
+            command=tuple(command),
+            work_dir=self.folder,
+            done_file=self.folder / JUDGED,
+            environment=dict(PYTHONUNBUFFERED='1'),
+            needs=tuple(training.job for training in self.trainings),
+        )
+
+
+def evaluated(config: Config, evaluation: Config, plan: Comparison, model: ComparedModel) -> Config:
+    """Put the evaluation of the comparison in place of a config's own, in place."""
+    for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
+        config[key] = evaluation[key]
+    for key in ('test_cfg', 'test_dataloader', 'test_evaluator'):
+        config[key] = None
+    for metric in class_distances(config):
+        if plan.samples_per_class is not None:
+            metric['fake_nums'] = plan.samples_per_class
+        if model.sample_kwargs:
+            metric['sample_kwargs'] = {**metric.get('sample_kwargs', {}), **model.sample_kwargs}
+    return config
+
+
+def class_distances(config: Config) -> List[dict]:
+    """The configs of the metrics ``ClassDistances`` in an evaluation."""
+    evaluator = config.get('val_evaluator') or {}
+    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
+    metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+    return [m for m in metrics if str(m.get('type')).rpartition('.')[2] == 'ClassDistances']
+
+
+def lay_out(
+    plan: Comparison, out: Path, evaluation: Config, facts: Mapping[str, Any]
+) -> List[Judging]:
+    """The parts of a comparison.
+
+    Args:
+        plan (Comparison): What is compared.
+        out (Path): Output folder.
+        evaluation (Config): As :attr:`Comparison.evaluation` reads.
+        facts (Mapping): What the evaluation depends on beside its config: the extractors'
+            fingerprints, and the real images.
+
+    Returns:
+        list[Judging]: One per model and seed; the trainings are in each.
+    """
+    parts = []
+    for model in plan.models:
+        for seed in plan.seeds_of(model):
+            parts.append(_lay_out_model(plan, out, evaluation, facts, model, seed))
+    return parts
+
+
+def _lay_out_model(plan, out, evaluation, facts, model: ComparedModel, seed: int) -> Judging:
+    folder = out / model.folder / (f'seed_{seed}' if model.trained else 'given')
+    title = f'{model.name}, seed {seed}' if model.trained else model.name
+    trainings: List[Training] = []
+    checkpoints: List[str] = []
+    configs: List[Config] = []
+    origins: Dict[str, str] = {}
+    for index, stage in enumerate(model.stages):
+        config = plan.stage_config(model, index, seed, checkpoints)
+        configs.append(config)
+        if stage.checkpoint is not None:
+            checkpoints.append(str(stage.checkpoint))
+            origins[f'stage{index}'] = file_sha256(stage.checkpoint)
+            continue
+        # The place of an earlier stage's weights does not matter, what they were made of does.
+        settings = config_settings(plan.stage_config(model, index, seed))
+        settings.update(origins)
+        minutes = plan.minutes_of(stage)
+        settings.update({'budget.minutes': minutes, 'amp': plan.amp})
+        name = title if len(model.stages) == 1 else f'{title}, {stage.name}'
+        training = Training(
+            model=model.name,
+            job=f'train {name}',
+            config=config,
+            folder=folder / stage.name,
+            settings=settings,
+            minutes=minutes,
+            amp=plan.amp,
+            needs=tuple(t.job for t in trainings),
+        )
+        trainings.append(training)
+        checkpoints.append(str(training.checkpoint))
+        origins[f'stage{index}'] = digest(settings)
+    judged = evaluated(
+        plan.stage_config(model, -1, seed, checkpoints[:-1]), evaluation, plan, model
+    )
+    weights = {'weights': origins[f'stage{len(model.stages) - 1}']}
+    generator = flat(dict(model=plan.stage_config(model, -1, seed).model.to_dict()))
+    asked = {k: judged[k] for k in ('val_cfg', 'val_dataloader', 'val_evaluator')}
+    sampling = dict(
+        samples_per_class=plan.figure.samples_per_class,
+        seed=plan.figure.seed,
+        sample_kwargs=model.sample_kwargs,
+    )
+    return Judging(
+        model=model.name,
+        seed=seed,
+        job=f'judge {title}',
+        config=judged,
+        folder=folder / 'judged',
+        trainings=tuple(trainings),
+        stage_configs=tuple(configs),
+        checkpoint=Path(checkpoints[-1]),
+        evaluation={**flat(asked), **flat(facts), **generator, **weights},
+        samples={**flat(sampling), **generator, **weights},
+        sampling=sampling,
+    )

@@ -1,0 +1,232 @@
+"""Which class, group and split the path of an image or a table tells."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, resolve_class
+from cellgan_plugin.converters.common import (
+    ConverterError,
+    PathLike,
+    check_classes,
+    read_table,
+    some_of,
+)
+from cellgan_plugin.datasets.manifest import clean_relative_path
+from cellgan_plugin.datasets.sources import SPLITS
+
+# Columns of a table that tell the group; the first that is there.
+GROUP_COLUMNS = ('patient', 'group', 'slide')
+_SPLIT_NAMES = {**{name: name for name in SPLITS}, 'valid': 'val', 'validation': 'val'}
+
+
+def parse_class_map(entries: Sequence[str]) -> Dict[str, List[str]]:
+    """Read ``['HSIL=hsil,carcinoma_in_situ', ...]``; raises :class:`ConverterError` on others."""
+    class_map: Dict[str, List[str]] = {}
+    for entry in entries:
+        name, equals, folders = entry.partition('=')
+        names = [folder.strip() for folder in folders.split(',') if folder.strip()]
+        if not equals or not name.strip() or not names:
+            raise ConverterError(f'map {entry!r}; expected CLASS=folder or CLASS=folder,folder')
+        class_map.setdefault(name.strip(), []).extend(names)
+    return class_map
+
+
+def class_finder(
+    class_map: Optional[Mapping[str, Sequence[str]]], classes: Optional[Sequence[str]]
+) -> Tuple[Tuple[str, ...], Callable[[str], Optional[str]]]:
+    """How paths tell classes.
+
+    Args:
+        class_map (Mapping[str, Sequence[str]], optional): Folder names per class; None for the
+            names that :func:`resolve_class` knows.
+        classes (Sequence[str], optional): See :func:`convert_folders`.
+
+    Returns:
+        tuple: The classes, and a function from a relative path to a class name or None.
+    """
+    if classes is None:
+        classes = tuple(class_map) if class_map else BETHESDA_CLASSES
+    classes = check_classes(classes)
+    meanings: Dict[str, str] = {}
+    for name, folders in (class_map or {}).items():
+        label = resolve_class(name, classes)
+        if label is None:
+            raise ConverterError(
+                f'the map names class {name!r}, which is not among {", ".join(classes)}; add it '
+                'to --classes or correct it'
+            )
+        for folder in folders:
+            twin = resolve_class(folder, tuple(meanings))
+            if twin is not None and meanings[twin] != label:
+                raise ConverterError(
+                    f'the map gives folder {folder!r} to {meanings[twin]} and to {label}; one '
+                    'folder name can mean one class'
+                )
+            if twin is None:
+                meanings[folder] = label
+    spellings = tuple(meanings)
+    known: Dict[str, Optional[str]] = {}
+
+    def of_folder(folder: str) -> Optional[str]:
+        if folder not in known:
+            if class_map:
+                spelling = resolve_class(folder, spellings)
+                known[folder] = None if spelling is None else meanings[spelling]
+            else:
+                known[folder] = resolve_class(folder, classes)
+        return known[folder]
+
+    def find(file: str) -> Optional[str]:
+        for folder in reversed(PurePosixPath(file).parts[:-1]):
+            label = of_folder(folder)
+            if label is not None:
+                return label
+        return None
+
+    return classes, find
+
+
+def group_finder(
+    group_regex: Optional[str], group_csv: Optional[PathLike]
+) -> Callable[[str], Optional[str]]:
+    """How paths tell groups: by a regular expression, by a CSV, or each image is its own.
+
+    Returns:
+        Callable: From a relative path to its group, None where none is told.
+    """
+    if group_regex is not None and group_csv is not None:
+        raise ConverterError('both a group regex and a group CSV are given; give one')
+    if group_regex is not None:
+        try:
+            pattern = re.compile(group_regex)
+        except re.error as error:
+            raise ConverterError(f'group regex {group_regex!r} is not valid: {error}') from error
+        if not pattern.groups:
+            raise ConverterError(
+                f'group regex {group_regex!r} has no part in parentheses; mark the group, e.g. '
+                r'"(?P<group>slide\d+)"'
+            )
+        part = 'group' if 'group' in pattern.groupindex else 1
+
+        def by_regex(file: str) -> Optional[str]:
+            match = pattern.search(file)
+            return (match.group(part) or None) if match else None
+
+        return by_regex
+    if group_csv is not None:
+        table: Dict[str, str] = {}
+        for where, row in read_table(group_csv, ('file', 'group')):
+            name, group = str(PurePosixPath(row['file'].replace('\\', '/'))), row['group'].strip()
+            if table.setdefault(name, group) != group:
+                raise ConverterError(
+                    f'{group_csv}, {where}: {name} is in group {group!r} and in {table[name]!r}; '
+                    'keep one'
+                )
+        return lambda file: table.get(file) or None
+    return lambda file: file
+
+
+class ImageTable(NamedTuple):
+    """What a table says of every image, by relative POSIX path.
+
+    Attributes:
+        labels (dict[str, str]): Class as the table spells it.
+        groups (dict[str, str] | None): None when the table has none of the columns.
+        splits (dict[str, str] | None): ``'train'``, ``'val'`` or ``'test'``; None without the
+            column.
+    """
+
+    labels: Dict[str, str]
+    groups: Optional[Dict[str, str]]
+    splits: Optional[Dict[str, str]]
+
+
+def read_image_table(path: PathLike) -> ImageTable:
+    """Read a CSV with the columns ``file`` and ``label`` and, if known, a group and a split.
+
+    Args:
+        path (str | Path): The CSV. ``file`` is relative to the source folder; the group is the
+            column ``patient``, ``group`` or ``slide``; ``split`` holds train, val or test.
+
+    Returns:
+        ImageTable: Its content.
+
+    Raises:
+        ConverterError: On an empty cell, a file named twice or outside the source folder, an
+            unknown split, a group in two splits.
+    """
+    labels: Dict[str, str] = {}
+    groups: Dict[str, str] = {}
+    splits: Dict[str, str] = {}
+    group_column, with_split = '', False
+    for where, row in read_table(path, ('file', 'label')):
+        if not labels:
+            group_column = next((name for name in GROUP_COLUMNS if name in row), '')
+            with_split = 'split' in row
+        name = clean_relative_path(row['file'])
+        if name is None:
+            raise ConverterError(
+                f'{path}, {where}: file {row["file"]!r}; expected a path below the source folder'
+            )
+        if name in labels:
+            raise ConverterError(f'{path}, {where}: {name} was named before; keep one row of it')
+        for column in ('label', group_column, 'split' if with_split else ''):
+            if column and not row[column].strip():
+                raise ConverterError(f'{path}, {where}: {column} is empty')
+        labels[name] = row['label'].strip()
+        if group_column:
+            groups[name] = row[group_column].strip()
+        if with_split:
+            split = _SPLIT_NAMES.get(row['split'].strip().lower())
+            if split is None:
+                raise ConverterError(
+                    f'{path}, {where}: split {row["split"]!r}; expected one of {", ".join(SPLITS)}'
+                )
+            splits[name] = split
+    if not labels:
+        raise ConverterError(f'{path}: no row below the header')
+    table = ImageTable(labels, groups if group_column else None, splits if with_split else None)
+    if table.groups is not None and table.splits is not None:
+        check_groups_apart(table.groups, table.splits, f'{path}: {group_column}')
+    return table
+
+
+def check_groups_apart(groups: Mapping[str, str], splits: Mapping[str, str], what: str) -> None:
+    """Refuse a group whose images are in two splits.
+
+    Args:
+        groups (Mapping[str, str]): Group by image.
+        splits (Mapping[str, str]): Split by image.
+        what (str): What a group is called, for the message.
+    """
+    home: Dict[str, str] = {}
+    both: Dict[str, str] = {}
+    for name, group in groups.items():
+        other = home.setdefault(group, splits[name])
+        if other != splits[name]:
+            both.setdefault(group, f'{group} ({other} and {splits[name]}: {name})')
+    if both:
+        raise ConverterError(
+            f'{what} in two splits: {some_of(list(both.values()), 3)}. Results on such a split '
+            'flatter; move the images to one side, or leave the column split out and let '
+            'the converter draw it'
+        )
+
+
+def table_classes(
+    table: ImageTable,
+    class_map: Optional[Mapping[str, Sequence[str]]],
+    classes: Optional[Sequence[str]],
+) -> Tuple[Tuple[str, ...], Callable[[str], Optional[str]]]:
+    """As :func:`class_finder`, but a table tells the classes: all of them unless some are named."""
+    if classes is None and not class_map:
+        classes = sorted(set(table.labels.values()))
+    classes, of_path = class_finder(class_map, classes)
+
+    def find(file: str) -> Optional[str]:
+        label = table.labels.get(file)
+        # The rules for folders, for the one folder that the label would be.
+        return None if label is None else of_path(f'{label}/-')
+
+    return classes, find

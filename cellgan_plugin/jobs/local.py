@@ -1,0 +1,433 @@
+"""Many runs as one: jobs with dependencies, on this machine or through Slurm.
+
+A job is a command in a directory of its own that leaves a file when it is done. Jobs that are
+done are not run again, so the same call continues after an interruption. One job's failure stops
+only those that need it.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+from tqdm import tqdm
+
+LOG_NAME = 'job.log'
+_LOCK_NAME = '.job.lock'
+_TAIL_BYTES = 8192
+_TAIL_LINES = 6
+_LINE_LENGTH = 400
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command.
+
+    Attributes:
+        name (str): Unique among the jobs of a call.
+        command (tuple[str, ...]): Program and arguments; no shell.
+        work_dir (Path): Directory of this job alone; its output goes to ``job.log`` there.
+        done_file (Path): What the job writes, whole or not at all, when everything is done.
+        environment (Mapping[str, str]): Added to this process's environment. Defaults to {}.
+        needs (tuple[str, ...]): Names of jobs that have to be done before. Defaults to ().
+    """
+
+    name: str
+    command: Tuple[str, ...]
+    work_dir: Path
+    done_file: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs: Tuple[str, ...] = ()
+
+    @property
+    def log(self) -> Path:
+        """Where the output of every attempt goes, the latest last."""
+        return Path(self.work_dir) / LOG_NAME
+
+
+@dataclass
+class JobResult:
+    """How a job ended.
+
+    Attributes:
+        name (str): Of the job.
+        state (str): ``'done'``, ``'already done'`` (before this call), ``'failed'`` or
+            ``'skipped'`` (a job that it needs was not done).
+        returncode (int | None): Of the command; None when it did not run or was lost.
+        seconds (float): Wall-clock time of the command.
+        message (str): Why it failed or was skipped: the last lines of its log. '' when done.
+    """
+
+    name: str
+    state: str
+    returncode: Optional[int] = None
+    seconds: float = 0.0
+    message: str = ''
+
+    @property
+    def ok(self) -> bool:
+        """Whether what the job makes is there."""
+        return self.state in ('done', 'already done')
+
+
+def _check(jobs: Sequence[Job]) -> None:
+    """ValueError for jobs that cannot be run as given."""
+    by_name: Dict[str, Job] = {}
+    folders: Dict[Path, str] = {}
+    for job in jobs:
+        if job.name in by_name:
+            raise ValueError(f'two jobs are named {job.name!r}; names must differ')
+        by_name[job.name] = job
+        folder = Path(job.work_dir).resolve()
+        if folder in folders:
+            raise ValueError(
+                f'jobs {folders[folder]!r} and {job.name!r} have one work_dir {folder}; each needs '
+                'its own'
+            )
+        folders[folder] = job.name
+        if not job.command:
+            raise ValueError(f'job {job.name!r} has no command')
+    for job in jobs:
+        unknown = [name for name in job.needs if name not in by_name]
+        if unknown:
+            raise ValueError(f'job {job.name!r} needs {unknown[0]!r}, which is not among the jobs')
+    left = dict(by_name)
+    while left:
+        ready = [name for name, job in left.items() if not any(n in left for n in job.needs)]
+        if not ready:
+            raise ValueError(f'jobs need each other in a circle: {", ".join(sorted(left))}')
+        for name in ready:
+            del left[name]
+
+
+def log_tail(path: Union[str, Path], start: int = 0) -> str:
+    """The last lines of a log as one short text.
+
+    Args:
+        path (str | Path): The log.
+        start (int): Byte where the latest attempt begins. Defaults to 0.
+
+    Returns:
+        str: Up to six lines that are not empty; '' for a missing log.
+    """
+    try:
+        with open(path, 'rb') as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - _TAIL_BYTES))
+            text = file.read().decode('utf-8', 'replace')
+    except OSError:
+        return ''
+    text = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', text)
+    # A progress bar is one line that is written again and again; its last state is enough.
+    lines = [line.rstrip().rsplit('\r', 1)[-1].rstrip() for line in text.split('\n')]
+    lines = [''.join(c for c in line if c.isprintable() or c == '\t') for line in lines]
+    return '\n'.join([line[:_LINE_LENGTH] for line in lines if line.strip()][-_TAIL_LINES:])
+
+
+def how_it_ended(returncode: Optional[int], job: Job, log_start: int) -> str:
+    """What to tell of a job that left no ``done_file``."""
+    tail = log_tail(job.log, log_start)
+    if returncode is None:
+        head = 'was lost before it ended'
+    elif returncode < 0:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(-returncode).name
+            hint = ' (out of memory?)' if name == 'SIGKILL' else ''
+            return '\n'.join(filter(None, [f'ended by {name}{hint}; see {job.log}', tail]))
+        head = f'ended with status {returncode}'
+    elif returncode == 0:
+        head = f'stopped before it was done ({Path(job.done_file).name} is missing)'
+    else:
+        head = f'ended with status {returncode}'
+    return '\n'.join(filter(None, [f'{head}; see {job.log}', tail]))
+
+
+class StartError(RuntimeError):
+    """A job could not be started; the message says why."""
+
+
+def _locked(file: int) -> bool:
+    """Whether the lock could be had, or the file system has none."""
+    for attempt in range(20):  # a process that was just killed may hold it for a moment
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.05 if attempt else 0.0)
+        except OSError:
+            return True
+    return False
+
+
+class _Process:
+    """A job as a child process."""
+
+    def __init__(self, job: Job, environment: Mapping[str, str]):
+        folder = Path(job.work_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Held by the child for as long as it lives, also when this process is killed: a second
+        # call must not train in the same directory.
+        lock = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not _locked(lock):
+                raise StartError(
+                    f'{folder} is in use: another process is still running this job. Wait for it '
+                    'or end it, then run the same command again'
+                )
+            with open(job.log, 'ab') as log:
+                self.log_start = log.tell()
+                head = f'--- {time.strftime("%Y-%m-%d %H:%M:%S")} {" ".join(job.command)}\n'
+                log.write(head.encode())
+                log.flush()
+                self.process = subprocess.Popen(
+                    job.command,
+                    env={**os.environ, **environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(lock,),
+                    # Ctrl-C is for this process, which asks its children to save and stop.
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise StartError(f'cannot start {job.command[0]}: {error}') from None
+        finally:
+            os.close(lock)
+
+    def poll(self) -> Tuple[bool, Optional[int]]:
+        """Whether it has ended, and with which status."""
+        returncode = self.process.poll()
+        if returncode is None:
+            return False, None
+        self._kill_group()
+        return True, returncode
+
+    def stop(self) -> None:
+        """Ask it to save and stop; loader processes that it started are its own to end."""
+        if self.process.poll() is None:
+            self.process.terminate()
+
+    def kill(self) -> None:
+        """End it and everything it started."""
+        self._kill_group()
+        self.process.wait()
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+class _Local:
+    """Starts jobs as child processes, in as many slots as there are workers."""
+
+    wait_for_file = 0.0
+
+    def __init__(self, workers: int, devices: Optional[Sequence[Union[int, str]]]):
+        self.limit = workers
+        self.devices = _visible_devices() if devices is None else [str(d) for d in devices]
+        self.free = list(range(workers))
+        self.slots: Dict[str, int] = {}
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+        self.threads = max(1, (cores or 1) // workers)
+
+    def start(self, job: Job) -> _Process:
+        slot = self.free[0]
+        environment = {}
+        if self.devices:
+            environment['CUDA_VISIBLE_DEVICES'] = self.devices[slot % len(self.devices)]
+        # Two thread pools on one core are many times slower than one.
+        if 'OMP_NUM_THREADS' not in os.environ:
+            environment['OMP_NUM_THREADS'] = str(self.threads)
+        process = _Process(job, {**environment, **job.environment})
+        self.slots[job.name] = self.free.pop(0)
+        return process
+
+    def ended(self, job: Job) -> None:
+        self.free.append(self.slots.pop(job.name))
+        self.free.sort()
+
+
+def _visible_devices() -> List[str]:
+    import torch
+
+    chosen = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if chosen is not None:
+        return [name for name in chosen.split(',') if name.strip()]
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM, as a scheduler sends it, ends the block like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _stop_all(running: Mapping[str, Tuple], grace: float) -> None:
+    """SIGTERM to all, SIGKILL after ``grace`` seconds or at a second Ctrl-C."""
+    if not running:
+        return
+    print(
+        f'\nstopping {len(running)} running jobs so that they save (up to {grace:.0f} s; Ctrl-C '
+        'again ends them at once)',
+        file=sys.stderr,
+        flush=True,
+    )
+    handles = [handle for _, handle, _ in running.values()]
+    with contextlib.suppress(KeyboardInterrupt):
+        for handle in handles:
+            handle.stop()
+        deadline = time.monotonic() + grace
+        while time.monotonic() < deadline and not all(handle.poll()[0] for handle in handles):
+            time.sleep(_POLL_SECONDS)
+    for handle in handles:
+        if not handle.poll()[0]:
+            handle.kill()
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    workers: Optional[int] = None,
+    devices: Optional[Sequence[Union[int, str]]] = None,
+    launcher: str = 'local',
+    slurm_options: Optional[Mapping[str, object]] = None,
+    grace: float = 60.0,
+) -> Dict[str, JobResult]:
+    """Run jobs, those that are needed first; jobs whose ``done_file`` exists are not run again.
+
+    Args:
+        jobs (Sequence[Job]): In the order in which they are started as far as ``needs`` allows.
+        workers (int, optional): Jobs at a time. Defaults to None: one on this machine, no limit of
+            ours under Slurm.
+        devices (Sequence[int | str], optional): What ``CUDA_VISIBLE_DEVICES`` of the workers is,
+            round-robin; empty leaves it alone. Defaults to None: every device that this process
+            sees. Not used under Slurm.
+        launcher (str): ``'local'``: child processes, with ``OMP_NUM_THREADS`` cores / workers
+            unless the environment has it. ``'slurm'``: through ``submitit``; this process submits
+            each job when those it needs are done, and has to stay alive. Jobs that are preempted
+            or run into their time limit save and are queued again. Defaults to 'local'.
+        slurm_options (Mapping, optional): Parameters of submitit's ``AutoExecutor``
+            (``timeout_min``, ``gpus_per_node``, ``cpus_per_task``, ``mem_gb``,
+            ``slurm_partition``, ...); ``cluster='local'`` or ``'debug'`` is submitit without
+            Slurm. Defaults to None.
+        grace (float): Seconds that jobs have to save when this call is interrupted. Defaults to
+            60.
+
+    Returns:
+        dict[str, JobResult]: By name, in the order of ``jobs``.
+
+    Raises:
+        ValueError: Names or work directories that are not unique, needs that are unknown or go in
+            a circle, a bad ``workers`` or ``launcher``.
+        ImportError: ``launcher='slurm'`` without submitit.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM, after the running jobs were asked to stop (SIGTERM)
+            and, if they did not, killed. The same call continues.
+    """
+    jobs = list(jobs)
+    _check(jobs)
+    if workers is not None and workers < 1:
+        raise ValueError(f'workers must be 1 or more, got {workers}')
+    if launcher == 'local':
+        backend = _Local(workers or 1, devices)
+    elif launcher == 'slurm':
+        from cellgan_plugin.jobs.slurm import Submitted
+
+        backend = Submitted(workers, dict(slurm_options or {}))
+    else:
+        raise ValueError(f"launcher must be 'local' or 'slurm', got {launcher!r}")
+
+    results: Dict[str, JobResult] = {}
+    waiting: List[Job] = []
+    for job in jobs:
+        if Path(job.done_file).is_file():
+            results[job.name] = JobResult(job.name, 'already done')
+        else:
+            waiting.append(job)
+    running: Dict[str, Tuple] = {}  # name -> (job, handle, time of start)
+    # tqdm draws on a terminal only; the line printed for every job is for logs as well.
+    bar = tqdm(total=len(jobs), initial=len(results), desc='jobs', unit='job', disable=None)
+
+    def end(job: Job, result: JobResult) -> None:
+        results[job.name] = result
+        text = f'{job.name}: {result.state}'
+        if result.state == 'done':
+            text += f' ({result.seconds:.0f} s)'
+        elif result.message:
+            text += ' - ' + result.message.replace('\n', '\n    ')
+        tqdm.write(text)
+        sys.stdout.flush()
+        failed = sum(not r.ok for r in results.values())
+        bar.set_postfix(failed=failed, refresh=False)
+        bar.update()
+
+    with _sigterm_interrupts(), bar:
+        try:
+            while waiting or running:
+                for job in list(waiting):
+                    lost = [n for n in job.needs if n in results and not results[n].ok]
+                    if lost:
+                        waiting.remove(job)
+                        why = f'needs {lost[0]}, which {_PAST[results[lost[0]].state]}'
+                        end(job, JobResult(job.name, 'skipped', message=why))
+                    elif all(n in results for n in job.needs) and (
+                        backend.limit is None or len(running) < backend.limit
+                    ):
+                        waiting.remove(job)
+                        try:
+                            # Known to `running` before anything can interrupt: see _stop_all.
+                            running[job.name] = (job, backend.start(job), time.monotonic())
+                        except StartError as error:
+                            end(job, JobResult(job.name, 'failed', message=str(error)))
+                ended = False
+                for job, handle, started in list(running.values()):
+                    over, returncode = handle.poll()
+                    if not over:
+                        continue
+                    ended = True
+                    del running[job.name]
+                    backend.ended(job)
+                    seconds = time.monotonic() - started
+                    if _appears(job.done_file, backend.wait_for_file if returncode == 0 else 0):
+                        end(job, JobResult(job.name, 'done', returncode, seconds))
+                    else:
+                        message = how_it_ended(returncode, job, handle.log_start)
+                        end(job, JobResult(job.name, 'failed', returncode, seconds, message))
+                if running and not ended:
+                    time.sleep(_POLL_SECONDS)
+        except BaseException:
+            bar.close()
+            _stop_all(running, grace)
+            raise
+    return {job.name: results[job.name] for job in jobs}
+
+
+_PAST = {'failed': 'failed', 'skipped': 'was skipped'}
+
+
+def _appears(path: Union[str, Path], seconds: float) -> bool:
+    """Whether a file is there, or appears within ``seconds`` (network file systems lag)."""
+    deadline = time.monotonic() + seconds
+    while not Path(path).is_file():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.2)
+    return True

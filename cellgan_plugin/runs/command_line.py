@@ -1,0 +1,217 @@
+"""What the tools share: arguments, and errors that a user can act on."""
+
+import argparse
+import contextlib
+import os
+import sys
+from typing import Any, Callable, Dict, Iterator, Mapping, Tuple, Union
+
+from mmengine.config import DictAction
+
+from cellgan_plugin.synthesis.folder import OutputError
+from cellgan_plugin.compat import UntrustedCheckpointError
+from cellgan_plugin.datasets import DatasetError, ImageFileError
+from cellgan_plugin.converters import ConversionResult, ConverterError, CricResult
+from cellgan_plugin.engine.hooks import NonFiniteLossError
+from cellgan_plugin.jobs.local import JobResult
+
+# Raised by what the user gave, with a message that says what to do: no traceback is needed.
+USER_ERRORS = (
+    DatasetError,
+    ImageFileError,
+    FileNotFoundError,
+    FloatingPointError,
+    MemoryError,
+    NonFiniteLossError,
+    OutputError,
+    UntrustedCheckpointError,
+    ValueError,
+)
+
+
+def name_numbers(text: str) -> Dict[str, int]:
+    """Parse ``NAME=NUMBER,NAME=NUMBER``, as the type of an argument."""
+    parsed: Dict[str, int] = {}
+    for part in text.split(','):
+        name, equals, number = (piece.strip() for piece in part.partition('='))
+        if not (name and equals and number.isdecimal()):
+            raise argparse.ArgumentTypeError(f'{part!r} is not of the form NAME=NUMBER')
+        if name in parsed:
+            raise argparse.ArgumentTypeError(f'{name!r} is given twice')
+        parsed[name] = int(number)
+    return parsed
+
+
+def image_size(text: str) -> Union[int, Tuple[int, int]]:
+    """Parse ``SIDE`` or ``HEIGHTxWIDTH``, pixels; for ``type=`` of an argument."""
+    sides = text.lower().split('x')
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form SIDE or HEIGHTxWIDTH')
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def add_config_arguments(
+    parser: argparse.ArgumentParser, work_dir: bool = True, launcher: bool = True
+) -> None:
+    """Add ``config``, ``--work-dir``, ``--cfg-options``, ``--launcher``, ``--trust-checkpoint``.
+
+    Args:
+        parser (ArgumentParser): Of a tool.
+        work_dir (bool): False for tools that have no work directory. Defaults to True.
+        launcher (bool): False for tools of a single process. Defaults to True.
+    """
+    parser.add_argument('config', help='config file')
+    if work_dir:
+        parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override the config, e.g. train_dataloader.dataset.data_root=DIR',
+    )
+    if launcher:
+        choices = ['none', 'pytorch', 'slurm', 'mpi']
+        parser.add_argument('--launcher', choices=choices, default='none')
+        parser.add_argument(
+            '--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS
+        )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints that hold pickled objects; this runs code from the file',
+    )
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how a benchmark's jobs run, and ``--dry-run`` and ``--tables-only``."""
+    parser.add_argument('--jobs', type=int, help='jobs at a time (default: 1; Slurm: all)')
+    parser.add_argument('--devices', nargs='*', help='GPUs, e.g. 0 1 (default: all)')
+    parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
+    parser.add_argument(
+        '--slurm-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help="of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
+    )
+    parser.add_argument('--dry-run', action='store_true', help='check everything, run nothing')
+    parser.add_argument(
+        '--tables-only', action='store_true', help='tables and pictures of what is done'
+    )
+
+
+def add_split_arguments(
+    parser: argparse.ArgumentParser,
+    fractions: Tuple[float, float, float] = (0.7, 0.15, 0.15),
+    of: str = '',
+) -> None:
+    """Add ``--split`` and ``--seed`` of a data set converter.
+
+    Args:
+        parser (ArgumentParser): Of a tool.
+        fractions (tuple[float, float, float]): Default shares of train, val and test. Defaults to
+            (0.7, 0.15, 0.15).
+        of (str): What is split, or when, for the help, e.g. ', by patient'. Defaults to ''.
+    """
+    default = ' '.join(f'{fraction:g}' for fraction in fractions)
+    parser.add_argument(
+        '--split',
+        type=float,
+        nargs=3,
+        default=fractions,
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help=f'fractions{of} (default: {default})',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the split (default: 0)')
+
+
+def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--parts`` and how predicted masks become objects; see :func:`mask_rule`."""
+    parser.add_argument(
+        '--parts',
+        nargs='+',
+        action=DictAction,
+        metavar='PART=START',
+        help='parts of the test set by what file names start with, e.g. A=testA_ B=testB_',
+    )
+    parser.add_argument(
+        '--min-area', type=int, default=0, help='smaller predicted objects are removed, in pixels'
+    )
+    parser.add_argument('--fill-holes', action='store_true', help='of predicted objects')
+    parser.add_argument('--connectivity', type=int, choices=[4, 8], default=8)
+
+
+def mask_rule(args: argparse.Namespace) -> Dict[str, Any]:
+    """The arguments of :func:`add_mask_arguments` as those of ``ObjectRule``."""
+    return dict(min_area=args.min_area, fill_holes=args.fill_holes, connectivity=args.connectivity)
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Print the errors of :data:`USER_ERRORS` as one message and exit with status 2.
+
+    ``CELLGAN_TRACEBACK=1`` in the environment shows the traceback as well.
+    """
+    try:
+        yield
+    except USER_ERRORS as error:
+        if os.environ.get('CELLGAN_TRACEBACK') == '1':
+            raise
+        sys.stdout.flush()
+        print(f'\nerror: {error}', file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def report_conversion(tool: str, convert: Callable[[], Union[ConversionResult, CricResult]]) -> int:
+    """Run a data set converter and say how it ended.
+
+    Args:
+        tool (str): Name of the tool, for its messages.
+        convert (Callable): Does the work.
+
+    Returns:
+        int: Exit status: 0 when done, 2 on a mistake in the inputs or a full disk, 130 when
+        interrupted.
+    """
+    try:
+        result = convert()
+    except ConverterError as error:
+        print(f'{tool}: error: {error}', file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f'{tool}: error: {error}; mend it, the same command continues', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f'{tool}: interrupted; the same command continues', file=sys.stderr)
+        return 130
+    print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
+    return 0
+
+
+def report_jobs(run: Callable[[], Mapping[str, JobResult]]) -> int:
+    """Run the jobs of a benchmark and say how they ended.
+
+    Args:
+        run (Callable): Does the work; results by the name of the job.
+
+    Returns:
+        int: Exit status: 0 when all are done, 1 when some are not, 2 without the package that a
+        launcher needs, 130 when interrupted.
+    """
+    try:
+        results = run()
+    except ImportError as error:  # submitit
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted; the same command continues', file=sys.stderr)
+        return 130
+    failed = [result.name for result in results.values() if not result.ok]
+    if failed:
+        print(
+            f'{len(failed)} of {len(results)} jobs are not done ({failed[0]}, ...); the same '
+            'command does them again',
+            file=sys.stderr,
+        )
+    return 1 if failed else 0

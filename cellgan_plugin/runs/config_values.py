@@ -1,0 +1,80 @@
+"""Settings of a benchmark as a config file says them, and configs as plain values."""
+
+import hashlib
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
+
+from mmengine.config import Config, ConfigDict
+
+from cellgan_plugin.benchmark.rows import ProtocolError
+
+
+def digest_of(value: Any) -> str:
+    """32 hexadecimal digits, equal for equal plain values whatever the order of their keys."""
+    text = json.dumps(plain(value), sort_keys=True, separators=(',', ':'))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """Configs and tuples as dicts and lists; other objects as their text."""
+    if isinstance(value, (Config, ConfigDict)):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+def find_beside(path: str, config: Config) -> str:
+    """A path in a config is relative to the config where it exists there, else to here."""
+    beside = Path(config.filename).parent / path if config.filename else Path(path)
+    return str(beside.resolve()) if beside.exists() else str(Path(path).expanduser())
+
+
+def read_settings(
+    kind: type,
+    config: Union[str, Path, Config],
+    options: Optional[dict],
+    overrides: Mapping[str, Any],
+    what: str,
+) -> Tuple[Config, Dict[str, Any]]:
+    """Read the fields of a dataclass from a config file.
+
+    Args:
+        kind (type): The dataclass.
+        config (str | Path | Config): Its keys are fields; names that start with _ are free.
+        options (dict, optional): Overrides of the config, as of ``--cfg-options``.
+        overrides (Mapping): Field -> value; None leaves the config's.
+        what (str): What the dataclass describes, for messages.
+
+    Returns:
+        tuple[Config, dict]: The config as read, and the fields that it or ``overrides`` give, as
+        plain values.
+
+    Raises:
+        FileNotFoundError: No such config.
+        ProtocolError: A key that is no field.
+    """
+    if not isinstance(config, Config):
+        if not Path(config).is_file():
+            raise FileNotFoundError(f'benchmark config {config} does not exist')
+        config = Config.fromfile(config)
+    if options:
+        config.merge_from_dict(options)
+    known = {f.name for f in fields(kind)}
+    values = plain(config)
+    # Helpers of a config file are not settings; a misspelt setting must not pass as one.
+    unknown = sorted(k for k in values if k not in known and not k.startswith('_'))
+    if unknown:
+        raise ProtocolError(
+            f'{config.filename}: {", ".join(unknown)} is no setting of a {what}; there are '
+            f'{", ".join(sorted(known))} (names that start with _ are free)'
+        )
+    values = {key: value for key, value in values.items() if key in known}
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    return config, values

@@ -1,0 +1,180 @@
+"""Compare two trees of class folders: what ``tools/evaluate_folders.py`` does, for a notebook."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.logging import print_log
+
+from cellgan_plugin.runs.test import write_report
+from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME
+from cellgan_plugin.evaluation.class_table import TableOptions, class_table
+from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
+from cellgan_plugin.evaluation.features import FeatureSet
+from cellgan_plugin.evaluation.statistics_cache import real_features
+from cellgan_plugin.version import __version__
+from cellgan_plugin.visualization.tables import text_table
+
+Folder = Union[str, Path]
+
+
+def class_folders(folder: Folder) -> List[str]:
+    """Names of the class folders of a tree, sorted.
+
+    Raises:
+        FileNotFoundError: No such folder.
+        ValueError: It has no class folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder} is no folder')
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in '._')
+    if not names:
+        raise ValueError(
+            f'{folder} has no class folders; expected {folder}/<class>/<image> (or a manifest: '
+            'give the classes and --ann-file)'
+        )
+    return names
+
+
+def folder_dataset(
+    folder: Folder,
+    classes: Sequence[str],
+    size: Optional[int] = None,
+    ann_file: str = '',
+    split: Optional[str] = None,
+) -> CellPatchDataset:
+    """A tree of class folders as a data set for evaluation: no flips, empty classes allowed.
+
+    Args:
+        folder (str | Path): ``<folder>/<class>/**/<image>``.
+        classes (Sequence[str]): Class names; images of others are left out.
+        size (int, optional): Cut and resize to this side. Defaults to None: as they are.
+        ann_file (str): List or manifest in the folder. Defaults to '': folders.
+        split (str, optional): Of the manifest. Defaults to None.
+    """
+    pipeline: List[dict] = [dict(type='PackCellInputs')]
+    if size:
+        pipeline.insert(0, dict(type='FitCellPatch', out_size=size))
+    return CellPatchDataset(
+        data_root=str(folder),
+        ann_file=ann_file,
+        split=split,
+        metainfo=dict(classes=list(classes)),
+        extra_classes='skip',
+        pipeline=pipeline,
+        test_mode=True,
+    )
+
+
+def _split_name(folder: Folder) -> Tuple[str, str, Optional[str]]:
+    """``DIR`` or ``DIR:SPLIT``, the latter reading the manifest in DIR."""
+    folder = str(folder)
+    if not Path(folder).is_dir() and ':' in folder:
+        base, _, split = folder.rpartition(':')
+        if (Path(base) / MANIFEST_NAME).is_file():
+            return base, MANIFEST_NAME, split
+    return folder, '', None
+
+
+def evaluate_folders(
+    real: Folder,
+    fake: Folder,
+    extractor: Union[dict, FeatureExtractor],
+    classes: Optional[Sequence[str]] = None,
+    distances: Sequence[str] = ('fd', 'kid', 'prdc'),
+    training: Optional[Folder] = None,
+    options: Optional[dict] = None,
+    size: Optional[int] = None,
+    work_dir: Optional[Folder] = None,
+    cache_dir: Optional[Folder] = None,
+    batch_size: int = 32,
+    num_workers: int = 0,
+    device: Optional[str] = None,
+) -> Dict[str, Any]:
+    """Compare two trees of class folders by the rule that judges the plugin's own models.
+
+    Args:
+        real (str | Path): Real images, ``<real>/<class>/<image>``, or ``DIR:SPLIT`` for a split of
+            the manifest in DIR.
+        fake (str | Path): Generated images, likewise.
+        extractor (dict | FeatureExtractor): The features.
+        classes (Sequence[str], optional): Defaults to None: every folder of either tree.
+        distances (Sequence[str]): Of 'fd', 'kid', 'prdc', 'fd_inf'.
+        training (str | Path, optional): Images the generator was trained on: adds the memorisation
+            score, calibrated on ``real`` where that is another folder. Defaults to None.
+        options (dict, optional): Further options of ``TableOptions``.
+        size (int, optional): Cut and resize every image to this side first. Defaults to None.
+        work_dir (str | Path, optional): Write ``evaluation.jsonl``, CSV and PNG there.
+        cache_dir (str | Path, optional): Of features; see ``cache_folder``.
+        batch_size (int): Images at a time. Defaults to 32.
+        num_workers (int): Loader workers. Defaults to 0.
+        device (str, optional): Defaults to None: a GPU where there is one.
+
+    Returns:
+        dict: ``rows``, ``protocol``, ``seconds`` and, with a work directory, ``files``. A class on
+        one side only is a row that is not computable.
+
+    Raises:
+        FileNotFoundError: A folder or the extractor's weights are missing.
+        ValueError: No class folders, or options that do not fit.
+    """
+    started = time.perf_counter()
+    table_options = TableOptions(distances=tuple(distances), **(options or {}))
+    trees = [_split_name(folder) for folder in (real, fake)]
+    if classes is None:
+        found = [class_folders(folder) for folder, _, _ in trees]
+        names = [*found[0], *(name for name in found[1] if name not in found[0])]
+        order = {name: index for index, name in enumerate(BETHESDA_CLASSES)}
+        classes = sorted(names, key=lambda name: order.get(name, len(order)))
+    network = build_extractor(extractor)
+    network.check_classes(classes)
+    network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+
+    def read(tree: Tuple[str, str, Optional[str]]) -> FeatureSet:
+        folder, ann_file, split = tree
+        dataset = folder_dataset(folder, classes, size, ann_file, split)
+        return real_features(dataset, network, cache_dir, batch_size, num_workers)
+
+    real_set, fake_set = read(trees[0]), read(trees[1])
+    training_set = None
+    if training is not None:
+        training_tree = _split_name(training)
+        training_set = real_set if training_tree == trees[0] else read(training_tree)
+    rows = class_table(
+        real_set,
+        fake_set,
+        network.frechet_name,
+        network.kernel_name,
+        table_options,
+        training_set,
+        None if training_set is real_set else real_set,
+    )
+    report = dict(
+        protocol=dict(
+            extractor=network.describe(),
+            extractor_fingerprint=network.fingerprint,
+            real=real_set.source,
+            generated=fake_set.source,
+            training=None if training_set is None else training_set.source,
+            distances=list(table_options.distances),
+            k=table_options.k,
+            size=size,
+            cellgan_plugin=__version__,
+            torch=torch.__version__,
+        ),
+        rows=[row.as_dict() for row in rows],
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    print_log(f'{fake} against {real}\n{text_table(rows)}')
+    if work_dir is not None:
+        head = dict(real=str(real), fake=str(fake))
+        title = f'{network.frechet_name}: {Path(fake).name} against {Path(real).name}'
+        stem = 'evaluation_' + re.sub(r'[^\w.-]+', '_', Path(fake).resolve().name)
+        files = write_report(work_dir, stem, report, head, title)
+        report['files'] = [str(path) for path in files]
+        print_log('Written: ' + ', '.join(report['files']))
+    return report

@@ -1,0 +1,139 @@
+"""A trained model, ready to sample: what synthesis, comparison and selection start from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Tuple, Union
+
+import torch
+from mmagic.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from cellgan_plugin.runs.test import load_weights
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.checkpoint_files import find_chosen
+from cellgan_plugin.compat import load_tensors
+
+
+@dataclass
+class LoadedModel:
+    """A model with its weights, in evaluation mode.
+
+    Attributes:
+        model (nn.Module): On its device.
+        classes (tuple[str]): Class names in the order of the labels.
+        config (Config): That it was built from.
+        checkpoint (Path): The file.
+        iteration (int | None): How long it was trained, where the checkpoint says it.
+        training_images (Tensor | None): Hashes (N, 16) of the images it was trained on, where the
+            checkpoint says it (:mod:`cellgan_plugin.datasets.content_hash`).
+    """
+
+    model: nn.Module
+    classes: Tuple[str, ...]
+    config: Config
+    checkpoint: Path
+    iteration: Optional[int] = None
+    training_images: Optional[torch.Tensor] = None
+
+
+def find_checkpoint(path: Union[str, Path]) -> Path:
+    """A checkpoint by its own path or by the work directory that holds it.
+
+    In a work directory: the best one by its distance (``best_*.pth``) where there is one, else the
+    newest whole one.
+
+    Raises:
+        FileNotFoundError: There is none; the message names the command that makes one.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        found = find_chosen(path)
+        if found is not None:
+            return found
+        raise FileNotFoundError(
+            f'{path} has no checkpoint: train first, python tools/train.py CONFIG --work-dir {path}'
+        )
+    raise FileNotFoundError(f'checkpoint {path} does not exist')
+
+
+def config_classes(config: Config) -> Optional[Tuple[str, ...]]:
+    """Class names that a config gives its training set, else its validation set, else None."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = (config.get(name) or {}).get('dataset') or {}
+        classes = (dataset.get('metainfo') or {}).get('classes')
+        if classes:
+            return tuple(classes)
+    return None
+
+
+def settle_classes(
+    config: Config, in_checkpoint: Optional[List[str]], num_classes: Optional[int]
+) -> Tuple[str, ...]:
+    """The class names of a model, once config, checkpoint and model agree on them.
+
+    Args:
+        config (Config): See :func:`config_classes`.
+        in_checkpoint (list[str], optional): Those of the training set, as the checkpoint has them.
+        num_classes (int, optional): Of the model.
+
+    Raises:
+        ValueError: They differ, in number, name or order; the message shows both lists.
+    """
+    in_config = config_classes(config)
+    if in_config and in_checkpoint and tuple(in_checkpoint) != in_config:
+        raise ValueError(
+            f'the config has the classes {list(in_config)}, the checkpoint was trained with '
+            f'{list(in_checkpoint)}: give the config that it was trained with (a copy lies in its '
+            'work directory), or set train_dataloader.dataset.metainfo.classes'
+        )
+    classes = tuple(in_checkpoint or in_config or ())
+    if not classes:
+        raise ValueError(
+            'neither the config (train_dataloader.dataset.metainfo.classes) nor the checkpoint '
+            'names the classes'
+        )
+    if num_classes is not None and num_classes != len(classes):
+        raise ValueError(
+            f'the model has {num_classes} classes, the config or checkpoint names {len(classes)}: '
+            f'{list(classes)}'
+        )
+    return classes
+
+
+def load_model(
+    config: Union[str, Path, Config],
+    checkpoint: Union[str, Path],
+    device: Optional[Union[str, torch.device]] = None,
+    options: Optional[dict] = None,
+) -> LoadedModel:
+    """Build a model and load its weights, to sample from it; no data set, no Runner.
+
+    Args:
+        config (str | Path | Config): The run.
+        checkpoint (str | Path): A file, or a work directory (see :func:`find_checkpoint`).
+        device (str | torch.device, optional): Defaults to None: a GPU where there is one.
+        options (dict, optional): Overrides of the config. Defaults to None.
+
+    Returns:
+        LoadedModel: In evaluation mode.
+
+    Raises:
+        FileNotFoundError: No such config or checkpoint.
+        ValueError: Weights or class names do not fit the config.
+    """
+    config = load_config(config, options=options)
+    checkpoint = find_checkpoint(checkpoint)
+    init_default_scope(config.get('default_scope', 'mmagic'))
+    state = load_tensors(checkpoint, 'cpu')
+    meta = state.get('meta') or {}
+    in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
+    model = MODELS.build(config.model)
+    classes = settle_classes(config, in_checkpoint, getattr(model, 'num_classes', None))
+    load_weights(model, checkpoint, state)
+    model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
+    hashes = state.get('training_images')
+    return LoadedModel(model, classes, config, checkpoint, meta.get('iter'), hashes)

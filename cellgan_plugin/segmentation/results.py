@@ -1,0 +1,290 @@
+"""From the scores of single trainings to the tables and curves of a segmentation benchmark."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from cellgan_plugin.segmentation.protocol import LOWER_IS_BETTER
+from cellgan_plugin.visualization.report_tables import Column, ReportTable
+
+TITLES = dict(
+    mIoU='mIoU',
+    OPA='overall pixel accuracy',
+    SMA='standard mean accuracy',
+    object_dice='object Dice',
+    object_f1='object F1',
+    object_hausdorff='object Hausdorff distance (px)',
+)
+DIGITS = dict(object_hausdorff=1)
+
+
+@dataclass
+class Trained:
+    """What became of one training.
+
+    Attributes:
+        method (str): As shown.
+        ratio (float): Share of labelled training images.
+        seed (int): Of the training.
+        fold (int | None): From 0.
+        size (int | None): Input size, where sizes are compared.
+        scores (dict | None): Part -> name -> value, all images last, as of
+            :func:`~cellgan_plugin.evaluation.segmentation.part_scores`; None when not done.
+        iterations (int | None): Optimizer steps.
+        generation (dict | None): Of ``GenerationScores``, where images were judged.
+        message (str): Why it is not done.
+    """
+
+    method: str
+    ratio: float
+    seed: int
+    fold: Optional[int] = None
+    size: Optional[int] = None
+    scores: Optional[Dict[str, Dict[str, Any]]] = None
+    iterations: Optional[int] = None
+    generation: Optional[Dict[str, Any]] = None
+    message: str = ''
+
+    def value(self, metric: str, part: Optional[str] = None) -> Optional[float]:
+        """A score of a part, or of all images; None where there is none."""
+        if not self.scores:
+            return None
+        own = self.scores.get(part) if part else self.scores[list(self.scores)[-1]]
+        value = (own or {}).get(metric)
+        return None if value is None or not np.isfinite(value) else float(value)
+
+
+@dataclass
+class SegmentationResults:
+    """All trainings of a benchmark.
+
+    Attributes:
+        trained (list[Trained]): In the order of the protocol.
+        title (str): Of the tables.
+        notes (list[str]): Below every table.
+        ratios (tuple[float]): Shares of labelled images.
+        sizes (tuple[int]): Input sizes, or none.
+        classes (tuple[str]): Class names.
+        spread (str): What the standard deviations are over, e.g. ``'3 seeds'``; '' with one.
+    """
+
+    trained: List[Trained]
+    title: str
+    notes: List[str]
+    ratios: Tuple[float, ...]
+    sizes: Tuple[int, ...]
+    classes: Tuple[str, ...]
+    spread: str = ''
+    methods: List[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.methods = list(dict.fromkeys(one.method for one in self.trained))
+
+    def of(
+        self, method: str, ratio: Optional[float] = None, size: Optional[int] = None
+    ) -> List[Trained]:
+        """Trainings of a method."""
+        return [
+            one
+            for one in self.trained
+            if one.method == method
+            and (ratio is None or one.ratio == ratio)
+            and (size is None or one.size == size)
+        ]
+
+    def cell(
+        self,
+        metric: str,
+        trained: Sequence[Trained],
+        part: Optional[str] = None,
+    ) -> Optional[Tuple[float, Optional[float]]]:
+        """Mean and standard deviation (of the sample) over trainings; None when none is done."""
+        values = [value for one in trained if (value := one.value(metric, part)) is not None]
+        return _mean_and_spread(values)
+
+    @property
+    def parts(self) -> List[str]:
+        """Parts of the test set, without all images together."""
+        scored = [one.scores for one in self.trained if one.scores]
+        return list(scored[0])[:-1] if scored else []
+
+    def why(self, trained: Sequence[Trained]) -> Optional[str]:
+        """What failed, in one sentence; None when nothing did."""
+        failed = Counter(
+            one.message or 'not run yet'
+            for one in trained
+            if one.scores is None and one.generation is None
+        )
+        if not failed:
+            return None
+        said = '; '.join(f'{text} ({n} jobs)' if n > 1 else text for text, n in failed.items())
+        return f'{sum(failed.values())} of {len(trained)} trainings are not done: {said}'
+
+
+def _mean_and_spread(values: Sequence[float]) -> Optional[Tuple[float, Optional[float]]]:
+    """Mean and standard deviation of the sample (None with one value); None of none."""
+    if not values:
+        return None
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _better(metric: str) -> str:
+    return 'lower' if metric in LOWER_IS_BETTER else 'higher'
+
+
+def _said(results: SegmentationResults) -> List[str]:
+    spread = f'mean ± standard deviation over {results.spread}' if results.spread else ''
+    return [*filter(None, [spread]), *results.notes]
+
+
+def ratio_table(results: SegmentationResults, metric: str) -> ReportTable:
+    """Methods x shares of labelled images (Tables 4 to 8 of Li et al. 2022)."""
+    columns = [Column('method', 'method')]
+    columns += [
+        Column(f'{ratio:g}', f'{ratio:.0%}', DIGITS.get(metric, 3), _better(metric))
+        for ratio in results.ratios
+    ]
+    rows = []
+    for method in results.methods:
+        row: Dict[str, Any] = dict(method=method)
+        for ratio in results.ratios:
+            trained = results.of(method, ratio)
+            row[f'{ratio:g}'] = results.cell(metric, trained)
+            if trained and (why := results.why(trained)):
+                row[f'{ratio:g}_why'] = why
+        rows.append(row)
+    return ReportTable(f'{TITLES[metric]}: {results.title}', columns, rows, _said(results))
+
+
+def parts_table(results: SegmentationResults, ratio: float) -> ReportTable:
+    """The GlaS metrics of all test images and of each part, at one share (Table 2)."""
+    metrics = ('object_dice', 'object_f1', 'object_hausdorff')
+    columns, parts = [Column('method', 'method')], [None, *results.parts]
+    for metric in metrics:
+        for part in parts:
+            columns.append(
+                Column(
+                    f'{metric}/{part or "all"}',
+                    f'{TITLES[metric]} {part or "all"}',
+                    DIGITS.get(metric, 3),
+                    _better(metric),
+                )
+            )
+    rows = []
+    for method in results.methods:
+        trained = results.of(method, ratio)
+        if not trained:
+            continue
+        row: Dict[str, Any] = dict(method=method)
+        for metric in metrics:
+            for part in parts:
+                row[f'{metric}/{part or "all"}'] = results.cell(metric, trained, part)
+        row['method_why'] = results.why(trained)
+        rows.append(row)
+    title = f'GlaS challenge metrics, {ratio:.0%} of the masks: {results.title}'
+    return ReportTable(title, columns, rows, _said(results))
+
+
+def class_table(results: SegmentationResults, ratio: float) -> ReportTable:
+    """Jaccard index of every class, mIoU, OPA and SMA at one share (Table 3)."""
+    metrics = [f'J/{name}' for name in results.classes] + ['mIoU', 'OPA', 'SMA']
+    columns = [Column('method', 'method')]
+    columns += [Column(name, name.replace('J/', 'J '), 3, 'higher') for name in metrics]
+    rows = []
+    for method in results.methods:
+        trained = results.of(method, ratio)
+        if not trained:
+            continue
+        row: Dict[str, Any] = dict(method=method, method_why=results.why(trained))
+        for metric in metrics:
+            row[metric] = results.cell(metric, trained)
+        rows.append(row)
+    title = f'Pixel scores, {ratio:.0%} of the masks: {results.title}'
+    return ReportTable(title, columns, rows, _said(results))
+
+
+def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
+    """Frechet distance and MS-SSIM of images made from masks (Table 1, Sec. 4.2.2)."""
+    judged = [one.generation for one in results.trained if one.generation]
+    name = judged[0]['distance'] if judged else 'FD'
+    columns = [
+        Column('method', 'method'),
+        Column('fd', name, 3, 'lower'),
+        Column('to_original', 'MS-SSIM to the original', 3),
+        Column('among', 'MS-SSIM among samples', 3),
+    ]
+    rows = []
+    for method in results.methods:
+        trained = results.of(method, ratio)
+        found = [one.generation for one in trained if one.generation]
+        if not trained:
+            continue
+        row: Dict[str, Any] = dict(method=method, method_why=results.why(trained))
+        for key in ('fd', 'to_original', 'among'):
+            values = [own[key] for own in found]
+            row[key] = _mean_and_spread(values)
+        rows.append(row)
+    notes = _said(results)
+    if judged:
+        own = judged[0]
+        rows.append(dict(method='original images', fd=own['fd_originals'], group='originals'))
+        notes = [
+            f'{name} of {own["images"]} images, one per mask, against the real ones of the masks; '
+            'original images: two random halves of the real ones, half as many a side',
+            f'MS-SSIM with {own["scales"]} scales, {own["samples"]} samples of each of '
+            f'{own["masks"]} masks',
+            *notes,
+        ]
+    return ReportTable(f'Images made from masks: {results.title}', columns, rows, notes)
+
+
+def size_table(results: SegmentationResults, metric: str, ratio: float) -> ReportTable:
+    """Methods x input sizes (Fig. 7)."""
+    columns = [Column('method', 'method')]
+    columns += [
+        Column(str(size), f'{size} px', DIGITS.get(metric, 3), _better(metric))
+        for size in results.sizes
+    ]
+    rows = []
+    for method in results.methods:
+        row: Dict[str, Any] = dict(method=method)
+        for size in results.sizes:
+            trained = results.of(method, ratio, size)
+            row[str(size)] = results.cell(metric, trained)
+            if trained and (why := results.why(trained)):
+                row[f'{size}_why'] = why
+        rows.append(row)
+    title = f'{TITLES[metric]} by input size, {ratio:.0%} of the masks: {results.title}'
+    return ReportTable(title, columns, rows, _said(results))
+
+
+def normalised_improvements(
+    results: SegmentationResults, metric: str, baseline: Sequence[str]
+) -> Dict[float, Optional[Tuple[float, float]]]:
+    """How much of the way from the single scale to the full method each step makes (Fig. 6).
+
+    delta_1 = (pyramid - single) / (full - single) and delta_2 = (full - pyramid) / (full - single),
+    of means over trainings; they sum to 1. Where the full method is not better than the single
+    scale the shares mean nothing: None.
+
+    Args:
+        results (SegmentationResults): Of the benchmark.
+        metric (str): Of its metrics.
+        baseline (Sequence[str]): Names of the single scale, the pyramid and the full method.
+
+    Returns:
+        dict: Ratio -> (delta_1, delta_2) or None.
+    """
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    found: Dict[float, Optional[Tuple[float, float]]] = {}
+    for ratio in results.ratios:
+        means = [results.cell(metric, results.of(name, ratio)) for name in baseline]
+        found[ratio] = None
+        if all(mean is not None for mean in means):
+            single, pyramid, full = (sign * mean[0] for mean in means)
+            if full > single:
+                gap = full - single
+                found[ratio] = (pyramid - single) / gap, (full - pyramid) / gap
+    return found

@@ -1,0 +1,366 @@
+"""Segment whole images with a trained model: what ``tools/segment.py`` does, for a notebook."""
+
+import json
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Deque, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import nn
+from torch.nn.functional import interpolate
+from tqdm import tqdm
+
+from cellgan_plugin.segmentation.evaluate_masks import (
+    CLASSES_DIR,
+    INSTANCES_DIR,
+    PredictedMasks,
+    score_masks,
+    write_scores,
+)
+from cellgan_plugin.runs.trained_model import load_model
+from cellgan_plugin.runs.sampling_settings import file_sha256
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.segmentation.whole_images import MaskMeaning, WholeImage, list_whole_images
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.image_io import load_image
+from cellgan_plugin.datasets.tiling import tile_size
+from cellgan_plugin.datasets.transforms import FitTissue
+from cellgan_plugin.evaluation.segmentation import ObjectRule
+from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization.contact_sheet import image_grid
+from cellgan_plugin.visualization.mask_overlay import draw_overlay, legend_text, outlined_mask
+
+PathLike = Union[str, Path]
+OVERLAYS_DIR = 'overlays'
+RECORD_NAME = 'segmentation.json'
+SHEET_NAME = 'masks.png'
+_SHEET_COLUMNS, _SHEET_ROWS, _SHEET_SIDE = 4, 3, 260
+_WRITERS = 2
+_WAITING = 4  # images that may wait to be written
+
+
+class Segmented(NamedTuple):
+    """What became of a folder of images.
+
+    Attributes:
+        out (Path): The folder.
+        images (list[WholeImage]): All of them.
+        made (int): How many were segmented by this call; the others were there.
+        files (list[Path]): Sheet and tables.
+    """
+
+    out: Path
+    images: List[WholeImage]
+    made: int
+    files: List[Path]
+
+
+def as_input(image: np.ndarray) -> torch.Tensor:
+    """uint8 RGB (H, W, 3) as float32 (3, H, W) in [-1, 1]."""
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    return tensor.to(torch.float32).div_(127.5).sub_(1)
+
+
+def training_scale(config: Config) -> float:
+    """At which share of their size a run sees its images: 1, or less with ``FitTissue``.
+
+    Args:
+        config (Config): Of the run.
+
+    Raises:
+        ValueError: Training tiles are fitted without a tile size, so that there is no one scale.
+    """
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    for transform in dataset.get('pipeline') or []:
+        if str(transform.get('type')).split('.')[-1] != 'FitTissue':
+            continue
+        if transform.get('scale') is not None:
+            return float(transform['scale'])
+        if not dataset.get('tile'):
+            raise ValueError(
+                'the training set fits whole images to one size, so that whole images have no '
+                'scale: give its dataset a tile'
+            )
+        return tile_size(transform['out_size'])[0] / tile_size(dataset['tile'])[0]
+    return 1.0
+
+
+def segment_at(model: nn.Module, pixels: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """Class ids of a whole image.
+
+    Args:
+        model (nn.Module): See :func:`predict_masks`.
+        pixels (np.ndarray): uint8 RGB (H, W, 3).
+        scale (float): The model sees the image resized by it, as in training; probabilities are
+            enlarged to the image's size, bilinearly, before the largest is taken. Defaults to 1.
+
+    Returns:
+        np.ndarray: uint8 (H, W).
+    """
+    height, width = pixels.shape[:2]
+    if scale != 1:
+        pixels = FitTissue(scale=scale).transform(dict(img=pixels))['img']
+    with torch.no_grad():
+        probabilities = model.segment_whole(as_input(pixels))
+        if scale != 1:
+            probabilities = interpolate(
+                probabilities[None].float(), (height, width), mode='bilinear', align_corners=False
+            )[0]
+        return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def predict_masks(
+    model: nn.Module,
+    images: Sequence[WholeImage],
+    out: PathLike,
+    rule: ObjectRule,
+    overlays: bool = True,
+    meaning: Optional[MaskMeaning] = None,
+    scale: float = 1.0,
+) -> int:
+    """Segment images one by one; those whose masks are there already are left alone.
+
+    Memory is that of a few images, however many there are: one is decoded while another is
+    segmented and the ones before are written. Every file is written whole or not at all, the class
+    mask last, so that an interrupted call goes on where it stopped.
+
+    Args:
+        model (nn.Module): With ``segment_whole``: RGB (3, H, W) in [-1, 1] to class probabilities
+            (K, H, W).
+        images (Sequence[WholeImage]): Their names become those of the masks.
+        out (str | Path): Gets ``classes/<name>.png`` (uint8 class ids), ``instances/<name>.png``
+            (uint16 object ids) and ``overlays/<name>.png``.
+        rule (ObjectRule): How class masks become objects.
+        overlays (bool): Draw the outlines over the image. Defaults to True.
+        meaning (MaskMeaning, optional): Of true masks, whose outlines are drawn below.
+        scale (float): See :func:`segment_at`. Defaults to 1.
+
+    Returns:
+        int: Images that were segmented.
+
+    Raises:
+        ImageFileError: An image cannot be read.
+        ValueError: More objects than 16 bits can name.
+    """
+    out = Path(out)
+    todo = [image for image in images if not _mask_path(out, CLASSES_DIR, image).is_file()]
+    if not todo:
+        return 0
+    model.eval()
+    waiting: Deque[Future] = deque()
+    with (
+        ThreadPoolExecutor(1) as reader,
+        ThreadPoolExecutor(_WRITERS) as writer,
+        tqdm(total=len(images), initial=len(images) - len(todo), desc='Segmenting') as bar,
+    ):
+        following = reader.submit(load_image, str(todo[0].image))
+        for index, image in enumerate(todo):
+            pixels = following.result()
+            if index + 1 < len(todo):
+                following = reader.submit(load_image, str(todo[index + 1].image))
+            semantic = segment_at(model, pixels, scale)
+            waiting.append(
+                writer.submit(_write, out, image, pixels, semantic, rule, overlays, meaning)
+            )
+            while len(waiting) > _WAITING:
+                waiting.popleft().result()
+            bar.update()
+        for future in waiting:
+            future.result()
+    return len(todo)
+
+
+def _mask_path(out: Path, folder: str, image: WholeImage) -> Path:
+    return out / folder / f'{image.name}.png'
+
+
+def _write(
+    out: Path,
+    image: WholeImage,
+    pixels: np.ndarray,
+    semantic: np.ndarray,
+    rule: ObjectRule,
+    overlays: bool,
+    meaning: Optional[MaskMeaning],
+) -> None:
+    objects = rule.predicted(semantic)
+    if objects.max(initial=0) > 65535:
+        raise ValueError(f'{image.image}: {objects.max()} objects; 16 bits can name 65535')
+    if overlays:
+        true = None
+        if meaning is not None and image.mask is not None:
+            truth, true = meaning.read(image)
+            true = (truth != 0).astype(np.int32) * (truth != 255) if true is None else true
+            _same_size(image, pixels, true)
+        drawn = draw_overlay(pixels, semantic, objects, true)
+        write_png(_mask_path(out, OVERLAYS_DIR, image), drawn)
+    write_png(_mask_path(out, INSTANCES_DIR, image), objects.astype(np.uint16)[..., None])
+    write_png(_mask_path(out, CLASSES_DIR, image), semantic[..., None])
+
+
+def _same_size(image: WholeImage, pixels: np.ndarray, mask: np.ndarray) -> None:
+    if mask.shape != pixels.shape[:2]:
+        (height, width), (rows, columns) = pixels.shape[:2], mask.shape
+        raise ValueError(
+            f'{image.image} is {width}x{height} px, its mask {image.mask} {columns}x{rows}: they '
+            'must have one size'
+        )
+
+
+def _label_column(config: Config) -> str:
+    """Where the class of an image's objects stands in a manifest, as in the config's own data."""
+    for name in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
+        dataset = (config.get(name) or {}).get('dataset') or {}
+        if 'label_column' in dataset:
+            return dataset['label_column']
+    return 'label'
+
+
+def _meaning_of(config: Config, classes: Tuple[str, ...], given: Mapping[str, Any]) -> MaskMeaning:
+    """What true masks mean: as said, else as in the config's own data."""
+    said = {key: value for key, value in given.items() if value is not None}
+    if not said:
+        for name in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
+            dataset = (config.get(name) or {}).get('dataset') or {}
+            if 'instances' in dataset or 'mask_map' in dataset:
+                said = {k: dataset.get(k) for k in ('instances', 'mask_map')}
+                break
+    mask_map = said.get('mask_map')
+    return MaskMeaning(classes, None if mask_map is None else dict(mask_map), said.get('instances'))
+
+
+def _check_record(out: Path, record: Dict[str, Any]) -> None:
+    """ValueError when the folder holds masks that were made otherwise."""
+    path = out / RECORD_NAME
+    if path.is_file():
+        before = json.loads(path.read_text(encoding='utf-8'))
+        for key in ('checkpoint_sha256', 'model', 'rule', 'scale'):
+            if before.get(key) != record[key]:
+                raise ValueError(
+                    f'{out} holds masks that were made with another {key.split("_")[0]} '
+                    f'({before.get("checkpoint")}, {before.get("rule")}); give another --out, or '
+                    'delete the folder'
+                )
+
+
+def segment(
+    config: Union[PathLike, Config],
+    checkpoint: PathLike,
+    images: PathLike,
+    out: PathLike,
+    split: Optional[Union[str, Sequence[str]]] = None,
+    masks: Optional[PathLike] = None,
+    mask_suffix: str = '',
+    instances: Optional[str] = None,
+    mask_map: Optional[Mapping[int, int]] = None,
+    parts: Optional[Mapping[str, str]] = None,
+    rule: Optional[dict] = None,
+    overlays: bool = True,
+    device: Optional[str] = None,
+    options: Optional[dict] = None,
+) -> Segmented:
+    """Segment a folder or manifest of whole images, and score them where the truth is known.
+
+    Large images are cut into overlapping tiles of the size that the model was trained on, whose
+    probabilities are averaged. A model that was trained on images made smaller (``FitTissue``) sees
+    them so; masks have the size of the image. The same call goes on after an interruption.
+
+    Args:
+        config (str | Path | Config): The run.
+        checkpoint (str | Path): Its weights, or the work directory that has them.
+        images (str | Path): See :func:`list_whole_images`, as for ``split``, ``masks`` and
+            ``mask_suffix``.
+        out (str | Path): See :func:`predict_masks`; also ``masks.png``, a sheet of the first
+            masks, and with true masks ``metrics.csv`` and ``table.{md,tex,csv,json}``.
+        split (str | Sequence[str], optional): Of the manifest.
+        masks (str | Path, optional): Folder of true masks.
+        mask_suffix (str): Of the names of true masks. Defaults to ''.
+        instances (str, optional): True masks hold object ids, see :class:`MaskMeaning`. Defaults
+            to None: as the config's data set says.
+        mask_map (Mapping, optional): Value in true masks -> class id. Defaults to None: likewise.
+        parts (Mapping[str, str], optional): Part of the test set -> what file names start with.
+        rule (dict, optional): Of :class:`ObjectRule`: ``min_area``, ``fill_holes``,
+            ``connectivity``.
+        overlays (bool): Draw outlines over the images. Defaults to True.
+        device (str, optional): Defaults to None: a GPU where there is one.
+        options (dict, optional): Overrides of the config.
+
+    Returns:
+        Segmented: What was made.
+
+    Raises:
+        FileNotFoundError: No such config, checkpoint, folder or mask.
+        ValueError: A model that does not segment, masks that do not fit, or a folder that holds
+            the masks of another model.
+    """
+    out = Path(out)
+    config = load_config(config, options=options)
+    listed = list_whole_images(
+        images, split, masks, mask_suffix, label_column=_label_column(config)
+    )
+    loaded = load_model(config, checkpoint, device)
+    if not hasattr(loaded.model, 'segment_whole'):
+        raise ValueError(
+            f'{type(loaded.model).__name__} does not segment images; give the config of a '
+            'segmenter (configs/pyramid_gan/)'
+        )
+    object_rule = ObjectRule(**(rule or {}))
+    meaning = _meaning_of(
+        loaded.config, loaded.classes, dict(instances=instances, mask_map=mask_map)
+    )
+    scale = training_scale(loaded.config)
+    record = dict(
+        checkpoint=str(loaded.checkpoint),
+        checkpoint_sha256=file_sha256(loaded.checkpoint),
+        iteration=loaded.iteration,
+        model=json.loads(json.dumps(loaded.config.model.to_dict(), default=str)),
+        classes=list(loaded.classes),
+        rule=asdict(object_rule),
+        scale=scale,
+    )
+    _check_record(out, record)
+    with atomic_write(out / RECORD_NAME, 'w', encoding='utf-8') as file:
+        json.dump(record, file, indent=1)
+    made = predict_masks(loaded.model, listed, out, object_rule, overlays, meaning, scale)
+    title = f'{Path(checkpoint).stem} on {Path(images).name}'
+    return Segmented(
+        out, listed, made, write_results(out, listed, meaning, object_rule, parts, title)
+    )
+
+
+def write_results(
+    out: PathLike,
+    images: Sequence[WholeImage],
+    meaning: MaskMeaning,
+    rule: ObjectRule,
+    parts: Optional[Mapping[str, str]] = None,
+    title: str = '',
+) -> List[Path]:
+    """Write the sheet of masks and, where there are true masks, the tables; the files written."""
+    out = Path(out)
+    files = [mask_sheet(out, images, meaning.classes)]
+    if any(image.mask is not None for image in images):
+        scores = score_masks(images, PredictedMasks(out), meaning, rule, parts)
+        files += write_scores(out, scores, meaning.classes, title)
+    return files
+
+
+def mask_sheet(out: PathLike, images: Sequence[WholeImage], classes: Sequence[str]) -> Path:
+    """Draw the predicted masks of the first images, without the images; ``masks.png``."""
+    predicted = PredictedMasks(out)
+    cells, names = [], []
+    for image in images[: _SHEET_COLUMNS * _SHEET_ROWS]:
+        picture = outlined_mask(*predicted.read(image))
+        step = max(1, -(-max(picture.shape) // _SHEET_SIDE))
+        cells.append(picture[::step, ::step])
+        names.append(image.name)
+    rows = [cells[i : i + _SHEET_COLUMNS] for i in range(0, len(cells), _SHEET_COLUMNS)]
+    path = Path(out) / SHEET_NAME
+    write_png(path, image_grid(rows))
+    with atomic_write(path.with_suffix('.txt'), 'w', encoding='utf-8') as file:
+        file.write(f'{legend_text(classes)}\nrow by row: {", ".join(names)}\n')
+    return path

@@ -1,0 +1,201 @@
+"""The folder that a selection writes."""
+
+import errno
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+from mmengine.logging import print_log
+
+from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
+from cellgan_plugin.synthesis.folder import explained_output_errors
+from cellgan_plugin.datasets.classes import resolve_class
+from cellgan_plugin.datasets.content_hash import (
+    TRAINING_IMAGES,
+    Hashes,
+    merge_hashes,
+    read_training_images,
+    write_training_images,
+)
+from cellgan_plugin.datasets.image_io import resolve_inside
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.files import atomic_write
+from cellgan_plugin.selection.table import SelectionTable
+
+RECORD_NAME = 'selection.json'
+SCORES_NAME = 'scores.csv'
+LINKS = ('hard', 'symbolic')
+_OWN_COLUMNS = ('source', 'entropy', 'distance', 'confidence')
+
+
+def output_names(files: Sequence[str], labels: np.ndarray, classes: Sequence[str]) -> List[str]:
+    """``<class>/<name>`` of every candidate in the output folder.
+
+    Below a class folder the path stays; of other layouts folders become part of the name.
+
+    Raises:
+        SelectionError: Two candidates would have one name.
+    """
+    names = []
+    for file, label in zip(files, labels.tolist(), strict=True):
+        first, *rest = PurePosixPath(file).parts
+        in_folder = rest and resolve_class(first, classes) == classes[label]
+        names.append('/'.join([classes[label], *rest]) if in_folder else
+                     f'{classes[label]}/{file.replace("/", "__")}')  # fmt: skip
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        both = [file for file, name in zip(files, names, strict=True) if name == twice[0]]
+        raise SelectionError(f'{both[0]} and {both[1]} would both be {twice[0]}: rename one')
+    return names
+
+
+class SelectionFolder:
+    """Writes one output folder.
+
+    Args:
+        root (str | Path): The folder; need not exist.
+    """
+
+    def __init__(self, root: Union[str, Path]):
+        self.root = Path(root).expanduser().resolve()
+        self.record_path = self.root / RECORD_NAME
+
+    def check(self, candidates: ImageTree) -> None:
+        """SelectionError for a folder that is not ours or of other candidates; before any work."""
+        if self.root == candidates.root or candidates.root in self.root.parents:
+            raise SelectionError(
+                f'the output folder {self.root} lies in the candidates {candidates.root}: choose '
+                'another one'
+            )
+        if self.root.exists() and not self.root.is_dir():
+            raise SelectionError(f'{self.root} is a file: choose another output folder')
+        if not self.root.is_dir() or not any(self.root.iterdir()):
+            return
+        if not self.record_path.is_file():
+            raise SelectionError(
+                f'{self.root} holds other files and no {RECORD_NAME}: choose an empty or new folder'
+            )
+        try:
+            record = json.loads(self.record_path.read_text(encoding='utf-8'))
+            before = _named(record['candidates'], record.get('candidates_split'))
+        except (ValueError, KeyError, TypeError) as error:
+            raise SelectionError(
+                f'{self.record_path} is damaged ({error!r}): delete the folder, or choose another'
+            ) from error
+        now_named = _named(str(candidates.root), candidates.split)
+        if before != now_named:  # images of those would stay beside what is kept of these
+            raise SelectionError(
+                f'{self.root} holds a selection from {before}, not from {now_named}: choose '
+                'another output folder'
+            )
+
+    def write_record(self, record: Dict[str, Any]) -> None:
+        """Write ``selection.json``."""
+        with explained_output_errors(self.root):
+            with atomic_write(self.record_path, 'w', encoding='utf-8') as file:
+                json.dump(record, file, indent=2)
+                file.write('\n')
+
+    def write_images(
+        self, table: SelectionTable, candidates: ImageTree, link: Optional[str]
+    ) -> List[str]:
+        """Copy or link what was kept, and remove what an earlier selection had kept.
+
+        Returns:
+            list[str]: Names of all candidates in this folder, kept or not.
+        """
+        names = output_names(table.files, table.labels, table.classes)
+        with explained_output_errors(self.root):
+            (self.root / MANIFEST_NAME).unlink(missing_ok=True)  # it says that all is there
+            for name, file, kept in zip(names, table.files, table.kept, strict=True):
+                target = self.root / name
+                if not kept:
+                    target.unlink(missing_ok=True)
+                    continue
+                source = Path(resolve_inside(str(candidates.root), str(candidates.root / file)))
+                _place(source, target, link)
+        return names
+
+    def write_manifest(
+        self, table: SelectionTable, names: Sequence[str], candidates: ImageTree
+    ) -> Path:
+        """Write ``manifest.csv``: the candidates' columns, where each came from, its scores."""
+        first = next(iter(candidates.rows.values()), {})
+        columns = [c for c in first if c not in ('file', 'label', *_OWN_COLUMNS)]
+        rows = []
+        for index in np.flatnonzero(table.kept):
+            row = table.row(index)
+            before = candidates.rows.get(row['file'], {})
+            rows.append(
+                dict(
+                    {name: before.get(name, '') for name in columns},
+                    file=names[index],
+                    label=row['label'],
+                    source=row['file'],
+                    **{name: row[name] for name in _OWN_COLUMNS[1:]},
+                )
+            )
+        with explained_output_errors(self.root):
+            return write_manifest(
+                self.root / MANIFEST_NAME, rows, ['file', 'label', *columns, *_OWN_COLUMNS]
+            )
+
+    def write_training_images(
+        self, candidates: ImageTree, chosen_by: Callable[[], Sequence[Hashes]]
+    ) -> bool:
+        """Write ``training_images.txt``, by which leaks are found; say so where it cannot be.
+
+        A choice depends on the images that made the centroids and the classifier as it does on
+        those that trained the generator.
+
+        Args:
+            candidates (ImageTree): With the list of their generator, where there is one.
+            chosen_by (Callable): Gives the hashes of the images behind the choice.
+        """
+        source = candidates.root / TRAINING_IMAGES
+        if source.is_file():
+            hashes = merge_hashes(read_training_images(source), *chosen_by())
+            write_training_images(self.root / TRAINING_IMAGES, hashes)
+            return True
+        (self.root / TRAINING_IMAGES).unlink(missing_ok=True)
+        print_log(
+            f'{candidates.root} has no {TRAINING_IMAGES}: the benchmark cannot rule out that its '
+            'test images trained the generator',
+            level=30,
+        )
+        return False
+
+
+def _named(root: str, split: Optional[str]) -> str:
+    return f'{root}:{split}' if split else root
+
+
+def _place(source: Path, target: Path, link: Optional[str]) -> None:
+    """One image, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link is None:
+        with atomic_write(target) as file:
+            file.write(source.read_bytes())
+        return
+    target.unlink(missing_ok=True)
+    try:
+        if link == 'hard':
+            os.link(source, target)
+        else:
+            os.symlink(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+        raise SelectionError(
+            f'{target} cannot be a {link} link to {source} ({error.strerror}): links of this kind '
+            'are not possible there. Leave --link out, which copies'
+        ) from error
+
+
+def now() -> str:
+    """The time for a record."""
+    return time.strftime('%Y-%m-%dT%H:%M:%S')

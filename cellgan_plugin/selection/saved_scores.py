@@ -1,0 +1,170 @@
+"""Scores of a pool of candidates, saved while they are computed and read again by the next call."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+
+from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
+from cellgan_plugin.synthesis.folder import explained_output_errors
+from cellgan_plugin.datasets.content_hash import (
+    TRAINING_IMAGES,
+    content_hashes,
+    read_training_images,
+    write_training_images,
+)
+from cellgan_plugin.evaluation.neighbours import nearest_training_neighbours
+from cellgan_plugin.files import atomic_write
+from cellgan_plugin.models.mc_dropout import SplitBackbone
+from cellgan_plugin.selection.centroids import Centroids
+from cellgan_plugin.selection.extractor import McDropoutClassifier
+from cellgan_plugin.selection.scores import CandidateScores
+from cellgan_plugin.selection.scoring import (
+    compute_centroids,
+    pooled_features,
+    score_candidates,
+)
+from cellgan_plugin.selection.stream import ImageStream
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """What the scores depend on besides images and network.
+
+    Attributes:
+        passes (int): K of Eq. (6).
+        seed (int): Of masks, draws and ties.
+        layers (tuple[int] | None): Stages in the distance, from 1; None: all.
+
+    Raises:
+        SelectionError: A setting that cannot be.
+    """
+
+    passes: int = 5
+    seed: int = 0
+    layers: Optional[Tuple[int, ...]] = None
+
+    def __post_init__(self):
+        if self.passes < 1:
+            raise SelectionError(f'passes {self.passes}: at least one')
+        if self.layers is not None and (not self.layers or min(self.layers) < 1):
+            raise SelectionError(f'layers {self.layers}: stages count from 1, at least one')
+
+    def check_network(self, network: Union[McDropoutClassifier, SplitBackbone]) -> None:
+        """SelectionError when a stage is named that the network does not have."""
+        if self.layers and max(self.layers) > network.num_stages:
+            raise SelectionError(f'layers {self.layers}: there are {network.num_stages} stages')
+
+
+class PoolScorer:
+    """Scores one pool against the real training images, each candidate once.
+
+    Args:
+        network (McDropoutClassifier): On its device.
+        pool (ImageTree): The candidates.
+        training (ImageTree): The real training images.
+        settings (ScoreSettings): Passes, seed, stages.
+        batch_size (int): Images at a time.
+        cache_dir (str | Path): Scores are saved in a folder below, named by the hash of everything
+            that they depend on.
+
+    Attributes:
+        candidates (ImageStream): The pool's pixels.
+        real (ImageStream): Those of the real images.
+    """
+
+    def __init__(
+        self,
+        network: McDropoutClassifier,
+        pool: ImageTree,
+        training: ImageTree,
+        settings: ScoreSettings,
+        batch_size: int,
+        cache_dir: Union[str, Path],
+    ):
+        self.network, self.pool, self.training, self.settings = network, pool, training, settings
+        self.candidates, self.real = (
+            ImageStream(tree.reader, tree.files, network.input_size, batch_size)
+            for tree in (pool, training)
+        )
+        parts = [network.fingerprint, network.input_size, asdict(settings)]
+        text = json.dumps([*parts, pool.listing(), training.listing()], default=str)
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.save_dir = Path(cache_dir).expanduser() / name
+        self._centroids: Optional[Centroids] = None
+
+    def scores(self) -> CandidateScores:
+        """One entry per candidate, in the pool's order."""
+        layers = self.settings.layers
+        with explained_output_errors(self.save_dir):
+            return score_candidates(
+                self.network,
+                self.centroids,
+                self.candidates,
+                self.pool.labels,
+                self.settings.passes,
+                self.settings.seed,
+                None if layers is None else [layer - 1 for layer in layers],
+                self.save_dir,
+            )
+
+    def centroids(self) -> Centroids:
+        """Centroids of the real images, computed or read when they are first asked for."""
+        path = self.save_dir / 'centroids.npz'
+        if self._centroids is None and path.is_file():
+            with np.load(path, allow_pickle=False) as arrays:
+                stages = [
+                    torch.from_numpy(arrays[f'stage_{i}']) for i in range(len(arrays.files) - 1)
+                ]
+                counts = torch.from_numpy(arrays['counts'])
+            self._centroids = Centroids(stages, counts).to(self.network.device)
+        if self._centroids is None:
+            found = compute_centroids(
+                self.network, self.real, self.training.labels, self.settings.seed
+            )
+            arrays = {f'stage_{i}': stage.cpu().numpy() for i, stage in enumerate(found.maps)}
+            with atomic_write(path) as file:
+                np.savez(file, counts=found.counts.cpu().numpy(), **arrays)
+            self._centroids = found
+        return self._centroids
+
+    def real_hashes(self) -> np.ndarray:
+        """Hashes of the real images' contents, uint8 (N, 16); computed once and saved."""
+        path = self.save_dir / TRAINING_IMAGES
+        if not path.is_file():
+            files = [self.training.root / file for file in self.training.files]
+            with explained_output_errors(self.save_dir):
+                write_training_images(path, content_hashes(files, title='Hashing real images'))
+        return read_training_images(path)
+
+    def memorised(self, classes: Sequence[str]) -> np.ndarray:
+        """Which candidates are copies of real images of their class: bool (n,).
+
+        Raises:
+            SelectionError: A class has a single real image.
+        """
+        path = self.save_dir / 'memorised.npz'
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as arrays:
+                return arrays['memorised']
+        features: List[np.ndarray] = [
+            pooled_features(self.network, stream, f'Features, {what}')
+            for stream, what in ((self.candidates, 'candidates'), (self.real, 'real'))
+        ]
+        fake, real = features
+        found = np.zeros(len(fake), dtype=bool)
+        for label in np.unique(self.pool.labels):
+            own, base = self.pool.labels == label, real[self.training.labels == label]
+            if len(base) < 2:
+                raise SelectionError(
+                    f'class {classes[label]} has {len(base)} real image: copies of training images '
+                    'are found from two on. Leave --drop-memorised out, or add images'
+                )
+            found[own] = nearest_training_neighbours(fake[own], base).memorised
+        with explained_output_errors(self.save_dir), atomic_write(path) as file:
+            np.savez(file, memorised=found)
+        return found

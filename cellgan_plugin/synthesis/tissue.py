@@ -1,0 +1,375 @@
+"""Write synthetic tissue from masks: what ``tools/synthesize.py --masks`` does, for a notebook."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from torch import nn
+from tqdm import tqdm
+
+from cellgan_plugin.runs.trained_model import load_model
+from cellgan_plugin.segmentation.segment import training_scale
+from cellgan_plugin.synthesis.folder import (
+    RECORD_NAME,
+    SHEET_NAME,
+    SynthesisError,
+    explained_output_errors,
+)
+from cellgan_plugin.runs.sampling_settings import file_sha256, model_sha256
+from cellgan_plugin.segmentation.whole_images import (
+    MaskMeaning,
+    WholeImage,
+    files_by_name,
+    list_whole_images,
+)
+from cellgan_plugin.datasets.classes import resolve_class
+from cellgan_plugin.datasets.content_hash import write_training_images
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
+from cellgan_plugin.files import atomic_write
+from cellgan_plugin.models.data_preprocessor import to_uint8
+from cellgan_plugin.randomness import derive_seed
+from cellgan_plugin.visualization import image_grid, mask_picture
+
+PathLike = Union[str, Path]
+COLUMNS = (
+    'file', 'label', 'mask', 'split', 'group', 'source_mask', 'source_split', 'number',
+    'checkpoint_sha256',
+)  # fmt: skip
+_SHEET_ROWS, _SHEET_VARIANTS, _SHEET_SIDE = 6, 4, 160
+
+
+class _Source(NamedTuple):
+    """One mask at the model's resolution.
+
+    Attributes:
+        image (WholeImage): Where it comes from.
+        plain (np.ndarray): uint8 class ids (H, W).
+        mask (np.ndarray): The same with other classes where ``relabel`` says so.
+    """
+
+    image: WholeImage
+    plain: np.ndarray
+    mask: np.ndarray
+
+
+class SyntheticTissue(NamedTuple):
+    """What became of a folder of masks.
+
+    Attributes:
+        out (Path): The folder.
+        images (int): In it.
+        made (int): By this call; the others were there.
+        manifest (Path): ``TissueMaskDataset`` reads it.
+    """
+
+    out: Path
+    images: int
+    made: int
+    manifest: Path
+
+
+def synthesize_tissue(
+    config: Union[PathLike, Config],
+    checkpoint: PathLike,
+    masks: PathLike,
+    out: PathLike,
+    per_mask: int = 1,
+    seed: int = 0,
+    relabel: Optional[Mapping[str, str]] = None,
+    mask_class: Optional[str] = None,
+    split: Optional[Union[str, Sequence[str]]] = None,
+    batch_size: int = 4,
+    device: Optional[str] = None,
+    sheet: bool = True,
+    options: Optional[dict] = None,
+) -> SyntheticTissue:
+    """Generate images of masks.
+
+    ``<out>/images/<mask>_<number>.png``, ``<out>/masks/<mask>.png`` (uint8 class ids),
+    ``manifest.csv`` (a ``group`` holds all images of one mask or, where it is known, patient),
+    ``synthesis.json``, ``sheet.png``, and ``training_images.txt`` where the checkpoint says what it
+    was trained on.
+
+    An image depends on the mask, its name, its number and the seed alone. Files are whole or
+    absent; the same call continues what was interrupted, and a larger ``per_mask`` adds images.
+
+    Args:
+        config (str | Path | Config): The run that the model comes from.
+        checkpoint (str | Path): A file, or a work directory.
+        masks (str | Path): A folder of masks, or a manifest with a ``mask`` column. Their numbers
+            mean what they mean in the training set of the config.
+        out (str | Path): A new folder, or one to continue.
+        per_mask (int): Images of each mask, with different noise. Defaults to 1.
+        seed (int): Defaults to 0.
+        relabel (Mapping[str, str], optional): Class -> other class: the mask is changed before
+            images are made of it (Sec. 4.2.1, Fig. 4c). Defaults to None.
+        mask_class (str, optional): Class of the objects, where masks hold instance ids of images
+            whose class only a manifest would know. Defaults to None.
+        split (str | Sequence[str], optional): Of the manifest. Defaults to None: all.
+        batch_size (int): Images per call of the networks. Defaults to 4.
+        device (str, optional): Defaults to None: a GPU where there is one.
+        sheet (bool): Draw ``sheet.png``. Defaults to True.
+        options (dict, optional): Overrides of the config. Defaults to None.
+
+    Returns:
+        SyntheticTissue: The folder.
+
+    Raises:
+        SynthesisError: A setting that cannot be, or a folder with images of other settings.
+        ValueError: A mask holds numbers without a class, or is too small.
+        FileNotFoundError: No such config, checkpoint or mask.
+    """
+    if per_mask < 1:
+        raise SynthesisError(f'per_mask={per_mask}: must be at least 1')
+    loaded = load_model(config, checkpoint, device, options)
+    model, classes = loaded.model, loaded.classes
+    if getattr(model, 'generators', None) is None or not hasattr(model, 'fit_masks'):
+        raise SynthesisError(
+            f'{type(model).__name__} generates no tissue from masks: --masks is for models with '
+            'generators of masks, such as those of configs/pyramid_gan'
+        )
+    changes = _changes(relabel or {}, classes)
+    dataset = loaded.config.train_dataloader.dataset
+    listed = _listed(masks, split, mask_class, dataset.get('label_column', 'label'))
+    _warn_of_foreign_masks(listed, dataset.get('split'))
+    meaning = MaskMeaning(classes, dataset.get('mask_map'), dataset.get('instances'))
+    scale = training_scale(loaded.config) * model.size / model.tile_size
+    out = Path(out)
+    protocol = dict(
+        checkpoint_sha256=file_sha256(loaded.checkpoint),
+        config_sha256=model_sha256(loaded.config),
+        classes=list(classes),
+        size_of_tile=model.size,
+        seed=seed,
+        relabel={classes[a]: classes[b] for a, b in changes.items()},
+        mask_class=mask_class,
+    )
+    _check_record(out / RECORD_NAME, protocol)
+    rows: List[Dict[str, Any]] = []
+    shown: List[_Source] = []
+    made = 0
+    with tqdm(total=len(listed) * per_mask, desc='Synthesising') as bar:
+        for batch in _batches(
+            _sources(listed, meaning, scale, model, changes), per_mask, batch_size
+        ):
+            for source, number in batch:
+                if number == 0 and len(shown) < _SHEET_ROWS:
+                    shown.append(source)
+                rows.append(_row(source, number, classes, protocol))
+            todo = [
+                entry
+                for entry in batch
+                if not (out / _image_file(entry[0].image, entry[1])).exists()
+            ]
+            if todo:
+                with explained_output_errors(out):
+                    _write_record(out / RECORD_NAME, protocol)
+                    _write(out, todo, _generate(model, todo, seed))
+            made += len(todo)
+            bar.update(len(batch))
+    with explained_output_errors(out):
+        if loaded.training_images is not None:
+            write_training_images(out, loaded.training_images)
+        if sheet:
+            picture = _sheet(model, shown, min(per_mask, _SHEET_VARIANTS), seed, bool(changes))
+            write_png(out / SHEET_NAME, picture)
+        # Last: it says that all is there.
+        manifest = write_manifest(out / MANIFEST_NAME, rows, COLUMNS)
+    print_log(f'{out}: {len(rows)} images of {len(listed)} masks, {made} new', 'current')
+    return SyntheticTissue(out, len(rows), made, manifest)
+
+
+# What to make -------------------------------------------------------------------------------------
+
+
+def _changes(relabel: Mapping[str, str], classes: Sequence[str]) -> Dict[int, int]:
+    found = {}
+    for pair in relabel.items():
+        names = [resolve_class(name, classes) for name in pair]
+        for name, known in zip(pair, names, strict=True):
+            if known is None:
+                raise SynthesisError(f'relabel: {name!r} is none of the classes {list(classes)}')
+        found[classes.index(names[0])] = classes.index(names[1])
+    return found
+
+
+def _listed(
+    masks: PathLike,
+    split: Optional[Union[str, Sequence[str]]],
+    mask_class: Optional[str],
+    label_column: str,
+) -> List[WholeImage]:
+    masks = Path(masks)
+    if masks.suffix.lower() == '.csv' or split is not None:
+        listed = list_whole_images(masks, split, label_column=label_column)
+        listed = [image for image in listed if image.mask is not None]
+        if not listed:
+            raise SynthesisError(f'{masks} lists no masks{f" of split {split}" if split else ""}')
+    else:
+        listed = [WholeImage(name, path, path) for name, path in files_by_name(masks).items()]
+    if mask_class is not None:
+        listed = [replace(image, label=mask_class) for image in listed]
+    return listed
+
+
+def _warn_of_foreign_masks(listed: Sequence[WholeImage], trained: Any) -> None:
+    """Images of a test set's masks are easily a leak: in their manifest all rows say ``train``."""
+    own = {trained} if isinstance(trained, str) else set(trained or ())
+    foreign = sorted({image.split for image in listed if image.split} - own)
+    if own and foreign:
+        print_log(
+            f'masks of split {foreign}, not of {sorted(own)} that the model was trained on: a '
+            'segmenter trained on these images has seen the masks of that split, so do not test it '
+            'there (column source_split)',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _sources(
+    listed: Sequence[WholeImage],
+    meaning: MaskMeaning,
+    scale: float,
+    model: nn.Module,
+    changes: Mapping[int, int],
+) -> Iterator[_Source]:
+    """Masks at the model's resolution, cut to sides that it can make."""
+    unit = model.mask_unit()
+    for image in listed:
+        semantic, _ = meaning.read(image)
+        height, width = (round(side * scale) for side in semantic.shape)
+        sides = height // unit * unit, width // unit * unit
+        if min(sides) < unit:
+            raise ValueError(
+                f'{image.mask}: {semantic.shape[1]}x{semantic.shape[0]} px are {width}x{height} at '
+                f'the scale of the model, which needs at least {unit} a side: give larger masks'
+            )
+        fitted = cv2.resize(semantic, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        # Less than a unit is lost at the lower and right edges.
+        plain = np.ascontiguousarray(fitted[: sides[0], : sides[1]])
+        changed = plain.copy()
+        for old, new in changes.items():
+            changed[plain == old] = new
+        yield _Source(image, plain, changed)
+
+
+def _batches(
+    sources: Iterator[_Source], per_mask: int, batch_size: int
+) -> Iterator[List[Tuple[_Source, int]]]:
+    """(mask, number of the image) in batches of masks of one size."""
+    batch: List[Tuple[_Source, int]] = []
+    for source in sources:
+        if batch and batch[0][0].mask.shape != source.mask.shape:
+            yield batch
+            batch = []
+        for number in range(per_mask):
+            batch.append((source, number))
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _check_record(path: Path, protocol: Dict[str, Any]) -> None:
+    """Compare the record of a folder, where there is one, with what is asked for."""
+    if not path.exists():
+        return
+    found = json.loads(path.read_text(encoding='utf-8'))
+    differing = [key for key in protocol if found.get(key) != protocol[key]]
+    if differing:
+        raise SynthesisError(
+            f'{path.parent} has images of other settings: '
+            + ', '.join(f'{key} {found.get(key)} -> {protocol[key]}' for key in differing)
+            + '. Choose another folder'
+        )
+
+
+def _write_record(path: Path, protocol: Dict[str, Any]) -> None:
+    """Before the first image of a folder."""
+    if not path.exists():
+        with atomic_write(path, 'w', encoding='utf-8') as file:
+            json.dump(protocol, file, indent=2)
+            file.write('\n')
+
+
+# Making it ----------------------------------------------------------------------------------------
+
+
+def _image_file(image: WholeImage, number: int) -> str:
+    return f'images/{image.name}_{number:04d}.png'
+
+
+def _mask_file(image: WholeImage) -> str:
+    return f'masks/{image.name}.png'
+
+
+def _row(
+    source: _Source, number: int, classes: Sequence[str], protocol: Mapping[str, Any]
+) -> Dict[str, Any]:
+    counts = np.bincount(source.mask[source.mask != IGNORE_INDEX], minlength=len(classes))
+    objects = counts[1:]
+    label = classes[1 + int(objects.argmax())] if objects.any() else classes[0]
+    return dict(
+        file=_image_file(source.image, number),
+        label=label,
+        mask=_mask_file(source.image),
+        split='train',
+        group=source.image.group or source.image.name,
+        source_mask=source.image.name,
+        source_split=source.image.split,
+        number=number,
+        checkpoint_sha256=protocol['checkpoint_sha256'],
+    )
+
+
+def _generate(
+    model: nn.Module, batch: Sequence[Tuple[_Source, int]], seed: int
+) -> List[np.ndarray]:
+    masks = torch.from_numpy(np.stack([source.mask for source, _ in batch]))
+    seeds = [derive_seed(seed, 'tissue', source.image.name, number) for source, number in batch]
+    return _pixels(model.generate(masks, seeds))
+
+
+def _pixels(images: torch.Tensor) -> List[np.ndarray]:
+    if not torch.isfinite(images).all():
+        raise FloatingPointError(
+            'the generator gives NaN images: it has diverged; use an earlier checkpoint'
+        )
+    return list(to_uint8(images).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _write(out: Path, batch: Sequence[Tuple[_Source, int]], images: Sequence[np.ndarray]) -> None:
+    for (source, number), image in zip(batch, images, strict=True):
+        mask = out / _mask_file(source.image)
+        if not mask.exists():
+            write_png(mask, source.mask)
+        path = out / _image_file(source.image, number)
+        write_png(path, image)
+
+
+def _sheet(
+    model: nn.Module, sources: Sequence[_Source], variants: int, seed: int, changed: bool
+) -> np.ndarray:
+    """Masks beside their images; with relabelled masks, what the unchanged ones give first."""
+    rows, titles = [], None
+    for source in sources:
+        row, row_titles = [], []
+        kinds = [('as given', source.plain), ('relabelled', source.mask)]
+        for title, mask in kinds if changed else [('', source.mask)]:
+            batch = [(source._replace(mask=mask), number) for number in range(variants)]
+            row += [mask_picture(mask), *_generate(model, batch, seed)]
+            row_titles += [f'mask {title}'.strip(), *[f'image {n + 1}' for n in range(variants)]]
+        rows.append(row)
+        titles = row_titles
+    scale = max(1, -(-_SHEET_SIDE // max(sources[0].mask.shape)))
+    return image_grid(rows, [source.image.name for source in sources], titles, scale=scale)

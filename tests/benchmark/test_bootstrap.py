@@ -1,0 +1,290 @@
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from cellgan_plugin.benchmark import bootstrap
+from cellgan_plugin.benchmark.bootstrap import (
+    bootstrap_scores,
+    scores_from_confusion,
+    weighted_auc,
+)
+from cellgan_plugin.benchmark.scores import METRICS, ScoreError, compute_scores
+from cellgan_plugin.benchmark.statistics import StatisticsError
+
+
+def fold(seed, size=60, num_classes=3, skill=1.0):
+    """Labels, and predictions of two classifiers of which the second is better."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(size) % num_classes
+    logits = rng.normal(size=(size, num_classes))
+    better = logits + 0.5 * rng.normal(size=logits.shape)
+    logits[np.arange(size), labels] += skill
+    better[np.arange(size), labels] += 2 * skill
+    return labels, softmax(logits), softmax(better)
+
+
+def softmax(logits):
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exp / exp.sum(axis=1, keepdims=True)
+
+
+def several(count=3, **kwargs):
+    labels, a, b = zip(*(fold(seed, **kwargs) for seed in range(count)), strict=True)
+    return list(labels), {'real only': list(a), '+ CellGAN': list(b)}
+
+
+@pytest.mark.parametrize('num_classes', [2, 3, 5])
+def test_points_are_the_means_of_the_folds_scores(num_classes):
+    labels, predictions = several(num_classes=num_classes)
+    found = bootstrap_scores(labels, predictions, 'real only', replicates=10)
+    names = [str(k) for k in range(num_classes)]
+    mean = {}
+    for setting, rows in predictions.items():
+        each = [compute_scores(p, t, names).values() for p, t in zip(rows, labels, strict=True)]
+        mean[setting] = {metric: np.mean([row[metric] for row in each]) for metric in METRICS}
+    for setting, row in found.items():
+        for metric in METRICS:
+            assert row[metric].value == pytest.approx(mean[setting][metric])
+    for metric in METRICS:
+        change = mean['+ CellGAN'][metric] - mean['real only'][metric]
+        assert found['+ CellGAN'][metric].difference == pytest.approx(change)
+        assert found['real only'][metric].difference is None
+
+
+@pytest.mark.parametrize('num_classes', [2, 4])
+def test_confusion_metrics_equal_those_of_scikit_learn(num_classes):
+    rng = np.random.default_rng(0)
+    names = [str(k) for k in range(num_classes)]
+    for _ in range(12):
+        labels, predicted = rng.integers(0, num_classes, (2, 12))
+        expected = compute_scores(np.eye(num_classes)[predicted], labels, names)
+        found = scores_from_confusion(np.array(expected.confusion, dtype=float))
+        for metric, value in found.items():
+            wanted = getattr(expected, metric)
+            assert (math.isnan(value) and wanted is None) or value == pytest.approx(wanted), metric
+
+
+@pytest.mark.parametrize('digits', [1, 8])
+def test_weighted_auc_equals_that_of_scikit_learn(digits):
+    rng = np.random.default_rng(0)
+    scores = rng.random(50).round(digits)  # with one digit there are many ties
+    positive = rng.random(50) < 0.3
+    weights = rng.integers(0, 4, (20, 50)).astype(float)
+    expected = [roc_auc_score(positive, scores, sample_weight=w) for w in weights]
+    assert weighted_auc(weights, scores, positive) == pytest.approx(expected)
+    assert np.isnan(weighted_auc(weights, scores, np.zeros(50, bool))).all()
+
+
+def test_a_replicate_is_the_score_of_the_drawn_images():
+    labels, a, _ = fold(0)
+    draws = bootstrap._Draws(labels, None, 0, 'test', 0)
+    weights = next(draws.blocks(5)).astype(int)
+    assert (weights.sum(axis=1) == len(labels)).all()
+    for k in range(3):  # within classes
+        assert (weights[:, labels == k].sum(axis=1) == 20).all()
+    found = bootstrap._replicate(weights.astype(float), a, labels, METRICS)
+    for row, weight in zip(found, weights, strict=True):
+        drawn = np.repeat(np.arange(len(labels)), weight)
+        expected = compute_scores(a[drawn], labels[drawn], 'abc').values()
+        assert row == pytest.approx([expected[name] for name in METRICS])
+
+
+def test_the_width_of_an_accuracy_interval_in_closed_form():
+    # Two classes of 200 and 100 images with 160 and 50 correct: binomial in each class.
+    labels = np.repeat([0, 1], [200, 100])
+    predicted = np.concatenate([np.repeat([0, 1], [160, 40]), np.repeat([1, 0], [50, 50])])
+    found = bootstrap_scores([labels], {'a': [np.eye(2)[predicted]]}, replicates=4000)
+    row = found['a']['accuracy']
+    error = math.sqrt(200 * 0.8 * 0.2 + 100 * 0.5 * 0.5) / 300
+    assert row.value == pytest.approx(0.7)
+    assert row.high - row.low == pytest.approx(2 * 1.96 * error, rel=0.05)
+    assert (row.high + row.low) / 2 == pytest.approx(0.7, abs=0.005)
+
+
+def gaussian_folds(rng, folds, size, distance):
+    """Two Gaussian classes, and the exact posterior of the second: the truth is known."""
+    labels, probabilities = [], []
+    for _ in range(folds):
+        truth = np.arange(size) % 2
+        x = rng.normal(size=size) + distance * (truth - 0.5)
+        positive = 1 / (1 + np.exp(-distance * x))
+        labels.append(truth)
+        probabilities.append(np.stack([1 - positive, positive], axis=1))
+    return labels, probabilities
+
+
+def test_coverage_on_gaussian_data():
+    # Accuracy Phi(d / 2) and AUC Phi(d / sqrt 2) of two unit Gaussians d apart.
+    distance, trials = 1.5, 150
+    truth = dict(accuracy=stats.norm.cdf(distance / 2), auc=stats.norm.cdf(distance / math.sqrt(2)))
+    hits = dict(accuracy=0, auc=0)
+    rng = np.random.default_rng(0)
+    for _ in range(trials):
+        labels, probabilities = gaussian_folds(rng, 2, 100, distance)
+        found = bootstrap_scores(labels, {'a': probabilities}, metrics=list(truth), replicates=400)[
+            'a'
+        ]
+        for name, value in truth.items():
+            hits[name] += found[name].low <= value <= found[name].high
+    for name in truth:
+        assert 0.90 <= hits[name] / trials <= 0.985, name
+
+
+def test_pairing_narrows_the_interval_of_a_difference():
+    labels, predictions = several(size=120)
+    found = bootstrap_scores(labels, predictions, 'real only')['+ CellGAN']['accuracy']
+    apart = bootstrap_scores(labels, predictions)['real only']['accuracy']
+    paired = found.difference_high - found.difference_low
+    unpaired = math.hypot(found.high - found.low, apart.high - apart.low)
+    assert paired < 0.9 * unpaired
+    assert found.difference_low > 0  # it is better, beyond the choice of the test images
+
+    # The same predictions are not different, whatever is drawn.
+    twins = {'a': predictions['real only'], 'b': predictions['real only']}
+    same = bootstrap_scores(labels, twins, 'a')['b']['f1']
+    assert (same.difference, same.difference_low, same.difference_high) == (0, 0, 0)
+
+
+def test_images_of_one_group_are_drawn_together():
+    # Ten slides of twelve images each; all images of a slide are right, or all are wrong.
+    groups = [f's{i // 12}' for i in range(120)]
+    labels = np.arange(120) % 3
+    right = np.repeat(np.arange(10) < 7, 12)
+    predictions = {'a': [np.eye(3)[np.where(right, labels, (labels + 1) % 3)]]}
+    single = bootstrap_scores([labels], predictions)['a']['accuracy']
+    grouped = bootstrap_scores([labels], predictions, groups=[groups])['a']['accuracy']
+    assert single.value == grouped.value == pytest.approx(0.7)
+    ratio = (grouped.high - grouped.low) / (single.high - single.low)
+    assert ratio == pytest.approx(math.sqrt(12), rel=0.15)
+    # Groups of one image each, and images without a group, are drawn one by one.
+    alone = bootstrap_scores([labels], predictions, groups=[[None] * 120])['a']['accuracy']
+    named = bootstrap_scores([labels], predictions, groups=[[f'{i}' for i in range(120)]])
+    assert alone == named['a']['accuracy']
+
+
+def test_drawing_folds_adds_how_much_they_differ():
+    # Folds of very different accuracy: the spread of images alone is a small part of it.
+    labels = [np.arange(90) % 3] * 5
+    predictions = []
+    for number, truth in enumerate(labels):
+        wrong = np.arange(90) < 15 * number
+        predictions.append(np.eye(3)[np.where(wrong, (truth + 1) % 3, truth)])
+    fixed = bootstrap_scores(labels, {'a': predictions})['a']['accuracy']
+    drawn = bootstrap_scores(labels, {'a': predictions}, over_folds=True)['a']['accuracy']
+    assert fixed.value == drawn.value
+    scores = 1 - np.arange(5) / 6
+    within = np.mean([s * (1 - s) / 90 for s in scores]) / 5
+    error = math.sqrt(scores.var() / 5 + within)  # of the mean of five folds drawn
+    assert drawn.high - drawn.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert drawn.high - drawn.low > 3 * (fixed.high - fixed.low)
+
+
+def test_five_folds_are_few():
+    # The docstring's number: percentile intervals of the mean of five normal values.
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2000, 5))
+    rows = rng.integers(0, 5, (2000, 1000, 5))
+    means = np.take_along_axis(values[:, None], rows, axis=2).mean(axis=2)
+    low, high = np.quantile(means, [0.025, 0.975], axis=1)
+    assert np.mean((low <= 0) & (0 <= high)) == pytest.approx(0.84, abs=0.02)
+
+
+def test_failed_jobs_cost_their_fold_only():
+    labels, predictions = several(4)
+    predictions['+ CellGAN'][2] = None
+    predictions['+ lost'] = [None] * 4
+    found = bootstrap_scores(labels, predictions, 'real only', metrics=['f1', 'auc'])
+    rest = [0, 1, 3]
+    fewer = bootstrap_scores(
+        [labels[i] for i in rest],
+        {name: [predictions[name][i] for i in rest] for name in ('real only', '+ CellGAN')},
+        'real only',
+        metrics=['f1', 'auc'],
+    )
+    for metric in ('f1', 'auc'):
+        row, expected = found['+ CellGAN'][metric], fewer['+ CellGAN'][metric]
+        assert row.value == pytest.approx(expected.value)
+        assert row.difference == pytest.approx(expected.difference)
+        assert row.low < row.value < row.high
+        lost = found['+ lost'][metric]
+        assert lost.value is lost.low is lost.difference is lost.difference_low is None
+    over = bootstrap_scores(labels, predictions, 'real only', over_folds=True)
+    assert over['+ CellGAN']['f1'].low < over['+ CellGAN']['f1'].high
+
+
+def test_same_seed_same_numbers_whatever_else_is_asked(monkeypatch):
+    labels, predictions = several()
+    full = bootstrap_scores(labels, predictions, 'real only', replicates=300)
+    alone = bootstrap_scores(
+        labels, {'+ CellGAN': predictions['+ CellGAN']}, metrics=['recall'], replicates=300
+    )
+    assert alone['+ CellGAN']['recall'].low == full['+ CellGAN']['recall'].low
+    other = bootstrap_scores(labels, predictions, 'real only', replicates=300, seed=1)
+    assert other['+ CellGAN']['recall'].low != full['+ CellGAN']['recall'].low
+    monkeypatch.setattr(bootstrap, '_BLOCK', 7 * 60)  # seven replicates at a time
+    assert bootstrap_scores(labels, predictions, 'real only', replicates=300) == full
+
+
+def test_a_class_without_test_images():
+    labels, predictions = several()
+    keep = labels[1] != 2
+    labels[1] = labels[1][keep]
+    for rows in predictions.values():
+        rows[1] = rows[1][keep]
+    found = bootstrap_scores(labels, predictions, 'real only')['+ CellGAN']
+    assert found['auc'].value is found['auc'].low is found['auc'].difference is None
+    assert found['recall'].low < found['recall'].value < found['recall'].high
+
+
+def test_the_paper_sized_table_takes_seconds():
+    labels, predictions = several(5, size=400, num_classes=5)
+    settings = {f's{i}': predictions['+ CellGAN'] for i in range(4)}
+    started = time.process_time()
+    found = bootstrap_scores(labels, settings, 's0')
+    assert time.process_time() - started < 30
+    json.dumps({s: {m: i.to_dict() for m, i in row.items()} for s, row in found.items()})
+
+
+@pytest.mark.parametrize(
+    'kwargs, said',
+    [
+        (dict(baseline='x'), "the baseline 'x' is none of"),
+        (dict(metrics=['f2']), 'metrics are some of'),
+        (dict(metrics=[]), 'metrics are some of'),
+        (dict(replicates=1), 'replicates must be 2 or more'),
+        (dict(level=95), 'level in'),
+        (dict(groups=[['a']]), '1 folds, and labels of 3'),
+        (dict(groups=[['a']] * 3), 'fold 1: 1 groups of 60 test images'),
+    ],
+)
+def test_options_out_of_range(kwargs, said):
+    labels, predictions = several()
+    with pytest.raises(StatisticsError, match=said):
+        bootstrap_scores(labels, predictions, **kwargs)
+
+
+def test_predictions_that_do_not_fit():
+    labels, predictions = several()
+    predictions['real only'][1] = predictions['real only'][1][:-1]
+    with pytest.raises(ScoreError, match='59 predictions for 60 labels'):
+        bootstrap_scores(labels, predictions)
+
+
+def test_runs_that_test_the_same_images_are_drawn_alike():
+    labels, first, second = fold(0)
+    two = [labels, labels]
+    options = dict(metrics=['accuracy'], replicates=200)
+    # A run twice is the run: with draws of its own for each, the interval would be narrower.
+    once = bootstrap_scores([labels], dict(a=[first]), **options)['a']['accuracy']
+    twice = bootstrap_scores(two, dict(a=[first, first]), same_images=True, **options)
+    assert twice['a']['accuracy'] == once
+    apart = bootstrap_scores(two, dict(a=[first, first]), **options)['a']['accuracy']
+    assert apart.high - apart.low < 0.9 * (once.high - once.low)
+    both = bootstrap_scores(two, dict(a=[first, second]), same_images=True, **options)
+    points = [compute_scores(p, labels, 'abc').accuracy for p in (first, second)]
+    assert both['a']['accuracy'].value == pytest.approx(np.mean(points))

@@ -1,0 +1,200 @@
+import dataclasses
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from cellgan_plugin.compat import UntrustedCheckpointError
+from cellgan_plugin.datasets.content_hash import from_hex, to_hex, write_training_images
+from cellgan_plugin.benchmark.folds import Sample, plan_folds
+from cellgan_plugin.benchmark.leak import (
+    LeakError,
+    check_leak,
+    refuse_leaks,
+    seen_beyond,
+    training_images_of,
+)
+
+CLASSES = ('NILM', 'HSIL')
+HASHES = np.random.default_rng(0).integers(0, 256, (6, 16), dtype=np.uint8)
+
+
+def sample(label, number, group=None):
+    name = f'{CLASSES[label]}/{number}.png'
+    return Sample(f'/data/{name}', label, group, f'{label}{number:031x}')
+
+
+SAMPLES = [sample(label, number) for label in range(2) for number in range(20)]
+SLIDES = [
+    sample(label, number, f'slide{number % 10}') for label in range(2) for number in range(20)
+]
+
+
+def contents(plan, indices):
+    return {plan.samples[i].content for i in indices}
+
+
+# What a source says ------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_a_work_directory_and_a_synthetic_folder_say_it(tmp_path):
+    expected = set(to_hex(HASHES))
+    torch.save(dict(training_images=torch.from_numpy(HASHES)), tmp_path / 'iter_4.pth')
+    assert training_images_of(tmp_path / 'iter_4.pth') == expected
+    assert training_images_of(str(tmp_path)) == expected  # by its newest checkpoint
+
+    write_training_images(tmp_path, HASHES[:2])
+    assert training_images_of(tmp_path) == set(to_hex(HASHES[:2]))  # its list comes first
+    assert training_images_of(tmp_path / 'training_images.txt') == set(to_hex(HASHES[:2]))
+    assert training_images_of(tmp_path / 'iter_4.pth') == expected  # a checkpoint by itself
+
+    synthetic = tmp_path / 'synthetic'
+    synthetic.mkdir()
+    (synthetic / 'manifest.csv').write_text('file,label\nHSIL/0.png,HSIL\n')
+    assert training_images_of(synthetic) is None
+    write_training_images(synthetic, HASHES)
+    assert training_images_of(synthetic) == expected
+
+
+def test_saying_nothing_is_not_saying_none(tmp_path):
+    torch.save(dict(state_dict={}), tmp_path / 'old.pth')
+    assert training_images_of(tmp_path / 'old.pth') is None
+    assert training_images_of(tmp_path) is None
+    torch.save(dict(training_images=torch.zeros(0, 16, dtype=torch.uint8)), tmp_path / 'none.pth')
+    assert training_images_of(tmp_path / 'none.pth') == set()
+
+
+def test_bad_sources(tmp_path):
+    with pytest.raises(FileNotFoundError, match='nothing does not exist'):
+        training_images_of(tmp_path / 'nothing')
+    for number, wrong in enumerate(
+        (torch.zeros(3, 16), 'text', torch.zeros(16, dtype=torch.uint8))
+    ):
+        torch.save(dict(training_images=wrong), tmp_path / f'{number}.pth')
+        with pytest.raises(ValueError, match=f'{number}.pth: training_images cannot be read'):
+            training_images_of(tmp_path / f'{number}.pth')
+    (tmp_path / 'cut.pth').write_bytes((tmp_path / '0.pth').read_bytes()[:100])
+    with pytest.raises(ValueError, match='damaged or not a PyTorch checkpoint'):
+        training_images_of(tmp_path / 'cut.pth')
+    torch.save(dict(training_images=Sample), tmp_path / 'code.pth')
+    with pytest.raises(UntrustedCheckpointError):
+        training_images_of(tmp_path / 'code.pth')
+    (tmp_path / 'training_images.txt').write_text('not a hash\n')
+    with pytest.raises(ValueError, match='line 1'):
+        training_images_of(tmp_path)
+
+
+# What folds share with it ------------------------------------------------------------------------
+
+
+def test_a_generator_of_one_fold_is_clean_there_and_leaks_elsewhere():
+    plan = plan_folds(SAMPLES, CLASSES, 5, seed=1)
+    trained = contents(plan, plan.folds[2].train)
+    assert check_leak(plan, 'g', trained, fold=2).clean
+    report = check_leak(plan, 'g', trained)
+    assert not report.clean and [leak.fold for leak in report.found] == [0, 1, 3, 4]
+    for leak in report.found:
+        tested = plan.folds[leak.fold].test
+        assert leak.files == tuple(plan.samples[i].file for i in tested)
+        assert leak.tested == len(leak.files) == 8
+
+
+def test_one_test_image_is_enough():
+    plan = plan_folds(SAMPLES, CLASSES, 5)
+    index = plan.folds[3].test[0]
+    report = check_leak(plan, 'g', {plan.samples[index].content, 'e' * 32})
+    assert [(leak.fold, leak.files) for leak in report.found] == [(3, (plan.samples[index].file,))]
+    assert len(report.folds) == 5
+    assert report.summary() == 'g: trained on 1 of 40 test images; scores are too good'
+
+
+def test_images_from_elsewhere_do_not_matter():
+    plan = plan_folds(SAMPLES, CLASSES, 5)
+    for trained in (set(), {'e' * 32}, set(to_hex(HASHES))):
+        report = check_leak(plan, 'g', trained)
+        assert report.clean and report.known and not report.found
+        assert report.summary() == report.message() == ''
+        refuse_leaks([report])
+
+
+def test_a_generator_that_has_seen_more_than_the_classifiers_is_said():
+    plan = plan_folds(SAMPLES, CLASSES, 5)
+    train = contents(plan, plan.folds[0].train)
+    one_fold = dataclasses.replace(plan, folds=plan.folds[:1])
+    assert seen_beyond(one_fold, 'g', train) == seen_beyond(one_fold, 'g', None) == []
+    (note,) = seen_beyond(one_fold, 'g', train | {'e' * 32, 'f' * 32})
+    assert note.startswith(f'g: 2 of the {len(train) + 2} images that it was trained on train no')
+
+
+def test_hashes_of_the_file_format_match_those_of_samples():
+    plan = plan_folds(SAMPLES, CLASSES, 5)
+    stored = from_hex(s.content for s in plan.samples)
+    assert len(check_leak(plan, 'g', set(to_hex(stored))).found) == 5
+
+
+def test_the_slide_of_a_training_image_counts():
+    plan = plan_folds(SLIDES, CLASSES, 5, per_class=15, seed=2)
+    test = [plan.samples[i] for i in plan.folds[0].test]
+    chosen = {s.content for s in plan.samples}
+    # Trained on images of the test slides that the benchmark itself does not use.
+    beyond = [s for s in SLIDES if s.content not in chosen and s.group in {t.group for t in test}]
+    assert beyond
+    trained = {s.content for s in beyond}
+    assert check_leak(plan, 'g', trained, fold=0).clean  # nobody knows their slides
+    report = check_leak(plan, 'g', trained, fold=0, known_samples=SLIDES)
+    groups = {s.group for s in beyond}
+    expected = tuple(s.file for s in test if s.group in groups)
+    assert report.found[0].group_files == expected and report.found[0].files == ()
+    assert f'the slide or patient of {len(expected)} of {len(test)} test images' in report.message()
+
+    both = check_leak(plan, 'g', trained | {test[0].content}, fold=0, known_samples=SLIDES)
+    assert both.found[0].files == (test[0].file,)
+    assert f'fold 1: 1 of {len(test)} test images and the slide' in both.message()
+    assert 'slides or patients of' in both.summary()
+    # The training part of a grouped fold shares no slide with its test part.
+    assert check_leak(plan, 'g', contents(plan, plan.folds[0].train), 0, SLIDES).clean
+
+
+def test_unknown_provenance_is_refused():
+    plan = plan_folds(SAMPLES, CLASSES, 5)
+    report = check_leak(plan, 'a folder from elsewhere', None)
+    assert not report.known and not report.clean and not report.found
+    assert 'a folder from elsewhere does not say which images' in report.message()
+    assert 'cannot be ruled out' in report.message()
+    assert report.summary().endswith('scores may be too good')
+    with pytest.raises(LeakError):
+        refuse_leaks([report])
+
+
+def test_the_error_tells_a_user_all_at_once():
+    plan = plan_folds(SAMPLES, CLASSES, 5)
+    everything = contents(plan, range(40))
+    name = "generator 'CellGAN' (work_dirs/cellgan_tct/iter_100000.pth)"
+    reports = [
+        check_leak(plan, name, everything),
+        check_leak(plan, 'clean one', set()),
+        check_leak(plan, "generator 'studio' (data/studio)", None),
+    ]
+    with pytest.raises(LeakError) as error:
+        refuse_leaks(reports)
+    text = str(error.value)
+    for number in range(5):
+        assert f'fold {number + 1}: 8 of 8 test images' in text
+    assert name in text and 'studio' in text and 'clean one' not in text
+    assert plan.samples[plan.folds[0].test[0]].file in text
+    assert text.count('/data/') == 3  # examples, not a list of everything
+    for way in ('--train-generators', '--allow-leak', 'Keep a test set apart'):
+        assert way in text
+    assert [r.source for r in error.value.reports] == [reports[0].source, reports[2].source]
+    again = pickle.loads(pickle.dumps(error.value))
+    assert str(again) == text
+
+
+def test_a_report_goes_into_json():
+    plan = plan_folds(SAMPLES, CLASSES, 5)
+    report = check_leak(plan, 'g', contents(plan, plan.folds[1].test))
+    data = json.loads(json.dumps(report.to_dict()))
+    assert data['known'] and not data['clean']
+    assert len(data['folds'][1]['files']) == 8 and data['folds'][0]['files'] == []
