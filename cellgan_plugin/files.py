@@ -1,10 +1,12 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import hashlib
+import json
 import os
 import uuid
 from pathlib import Path
-from typing import IO, Iterator, Union
+from typing import IO, Any, Callable, Iterator, Optional, Union
 
 
 @contextlib.contextmanager
@@ -40,3 +42,31 @@ def atomic_write(path: Union[str, Path], mode: str = 'wb', **open_kwargs) -> Ite
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def write_json(
+    path: Union[str, Path], value: Any, default: Optional[Callable[[Any], Any]] = None
+) -> Path:
+    """Write a value as JSON, whole or not at all.
+
+    Args:
+        path (str | Path): Where the file goes.
+        value (Any): Plain values.
+        default (Callable, optional): See :func:`json.dump`. Defaults to None.
+
+    Returns:
+        Path: ``path``.
+    """
+    with atomic_write(path, 'w', encoding='utf-8') as file:
+        json.dump(value, file, indent=1, ensure_ascii=False, default=default)
+        file.write('\n')
+    return Path(path)
+
+
+def file_sha256(path: Union[str, Path]) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

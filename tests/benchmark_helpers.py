@@ -7,8 +7,8 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
-from cellgan_plugin.datasets.manifest import write_manifest
 from cellgan_plugin.benchmark.classifier_run import write_run
+from cellgan_plugin.datasets.manifest import write_manifest
 from cellgan_plugin.randomness import rng_for
 
 CLASSES = ('NILM', 'LSIL', 'HSIL')

@@ -9,9 +9,9 @@ import argparse
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.synthesis.attention import write_attention_maps
 from cellgan_plugin.runs.command_line import user_errors
 from cellgan_plugin.runs.train import set_trust
+from cellgan_plugin.synthesis.attention import write_attention_maps
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from cellgan_plugin.benchmark.protocol import read_protocol
 from cellgan_plugin.benchmark.run import benchmark, open_benchmark
 from cellgan_plugin.runs.command_line import add_job_arguments, report_jobs, user_errors
 from cellgan_plugin.runs.train import set_trust
-from cellgan_plugin.benchmark.protocol import read_protocol
 
 
 def _named(text: str) -> tuple:

@@ -11,10 +11,10 @@ REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or DIR:SPLIT for a split of the ma
 
 import argparse
 
+from cellgan_plugin.evaluation.class_table import DISTANCES
 from cellgan_plugin.runs.command_line import user_errors
 from cellgan_plugin.runs.evaluate_folders import evaluate_folders
 from cellgan_plugin.runs.train import set_trust
-from cellgan_plugin.evaluation.class_table import DISTANCES
 
 
 def extractor_config(words: list) -> dict:

@@ -14,9 +14,9 @@ import argparse
 from mmengine.config import DictAction
 
 from cellgan_plugin.runs.command_line import add_config_arguments, user_errors
-from cellgan_plugin.synthesis.interpolate import FORMATS, interpolate
-from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS
+from cellgan_plugin.runs.train import set_trust
+from cellgan_plugin.synthesis.interpolate import FORMATS, interpolate
 
 
 def main() -> None:

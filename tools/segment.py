@@ -21,8 +21,8 @@ from cellgan_plugin.runs.command_line import (
     mask_rule,
     user_errors,
 )
-from cellgan_plugin.segmentation.segment import segment
 from cellgan_plugin.runs.train import set_trust
+from cellgan_plugin.segmentation.segment import segment
 
 
 def _parser() -> argparse.ArgumentParser:

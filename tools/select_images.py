@@ -14,11 +14,11 @@ import sys
 from mmengine.config import DictAction
 
 from cellgan_plugin.runs.command_line import user_errors
-from cellgan_plugin.selection.select import select
-from cellgan_plugin.selection.folder import LINKS
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.selection import SELECTION_RULES
+from cellgan_plugin.selection.folder import LINKS
 from cellgan_plugin.selection.rules import ENTROPIES
+from cellgan_plugin.selection.select import select
 
 
 def main() -> None:

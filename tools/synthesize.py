@@ -20,14 +20,14 @@ import sys
 
 from mmengine.config import DictAction
 
+from cellgan_plugin.datasets.image_encoding import FORMATS
+from cellgan_plugin.errors import SynthesisError
 from cellgan_plugin.runs.command_line import add_config_arguments, user_errors
-from cellgan_plugin.synthesis.folder import SynthesisError
+from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS
+from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.synthesis.request import parse_classes, parse_seeds
 from cellgan_plugin.synthesis.synthesize import synthesize
 from cellgan_plugin.synthesis.tissue import synthesize_tissue
-from cellgan_plugin.runs.train import set_trust
-from cellgan_plugin.datasets.image_encoding import FORMATS
-from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS
 
 
 def _from_masks(args: argparse.Namespace) -> None:

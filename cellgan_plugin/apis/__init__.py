@@ -1,0 +1,72 @@
+"""The verbs: one function for each, as the tools use them and a notebook may.
+
+Each is imported from its room when it is first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, List
+
+if TYPE_CHECKING:
+    from cellgan_plugin.benchmark.run import benchmark
+    from cellgan_plugin.comparison.compare import compare
+    from cellgan_plugin.datasets.checks import check_dataset
+    from cellgan_plugin.runs.evaluate_folders import evaluate_folders
+    from cellgan_plugin.runs.test import test
+    from cellgan_plugin.runs.train import load_config, train
+    from cellgan_plugin.runs.trained_model import load_model
+    from cellgan_plugin.segmentation.benchmark import segmentation_benchmark
+    from cellgan_plugin.segmentation.evaluate_masks import evaluate_masks
+    from cellgan_plugin.segmentation.segment import segment
+    from cellgan_plugin.selection.select import select
+    from cellgan_plugin.synthesis.attention import attention_maps
+    from cellgan_plugin.synthesis.interpolate import interpolate
+    from cellgan_plugin.synthesis.synthesize import synthesize
+    from cellgan_plugin.synthesis.tissue import synthesize_tissue
+
+_MODULES = {
+    'attention_maps': 'synthesis.attention',
+    'benchmark': 'benchmark.run',
+    'check_dataset': 'datasets.checks',
+    'compare': 'comparison.compare',
+    'evaluate_folders': 'runs.evaluate_folders',
+    'evaluate_masks': 'segmentation.evaluate_masks',
+    'interpolate': 'synthesis.interpolate',
+    'load_config': 'runs.train',
+    'load_model': 'runs.trained_model',
+    'segment': 'segmentation.segment',
+    'segmentation_benchmark': 'segmentation.benchmark',
+    'select': 'selection.select',
+    'synthesize': 'synthesis.synthesize',
+    'synthesize_tissue': 'synthesis.tissue',
+    'test': 'runs.test',
+    'train': 'runs.train',
+}
+
+__all__ = [
+    'attention_maps',
+    'benchmark',
+    'check_dataset',
+    'compare',
+    'evaluate_folders',
+    'evaluate_masks',
+    'interpolate',
+    'load_config',
+    'load_model',
+    'segment',
+    'segmentation_benchmark',
+    'select',
+    'synthesize',
+    'synthesize_tissue',
+    'test',
+    'train',
+]
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'cellgan_plugin.{_MODULES[name]}'), name)
+
+
+def __dir__() -> List[str]:
+    return __all__

@@ -13,9 +13,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 from mmengine.config import Config
 
 from cellgan_plugin.datasets import transforms
+from cellgan_plugin.files import atomic_write, file_sha256
 from cellgan_plugin.runs.config_values import plain
-from cellgan_plugin.evaluation.extractors import file_sha256
-from cellgan_plugin.files import atomic_write
 
 SELECT = ('last', 'best')
 _VALIDATIONS = 20  # evenly spaced over a run that has validation images

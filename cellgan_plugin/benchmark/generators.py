@@ -5,12 +5,13 @@ from typing import Any, Dict, List, Mapping, Optional, Set
 
 from mmengine.config import Config
 
-from cellgan_plugin.benchmark.job import CONFIG_NAME
-from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.benchmark.classifier_run import file_digest, starting_weights
+from cellgan_plugin.benchmark.rows import Generator
+from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_values import plain
-from cellgan_plugin.benchmark.leak import training_images_of
-from cellgan_plugin.benchmark.rows import Generator, ProtocolError
+from cellgan_plugin.runs.job_program import CONFIG_NAME
+from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.runs.train import load_config
 
 # What of a generator's config decides its weights, beside its images.
 _TRAINING_KEYS = ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')

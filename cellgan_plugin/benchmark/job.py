@@ -11,44 +11,22 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from cellgan_plugin.runs.command_line import user_errors
-from cellgan_plugin.runs.train import is_complete, train
-from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.benchmark.job_files import CURVES_NAME, PREDICTIONS_NAME, WEIGHTS_NAME
 from cellgan_plugin.benchmark.predictions import Predictions, write_predictions
-from cellgan_plugin.benchmark.rows import slug
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.benchmark.selection_job import choose
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.files import write_json
+from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JobStopped, job_program
+from cellgan_plugin.runs.train import is_complete, train
 
-JOB_NAME = 'job.json'
-CONFIG_NAME = 'run.py'
-PREDICTIONS_NAME = 'predictions.csv'
-CURVES_NAME = 'curves.json'
-DONE_NAME = 'done.json'
-WEIGHTS_NAME = 'weights.json'  # names the checkpoint of a classifier whose weights are needed
-KEPT_NAME = 'kept.csv'  # what a row chose from a pool
-# sysexits.h: try again. The job was told to stop, has saved, and continues when run again.
-STOPPED = 75
 _CURVE_POINTS = 60
-
-
-def cell_job(classifier: str, setting: str, fold: int, seed: int) -> str:
-    """Name of the job that trains a classifier (its slug) with a setting (its slug)."""
-    return f'{classifier}/{setting}/fold{fold + 1}_seed{seed}'
-
-
-def baseline_job(classifier: str, fold: int, seed: int) -> str:
-    """Name of the job that trains a classifier on a fold's real images alone."""
-    return cell_job(slug(classifier), 'real', fold, seed)
-
-
-class JobStopped(RuntimeError):
-    """The job was asked to stop and has saved."""
 
 
 def predict(runner: Runner, loader: dict) -> Predictions:
@@ -103,13 +81,6 @@ def training_curves(runner: Runner) -> Dict[str, Any]:
         steps = [min(i * loop.val_interval, loop.max_iters) for i in range(1, len(values) + 1)]
         curves['val']['accuracy'] = dict(iteration=steps, value=values.tolist())
     return curves
-
-
-def write_json(path: Path, value: Any) -> Path:
-    """Write JSON, whole or not at all; returns ``path``."""
-    with atomic_write(path, 'w', encoding='utf-8') as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-    return path
 
 
 def _train(work_dir: Path) -> Runner:
@@ -175,8 +146,6 @@ def run_synthesis(work_dir: Path, job: Dict[str, Any]) -> Path:
 
 def run_selection(work_dir: Path, job: Dict[str, Any]) -> Path:
     """Choose from a pool for every row; see :mod:`cellgan_plugin.benchmark.selection_job`."""
-    from cellgan_plugin.benchmark.selection_job import choose
-
     rows = choose(work_dir, job)
     write_json(work_dir / job['done'], rows)
     return work_dir / job['done']
@@ -200,32 +169,6 @@ def run_job(path: Union[str, Path]) -> Path:
     path = Path(path).resolve()
     job = json.loads(path.read_text(encoding='utf-8'))
     return _KINDS[job['kind']](path.parent, job)
-
-
-def job_program(
-    run: Callable[[str], Any], documentation: str, arguments: Optional[Sequence[str]] = None
-) -> int:
-    """Run the job file named on the command line.
-
-    Args:
-        run (Callable): From the job file's path; raises JobStopped when it was told to stop.
-        documentation (str): Printed when the command line does not fit.
-        arguments (Sequence[str], optional): Defaults to None: the command line.
-
-    Returns:
-        int: Exit status: 0 when done, 2 when used wrongly, ``STOPPED`` when it can go on.
-    """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if len(arguments) != 1:
-        print(documentation, file=sys.stderr)
-        return 2
-    with user_errors():
-        try:
-            run(arguments[0])
-        except JobStopped as stopped:
-            print(stopped, file=sys.stderr)
-            return STOPPED
-    return 0
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

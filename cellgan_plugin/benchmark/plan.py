@@ -9,30 +9,26 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from mmengine.config import Config
 
-from cellgan_plugin.benchmark.job import (
-    CONFIG_NAME,
-    JOB_NAME,
-    PREDICTIONS_NAME,
-    WEIGHTS_NAME,
-    cell_job,
-    write_json,
-)
-from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.benchmark.classifier_run import (
     classifier_identity,
     classifier_run,
     number_of_iterations,
     write_run,
 )
-from cellgan_plugin.runs.config_values import digest_of
 from cellgan_plugin.benchmark.fixed_split import plan_fixed, with_share
 from cellgan_plugin.benchmark.fold_plan import PARTS, FoldPlan, Sample
 from cellgan_plugin.benchmark.folds import plan_folds, plan_splits
+from cellgan_plugin.benchmark.job_files import PREDICTIONS_NAME, WEIGHTS_NAME, cell_job
 from cellgan_plugin.benchmark.protocol import REAL, Protocol
 from cellgan_plugin.benchmark.record import Record
-from cellgan_plugin.benchmark.rows import ProtocolError, slug
+from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.benchmark.synthetic import HashCache, Setting, real_samples, write_list
-from cellgan_plugin.jobs.local import Job
+from cellgan_plugin.datasets.manifest import iter_manifest
+from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.files import write_json
+from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.runs.config_values import digest_of
+from cellgan_plugin.runs.job_program import CONFIG_NAME, JOB_NAME
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,12 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
-from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
 from cellgan_plugin.benchmark.classifier_run import SELECT
-from cellgan_plugin.runs.config_values import find_beside, read_settings
-from cellgan_plugin.benchmark.rows import (
-    Augmentation,
-    Generator,
-    ProtocolError,
-    Sweep,
-    check_rows,
-    slug,
-)
+from cellgan_plugin.benchmark.rows import Augmentation, Generator, Sweep, check_rows, slug
 from cellgan_plugin.benchmark.scores import METRICS
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
+from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.runs.config_values import find_beside, read_settings
 
 REAL = 'real only'
 LEAK_RULES = ('refuse', 'allow', 'paper')

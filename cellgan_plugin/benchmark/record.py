@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Union
 
-from cellgan_plugin.runs.config_values import plain
-from cellgan_plugin.benchmark.rows import ProtocolError
+from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.runs.config_values import plain
 
 RECORD_NAME = 'benchmark.json'
 

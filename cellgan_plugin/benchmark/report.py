@@ -4,8 +4,17 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-from cellgan_plugin.benchmark.job import CURVES_NAME, write_json
+from cellgan_plugin.benchmark.collect import Results, Row
+from cellgan_plugin.benchmark.figures import (
+    draw_boxes,
+    draw_confusions,
+    draw_learning_curves,
+)
+from cellgan_plugin.benchmark.job_files import CURVES_NAME
 from cellgan_plugin.benchmark.plan import Cell
+from cellgan_plugin.benchmark.protocol import REAL, Protocol
+from cellgan_plugin.benchmark.rows import slug
+from cellgan_plugin.benchmark.sweep_figure import draw_sweep
 from cellgan_plugin.benchmark.tables import (
     TITLES,
     class_table,
@@ -13,16 +22,8 @@ from cellgan_plugin.benchmark.tables import (
     results_dict,
     statistics_table,
 )
-from cellgan_plugin.benchmark.collect import Results, Row
-from cellgan_plugin.benchmark.protocol import REAL, Protocol
-from cellgan_plugin.benchmark.rows import slug
-from cellgan_plugin.benchmark.figures import (
-    draw_boxes,
-    draw_confusions,
-    draw_learning_curves,
-)
+from cellgan_plugin.files import write_json
 from cellgan_plugin.visualization.report_tables import write_report_table
-from cellgan_plugin.benchmark.sweep_figure import draw_sweep
 
 RESULTS_NAME = 'results.json'
 TABLE = 'table'

@@ -5,9 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-
-class ProtocolError(ValueError):
-    """A benchmark that cannot be run as described; the message says what to change."""
+from cellgan_plugin.errors import ProtocolError
 
 
 def slug(name: str) -> str:

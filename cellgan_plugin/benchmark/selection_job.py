@@ -8,21 +8,22 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from cellgan_plugin.benchmark.job import CONFIG_NAME, KEPT_NAME, WEIGHTS_NAME
-from cellgan_plugin.selection.image_tree import ImageTree, SelectionError, list_tree
+from cellgan_plugin.benchmark.job_files import KEPT_NAME, WEIGHTS_NAME
+from cellgan_plugin.datasets.manifest import write_manifest
+from cellgan_plugin.runs.config_values import digest_of
+from cellgan_plugin.runs.job_program import CONFIG_NAME
+from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.folder import SCORES_NAME
+from cellgan_plugin.selection.image_tree import ImageTree, SelectionError, list_tree
 from cellgan_plugin.selection.report import (
     class_rows,
     picture_best_worst,
     picture_tsne,
     rows_text,
 )
-from cellgan_plugin.selection.saved_scores import PoolScorer, ScoreSettings
-from cellgan_plugin.datasets.manifest import write_manifest
-from cellgan_plugin.runs.config_values import digest_of
-from cellgan_plugin.benchmark.leak import training_images_of
-from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.rules import build_rule
+from cellgan_plugin.selection.saved_scores import PoolScorer, ScoreSettings
 from cellgan_plugin.selection.table import apply_rule
 
 _BATCH_SIZE = 32

@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from cellgan_plugin.benchmark.job import JOB_NAME, KEPT_NAME, baseline_job
-from cellgan_plugin.selection.saved_scores import ScoreSettings
 from cellgan_plugin.benchmark.classifier_run import classifier_identity
-from cellgan_plugin.runs.config_values import digest_of, plain
 from cellgan_plugin.benchmark.fold_plan import FoldPlan
+from cellgan_plugin.benchmark.job_files import KEPT_NAME, baseline_job
 from cellgan_plugin.benchmark.protocol import Protocol
-from cellgan_plugin.benchmark.rows import Augmentation, ProtocolError, slug
+from cellgan_plugin.benchmark.rows import Augmentation, slug
 from cellgan_plugin.benchmark.synthetic import Setting
-from cellgan_plugin.jobs.local import Job
+from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.models.mc_dropout import BackboneError, SplitBackbone, check_probability
+from cellgan_plugin.runs.config_values import digest_of, plain
+from cellgan_plugin.runs.job_program import JOB_NAME
 from cellgan_plugin.selection.rules import build_rule, images_asked
+from cellgan_plugin.selection.saved_scores import ScoreSettings
 from cellgan_plugin.selection.table import require_pool
 
 

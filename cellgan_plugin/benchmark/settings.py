@@ -7,6 +7,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmengine.config import Config
 
+from cellgan_plugin.benchmark.classifier_run import classifier_identity, file_digest, write_run
+from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
 from cellgan_plugin.benchmark.generators import (
     inherited_images,
     judged_by,
@@ -15,32 +17,11 @@ from cellgan_plugin.benchmark.generators import (
     training_identity,
     unjudged,
 )
-from cellgan_plugin.benchmark.job import (
-    CONFIG_NAME,
-    DONE_NAME,
-    JOB_NAME,
-    baseline_job,
-    write_json,
-)
-from cellgan_plugin.benchmark.selection_rows import RowBuilder
-from cellgan_plugin.runs.trained_model import config_classes, find_checkpoint, settle_classes
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.compat import load_tensors
-from cellgan_plugin.datasets import DatasetError
-from cellgan_plugin.datasets.classes import resolve_class
-from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, to_hex
-from cellgan_plugin.datasets.manifest import MANIFEST_NAME
-from cellgan_plugin.benchmark.classifier_run import classifier_identity, file_digest, write_run
-from cellgan_plugin.runs.config_values import digest_of, plain
-from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
-from cellgan_plugin.benchmark.leak import (
-    LeakReport,
-    check_leak,
-    seen_beyond,
-    training_images_of,
-)
+from cellgan_plugin.benchmark.job_files import baseline_job
+from cellgan_plugin.benchmark.leak import LeakReport, check_leak, seen_beyond
 from cellgan_plugin.benchmark.protocol import Protocol
-from cellgan_plugin.benchmark.rows import Generator, ProtocolError, slug
+from cellgan_plugin.benchmark.rows import Generator, slug
+from cellgan_plugin.benchmark.selection_rows import RowBuilder
 from cellgan_plugin.benchmark.synthetic import (
     HashCache,
     Setting,
@@ -49,7 +30,19 @@ from cellgan_plugin.benchmark.synthetic import (
     real_only,
     write_list,
 )
-from cellgan_plugin.jobs.local import Job
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets import DatasetError
+from cellgan_plugin.datasets.classes import resolve_class
+from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, to_hex
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME
+from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.files import write_json
+from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.runs.config_values import digest_of, plain
+from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JOB_NAME
+from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.runs.trained_model import config_classes, find_checkpoint, settle_classes
 
 _REPORT_NAME = 'training.json'
 

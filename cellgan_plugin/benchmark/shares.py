@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
 
-from cellgan_plugin.benchmark.run import Benchmark
-from cellgan_plugin.benchmark.report import TABLE, write_report
-from cellgan_plugin.benchmark.tables import main_table
+from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.protocol import Protocol
+from cellgan_plugin.benchmark.report import TABLE, write_report
 from cellgan_plugin.benchmark.synthetic import HashCache
-from cellgan_plugin.jobs.local import Job, JobResult
+from cellgan_plugin.benchmark.tables import main_table
+from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.jobs.local import JobResult
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, write_report_table
 
 
@@ -37,7 +38,7 @@ def of_share(protocol: Protocol, share: float) -> Protocol:
 class SharedBenchmark:
     """Benchmarks that differ in how many training images there are; used as one.
 
-    Each is a :class:`~cellgan_plugin.benchmark.run.Benchmark` in a folder of its own below
+    Each is a :class:`~cellgan_plugin.benchmark.experiment.Benchmark` in a folder of its own below
     ``out_dir``. All jobs run together, and one table shows all.
 
     Args:
@@ -48,7 +49,7 @@ class SharedBenchmark:
         benchmarks (dict[float, Benchmark]): By share.
 
     Raises:
-        See :class:`~cellgan_plugin.benchmark.run.Benchmark`.
+        See :class:`~cellgan_plugin.benchmark.experiment.Benchmark`.
     """
 
     def __init__(self, protocol: Protocol, out_dir: Union[str, Path]):

@@ -9,12 +9,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from cellgan_plugin.benchmark.folds import Sample
+from cellgan_plugin.benchmark.protocol import REAL, Generator, slug
 from cellgan_plugin.datasets.content_hash import HASH_BYTES, content_hashes, from_hex, to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.problems import ERROR, DatasetError, Problem
 from cellgan_plugin.datasets.sources import Patch, list_patches
-from cellgan_plugin.benchmark.folds import Sample
-from cellgan_plugin.benchmark.protocol import REAL, Generator, ProtocolError, slug
+from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import atomic_write
 
 _CACHE_NAME = 'hashes.json'

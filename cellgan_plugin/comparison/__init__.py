@@ -1,1 +1,1 @@
-"""What :mod:`cellgan_plugin.comparison.compare` is made of: the plan, its parts, judging, the report."""
+"""Generators side by side: the plan, its parts, their evaluation, the report."""

@@ -10,11 +10,11 @@ from mmengine.registry import init_default_scope
 
 from cellgan_plugin.comparison.parts import Judging, class_distances, digest, flat, read_json
 from cellgan_plugin.comparison.plan import ComparedModel, Comparison
-from cellgan_plugin.runs.trained_model import config_classes
-from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.compat import load_tensors, quiet_upstream
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset
 from cellgan_plugin.models.model_checks import check_model_config, check_training_set
+from cellgan_plugin.runs.test import load_weights
+from cellgan_plugin.runs.trained_model import config_classes
 
 COMPARISON = 'comparison.json'
 

@@ -13,7 +13,6 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 import torch
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import user_errors
 from cellgan_plugin.comparison.checks import (
     COMPARISON,
     check_classes,
@@ -23,14 +22,16 @@ from cellgan_plugin.comparison.checks import (
     evaluation_facts,
     read_evaluation,
 )
-from cellgan_plugin.comparison.parts import Judging, lay_out, write_json
+from cellgan_plugin.comparison.parts import Judging, lay_out
 from cellgan_plugin.comparison.plan import Comparison, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import ProgressLine
 from cellgan_plugin.comparison.report import Results, figure, tables
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.files import write_json
+from cellgan_plugin.jobs.local import JobResult, run_jobs
+from cellgan_plugin.runs.command_line import user_errors
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.train import set_trust
-from cellgan_plugin.datasets.image_encoding import write_png
-from cellgan_plugin.jobs.local import JobResult, run_jobs
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.report_tables import write_report_table
 

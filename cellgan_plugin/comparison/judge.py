@@ -18,14 +18,13 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from cellgan_plugin.runs.command_line import user_errors
-from cellgan_plugin.comparison.parts import JUDGED, REQUEST, read_json, write_json
-from cellgan_plugin.runs.trained_model import LoadedModel, load_model
-from cellgan_plugin.runs.test import git_revision, test
+from cellgan_plugin.comparison.parts import JUDGED, REQUEST, read_json
 from cellgan_plugin.engine.training_cost import device_name, read_training_cost
-from cellgan_plugin.evaluation.extractors import file_sha256
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import atomic_write, file_sha256, write_json
 from cellgan_plugin.models.sampling import draw_noise, sample_pixels
+from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.test import git_revision, test
+from cellgan_plugin.runs.trained_model import LoadedModel, load_model
 from cellgan_plugin.version import __version__
 
 SAMPLES, EVALUATION = 'samples.json', 'evaluation.json'

@@ -19,9 +19,8 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from mmengine.config import Config
 
 from cellgan_plugin.comparison.plan import ComparedModel, Comparison
-from cellgan_plugin.jobs.local import Job
-from cellgan_plugin.evaluation.extractors import file_sha256
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import file_sha256, write_json
+from cellgan_plugin.jobs.job import Job
 
 TRAINED, JUDGED, REQUEST, SETTINGS = 'training.json', 'judged.json', 'request.json', 'part.json'
 # Where a run is written, what it says on the way, and how it is validated changes nothing about the
@@ -88,12 +87,6 @@ def read_json(path: Path) -> Optional[Dict[str, Any]]:
         return json.loads(path.read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    with atomic_write(path, 'w', encoding='utf-8') as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

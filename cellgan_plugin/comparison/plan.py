@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
-from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.compat import quiet_upstream
+from cellgan_plugin.runs.train import load_config
 
 _PLAN_KEYS = (
     'name', 'title', 'models', 'evaluation', 'evaluation_options', 'options', 'budget',

@@ -10,7 +10,7 @@ from typing import Optional, Sequence, Type
 
 from tqdm import tqdm
 
-from cellgan_plugin.jobs.local import Job
+from cellgan_plugin.jobs.job import Job
 
 _TAIL_BYTES = 16384
 _SECONDS = 1.0

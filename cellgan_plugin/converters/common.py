@@ -25,7 +25,7 @@ from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.datasets.problems import printable
 from cellgan_plugin.datasets.sources import SPLITS
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import write_json
 
 RECORD_NAME = 'conversion.json'
 # Raised when an output of the same parameters would change; a finished folder then is not mixed.
@@ -102,14 +102,6 @@ def digest_of(items: Iterable[object]) -> str:
     for item in items:
         digest.update(str(item).encode('utf-8', 'surrogateescape') + b'\x1e')
     return digest.hexdigest()
-
-
-def write_json(path: PathLike, content: Mapping[str, object]) -> Path:
-    """Write ``content`` as readable JSON, whole or not at all."""
-    with atomic_write(path, 'w', encoding='utf-8') as file:
-        json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write('\n')
-    return Path(path)
 
 
 def make_record(

@@ -15,7 +15,6 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, resolve_class
 from cellgan_plugin.converters.common import (
     DEFAULT_MAX_PIXELS,
     ConverterError,
@@ -28,7 +27,6 @@ from cellgan_plugin.converters.common import (
     make_record,
     some_of,
     split_table,
-    write_json,
 )
 from cellgan_plugin.converters.cric_annotations import (
     SEVERITY,
@@ -44,9 +42,11 @@ from cellgan_plugin.converters.cric_scale import (
     find_scale,
 )
 from cellgan_plugin.converters.splits import check_fractions, split_by_group
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, resolve_class
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.files import write_json
 
 SCALE_NAME = 'scale_check.json'
 COLUMNS = (

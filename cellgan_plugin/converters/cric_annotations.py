@@ -5,13 +5,13 @@ import math
 from pathlib import Path, PurePosixPath
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
-from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.converters.common import (
     ConverterError,
     PathLike,
     read_table,
     some_of,
 )
+from cellgan_plugin.datasets.classes import resolve_class
 
 # From mild to severe; the rule by which a patch with several nuclei gets its class.
 SEVERITY: Tuple[str, ...] = ('NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL', 'SCC')

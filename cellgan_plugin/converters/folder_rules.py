@@ -4,7 +4,6 @@ import re
 from pathlib import PurePosixPath
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, resolve_class
 from cellgan_plugin.converters.common import (
     ConverterError,
     PathLike,
@@ -12,6 +11,7 @@ from cellgan_plugin.converters.common import (
     read_table,
     some_of,
 )
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, resolve_class
 from cellgan_plugin.datasets.manifest import clean_relative_path
 from cellgan_plugin.datasets.sources import SPLITS
 

@@ -16,7 +16,6 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from cellgan_plugin.datasets.content_hash import content_hash
 from cellgan_plugin.converters.common import (
     ConversionResult,
     ConverterError,
@@ -37,6 +36,7 @@ from cellgan_plugin.converters.glas import (
     read_glas,
 )
 from cellgan_plugin.converters.splits import check_fractions, split_by_group
+from cellgan_plugin.datasets.content_hash import content_hash
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest

@@ -1,15 +1,13 @@
 """Batches made as one tensor from images that are kept decoded, instead of one by one."""
 
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
+from cellgan_plugin.datasets.interfaces import ListedPatches
 from cellgan_plugin.datasets.memory import PixelCache, require_device_memory
-
-if TYPE_CHECKING:
-    from cellgan_plugin.datasets.cell_patches import CellPatchDataset
 
 
 class BatchImages:
@@ -59,11 +57,11 @@ class CellBatch(Sequence):
     finds a list of samples. Both hold the same numbers.
 
     Args:
-        dataset (CellPatchDataset): With ``cache``.
+        dataset (ListedPatches): With ``cache``.
         indices (Sequence[int]): Of the samples.
     """
 
-    def __init__(self, dataset: 'CellPatchDataset', indices: Sequence[int]):
+    def __init__(self, dataset: ListedPatches, indices: Sequence[int]):
         self.dataset, self.indices = dataset, indices
         self._samples: Optional[List[dict]] = None
 

@@ -1,6 +1,6 @@
 """Decode a data set once, into memory."""
 
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Union
+from typing import List, NamedTuple, Optional, Union
 
 import numpy as np
 from mmengine.device import get_device
@@ -9,11 +9,9 @@ from mmengine.logging import print_log
 from cellgan_plugin.datasets.batches import BatchImages
 from cellgan_plugin.datasets.content_hash import HASH_BYTES, content_hash
 from cellgan_plugin.datasets.inspection import in_threads, with_progress
+from cellgan_plugin.datasets.interfaces import ListedPatches
 from cellgan_plugin.datasets.memory import PixelCache, require_memory
 from cellgan_plugin.datasets.problems import DatasetError, Problem, raise_or_say
-
-if TYPE_CHECKING:
-    from cellgan_plugin.datasets.cell_patches import CellPatchDataset
 
 
 class CachedImages(NamedTuple):
@@ -34,11 +32,11 @@ class CachedImages(NamedTuple):
         return self  # read-only: a subset of the data set shares it
 
 
-def cache_images(dataset: 'CellPatchDataset', shapes: np.ndarray) -> CachedImages:
+def cache_images(dataset: ListedPatches, shapes: np.ndarray) -> CachedImages:
     """Decode every file, fit it, and hash it, since it is decoded anyway.
 
     Args:
-        dataset (CellPatchDataset): Listed, with ``cache`` 'ram' or 'device'.
+        dataset (ListedPatches): Listed, with ``cache`` 'ram' or 'device'.
         shapes (np.ndarray): (N, 2): height and width of every image after the cacheable transforms.
 
     Returns:

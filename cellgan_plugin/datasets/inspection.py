@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from tqdm import tqdm
 
 from cellgan_plugin.datasets.image_io import (
     ImageFileError,
@@ -14,6 +15,7 @@ from cellgan_plugin.datasets.image_io import (
     resolve_inside,
 )
 from cellgan_plugin.datasets.problems import ERROR, WARNING, Problem
+from cellgan_plugin.machine import usable_cores
 
 CONVERSIONS = {
     'palette': 'palette image, converted to its colours',
@@ -123,8 +125,7 @@ def in_threads(
 ) -> Iterator:
     """``map(function, items)`` on a few threads, in order, holding one chunk of results."""
     if threads is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
-        threads = min(_THREADS, cores)
+        threads = min(_THREADS, usable_cores())
     if threads < 2 or len(items) < 2:
         yield from map(function, items)
         return
@@ -135,10 +136,4 @@ def in_threads(
 
 def with_progress(items: Iterable, total: int, title: str) -> Iterator:
     """Show a progress bar on a terminal; nothing in a log file."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(
-        items, title, total=total, console=console, disable=not console.is_terminal, transient=True
-    )
+    return iter(tqdm(items, title, total=total, disable=None, leave=False))

@@ -2,18 +2,16 @@
 
 import filecmp
 import os
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from cellgan_plugin.datasets.image_io import ImageFileError, ImageHeader
 from cellgan_plugin.datasets.inspection import CONVERSIONS, in_threads, with_progress
+from cellgan_plugin.datasets.interfaces import ListedPairs
 from cellgan_plugin.datasets.mask_io import read_mask_header
 from cellgan_plugin.datasets.mask_sources import TissuePair
 from cellgan_plugin.datasets.problems import ERROR, WARNING, Problem
-
-if TYPE_CHECKING:
-    from cellgan_plugin.datasets.tissue_masks import TissueMaskDataset
 
 # Below this part of a tile, mirroring would show one structure again and again.
 LEAST_PART = 0.5
@@ -32,12 +30,12 @@ class PairInspection(NamedTuple):
 
 
 def inspect_pair(
-    dataset: 'TissueMaskDataset', pair: TissuePair, use_mask: bool, against_tile: bool = True
+    dataset: ListedPairs, pair: TissuePair, use_mask: bool, against_tile: bool = True
 ) -> PairInspection:
     """Look at the headers of one pair; nothing is raised for a bad file.
 
     Args:
-        dataset (TissueMaskDataset): Says how files are read and tiled.
+        dataset (ListedPairs): Says how files are read and tiled.
         pair (TissuePair): The pair.
         use_mask (bool): Whether its mask is looked at.
         against_tile (bool): Whether it has to hold a tile. Defaults to True.
@@ -73,9 +71,7 @@ def inspect_pair(
     return PairInspection(header, problems)
 
 
-def _against_tile(
-    dataset: 'TissueMaskDataset', header: ImageHeader, where: str
-) -> Sequence[Problem]:
+def _against_tile(dataset: ListedPairs, header: ImageHeader, where: str) -> Sequence[Problem]:
     height, width = dataset.tile
     if header.height >= height and header.width >= width:
         return ()
@@ -91,12 +87,12 @@ def _against_tile(
 
 
 def inspect_pairs(
-    dataset: 'TissueMaskDataset', pairs: Sequence[TissuePair], labelled: Sequence[bool]
+    dataset: ListedPairs, pairs: Sequence[TissuePair], labelled: Sequence[bool]
 ) -> Tuple[List[Tuple[int, int]], List[Problem]]:
     """Headers of all pairs.
 
     Args:
-        dataset (TissueMaskDataset): Says how files are read and tiled.
+        dataset (ListedPairs): Says how files are read and tiled.
         pairs (Sequence[TissuePair]): The pairs.
         labelled (Sequence[bool]): Whether the mask of each is used; others are not opened.
 
@@ -119,12 +115,12 @@ def inspect_pairs(
 
 
 def check_amounts(
-    dataset: 'TissueMaskDataset', pairs: Sequence[TissuePair], labelled: np.ndarray
+    dataset: ListedPairs, pairs: Sequence[TissuePair], labelled: np.ndarray
 ) -> List[Problem]:
     """Whether there is enough to train on, labelled and not.
 
     Args:
-        dataset (TissueMaskDataset): Says how many are to be labelled.
+        dataset (ListedPairs): Says how many are to be labelled.
         pairs (Sequence[TissuePair]): The images that it would train on.
         labelled (np.ndarray): Whether the mask of each is used, bool (N,).
     """
@@ -150,7 +146,7 @@ def check_amounts(
     return problems
 
 
-def check_pairs(dataset: 'TissueMaskDataset') -> List[Problem]:
+def check_pairs(dataset: ListedPairs) -> List[Problem]:
     """Files that are there twice, and what this split shares with the manifest's others.
 
     Of unlabelled images nothing but the file itself is compared. Images of transductive splits are
@@ -193,7 +189,7 @@ def check_pairs(dataset: 'TissueMaskDataset') -> List[Problem]:
     return problems + shared_groups(dataset, others)
 
 
-def shared_groups(dataset: 'TissueMaskDataset', others: Sequence[TissuePair]) -> List[Problem]:
+def shared_groups(dataset: ListedPairs, others: Sequence[TissuePair]) -> List[Problem]:
     """Groups of the training images that are in other splits, one finding for all of them."""
     ours: Dict[str, str] = {}
     for pair in dataset.pairs:

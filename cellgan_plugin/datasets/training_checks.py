@@ -2,7 +2,7 @@
 
 import filecmp
 import os
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.logging import print_log
@@ -14,21 +14,19 @@ from cellgan_plugin.datasets.inspection import (
     inspect_file,
     with_progress,
 )
+from cellgan_plugin.datasets.interfaces import ListedPatches
 from cellgan_plugin.datasets.problems import ERROR, DatasetError, Problem, raise_or_say
 from cellgan_plugin.datasets.sources import Patch
 
-if TYPE_CHECKING:
-    from cellgan_plugin.datasets.cell_patches import CellPatchDataset
 
-
-def check_files(dataset: 'CellPatchDataset', decode: bool) -> np.ndarray:
+def check_files(dataset: ListedPatches, decode: bool) -> np.ndarray:
     """Look at the files of a data set, and at those of the manifest's other splits.
 
     At most ``dataset.check_limit`` of each are opened, unless all are decoded. Warnings and notes
     are said, once per kind.
 
     Args:
-        dataset (CellPatchDataset): Listed, perhaps not fully initialised.
+        dataset (ListedPatches): Listed, perhaps not fully initialised.
         decode (bool): Decode every file, not only those whose end looks cut off.
 
     Returns:
@@ -86,7 +84,7 @@ def evenly_spaced(count: int, limit: Optional[int], what: str) -> Sequence[int]:
     return (np.arange(limit, dtype=np.int64) * count // limit).tolist()
 
 
-def _if_identical(dataset: 'CellPatchDataset', first: dict, second: dict) -> List[Problem]:
+def _if_identical(dataset: ListedPatches, first: dict, second: dict) -> List[Problem]:
     paths = [dataset.reader.path(info['file']) for info in (first, second)]
     if not filecmp.cmp(*paths, shallow=False):
         return []
@@ -99,7 +97,7 @@ def _if_identical(dataset: 'CellPatchDataset', first: dict, second: dict) -> Lis
 
 
 def _across_splits(
-    dataset: 'CellPatchDataset', first_with: Dict[int, int], limit: Optional[int]
+    dataset: ListedPatches, first_with: Dict[int, int], limit: Optional[int]
 ) -> List[Problem]:
     """Groups and byte-identical files that this split shares with the manifest's others.
 
@@ -149,9 +147,7 @@ def _across_splits(
     return problems
 
 
-def _require_one_size(
-    dataset: 'CellPatchDataset', looked_at: Sequence[int], shapes: np.ndarray
-) -> None:
+def _require_one_size(dataset: ListedPatches, looked_at: Sequence[int], shapes: np.ndarray) -> None:
     different = np.flatnonzero((shapes != shapes[0]).any(axis=1))
     if len(different) and not dataset.test_mode:
         place = int(different[0])

@@ -11,12 +11,8 @@ from torch import Tensor, nn
 
 from cellgan_plugin.checkpoint_files import find_chosen
 from cellgan_plugin.compat import load_tensors
-from cellgan_plugin.evaluation.extractors import (
-    ExtractorError,
-    FeatureExtractor,
-    Weights,
-    file_sha256,
-)
+from cellgan_plugin.evaluation.extractors import ExtractorError, FeatureExtractor, Weights
+from cellgan_plugin.files import file_sha256
 
 
 def resized(images: Tensor, size: Optional[Union[int, Sequence[int]]]) -> Tensor:

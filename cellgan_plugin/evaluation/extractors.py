@@ -16,6 +16,7 @@ from mmagic.registry import MODELS
 from torch import Tensor, nn
 
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.files import file_sha256
 
 INCEPTION_VARIABLE = 'CELLGAN_INCEPTION_WEIGHTS'
 INCEPTION_SHA256 = '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2'
@@ -33,15 +34,6 @@ Weights = Union[str, Path]
 
 class ExtractorError(ValueError):
     """An extractor cannot be built, or does not do what is asked of it."""
-
-
-def file_sha256(path: Weights) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def to_rgb_batch(images: Tensor) -> Tensor:

@@ -14,44 +14,21 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from tqdm import tqdm
 
-LOG_NAME = 'job.log'
+from cellgan_plugin.jobs.job import Job, StartError
+from cellgan_plugin.jobs.slurm import Submitted
+from cellgan_plugin.machine import usable_cores
+
 _LOCK_NAME = '.job.lock'
 _TAIL_BYTES = 8192
 _TAIL_LINES = 6
 _LINE_LENGTH = 400
 _POLL_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Job:
-    """One command.
-
-    Attributes:
-        name (str): Unique among the jobs of a call.
-        command (tuple[str, ...]): Program and arguments; no shell.
-        work_dir (Path): Directory of this job alone; its output goes to ``job.log`` there.
-        done_file (Path): What the job writes, whole or not at all, when everything is done.
-        environment (Mapping[str, str]): Added to this process's environment. Defaults to {}.
-        needs (tuple[str, ...]): Names of jobs that have to be done before. Defaults to ().
-    """
-
-    name: str
-    command: Tuple[str, ...]
-    work_dir: Path
-    done_file: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
-    needs: Tuple[str, ...] = ()
-
-    @property
-    def log(self) -> Path:
-        """Where the output of every attempt goes, the latest last."""
-        return Path(self.work_dir) / LOG_NAME
 
 
 @dataclass
@@ -151,10 +128,6 @@ def how_it_ended(returncode: Optional[int], job: Job, log_start: int) -> str:
     return '\n'.join(filter(None, [f'{head}; see {job.log}', tail]))
 
 
-class StartError(RuntimeError):
-    """A job could not be started; the message says why."""
-
-
 def _locked(file: int) -> bool:
     """Whether the lock could be had, or the file system has none."""
     for attempt in range(20):  # a process that was just killed may hold it for a moment
@@ -236,8 +209,7 @@ class _Local:
         self.devices = _visible_devices() if devices is None else [str(d) for d in devices]
         self.free = list(range(workers))
         self.slots: Dict[str, int] = {}
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-        self.threads = max(1, (cores or 1) // workers)
+        self.threads = max(1, usable_cores() // workers)
 
     def start(self, job: Job) -> _Process:
         slot = self.free[0]
@@ -349,8 +321,6 @@ def run_jobs(
     if launcher == 'local':
         backend = _Local(workers or 1, devices)
     elif launcher == 'slurm':
-        from cellgan_plugin.jobs.slurm import Submitted
-
         backend = Submitted(workers, dict(slurm_options or {}))
     else:
         raise ValueError(f"launcher must be 'local' or 'slurm', got {launcher!r}")

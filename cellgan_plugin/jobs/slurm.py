@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple
 
-from cellgan_plugin.jobs.local import Job, StartError
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.jobs.job import Job, StartError
 
 _FOLDER = '.submitit'
 _RECORD = 'submitted.json'

@@ -9,6 +9,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Uni
 import numpy as np
 
 from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import atomic_write
 
@@ -259,10 +260,8 @@ def write_phantom_dataset(
     if tasks:
         done = run_in_processes(_make, tasks, workers)
         if progress:
-            from rich.progress import track
-
             text = 'x'.join(map(str, size)) if isinstance(size, list) else size
-            done = track(done, description=f'Phantoms {text} px', total=len(tasks))
+            done = with_progress(done, len(tasks), f'Phantoms {text} px')
         try:
             for name, made_rows in done:
                 for table, by_file in truth.items():

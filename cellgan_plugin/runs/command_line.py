@@ -8,11 +8,10 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Tuple, Union
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.synthesis.folder import OutputError
 from cellgan_plugin.compat import UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
-from cellgan_plugin.converters import ConversionResult, ConverterError, CricResult
 from cellgan_plugin.engine.hooks import NonFiniteLossError
+from cellgan_plugin.errors import OutputError
 from cellgan_plugin.jobs.local import JobResult
 
 # Raised by what the user gave, with a message that says what to do: no traceback is needed.
@@ -101,31 +100,6 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_split_arguments(
-    parser: argparse.ArgumentParser,
-    fractions: Tuple[float, float, float] = (0.7, 0.15, 0.15),
-    of: str = '',
-) -> None:
-    """Add ``--split`` and ``--seed`` of a data set converter.
-
-    Args:
-        parser (ArgumentParser): Of a tool.
-        fractions (tuple[float, float, float]): Default shares of train, val and test. Defaults to
-            (0.7, 0.15, 0.15).
-        of (str): What is split, or when, for the help, e.g. ', by patient'. Defaults to ''.
-    """
-    default = ' '.join(f'{fraction:g}' for fraction in fractions)
-    parser.add_argument(
-        '--split',
-        type=float,
-        nargs=3,
-        default=fractions,
-        metavar=('TRAIN', 'VAL', 'TEST'),
-        help=f'fractions{of} (default: {default})',
-    )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the split (default: 0)')
-
-
 def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--parts`` and how predicted masks become objects; see :func:`mask_rule`."""
     parser.add_argument(
@@ -161,32 +135,6 @@ def user_errors() -> Iterator[None]:
         sys.stdout.flush()
         print(f'\nerror: {error}', file=sys.stderr)
         raise SystemExit(2) from None
-
-
-def report_conversion(tool: str, convert: Callable[[], Union[ConversionResult, CricResult]]) -> int:
-    """Run a data set converter and say how it ended.
-
-    Args:
-        tool (str): Name of the tool, for its messages.
-        convert (Callable): Does the work.
-
-    Returns:
-        int: Exit status: 0 when done, 2 on a mistake in the inputs or a full disk, 130 when
-        interrupted.
-    """
-    try:
-        result = convert()
-    except ConverterError as error:
-        print(f'{tool}: error: {error}', file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f'{tool}: error: {error}; mend it, the same command continues', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f'{tool}: interrupted; the same command continues', file=sys.stderr)
-        return 130
-    print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
-    return 0
 
 
 def report_jobs(run: Callable[[], Mapping[str, JobResult]]) -> int:

@@ -8,7 +8,8 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from mmengine.config import Config, ConfigDict
 
-from cellgan_plugin.benchmark.rows import ProtocolError
+from cellgan_plugin.datasets.tiling import tile_size
+from cellgan_plugin.errors import ProtocolError
 
 
 def digest_of(value: Any) -> str:
@@ -78,3 +79,27 @@ def read_settings(
     values = {key: value for key, value in values.items() if key in known}
     values.update({key: value for key, value in overrides.items() if value is not None})
     return config, values
+
+
+def training_scale(config: Config) -> float:
+    """At which share of their size a run sees its images: 1, or less with ``FitTissue``.
+
+    Args:
+        config (Config): Of the run.
+
+    Raises:
+        ValueError: Training tiles are fitted without a tile size, so that there is no one scale.
+    """
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    for transform in dataset.get('pipeline') or []:
+        if str(transform.get('type')).split('.')[-1] != 'FitTissue':
+            continue
+        if transform.get('scale') is not None:
+            return float(transform['scale'])
+        if not dataset.get('tile'):
+            raise ValueError(
+                'the training set fits whole images to one size, so that whole images have no '
+                'scale: give its dataset a tile'
+            )
+        return tile_size(transform['out_size'])[0] / tile_size(dataset['tile'])[0]
+    return 1.0

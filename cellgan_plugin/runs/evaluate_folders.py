@@ -8,13 +8,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 import torch
 from mmengine.logging import print_log
 
-from cellgan_plugin.runs.test import write_report
 from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.evaluation.class_table import TableOptions, class_table
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
 from cellgan_plugin.evaluation.features import FeatureSet
 from cellgan_plugin.evaluation.statistics_cache import real_features
+from cellgan_plugin.runs.test import write_report
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.tables import text_table
 

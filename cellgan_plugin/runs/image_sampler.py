@@ -1,7 +1,6 @@
 """Many images from one model, as fast as the machine makes them and the same on every run."""
 
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from cellgan_plugin.datasets.memory import local_processes
+from cellgan_plugin.machine import usable_cores
 from cellgan_plugin.models.sampling import default_sample_model, sample_pixels
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -40,8 +40,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 def available_cores() -> int:
     """Cores that this process may use, shared fairly with the other processes of the run."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    return max(1, (cores or 1) // local_processes())
+    return max(1, usable_cores() // local_processes())
 
 
 class _HostImages:

@@ -2,25 +2,26 @@
 
 import hashlib
 import json
-from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from cellgan_plugin.runs.trained_model import config_classes
-from cellgan_plugin.synthesis.folder import Row, SynthesisError
+from cellgan_plugin.errors import SynthesisError
+from cellgan_plugin.models.conditional_gan import ConditionalGAN
+from cellgan_plugin.models.folding import fold_for_sampling
+from cellgan_plugin.models.sampling import draw_noise, truncate_noise
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
     ImageSampler,
     resolve_precision,
 )
-from cellgan_plugin.models.conditional_gan import ConditionalGAN
-from cellgan_plugin.models.folding import fold_for_sampling
-from cellgan_plugin.models.sampling import draw_noise, truncate_noise
+from cellgan_plugin.runs.trained_model import config_classes
 
 PURPOSE = 'synthesize'
+
+Row = Tuple[int, int]  # label, seed
 
 
 def synthesis_noise(
@@ -41,15 +42,6 @@ def synthesis_noise(
     if truncation is not None:
         noise = [truncate_noise(z, truncation) for z in noise]
     return torch.cat(noise) if noise else torch.empty(0, noise_size)
-
-
-def file_sha256(path: Union[str, Path]) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def model_sha256(config: Config) -> str:

@@ -12,11 +12,11 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
-from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.compat import load_tensors, start_cpu_process_group
 from cellgan_plugin.engine.checkpoint import without_wrappers
 from cellgan_plugin.evaluation import ClassDistances
 from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.visualization.tables import append_json_lines, draw_table, write_csv
 
 JSON_LINES = 'evaluation.jsonl'

@@ -18,7 +18,6 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from cellgan_plugin.runs.command_line import add_config_arguments, user_errors
 from cellgan_plugin.compat import TRUST_VARIABLE, start_cpu_process_group
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.engine.checkpoint import find_resumable
@@ -26,6 +25,7 @@ from cellgan_plugin.engine.hooks import ThroughputHook, TimeBudgetHook
 from cellgan_plugin.engine.training_cost import read_training_cost
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.model_checks import check_model_config
+from cellgan_plugin.runs.command_line import add_config_arguments, user_errors
 
 _run_numbers = itertools.count()  # of the runs of this process
 

@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from cellgan_plugin.runs.test import load_weights
-from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.checkpoint_files import find_chosen
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.runs.test import load_weights
+from cellgan_plugin.runs.train import load_config
 
 
 @dataclass

@@ -12,9 +12,18 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 import numpy as np
 import torch
 
-from cellgan_plugin.segmentation.evaluate_masks import CLASSES_DIR, SCORES_NAME, read_scores
-from cellgan_plugin.segmentation.segment import training_scale
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.mask_io import load_mask
+from cellgan_plugin.datasets.whole_images import files_by_name
+from cellgan_plugin.evaluation.segmentation import part_scores
+from cellgan_plugin.files import atomic_write
+from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.jobs.local import JobResult, run_jobs
+from cellgan_plugin.runs.config_values import plain, training_scale
+from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.segmentation.epochs import share_epochs
+from cellgan_plugin.segmentation.evaluate_masks import CLASSES_DIR, SCORES_NAME, read_scores
+from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
 from cellgan_plugin.segmentation.job import JOB_NAME, MASKS_DIR, job_images, job_meaning
 from cellgan_plugin.segmentation.plan import (
     Division,
@@ -24,11 +33,6 @@ from cellgan_plugin.segmentation.plan import (
     job_folder,
     write_job,
 )
-from cellgan_plugin.runs.test import git_revision
-from cellgan_plugin.segmentation.whole_images import files_by_name
-from cellgan_plugin.datasets.image_encoding import write_png
-from cellgan_plugin.datasets.mask_io import load_mask
-from cellgan_plugin.runs.config_values import plain
 from cellgan_plugin.segmentation.protocol import SegmentationProtocol
 from cellgan_plugin.segmentation.results import (
     TITLES,
@@ -41,14 +45,10 @@ from cellgan_plugin.segmentation.results import (
     ratio_table,
     size_table,
 )
-from cellgan_plugin.jobs.local import Job, JobResult, run_jobs
-from cellgan_plugin.evaluation.segmentation import part_scores
-from cellgan_plugin.files import atomic_write
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.contact_sheet import image_grid
 from cellgan_plugin.visualization.mask_colours import mask_picture
 from cellgan_plugin.visualization.report_tables import write_report_table
-from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
 
 RECORD_NAME = 'segmentation_benchmark.json'
 _SHEET_IMAGES, _SHEET_SIDE = 4, 260

@@ -2,8 +2,8 @@
 
 from typing import Any, Dict, Iterable, Mapping, Tuple
 
-from cellgan_plugin.segmentation.plan import SegmentationCell
 from cellgan_plugin.datasets import TissueMaskDataset
+from cellgan_plugin.segmentation.plan import SegmentationCell
 
 
 def share_epochs(cells: Iterable[SegmentationCell]) -> None:

@@ -10,13 +10,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 from tqdm import tqdm
 
-from cellgan_plugin.segmentation.whole_images import (
+from cellgan_plugin.datasets.mask_io import load_mask
+from cellgan_plugin.datasets.whole_images import (
     MaskMeaning,
     WholeImage,
     files_by_name,
     list_whole_images,
 )
-from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.evaluation.segmentation import (
     ImageScores,
     ObjectRule,
@@ -47,8 +47,8 @@ class PredictedMasks:
     """A folder of predicted masks.
 
     Args:
-        folder (str | Path): As :func:`~cellgan_plugin.segmentation.segment.segment` writes it (``classes``
-            and ``instances`` inside), or any folder of masks.
+        folder (str | Path): As :func:`~cellgan_plugin.segmentation.segment.segment` writes it
+            (``classes`` and ``instances`` inside), or any folder of masks.
         instances (bool): Masks of the latter hold object ids, not class ids. Defaults to False.
         suffix (str): What a mask's name has beyond its image's. Defaults to ''.
         mask_map (Mapping[int, int], optional): Stored value -> class id, e.g. ``{0: 0, 255: 1}``.

@@ -15,16 +15,22 @@ from mmagic.registry import DATASETS
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from cellgan_plugin.benchmark.job import CONFIG_NAME, JOB_NAME, JobStopped, job_program
-from cellgan_plugin.segmentation.evaluate_masks import SCORES_NAME, PredictedMasks, save_scores, score_masks
-from cellgan_plugin.segmentation.segment import mask_sheet, predict_masks, training_scale
-from cellgan_plugin.runs.train import is_complete, train
-from cellgan_plugin.segmentation.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.evaluation import build_extractor
 from cellgan_plugin.evaluation.mask_generation import judge_generated
 from cellgan_plugin.evaluation.segmentation import ImageScores, ObjectRule
 from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.runs.config_values import training_scale
+from cellgan_plugin.runs.job_program import CONFIG_NAME, JOB_NAME, JobStopped, job_program
+from cellgan_plugin.runs.train import is_complete, train
+from cellgan_plugin.segmentation.evaluate_masks import (
+    SCORES_NAME,
+    PredictedMasks,
+    save_scores,
+    score_masks,
+)
+from cellgan_plugin.segmentation.segment import mask_sheet, predict_masks
 from cellgan_plugin.visualization import image_grid, mask_picture
 
 __all__ = ['CONFIG_NAME', 'JOB_NAME', 'MASKS_DIR', 'job_images', 'job_meaning', 'run_job']

@@ -14,22 +14,23 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from mmengine.config import Config
 
-from cellgan_plugin.segmentation.evaluate_masks import SCORES_NAME
-from cellgan_plugin.segmentation.job import CONFIG_NAME, JOB_NAME
-from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.benchmark.balance import assign_units
+from cellgan_plugin.benchmark.classifier_run import write_run
+from cellgan_plugin.benchmark.protocol import slug
+from cellgan_plugin.benchmark.synthetic import HashCache
 from cellgan_plugin.datasets.content_hash import to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.datasets.mask_sources import PairLayout, TissuePair, list_pairs
 from cellgan_plugin.datasets.problems import DatasetError, raise_or_say
-from cellgan_plugin.benchmark.balance import assign_units
-from cellgan_plugin.benchmark.classifier_run import write_run
-from cellgan_plugin.runs.config_values import digest_of, plain
-from cellgan_plugin.benchmark.protocol import ProtocolError, slug
-from cellgan_plugin.segmentation.protocol import Method, SegmentationProtocol
-from cellgan_plugin.benchmark.synthetic import HashCache
-from cellgan_plugin.jobs.local import Job
+from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.randomness import rng_for
+from cellgan_plugin.runs.config_values import digest_of, plain
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.segmentation.evaluate_masks import SCORES_NAME
+from cellgan_plugin.segmentation.job import CONFIG_NAME, JOB_NAME
+from cellgan_plugin.segmentation.protocol import Method, SegmentationProtocol
 
 
 @dataclass(frozen=True)

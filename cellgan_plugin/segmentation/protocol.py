@@ -6,8 +6,9 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
+from cellgan_plugin.benchmark.protocol import slug
+from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_values import find_beside, read_settings
-from cellgan_plugin.benchmark.protocol import ProtocolError, slug
 
 DATA_KEYS = (
     'data_root', 'ann_file', 'classes', 'instances', 'mask_map', 'label_column', 'train', 'test',

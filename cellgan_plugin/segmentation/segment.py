@@ -14,6 +14,15 @@ from torch import nn
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
+from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.image_io import load_image
+from cellgan_plugin.datasets.transforms import FitTissue
+from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage, list_whole_images
+from cellgan_plugin.evaluation.segmentation import ObjectRule
+from cellgan_plugin.files import atomic_write, file_sha256
+from cellgan_plugin.runs.config_values import training_scale
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.runs.trained_model import load_model
 from cellgan_plugin.segmentation.evaluate_masks import (
     CLASSES_DIR,
     INSTANCES_DIR,
@@ -21,16 +30,6 @@ from cellgan_plugin.segmentation.evaluate_masks import (
     score_masks,
     write_scores,
 )
-from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.runs.sampling_settings import file_sha256
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.segmentation.whole_images import MaskMeaning, WholeImage, list_whole_images
-from cellgan_plugin.datasets.image_encoding import write_png
-from cellgan_plugin.datasets.image_io import load_image
-from cellgan_plugin.datasets.tiling import tile_size
-from cellgan_plugin.datasets.transforms import FitTissue
-from cellgan_plugin.evaluation.segmentation import ObjectRule
-from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
 from cellgan_plugin.visualization.mask_overlay import draw_overlay, legend_text, outlined_mask
 
@@ -63,30 +62,6 @@ def as_input(image: np.ndarray) -> torch.Tensor:
     """uint8 RGB (H, W, 3) as float32 (3, H, W) in [-1, 1]."""
     tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
     return tensor.to(torch.float32).div_(127.5).sub_(1)
-
-
-def training_scale(config: Config) -> float:
-    """At which share of their size a run sees its images: 1, or less with ``FitTissue``.
-
-    Args:
-        config (Config): Of the run.
-
-    Raises:
-        ValueError: Training tiles are fitted without a tile size, so that there is no one scale.
-    """
-    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
-    for transform in dataset.get('pipeline') or []:
-        if str(transform.get('type')).split('.')[-1] != 'FitTissue':
-            continue
-        if transform.get('scale') is not None:
-            return float(transform['scale'])
-        if not dataset.get('tile'):
-            raise ValueError(
-                'the training set fits whole images to one size, so that whole images have no '
-                'scale: give its dataset a tile'
-            )
-        return tile_size(transform['out_size'])[0] / tile_size(dataset['tile'])[0]
-    return 1.0
 
 
 def segment_at(model: nn.Module, pixels: np.ndarray, scale: float = 1.0) -> np.ndarray:

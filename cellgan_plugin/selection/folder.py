@@ -11,8 +11,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 import numpy as np
 from mmengine.logging import print_log
 
-from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
-from cellgan_plugin.synthesis.folder import explained_output_errors
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import (
     TRAINING_IMAGES,
@@ -23,7 +21,9 @@ from cellgan_plugin.datasets.content_hash import (
 )
 from cellgan_plugin.datasets.image_io import resolve_inside
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
 from cellgan_plugin.selection.table import SelectionTable
 
 RECORD_NAME = 'selection.json'

@@ -6,13 +6,13 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 from mmengine.logging import print_log
 
-from cellgan_plugin.selection.saved_scores import PoolScorer
 from cellgan_plugin.randomness import derive_seed
+from cellgan_plugin.selection.figures import draw_best_worst, draw_tsne, embed
 from cellgan_plugin.selection.rules import SelectionRule
+from cellgan_plugin.selection.saved_scores import PoolScorer
 from cellgan_plugin.selection.scoring import pooled_features
 from cellgan_plugin.selection.stream import ImageStream
 from cellgan_plugin.selection.table import MEMORISED, SelectionTable
-from cellgan_plugin.selection.figures import draw_best_worst, draw_tsne, embed
 
 _COLUMNS = 4  # of each block of best_worst.png
 

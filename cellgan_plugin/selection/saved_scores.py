@@ -9,19 +9,19 @@ from typing import List, Optional, Sequence, Tuple, Union
 import numpy as np
 import torch
 
-from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
-from cellgan_plugin.synthesis.folder import explained_output_errors
 from cellgan_plugin.datasets.content_hash import (
     TRAINING_IMAGES,
     content_hashes,
     read_training_images,
     write_training_images,
 )
+from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.evaluation.neighbours import nearest_training_neighbours
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.mc_dropout import SplitBackbone
 from cellgan_plugin.selection.centroids import Centroids
 from cellgan_plugin.selection.extractor import McDropoutClassifier
+from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
 from cellgan_plugin.selection.scores import CandidateScores
 from cellgan_plugin.selection.scoring import (
     compute_centroids,

@@ -10,8 +10,14 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from cellgan_plugin.selection.image_tree import ImageTree, SelectionError, read_tree
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets.content_hash import from_hex
+from cellgan_plugin.errors import explained_output_errors
+from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.runs.test import git_revision
+from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import config_classes, find_checkpoint, settle_classes
+from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.folder import (
     LINKS,
     SCORES_NAME,
@@ -19,21 +25,15 @@ from cellgan_plugin.selection.folder import (
     now,
     output_names,
 )
+from cellgan_plugin.selection.image_tree import ImageTree, SelectionError, read_tree
 from cellgan_plugin.selection.report import (
     class_rows,
     picture_best_worst,
     picture_tsne,
     rows_text,
 )
-from cellgan_plugin.selection.saved_scores import PoolScorer, ScoreSettings
-from cellgan_plugin.synthesis.folder import explained_output_errors
-from cellgan_plugin.runs.test import git_revision
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.compat import load_tensors
-from cellgan_plugin.datasets.content_hash import from_hex
-from cellgan_plugin.benchmark.leak import training_images_of
-from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.rules import SelectionRule, build_rule, images_asked
+from cellgan_plugin.selection.saved_scores import PoolScorer, ScoreSettings
 from cellgan_plugin.selection.table import apply_rule, require_pool
 from cellgan_plugin.version import __version__
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cellgan_plugin.datasets.inspection import Reader
 from cellgan_plugin.datasets.transforms import FitCellPatch
+from cellgan_plugin.machine import usable_cores
 
 _THREADS = 16  # Pillow releases the GIL while it decodes
 
@@ -39,8 +40,7 @@ class ImageStream:
     ):
         self.reader, self.files, self.batch_size = reader, files, batch_size
         self.fit = None if size is None else FitCellPatch(size)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
-        self.threads = threads or min(_THREADS, cores)
+        self.threads = threads or min(_THREADS, usable_cores())
 
     def part(self, files: Sequence[str]) -> 'ImageStream':
         """Some of the files, read in the same way."""

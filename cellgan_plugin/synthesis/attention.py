@@ -11,7 +11,6 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from cellgan_plugin.runs.trained_model import LoadedModel, load_model
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.files import atomic_write
@@ -19,6 +18,7 @@ from cellgan_plugin.models import draw_noise
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.models.sampling import default_sample_model
+from cellgan_plugin.runs.trained_model import LoadedModel, load_model
 from cellgan_plugin.visualization import image_grid
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Set, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -16,7 +16,9 @@ from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.inspection import in_threads, with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest, write_manifest
+from cellgan_plugin.errors import OutputError, SynthesisError, explained_output_errors
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.runs.sampling_settings import Row
 from cellgan_plugin.visualization import image_grid
 
 RECORD_NAME = 'synthesis.json'
@@ -25,44 +27,6 @@ COLUMNS = ('file', 'label', 'seed', 'checkpoint_sha256', 'config_sha256')
 
 _PILLOW_NAMES = {'png': 'PNG', 'jpg': 'JPEG', 'tif': 'TIFF', 'webp': 'WEBP'}
 _SHEET_CELL = 128  # pixels
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-Row = Tuple[int, int]  # label, seed
-
-
-class SynthesisError(ValueError):
-    """What was asked for cannot be made. The message says what to change."""
-
-
-class OutputError(OSError):
-    """The images cannot be written: no room, no permission. What is there is whole."""
-
-    def __str__(self) -> str:
-        return self.strerror or super().__str__()
-
-
-@contextlib.contextmanager
-def explained_output_errors(root: Union[str, Path]) -> Iterator[None]:
-    """Turn a full disk or a missing permission into an :class:`OutputError` that says so."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise OutputError(
-                error.errno,
-                f'no room is left on the disk of {root} ({error.strerror}). The images written so '
-                'far are whole; make room, then the same command continues',
-            ) from error
-        if error.errno in _NOT_ALLOWED:
-            raise OutputError(
-                error.errno,
-                f'{error.filename or root} cannot be written ({error.strerror}). Choose another '
-                'output folder, or get the permission; the same command then continues',
-            ) from error
-        raise
 
 
 def class_file(class_name: str, seed: int, fmt: str) -> str:

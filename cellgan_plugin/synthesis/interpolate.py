@@ -10,31 +10,30 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import Tensor
 
-from cellgan_plugin.runs.trained_model import find_checkpoint, load_model
-from cellgan_plugin.synthesis.folder import SynthesisError, explained_output_errors
-from cellgan_plugin.synthesis.request import check_seeds
-from cellgan_plugin.runs.sampling_settings import (
-    check_sample_kwargs,
-    file_sha256,
-    model_sha256,
-    prepare_sampler,
-    sample_settings,
-    synthesis_noise,
-)
-from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.errors import SynthesisError, explained_output_errors
+from cellgan_plugin.files import atomic_write, file_sha256
+from cellgan_plugin.models.conditional_gan import ConditionalGAN
+from cellgan_plugin.models.sampling import truncate_noise
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
     ImageSampler,
     Progress,
     sample_many,
 )
-from cellgan_plugin.files import atomic_write
-from cellgan_plugin.models.conditional_gan import ConditionalGAN
-from cellgan_plugin.models.sampling import truncate_noise
-from cellgan_plugin.visualization import image_grid
+from cellgan_plugin.runs.sampling_settings import (
+    check_sample_kwargs,
+    model_sha256,
+    prepare_sampler,
+    sample_settings,
+    synthesis_noise,
+)
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.runs.trained_model import find_checkpoint, load_model
 from cellgan_plugin.synthesis.animation import side_by_side, write_gif, write_mp4
+from cellgan_plugin.synthesis.request import check_seeds
+from cellgan_plugin.visualization import image_grid
 
 FORMATS = ('png', 'gif', 'mp4')
 _STRIP_CELL = 128  # pixels; smaller images are enlarged
@@ -179,9 +178,10 @@ def interpolate(
 ) -> Dict[str, Any]:
     """Draw the images on the way from one image to the next.
 
-    The path leads through the images that :func:`~cellgan_plugin.synthesis.synthesize.synthesize` makes
-    of these classes and seeds: spherically in z, and evenly in the weights of the classes where
-    the class changes. Writes ``strip.png``, ``interpolation.gif``, ``interpolation.mp4`` (there
+    The path leads through the images that
+    :func:`~cellgan_plugin.synthesis.synthesize.synthesize` makes of these classes and seeds:
+    spherically in z, and evenly in the weights of the classes where the class changes. Writes
+    ``strip.png``, ``interpolation.gif``, ``interpolation.mp4`` (there
     and back) and ``interpolation.json``.
 
     Args:

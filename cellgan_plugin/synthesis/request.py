@@ -3,8 +3,8 @@
 import re
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
-from cellgan_plugin.synthesis.folder import SynthesisError
 from cellgan_plugin.datasets.classes import resolve_class
+from cellgan_plugin.errors import SynthesisError
 
 MAX_SEED = 2**62
 

@@ -20,34 +20,11 @@ from mmengine.dist import (
 from mmengine.logging import print_log
 from torch import Tensor
 
-from cellgan_plugin.runs.trained_model import (
-    LoadedModel,
-    find_checkpoint,
-    load_model,
-    settle_classes,
-)
-from cellgan_plugin.synthesis.folder import (
-    RECORD_NAME,
-    Row,
-    SynthesisError,
-    SynthesisFolder,
-    check_folder_names,
-    explained_output_errors,
-)
-from cellgan_plugin.synthesis.request import wanted_rows
-from cellgan_plugin.runs.sampling_settings import (
-    check_sample_kwargs,
-    file_sha256,
-    model_sha256,
-    prepare_sampler,
-    sample_settings,
-    synthesis_noise,
-)
-from cellgan_plugin.runs.test import git_revision
-from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.compat import load_tensors, start_cpu_process_group
 from cellgan_plugin.datasets.content_hash import write_training_images
 from cellgan_plugin.datasets.image_encoding import check_format, encode_image
+from cellgan_plugin.errors import SynthesisError, explained_output_errors
+from cellgan_plugin.files import file_sha256
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
     ImageSampler,
@@ -56,6 +33,24 @@ from cellgan_plugin.runs.image_sampler import (
     images_per_call,
     sample_many,
 )
+from cellgan_plugin.runs.sampling_settings import (
+    Row,
+    check_sample_kwargs,
+    model_sha256,
+    prepare_sampler,
+    sample_settings,
+    synthesis_noise,
+)
+from cellgan_plugin.runs.test import git_revision
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.runs.trained_model import (
+    LoadedModel,
+    find_checkpoint,
+    load_model,
+    settle_classes,
+)
+from cellgan_plugin.synthesis.folder import RECORD_NAME, SynthesisFolder, check_folder_names
+from cellgan_plugin.synthesis.request import wanted_rows
 from cellgan_plugin.version import __version__
 
 

@@ -14,29 +14,25 @@ from mmengine.logging import print_log
 from torch import nn
 from tqdm import tqdm
 
-from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.segmentation.segment import training_scale
-from cellgan_plugin.synthesis.folder import (
-    RECORD_NAME,
-    SHEET_NAME,
-    SynthesisError,
-    explained_output_errors,
-)
-from cellgan_plugin.runs.sampling_settings import file_sha256, model_sha256
-from cellgan_plugin.segmentation.whole_images import (
-    MaskMeaning,
-    WholeImage,
-    files_by_name,
-    list_whole_images,
-)
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import write_training_images
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.datasets.whole_images import (
+    MaskMeaning,
+    WholeImage,
+    files_by_name,
+    list_whole_images,
+)
+from cellgan_plugin.errors import SynthesisError, explained_output_errors
+from cellgan_plugin.files import atomic_write, file_sha256
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import derive_seed
+from cellgan_plugin.runs.config_values import training_scale
+from cellgan_plugin.runs.sampling_settings import model_sha256
+from cellgan_plugin.runs.trained_model import load_model
+from cellgan_plugin.synthesis.folder import RECORD_NAME, SHEET_NAME
 from cellgan_plugin.visualization import image_grid, mask_picture
 
 PathLike = Union[str, Path]

@@ -14,22 +14,18 @@ from mmengine.config import Config
 from scipy import stats
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from cellgan_plugin.benchmark.run import Benchmark
-from cellgan_plugin.datasets import DatasetError
-from cellgan_plugin.datasets.content_hash import content_hashes, write_training_images
 from cellgan_plugin.benchmark.collect import Outcome, Row
+from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.fold_plan import FoldError
 from cellgan_plugin.benchmark.leak import LeakError
-from cellgan_plugin.benchmark.protocol import (
-    REAL,
-    Generator,
-    ProtocolError,
-    read_protocol,
-)
+from cellgan_plugin.benchmark.protocol import REAL, Generator, read_protocol
 from cellgan_plugin.benchmark.record import differences
 from cellgan_plugin.benchmark.scores import compute_scores
-from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.datasets import DatasetError
+from cellgan_plugin.datasets.content_hash import content_hashes, write_training_images
+from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.jobs.local import JobResult
 
 GENERATOR = """
 default_scope = 'mmagic'

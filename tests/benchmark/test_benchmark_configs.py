@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cellgan_plugin.benchmark.selection_rows import check_selection
 from cellgan_plugin.benchmark.classifier_run import read_classifier
 from cellgan_plugin.benchmark.protocol import read_protocol
+from cellgan_plugin.benchmark.selection_rows import check_selection
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'benchmarks'
 CONFIGS = sorted([*FOLDER.glob('table*.py'), *FOLDER.glob('fig*.py')])

@@ -16,10 +16,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from cellgan_plugin.benchmark import job as benchmark_job
-from cellgan_plugin.benchmark.job import JobStopped, run_job
+from cellgan_plugin.benchmark.classifier_run import classifier_run, read_classifier
+from cellgan_plugin.benchmark.job import run_job
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets import CellPatchDataset, ResumableInfiniteSampler
-from cellgan_plugin.benchmark.classifier_run import classifier_run, read_classifier
+from cellgan_plugin.runs.job_program import JobStopped
 
 
 @pytest.fixture

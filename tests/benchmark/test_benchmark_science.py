@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from benchmark_helpers import CLASSES, CLASSIFIER, job_folder, write_classifier
 
-from cellgan_plugin.benchmark.job import run_job
-from cellgan_plugin.datasets.manifest import read_manifest, write_manifest
-from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.benchmark.classifier_run import classifier_run, read_classifier
+from cellgan_plugin.benchmark.job import run_job
 from cellgan_plugin.benchmark.predictions import read_predictions
 from cellgan_plugin.benchmark.scores import compute_scores
+from cellgan_plugin.datasets.manifest import read_manifest, write_manifest
+from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.randomness import rng_for
 
 SIZE, STEPS = 24, 80

@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from cellgan_plugin.benchmark.folds import Sample, plan_folds
+from cellgan_plugin.benchmark.leak import LeakError, check_leak, refuse_leaks, seen_beyond
 from cellgan_plugin.compat import UntrustedCheckpointError
 from cellgan_plugin.datasets.content_hash import from_hex, to_hex, write_training_images
-from cellgan_plugin.benchmark.folds import Sample, plan_folds
-from cellgan_plugin.benchmark.leak import (
-    LeakError,
-    check_leak,
-    refuse_leaks,
-    seen_beyond,
-    training_images_of,
-)
+from cellgan_plugin.runs.provenance import training_images_of
 
 CLASSES = ('NILM', 'HSIL')
 HASHES = np.random.default_rng(0).integers(0, 256, (6, 16), dtype=np.uint8)

@@ -4,7 +4,8 @@ import pytest
 from mmengine.config import Config
 
 from cellgan_plugin.benchmark.protocol import read_protocol
-from cellgan_plugin.benchmark.rows import Augmentation, ProtocolError, Sweep
+from cellgan_plugin.benchmark.rows import Augmentation, Sweep
+from cellgan_plugin.errors import ProtocolError
 
 BASE = dict(
     data=dict(data_root='x', ann_file='manifest.csv'),

@@ -15,27 +15,28 @@ from mmengine.config import Config
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'selection'))
 from selection_helpers import build_network, save, write_config  # noqa: E402
 
-from cellgan_plugin.benchmark.run import Benchmark, open_benchmark  # noqa: E402
-from cellgan_plugin.benchmark.generators import judged_by  # noqa: E402
-from cellgan_plugin.benchmark.selection_job import check_trained_on, choose  # noqa: E402
-from cellgan_plugin.selection.image_tree import SelectionError  # noqa: E402
-from cellgan_plugin.datasets.content_hash import (  # noqa: E402
-    content_hashes,
-    to_hex,
-    write_training_images,
-)
-from cellgan_plugin.datasets.manifest import read_manifest, write_manifest  # noqa: E402
 from cellgan_plugin.benchmark.classifier_run import write_run  # noqa: E402
-from cellgan_plugin.runs.config_values import digest_of  # noqa: E402
+from cellgan_plugin.benchmark.experiment import Benchmark
+from cellgan_plugin.benchmark.generators import judged_by  # noqa: E402
 from cellgan_plugin.benchmark.leak import LeakError  # noqa: E402
 from cellgan_plugin.benchmark.predictions import (  # noqa: E402
     Predictions,
     write_predictions,
 )
 from cellgan_plugin.benchmark.protocol import read_protocol  # noqa: E402
-from cellgan_plugin.benchmark.rows import ProtocolError  # noqa: E402
+from cellgan_plugin.benchmark.run import open_benchmark
+from cellgan_plugin.benchmark.selection_job import check_trained_on, choose  # noqa: E402
+from cellgan_plugin.datasets.content_hash import (  # noqa: E402
+    content_hashes,
+    to_hex,
+    write_training_images,
+)
+from cellgan_plugin.datasets.manifest import read_manifest, write_manifest  # noqa: E402
+from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.runs.config_values import digest_of  # noqa: E402
 from cellgan_plugin.selection import PoolError, ScoreError  # noqa: E402
 from cellgan_plugin.selection import scoring as scoring_module  # noqa: E402
+from cellgan_plugin.selection.image_tree import SelectionError  # noqa: E402
 
 REAL = 'real only'
 RULES = ('none', 'random', 'single_filtering', 'selective')

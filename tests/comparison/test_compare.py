@@ -10,12 +10,12 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from cellgan_plugin.comparison import compare as module
 from cellgan_plugin.comparison import checks, parts, report
+from cellgan_plugin.comparison import compare as module
 from cellgan_plugin.comparison.plan import make_comparison, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import progress_of
-from cellgan_plugin.jobs.local import JobResult
 from cellgan_plugin.engine.training_cost import TrainingCost
+from cellgan_plugin.jobs.local import JobResult
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = REPO / 'configs'

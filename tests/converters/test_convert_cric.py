@@ -19,7 +19,7 @@ from cellgan_plugin.converters.cric_patches import plan_field
 from cellgan_plugin.converters.cric_scale import darkness_map, find_scale
 from cellgan_plugin.datasets.manifest import read_manifest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 HEADER = [
     'image_id', 'image_filename', 'image_doi', 'cell_id', 'bethesda_system', 'nucleus_x',
     'nucleus_y',

@@ -18,7 +18,7 @@ from cellgan_plugin.converters import (
 from cellgan_plugin.converters.folders import fit_area
 from cellgan_plugin.datasets.manifest import read_manifest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def pixels(seed, height=20, width=30):

@@ -14,7 +14,7 @@ import pytest
 from cellgan_plugin.converters import ConverterError, convert_pcam, pcam_files
 from cellgan_plugin.datasets.manifest import read_manifest
 
-CLI = Path(__file__).parents[3] / 'tools' / 'dataset_converters' / 'pcam.py'
+CLI = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'pcam.py'
 SIZES = {'train': 60, 'valid': 12, 'test': 12}
 
 

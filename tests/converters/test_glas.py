@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cellgan_plugin.datasets import load_image, load_mask
 from cellgan_plugin.converters import ConverterError, convert_glas
 from cellgan_plugin.converters.glas import GLAS_CATEGORIES, count_patients, read_glas
+from cellgan_plugin.datasets import load_image, load_mask
 from cellgan_plugin.datasets.manifest import read_manifest
 
 # As published: spaces after the commas, also in the header, and a spelling of its own.
@@ -161,7 +161,7 @@ def test_pairs_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ConverterError, match='expected one of published, patient'):
         convert_glas(root, tmp_path / 'out', split_by='image', progress=False)
     assert not (tmp_path / 'out').exists()
-    tool = Path(__file__).parents[3] / 'tools' / 'dataset_converters' / 'glas.py'
+    tool = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'glas.py'
     command = [sys.executable, str(tool), str(tmp_path), '--out', str(tmp_path / 'out')]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 2 and 'is 39x30' in refused.stderr

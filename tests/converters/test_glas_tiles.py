@@ -13,7 +13,7 @@ from cellgan_plugin.converters import ConverterError, convert_glas_tiles
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import read_manifest
 
-CLI = Path(__file__).parents[3] / 'tools' / 'dataset_converters' / 'glas_tiles.py'
+CLI = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'glas_tiles.py'
 TABLE = 'name, patient ID, grade (GlaS), grade (Sirinukunwattana et al. 2015)\n'
 
 

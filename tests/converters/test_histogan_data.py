@@ -13,7 +13,7 @@ from PIL import Image
 from cellgan_plugin.converters import convert_folders, convert_glas_tiles, convert_pcam
 from cellgan_plugin.phantom import write_phantom_dataset
 
-CONFIGS = Path(__file__).parents[3] / 'configs'
+CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 def noise(seed, height, width):

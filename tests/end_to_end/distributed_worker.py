@@ -14,9 +14,9 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.model import MMSeparateDistributedDataParallel
 from mmengine.registry import init_default_scope
 
-from cellgan_plugin.runs.train import load_config, train
 from cellgan_plugin.compat import start_cpu_process_group
 from cellgan_plugin.randomness import StepRandom, generator_for
+from cellgan_plugin.runs.train import load_config, train
 
 
 class DoubleRandom(StepRandom):

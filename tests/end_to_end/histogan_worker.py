@@ -9,7 +9,6 @@ import sys
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 
-from cellgan_plugin.runs.train import train
 from cellgan_plugin.compat import start_cpu_process_group
 from cellgan_plugin.models import (
     GradientPenalty,
@@ -17,6 +16,7 @@ from cellgan_plugin.models import (
     HistoGANGenerator,
     WassersteinLoss,
 )
+from cellgan_plugin.runs.train import train
 
 
 def gradients(rows, sync):

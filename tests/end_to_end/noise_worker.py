@@ -6,8 +6,8 @@ import torch
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 
-from cellgan_plugin.runs import train as apis
 from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.runs import train as apis
 
 seen = []
 

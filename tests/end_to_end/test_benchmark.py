@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from cellgan_plugin.benchmark.run import Benchmark
-from cellgan_plugin.phantom import write_phantom_dataset
-from cellgan_plugin.benchmark.leak import training_images_of
+from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.protocol import read_protocol
+from cellgan_plugin.phantom import write_phantom_dataset
+from cellgan_plugin.runs.provenance import training_images_of
 
 from .conftest import run_tool
 

@@ -11,11 +11,11 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
-from cellgan_plugin.runs.train import train
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets import CellPatchDataset
 from cellgan_plugin.models import sample_pixels
 from cellgan_plugin.models.sampling import draw_noise
+from cellgan_plugin.runs.train import train
 
 from .conftest import REPO, logged_losses, run_on_two_ranks
 from .test_resume import assert_same_tensors

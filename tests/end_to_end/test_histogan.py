@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.models import draw_noise, sample_pixels
+from cellgan_plugin.phantom import write_phantom_dataset
+from cellgan_plugin.runs.trained_model import load_model
 
 from .conftest import REPO, logged_losses, run_on_two_ranks, run_tool
 from .test_resume import assert_same_tensors

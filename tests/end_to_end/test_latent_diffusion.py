@@ -7,11 +7,11 @@ import pytest
 import torch
 from mmagic.registry import MODELS
 
-from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.runs.train import train
 from cellgan_plugin.engine import BFloat16OptimWrapper
 from cellgan_plugin.evaluation import FeatureExtractor
 from cellgan_plugin.models import draw_noise, sample_pixels
+from cellgan_plugin.runs.train import train
+from cellgan_plugin.runs.trained_model import load_model
 
 from .conftest import REPO, logged_losses, run_tool
 from .test_resume import assert_same_tensors

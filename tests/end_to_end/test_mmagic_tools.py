@@ -4,8 +4,8 @@ import cv2
 import torch
 from mmagic.visualization import Visualizer
 
-from cellgan_plugin.runs.train import load_config, train
 from cellgan_plugin.models import generated_pixels
+from cellgan_plugin.runs.train import load_config, train
 
 
 def test_mmagics_visualization_hook_draws_the_model_in_its_colours(tiny):

@@ -10,9 +10,9 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from cellgan_plugin.datasets.manifest import read_manifest
 from cellgan_plugin.synthesis.folder import SynthesisFolder
 from cellgan_plugin.synthesis.synthesize import synthesize
-from cellgan_plugin.datasets.manifest import read_manifest
 
 from .conftest import REPO, run_on_two_ranks, run_tool
 

@@ -19,9 +19,9 @@ from cellgan_plugin.datasets.content_hash import (
     read_training_images,
     to_hex,
 )
-from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.engine.hooks import TrainingImagesHook, training_images_hook
 from cellgan_plugin.engine.hooks.training_images_hook import image_files
+from cellgan_plugin.phantom import write_phantom_dataset
 
 
 @pytest.fixture(scope='module')

@@ -6,9 +6,9 @@ import torch
 from mmagic.registry import EVALUATORS, MODELS
 from torch import nn
 
-from cellgan_plugin.runs.evaluate_folders import folder_dataset
 from cellgan_plugin.evaluation import FeatureExtractor
 from cellgan_plugin.randomness import rng_for
+from cellgan_plugin.runs.evaluate_folders import folder_dataset
 
 CLASSES = ['NILM', 'LSIL', 'HSIL']
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from evaluation_helpers import CLASSES, TinyFeatures, dataset_of, write_images
 
-from cellgan_plugin.runs.evaluate_folders import folder_dataset
 from cellgan_plugin.evaluation.statistics_cache import CACHE_VARIABLE, cache_folder, real_features
+from cellgan_plugin.runs.evaluate_folders import folder_dataset
 
 
 @pytest.fixture

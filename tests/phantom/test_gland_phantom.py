@@ -16,7 +16,7 @@ from cellgan_plugin.phantom.glands import (
     write_gland_phantom,
 )
 
-REPO = Path(__file__).parents[3]
+REPO = Path(__file__).parents[2]
 TOOL = REPO / 'tools' / 'dataset_converters' / 'gland_phantom.py'
 
 

@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from cellgan_plugin.runs.command_line import image_size
 from cellgan_plugin.datasets.manifest import read_manifest
 from cellgan_plugin.phantom import generate_tissue_phantom, write_phantom_dataset
 from cellgan_plugin.phantom.textures import texture_bank
 from cellgan_plugin.phantom.tissue.grades import GRADES
 from cellgan_plugin.phantom.tissue.patients import PATIENTS_PER_SPLIT
 from cellgan_plugin.phantom.tissue.scene import make_tissue_scene, polygon_areas
+from cellgan_plugin.runs.command_line import image_size
 
-CLI = Path(__file__).parents[3] / 'tools' / 'dataset_converters' / 'phantom.py'
+CLI = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'phantom.py'
 IMAGES = 16
 
 

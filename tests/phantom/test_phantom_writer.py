@@ -20,7 +20,7 @@ from cellgan_plugin.phantom import (
 from cellgan_plugin.phantom import kinds as kinds_module
 from cellgan_plugin.phantom.slides import SLIDES_PER_SPLIT
 
-CLI = Path(__file__).parents[3] / 'tools' / 'dataset_converters' / 'phantom.py'
+CLI = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'phantom.py'
 SIZE = 16
 
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from cellgan_plugin.runs.trained_model import find_checkpoint, load_model
 from cellgan_plugin.models import sample_pixels
+from cellgan_plugin.runs.trained_model import find_checkpoint, load_model
 
 CLASSES = ['NILM', 'LSIL', 'HSIL']
 

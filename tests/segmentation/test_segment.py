@@ -12,13 +12,10 @@ import torch
 from mmengine.config import Config
 from tiny_segmenters import DarkIsGland, write_pairs
 
-from cellgan_plugin.segmentation import segment as segment_module
-from cellgan_plugin.segmentation.evaluate_masks import evaluate_masks, read_scores
-from cellgan_plugin.segmentation.segment import segment, training_scale
-from cellgan_plugin.segmentation.whole_images import MaskMeaning, files_by_name, list_whole_images
 from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.mask_io import load_mask
+from cellgan_plugin.datasets.whole_images import MaskMeaning, files_by_name, list_whole_images
 from cellgan_plugin.evaluation.segmentation import (
     ObjectRule,
     object_statistics,
@@ -26,6 +23,10 @@ from cellgan_plugin.evaluation.segmentation import (
     pooled,
     split_instances,
 )
+from cellgan_plugin.runs.config_values import training_scale
+from cellgan_plugin.segmentation import segment as segment_module
+from cellgan_plugin.segmentation.evaluate_masks import evaluate_masks, read_scores
+from cellgan_plugin.segmentation.segment import segment
 
 REPO = Path(__file__).parents[2]
 

@@ -7,15 +7,18 @@ import pytest
 from mmengine.config import Config
 from tiny_segmenters import training_config, write_pairs
 
-from cellgan_plugin.segmentation.evaluate_masks import read_scores
-from cellgan_plugin.segmentation.segment import training_scale
+from cellgan_plugin.datasets import TissueMaskDataset
+from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.evaluation.segmentation import part_scores, pixel_scores
+from cellgan_plugin.models.pyramid_gan.scales import parse_scales
+from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.segmentation.benchmark import (
     SegmentationBenchmark,
     segmentation_benchmark,
 )
+from cellgan_plugin.segmentation.evaluate_masks import read_scores
+from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
 from cellgan_plugin.segmentation.plan import Division, cells, divisions, job_folder
-from cellgan_plugin.datasets import TissueMaskDataset
-from cellgan_plugin.benchmark.protocol import ProtocolError
 from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 from cellgan_plugin.segmentation.results import (
     SegmentationResults,
@@ -26,10 +29,7 @@ from cellgan_plugin.segmentation.results import (
     ratio_table,
     size_table,
 )
-from cellgan_plugin.evaluation.segmentation import part_scores, pixel_scores
-from cellgan_plugin.models.pyramid_gan.scales import parse_scales
 from cellgan_plugin.visualization.report_tables import markdown_table
-from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
 
 REPO = Path(__file__).parents[2]
 

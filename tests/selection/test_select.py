@@ -17,8 +17,6 @@ from selection_helpers import (  # noqa: E402
     write_config,
 )
 
-from cellgan_plugin.selection.select import select  # noqa: E402
-from cellgan_plugin.selection.folder import SelectionError  # noqa: E402
 from cellgan_plugin.datasets import CellPatchDataset  # noqa: E402
 from cellgan_plugin.datasets.content_hash import (  # noqa: E402
     TRAINING_IMAGES,
@@ -29,8 +27,10 @@ from cellgan_plugin.datasets.content_hash import (  # noqa: E402
 from cellgan_plugin.datasets.image_io import load_image  # noqa: E402
 from cellgan_plugin.datasets.manifest import read_manifest, write_manifest  # noqa: E402
 from cellgan_plugin.phantom import write_phantom_dataset  # noqa: E402
-from cellgan_plugin.benchmark.leak import training_images_of  # noqa: E402
+from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.selection import PoolError  # noqa: E402
+from cellgan_plugin.selection.folder import SelectionError  # noqa: E402
+from cellgan_plugin.selection.select import select  # noqa: E402
 from cellgan_plugin.selection.stream import ImageStream  # noqa: E402
 
 REAL, POOL = 60, 48  # images of each class

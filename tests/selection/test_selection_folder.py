@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
 from cellgan_plugin.selection.folder import SelectionFolder
+from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
 
 
 @pytest.mark.parametrize('split', ['val', None])

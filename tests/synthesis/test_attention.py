@@ -3,6 +3,8 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
+from cellgan_plugin.models import HistoGAN, HistoGANGenerator
+from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.synthesis.attention import (
     AttentionMaps,
     attention_maps,
@@ -10,8 +12,6 @@ from cellgan_plugin.synthesis.attention import (
     overlay,
     received_attention,
 )
-from cellgan_plugin.models import HistoGAN, HistoGANGenerator
-from cellgan_plugin.models.cellgan import CellGAN
 
 
 def model(**kwargs):

@@ -8,12 +8,18 @@ import torch
 from PIL import Image
 from tiny_generators import CLASSES, write_run
 
-from cellgan_plugin.synthesis.interpolate import interpolate, key_images, path_labels, path_noise, slerp
-from cellgan_plugin.synthesis.folder import SynthesisError
-from cellgan_plugin.runs.sampling_settings import synthesis_noise
-from cellgan_plugin.synthesis.synthesize import synthesize
 from cellgan_plugin.datasets.image_io import load_image
+from cellgan_plugin.errors import SynthesisError
 from cellgan_plugin.models.sampling import truncate_noise
+from cellgan_plugin.runs.sampling_settings import synthesis_noise
+from cellgan_plugin.synthesis.interpolate import (
+    interpolate,
+    key_images,
+    path_labels,
+    path_noise,
+    slerp,
+)
+from cellgan_plugin.synthesis.synthesize import synthesize
 
 
 @pytest.fixture(scope='module')

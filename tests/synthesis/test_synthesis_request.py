@@ -1,6 +1,6 @@
 import pytest
 
-from cellgan_plugin.synthesis.folder import SynthesisError
+from cellgan_plugin.errors import SynthesisError
 from cellgan_plugin.synthesis.request import parse_classes, parse_seeds, wanted_rows
 
 CLASSES = ('NILM', 'ASC-US', 'HSIL')

@@ -10,22 +10,19 @@ import torch
 from mmagic.registry import MODELS
 from tiny_generators import CLASSES, TRAINING_IMAGES, write_run
 
-from cellgan_plugin.synthesis import synthesize as module
-from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.synthesis.folder import (
-    OutputError,
-    SynthesisError,
-    SynthesisFolder,
-    explained_output_errors,
-)
-from cellgan_plugin.runs.sampling_settings import file_sha256, prepare_sampler, synthesis_noise
-from cellgan_plugin.synthesis.synthesize import synthesize
 from cellgan_plugin.datasets import CellPatchDataset
 from cellgan_plugin.datasets.content_hash import read_training_images
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import read_manifest
-from cellgan_plugin.runs.image_sampler import ImageSampler, sample_many
+from cellgan_plugin.errors import OutputError, SynthesisError, explained_output_errors
+from cellgan_plugin.files import file_sha256
 from cellgan_plugin.models import CellGAN, sample_pixels
+from cellgan_plugin.runs.image_sampler import ImageSampler, sample_many
+from cellgan_plugin.runs.sampling_settings import prepare_sampler, synthesis_noise
+from cellgan_plugin.runs.trained_model import load_model
+from cellgan_plugin.synthesis import synthesize as module
+from cellgan_plugin.synthesis.folder import SynthesisFolder
+from cellgan_plugin.synthesis.synthesize import synthesize
 
 
 @pytest.fixture(scope='module')

@@ -9,15 +9,15 @@ import torch
 from mmengine.config import Config
 from tiny_pyramid import DISCRIMINATOR, GENERATOR, SCALES, SEGMENTER, tiny_model
 
-from cellgan_plugin.synthesis import tissue as synthesize_module
-from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.synthesis.folder import SynthesisError
-from cellgan_plugin.synthesis.tissue import synthesize_tissue
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.mask_io import load_mask
+from cellgan_plugin.errors import SynthesisError
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import derive_seed
+from cellgan_plugin.runs.trained_model import load_model
+from cellgan_plugin.synthesis import tissue as synthesize_module
+from cellgan_plugin.synthesis.tissue import synthesize_tissue
 
 CLASSES = ['stroma', 'healthy', 'poorly differentiated']
 pytestmark = pytest.mark.usefixtures('mmagic_scope')

@@ -23,14 +23,7 @@ from typing import Callable, Dict, List, Tuple
 import numpy as np
 import torch
 from scipy import linalg
-
-from cellgan_plugin.evaluation.distances import (
-    frechet_distance,
-    kernel_distance,
-    precision_recall_density_coverage,
-)
-from cellgan_plugin.randomness import rng_for
-from cellgan_plugin.timing import (
+from timing import (
     Race,
     TimingReport,
     check_timing_arguments,
@@ -39,6 +32,13 @@ from cellgan_plugin.timing import (
     race,
     timing_parser,
 )
+
+from cellgan_plugin.evaluation.distances import (
+    frechet_distance,
+    kernel_distance,
+    precision_recall_density_coverage,
+)
+from cellgan_plugin.randomness import rng_for
 
 Contestants = Dict[str, Callable[[np.ndarray, np.ndarray], float]]
 

@@ -34,12 +34,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.datasets import BETHESDA_CLASSES
-from cellgan_plugin.phantom import write_phantom_dataset
-from cellgan_plugin.randomness import generator_for
-from cellgan_plugin.timing import (
+from timing import (
     Growth,
     GrowthPoint,
     GrowthReport,
@@ -51,13 +46,18 @@ from cellgan_plugin.timing import (
     timing_parser,
 )
 
+from cellgan_plugin.datasets import BETHESDA_CLASSES
+from cellgan_plugin.phantom import write_phantom_dataset
+from cellgan_plugin.randomness import generator_for
+from cellgan_plugin.runs.train import load_config
+
 SERIES = ('batch', 'size', 'classes', 'files')
 # Run in a fresh process: arguments are the data set's settings as JSON.
 LIST_FILES = """
 import json, sys, time
 from pathlib import Path
 from cellgan_plugin.datasets import CellPatchDataset, ResumableInfiniteSampler
-from cellgan_plugin.timing import peak_memory
+from timing import peak_memory
 found = {}
 def list_them():
     start = time.perf_counter()

@@ -27,6 +27,15 @@ import torch
 from mmagic.registry import DATASETS
 from mmengine.config import Config
 from PIL import Image
+from timing import (
+    TimingReport,
+    check_timing_arguments,
+    describe_machine,
+    publish,
+    race,
+    synchronize,
+    timing_parser,
+)
 from torch.utils.data import DataLoader, Dataset
 
 from cellgan_plugin.datasets import (
@@ -37,17 +46,8 @@ from cellgan_plugin.datasets import (
     SampleIndex,
     stack_cell_batch,
 )
-from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.models.data_preprocessor import CellDataPreprocessor
-from cellgan_plugin.timing import (
-    TimingReport,
-    check_timing_arguments,
-    describe_machine,
-    publish,
-    race,
-    synchronize,
-    timing_parser,
-)
+from cellgan_plugin.phantom import write_phantom_dataset
 
 PLAIN = 'plain: Pillow, floats from the workers'
 

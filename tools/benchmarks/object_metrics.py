@@ -14,10 +14,7 @@ from typing import Tuple
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
-
-from cellgan_plugin.evaluation.segmentation import object_statistics
-from cellgan_plugin.randomness import rng_for
-from cellgan_plugin.timing import (
+from timing import (
     TimingReport,
     check_timing_arguments,
     describe_machine,
@@ -25,6 +22,9 @@ from cellgan_plugin.timing import (
     race,
     timing_parser,
 )
+
+from cellgan_plugin.evaluation.segmentation import object_statistics
+from cellgan_plugin.randomness import rng_for
 
 LITERAL, OURS = 'literal: whole masks, object by object', 'object_statistics'
 Three = Tuple[float, float, float]

@@ -10,9 +10,7 @@ seconds hardly depend on other work on the machine::
 
 import argparse
 
-from cellgan_plugin.phantom import PHANTOM_KINDS
-from cellgan_plugin.phantom.glands import GLAND_CATEGORIES, generate_gland_phantom
-from cellgan_plugin.timing import (
+from timing import (
     TimingReport,
     check_timing_arguments,
     describe_machine,
@@ -20,6 +18,9 @@ from cellgan_plugin.timing import (
     race,
     timing_parser,
 )
+
+from cellgan_plugin.phantom import PHANTOM_KINDS
+from cellgan_plugin.phantom.glands import GLAND_CATEGORIES, generate_gland_phantom
 
 _SIZES = {
     'cytology': ('64', '128', '256'),

@@ -32,12 +32,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODEL_WRAPPERS, init_default_scope
-from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
-
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.models.model_checks import generated_shape
-from cellgan_plugin.randomness import generator_for
-from cellgan_plugin.timing import (
+from timing import (
     Measurement,
     Race,
     TimingReport,
@@ -48,6 +43,11 @@ from cellgan_plugin.timing import (
     publish,
     timing_parser,
 )
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+from cellgan_plugin.models.model_checks import generated_shape
+from cellgan_plugin.randomness import generator_for
+from cellgan_plugin.runs.train import load_config
 
 ALONE, APART, TOGETHER = 'one process', 'two, each for itself', 'two gloo ranks'
 

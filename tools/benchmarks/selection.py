@@ -20,8 +20,15 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from timing import (
+    TimingReport,
+    check_timing_arguments,
+    describe_machine,
+    publish,
+    race,
+    timing_parser,
+)
 
-from cellgan_plugin.selection.image_tree import ImageTree, read_tree
 from cellgan_plugin.datasets import BETHESDA_CLASSES
 from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.selection import (
@@ -30,16 +37,9 @@ from cellgan_plugin.selection import (
     compute_centroids,
     score_candidates,
 )
+from cellgan_plugin.selection.image_tree import ImageTree, read_tree
 from cellgan_plugin.selection.scores import CandidateScores, entropy
 from cellgan_plugin.selection.stream import ImageStream
-from cellgan_plugin.timing import (
-    TimingReport,
-    check_timing_arguments,
-    describe_machine,
-    publish,
-    race,
-    timing_parser,
-)
 
 
 def random_classifier(config: str, folder: Path, device: str) -> McDropoutClassifier:

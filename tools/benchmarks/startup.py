@@ -23,9 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List
 
-from cellgan_plugin.compat import EAGER_VARIABLE
-from cellgan_plugin.phantom import write_phantom_dataset
-from cellgan_plugin.timing import (
+from timing import (
     TimingReport,
     check_timing_arguments,
     describe_machine,
@@ -33,6 +31,9 @@ from cellgan_plugin.timing import (
     race,
     timing_parser,
 )
+
+from cellgan_plugin.compat import EAGER_VARIABLE
+from cellgan_plugin.phantom import write_phantom_dataset
 
 REPO = Path(__file__).resolve().parents[2]
 OURS = 'import cellgan_plugin'

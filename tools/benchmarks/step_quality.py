@@ -23,12 +23,12 @@ from mmagic.registry import MODELS
 from mmengine import MessageHub
 from mmengine.config import DictAction
 from plain_training_step import discriminator_losses, generate, judge
+from timing.report import aligned
 
-from cellgan_plugin.runs.command_line import user_errors
-from cellgan_plugin.runs.train import train
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.cellgan import CellGAN
-from cellgan_plugin.timing.report import aligned
+from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.train import train
 from cellgan_plugin.visualization.figures import new_figure, save_figure
 
 STEPS = ('as the paper reads', 'float32', 'bfloat16')

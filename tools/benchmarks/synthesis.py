@@ -26,27 +26,7 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from PIL import Image
 from plain_training_step import generate
-from torch import nn
-
-from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.synthesis.folder import SynthesisFolder
-from cellgan_plugin.runs.sampling_settings import (
-    prepare_sampler,
-    sample_settings,
-    synthesis_noise,
-)
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.datasets.image_encoding import encode_image
-from cellgan_plugin.datasets.image_io import load_image
-from cellgan_plugin.runs.image_sampler import (
-    GPU_BATCH_SIZE,
-    PRECISIONS,
-    ImageSampler,
-    sample_many,
-)
-from cellgan_plugin.models.cellgan import CellGANGenerator
-from cellgan_plugin.models.sampling import sample_pixels
-from cellgan_plugin.timing import (
+from timing import (
     TimingReport,
     check_timing_arguments,
     describe_machine,
@@ -54,6 +34,26 @@ from cellgan_plugin.timing import (
     race,
     timing_parser,
 )
+from torch import nn
+
+from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.datasets.image_io import load_image
+from cellgan_plugin.models.cellgan import CellGANGenerator
+from cellgan_plugin.models.sampling import sample_pixels
+from cellgan_plugin.runs.image_sampler import (
+    GPU_BATCH_SIZE,
+    PRECISIONS,
+    ImageSampler,
+    sample_many,
+)
+from cellgan_plugin.runs.sampling_settings import (
+    prepare_sampler,
+    sample_settings,
+    synthesis_noise,
+)
+from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.runs.trained_model import load_model
+from cellgan_plugin.synthesis.folder import SynthesisFolder
 
 Row = Tuple[int, int]
 PLAIN, OURS = 'one at a time', 'synthesiser'

@@ -19,16 +19,7 @@ from typing import Dict, List
 import numpy as np
 import torch
 from PIL import Image
-
-from cellgan_plugin.datasets import (
-    RandomTissueFlip,
-    SampleIndex,
-    TissueMaskDataset,
-    stack_tissue_batch,
-)
-from cellgan_plugin.phantom.glands import write_gland_phantom
-from cellgan_plugin.datasets.tiling import cut_tile
-from cellgan_plugin.timing import (
+from timing import (
     Race,
     TimingReport,
     check_timing_arguments,
@@ -37,6 +28,15 @@ from cellgan_plugin.timing import (
     race,
     timing_parser,
 )
+
+from cellgan_plugin.datasets import (
+    RandomTissueFlip,
+    SampleIndex,
+    TissueMaskDataset,
+    stack_tissue_batch,
+)
+from cellgan_plugin.datasets.tiling import cut_tile
+from cellgan_plugin.phantom.glands import write_gland_phantom
 
 PLAIN = 'plain: Pillow for every tile, floats'
 FLIP = dict(type='RandomTissueFlip')

@@ -28,14 +28,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from plain_training_step import training_step
-from undone_rewrites import contiguous, plain_adam, replaced, rewrites
-
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.engine.amp import enable_amp
-from cellgan_plugin.models.cellgan import CellGAN
-from cellgan_plugin.models.data_preprocessor import to_model_range
-from cellgan_plugin.randomness import StepRandom, generator_for
-from cellgan_plugin.timing import (
+from timing import (
     Phases,
     TimingReport,
     ceilings,
@@ -46,7 +39,14 @@ from cellgan_plugin.timing import (
     race,
     timing_parser,
 )
-from cellgan_plugin.timing.report import aligned
+from timing.report import aligned
+from undone_rewrites import contiguous, plain_adam, replaced, rewrites
+
+from cellgan_plugin.engine.amp import enable_amp
+from cellgan_plugin.models.cellgan import CellGAN
+from cellgan_plugin.models.data_preprocessor import to_model_range
+from cellgan_plugin.randomness import StepRandom, generator_for
+from cellgan_plugin.runs.train import load_config
 
 LITERAL, AS_IT_IS = 'as the paper reads', 'as it is'
 PHASES = ('data', 'D', 'R1', 'G', 'optimizers', 'EMA')

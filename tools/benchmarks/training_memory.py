@@ -36,12 +36,12 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from cellgan_plugin.runs.command_line import user_errors
-from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.engine.live_memory import LivePeak
 from cellgan_plugin.models.model_checks import generated_shape
 from cellgan_plugin.randomness import generator_for
+from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.train import load_config
 
 GIB = 2**30
 

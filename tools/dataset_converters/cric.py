@@ -16,9 +16,9 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.runs.command_line import add_split_arguments, report_conversion
-from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
 from cellgan_plugin.converters import convert_cric
+from cellgan_plugin.converters.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

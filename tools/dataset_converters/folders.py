@@ -20,8 +20,9 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.runs.command_line import add_split_arguments, image_size, report_conversion
 from cellgan_plugin.converters import convert_folders, parse_class_map
+from cellgan_plugin.converters.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.runs.command_line import image_size
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

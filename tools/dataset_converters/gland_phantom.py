@@ -15,13 +15,13 @@ from pathlib import Path
 
 import cv2
 
-from cellgan_plugin.runs.command_line import name_numbers
 from cellgan_plugin.datasets.image_encoding import check_format
 from cellgan_plugin.phantom.glands import (
     GLAND_CATEGORIES,
     draw_gland_sheet,
     write_gland_phantom,
 )
+from cellgan_plugin.runs.command_line import name_numbers
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,8 +11,8 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.runs.command_line import add_split_arguments, report_conversion
 from cellgan_plugin.converters import convert_glas_tiles
+from cellgan_plugin.converters.command_line import add_split_arguments, report_conversion
 from cellgan_plugin.converters.glas import GLAS_SUBSETS
 from cellgan_plugin.converters.glas_tiles import LABELS
 

@@ -15,8 +15,8 @@ import argparse
 import sys
 from typing import Optional, Sequence
 
-from cellgan_plugin.runs.command_line import report_conversion
 from cellgan_plugin.converters import convert_pcam
+from cellgan_plugin.converters.command_line import report_conversion
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import cv2
 
-from cellgan_plugin.runs.command_line import image_size, name_numbers
 from cellgan_plugin.datasets.image_encoding import check_format
 from cellgan_plugin.phantom import (
     PHANTOM_KINDS,
     draw_phantom_sheet,
     write_phantom_dataset,
 )
+from cellgan_plugin.runs.command_line import image_size, name_numbers
 
 
 def parse_args() -> argparse.Namespace:

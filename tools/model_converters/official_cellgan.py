@@ -7,9 +7,9 @@ python tools/model_converters/official_cellgan.py work_dirs/run/iter_100000.pth 
 
 import argparse
 
+from cellgan_plugin.models.cellgan.official_checkpoint import PARTS, convert_checkpoint
 from cellgan_plugin.runs.command_line import user_errors
 from cellgan_plugin.runs.train import set_trust
-from cellgan_plugin.models.cellgan.official_checkpoint import PARTS, convert_checkpoint
 
 
 def main() -> None:

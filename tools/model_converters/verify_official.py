@@ -5,13 +5,13 @@ python tools/model_converters/verify_official.py official_cellgan_tiny.pt
 
 import argparse
 
-from cellgan_plugin.runs.command_line import user_errors
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.models.cellgan.official_parity import (
     TOLERANCE,
     compare_with_official,
     format_comparisons,
 )
+from cellgan_plugin.runs.command_line import user_errors
 
 
 def main() -> None:

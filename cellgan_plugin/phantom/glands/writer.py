@@ -8,6 +8,7 @@ from typing import Dict, Mapping, NamedTuple, Sequence, Tuple, Union
 import numpy as np
 
 from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import atomic_write
 
@@ -193,10 +194,8 @@ def write_gland_phantom(
                     )
     done = run_in_processes(_make, tasks, workers)
     if progress and tasks:
-        from rich.progress import track
-
         text = 'x'.join(map(str, size))
-        done = track(done, description=f'Phantom glands {text} px', total=len(tasks))
+        done = with_progress(done, len(tasks), f'Phantom glands {text} px')
     for _ in done:
         pass
     return write_manifest(out_dir / MANIFEST_NAME, rows, COLUMNS)

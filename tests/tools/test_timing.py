@@ -3,8 +3,7 @@ import time
 
 import matplotlib.image
 import pytest
-
-from cellgan_plugin.timing import (
+from timing import (
     Measurement,
     Race,
     TimingReport,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
 from cellgan_plugin.files import atomic_write
-from cellgan_plugin.timing.machine import describe_machine
-from cellgan_plugin.timing.race import Race, Spread
 from cellgan_plugin.visualization.figures import new_figure, save_figure
+from timing.machine import describe_machine
+from timing.race import Race, Spread
 
 _REFERENCE_COLOUR, _OTHER_COLOUR = '0.7', 'tab:blue'
 # Bars that differ by more than this share no linear axis.
@@ -50,7 +50,7 @@ class TimingReport:
         name (str): Of the benchmark.
         races (list[Race]): What was raced.
         settings (dict): What was asked for: sizes, config, batch.
-        machine (dict): See :func:`~cellgan_plugin.timing.describe_machine`. Defaults to that of the
+        machine (dict): See :func:`~timing.describe_machine`. Defaults to that of the
             CPU.
         notes (list[str]): Lines below the table: how results differ, what bounds them.
         extra (dict): Further numbers for the JSON file.

@@ -8,6 +8,8 @@ from typing import Any, Dict, Union
 
 import torch
 
+from cellgan_plugin.machine import usable_cores
+
 _THREAD_VARIABLES = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
 
 
@@ -18,11 +20,6 @@ def synchronize(device: Union[str, torch.device] = 'cpu') -> None:
         torch.cuda.synchronize(device)
     elif device.type == 'mps':
         torch.mps.synchronize()
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def limit_threads(threads: int) -> None:

@@ -2,8 +2,7 @@ import sys
 
 import pytest
 import torch
-
-from cellgan_plugin.timing import Phases, ceilings, peak_memory
+from timing import Phases, ceilings, peak_memory
 
 
 def test_operations_and_bytes_of_each_phase():
@@ -56,7 +55,7 @@ def test_peak_memory_is_that_of_the_call():
 
 
 def test_ceilings_are_of_this_machine(monkeypatch):
-    monkeypatch.setattr('cellgan_plugin.timing.phases.CPU_SIZES', (256, 1, 2**18))
+    monkeypatch.setattr('timing.phases.CPU_SIZES', (256, 1, 2**18))
     found = ceilings()
     assert set(found) == {'float32', 'bfloat16', 'copy'}
     assert all(1e6 < value < 1e16 for value in found.values())

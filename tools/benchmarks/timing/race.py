@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import torch
 
-from cellgan_plugin.timing.machine import synchronize
+from timing.machine import synchronize
 
 
 class Spread(NamedTuple):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 from cellgan_plugin.files import atomic_write
-from cellgan_plugin.timing.machine import describe_machine
-from cellgan_plugin.timing.report import aligned, format_number
 from cellgan_plugin.visualization.figures import new_figure, save_figure
+from timing.machine import describe_machine
+from timing.report import aligned, format_number
 
 
 class GrowthPoint(NamedTuple):
@@ -83,7 +83,7 @@ class GrowthReport:
         name (str): Of the benchmark.
         series (list[Growth]): What was measured.
         settings (dict): What was fixed.
-        machine (dict): See :func:`~cellgan_plugin.timing.describe_machine`.
+        machine (dict): See :func:`~timing.describe_machine`.
         notes (list[str]): Lines below the tables.
     """
 

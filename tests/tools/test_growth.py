@@ -2,8 +2,7 @@ import json
 
 import matplotlib.image
 import pytest
-
-from cellgan_plugin.timing import Growth, GrowthPoint, GrowthReport, growth_exponent
+from timing import Growth, GrowthPoint, GrowthReport, growth_exponent
 
 
 @pytest.mark.parametrize('power', [0, 1, 2])

@@ -2,7 +2,7 @@
 
 ::
 
-    from cellgan_plugin.timing import TimingReport, race
+    from timing import TimingReport, race
 
     found = race({'plain': plain, 'ours': ours}, turns=5, reference='plain', items=64)
     print(TimingReport('my step', races=[found]).to_text())
@@ -11,18 +11,18 @@ The contestants take turns (A B A B), so that a busy minute of the machine falls
 medians are compared, and the ratio is the median of the ratios within a turn.
 """
 
-from cellgan_plugin.timing.command_line import (
+from timing.command_line import (
     add_timing_arguments,
     check_timing_arguments,
     publish,
     timing_parser,
 )
-from cellgan_plugin.timing.growth import Growth, GrowthPoint, GrowthReport, growth_exponent
-from cellgan_plugin.timing.machine import describe_machine, limit_threads, synchronize
-from cellgan_plugin.timing.memory import peak_memory
-from cellgan_plugin.timing.phases import Phases, ceilings
-from cellgan_plugin.timing.race import Measurement, Race, Spread, cpu_seconds, race
-from cellgan_plugin.timing.report import TimingReport
+from timing.growth import Growth, GrowthPoint, GrowthReport, growth_exponent
+from timing.machine import describe_machine, limit_threads, synchronize
+from timing.memory import peak_memory
+from timing.phases import Phases, ceilings
+from timing.race import Measurement, Race, Spread, cpu_seconds, race
+from timing.report import TimingReport
 
 __all__ = [
     'Growth',

@@ -5,8 +5,9 @@ from typing import Optional
 
 import torch
 
-from cellgan_plugin.timing.machine import limit_threads, usable_cores
-from cellgan_plugin.timing.report import TimingReport
+from cellgan_plugin.machine import usable_cores
+from timing.machine import limit_threads
+from timing.report import TimingReport
 
 
 def timing_parser(

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 
-from cellgan_plugin.timing.machine import synchronize
+from timing.machine import synchronize
 
 # What shows what a device can do: side of the matrices, images that are convolved, floats copied.
 CPU_SIZES, GPU_SIZES = (2048, 2, 2**26), (8192, 64, 2**28)

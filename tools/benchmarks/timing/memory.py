@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional, Union
 
 import torch
 
-from cellgan_plugin.timing.machine import synchronize
+from timing.machine import synchronize
 
 _STATUS, _RESET = Path('/proc/self/status'), Path('/proc/self/clear_refs')
 

@@ -1,0 +1,314 @@
+"""A benchmark that was checked: its jobs, what came of them, its tables."""
+
+import platform
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence, Union
+
+import torch
+from mmengine.config import Config
+
+from cellgan_plugin.benchmark.classifier_run import read_classifier, starting_weights
+from cellgan_plugin.benchmark.collect import Outcome, Results, collect, read_outcome
+from cellgan_plugin.benchmark.job_files import KEPT_NAME, PREDICTIONS_NAME, WEIGHTS_NAME
+from cellgan_plugin.benchmark.leak import LeakReport, check_leak, refuse_leaks
+from cellgan_plugin.benchmark.plan import (
+    Cell,
+    classifier_cells,
+    classifier_job,
+    listed_name,
+    make_plan,
+    real_parts,
+    record_of,
+    write_real_lists,
+)
+from cellgan_plugin.benchmark.predictions import PredictionError
+from cellgan_plugin.benchmark.protocol import REAL, Protocol
+from cellgan_plugin.benchmark.record import Record
+from cellgan_plugin.benchmark.report import TABLE, write_report
+from cellgan_plugin.benchmark.scores import ScoreError
+from cellgan_plugin.benchmark.selection_rows import check_selection
+from cellgan_plugin.benchmark.settings import SettingBuilder
+from cellgan_plugin.benchmark.synthetic import HashCache, Setting
+from cellgan_plugin.datasets.manifest import iter_manifest
+from cellgan_plugin.files import write_json
+from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.jobs.local import JobResult, run_jobs
+from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.runs.test import git_revision
+from cellgan_plugin.version import __version__
+
+FOLDS_NAME = 'folds.json'
+
+
+class Benchmark:
+    """A benchmark that was checked and can be run.
+
+    Making one reads and hashes the real images, plans the folds, looks at every generator and
+    refuses what would not be fair; nothing is trained, and only the cache of hashes is written.
+
+    Args:
+        protocol (Protocol): See :func:`~cellgan_plugin.benchmark.protocol.read_protocol`.
+        out_dir (str | Path): Work directory, a new one or that of the same protocol.
+        cache (HashCache, optional): Of image contents. Defaults to None: in ``out_dir``.
+
+    Attributes:
+        plan (FoldPlan): The folds.
+        settings (list[Setting]): Rows of the table, the real images alone first.
+        classifiers (dict[str, Config]): By name.
+        cells (list[Cell]): All trainings of classifiers.
+        reports (list[LeakReport]): One per generator, and per fold where it is trained per fold.
+
+    Raises:
+        DatasetError: Images that cannot be used.
+        FoldError: Classes that cannot be divided.
+        LeakError: A generator was trained on test images, or on unknown ones.
+        ProtocolError: A mistake in the protocol, or ``out_dir`` holds another one.
+    """
+
+    def __init__(
+        self, protocol: Protocol, out_dir: Union[str, Path], cache: Optional[HashCache] = None
+    ):
+        self.protocol = protocol
+        self.out_dir = Path(out_dir)
+        self.classifiers: Dict[str, Config] = {
+            name: read_classifier(path) for name, path in protocol.classifiers.items()
+        }
+        check_selection(protocol, self.classifiers)
+        cache = cache or HashCache(self.out_dir)
+        samples, self.plan = make_plan(protocol, cache)
+        self._lists = self.out_dir / 'lists'
+        self._real = real_parts(self.plan, protocol.data, self._lists)
+        self._builder = SettingBuilder(
+            protocol, self.plan, samples, self._real, self.out_dir, cache, self.classifiers
+        )
+        self.settings: List[Setting] = self._builder.build()
+        self.reports: List[LeakReport] = self._builder.reports
+        if protocol.leak == 'refuse':
+            refuse_leaks(self.reports)
+        self.record: Record = record_of(protocol, self.plan, self.settings, self.classifiers)
+        self.record.check_same(self.out_dir)
+        self.cells: List[Cell] = classifier_cells(
+            protocol, self.plan, self.settings, self.classifiers, self.out_dir
+        )
+
+    @property
+    def setting(self) -> Dict[str, Setting]:
+        """Settings by name."""
+        return {setting.name: setting for setting in self.settings}
+
+    def describe(self) -> str:
+        """Folds, settings and jobs as text, for a person to read before anything runs."""
+        lines = [self.plan.to_text(), '']
+        for setting in self.settings:
+            added = round(sum(setting.counts) / len(setting.counts))
+            shown = self.protocol.baseline if setting.name == REAL else setting.shown
+            lines.append(f'{shown}: {added} synthetic images added to each fold')
+        lines += [f'- {note}' for note in self.notes() if note not in self.plan.notes]
+        steps = [cell.iterations for cell in self.cells]
+        lines.append(
+            f'{len(self.cells)} trainings of classifiers ({len(self.classifiers)} classifiers x '
+            f'{len(self.settings)} settings x {len(self.plan.folds)} folds x '
+            f'{len(self.protocol.seeds)} seeds), {min(steps)} to {max(steps)} steps each; '
+            f'{len(self._builder.jobs)} jobs that make or choose synthetic images'
+        )
+        return '\n'.join(lines)
+
+    def notes(self) -> List[str]:
+        """What a reader of the tables has to know."""
+        protocol = self.protocol
+        notes: List[str] = []
+        for setting in self.settings:
+            notes += [f'LEAK: {text}' for text in setting.leaks if text]
+        if protocol.leak == 'paper':
+            notes.append(
+                'Paper protocol (CellGAN, Sec. 3.3): one generator for all folds, whose training '
+                'images may be test images of the classifiers'
+            )
+        per_class = 'all' if protocol.per_class is None else f'{protocol.per_class}'
+        folds, runs = len(self.plan.folds), len(protocol.seeds)
+        how = f'{folds} stratified folds'
+        if protocol.fixed_splits:
+            how = "the data set's own split"
+        elif protocol.ratios:
+            many = f'{folds} splits' if folds > 1 else 'one split'
+            how = f'{many} {":".join(map(str, protocol.ratios))}'
+        seeds = f', {runs} trainings per fold' if runs > 1 else ''
+        notes.append(
+            f'{per_class} real images per class, {how}{seeds}; mean ± standard deviation over '
+            f'{"runs" if folds == 1 else "folds"}, in percent'
+        )
+        if protocol.selects:
+            notes.append(
+                f'Images are chosen by {protocol.selecting}, trained on the real training images '
+                f'of the {"split" if folds == 1 else "fold"} alone (seed {protocol.seeds[0]})'
+            )
+        if protocol.steps:
+            notes.append(f'All settings train for {protocol.steps} optimizer steps')
+        elif protocol.equal_steps:
+            notes.append('All settings train for the same number of optimizer steps')
+        else:
+            notes.append(
+                f'{protocol.epochs} epochs each: settings with more images train for more steps '
+                '(--equal-steps makes them equal)'
+            )
+        chosen = dict(last='final weights', best='weights of the best validation accuracy')
+        notes.append(f'Test images are predicted once, with the {chosen[protocol.select]}')
+        for name, config in self.classifiers.items():
+            weights = starting_weights(config)
+            start = f'starts from {", ".join(weights)}' if weights else 'starts from random weights'
+            notes.append(f'{name}: {start}')
+        for setting in self.settings:
+            notes += setting.notes
+        return [*notes, *self.plan.notes]
+
+    @property
+    def title(self) -> str:
+        """Of the tables; says so when results may be too good."""
+        title = self.protocol.title
+        if self.protocol.leak == 'paper':
+            title += ' (paper protocol: one generator for all folds)'
+        if any(setting.leaks for setting in self.settings):
+            title += ' - LEAK, see the notes'
+        return title
+
+    def _shown(self, setting: Setting) -> str:
+        shown = self.protocol.baseline if setting.name == REAL else setting.shown
+        return f'{shown} (LEAK)' if setting.leaks else shown
+
+    def jobs(self) -> List[Job]:
+        """Write what the jobs read, and make the jobs."""
+        said = dict(
+            title=self.title,
+            protocol=asdict(self.protocol),
+            notes=self.notes(),
+            leaks=[report.to_dict() for report in self.reports],
+            class_counts={
+                part: self.plan.class_counts(part).tolist() for part in ('train', 'val', 'test')
+            },
+            environment=dict(
+                cellgan_plugin=__version__,
+                git=git_revision(),
+                torch=torch.__version__,
+                python=platform.python_version(),
+                started=time.strftime('%Y-%m-%dT%H:%M:%S'),
+            ),
+        )
+        self.record.said = said
+        self.record.write(self.out_dir)
+        write_json(self.out_dir / FOLDS_NAME, self.plan.to_dict())
+        write_real_lists(self.plan, self.protocol.data, self._lists)
+        self._builder.write()
+        setting = self.setting
+        return [
+            *self._builder.jobs,
+            *(
+                classifier_job(
+                    cell,
+                    self.classifiers[cell.classifier],
+                    setting[cell.setting],
+                    self._real[cell.fold],
+                    self.protocol,
+                    self.record,
+                )
+                for cell in self.cells
+            ),
+        ]
+
+    def run(
+        self,
+        workers: Optional[int] = None,
+        devices: Optional[Sequence[Union[int, str]]] = None,
+        launcher: str = 'local',
+        slurm_options: Optional[Mapping[str, object]] = None,
+    ) -> Dict[str, JobResult]:
+        """Run what is not done yet; see :func:`~cellgan_plugin.jobs.local.run_jobs`."""
+        return run_jobs(self.jobs(), workers, devices, launcher, slurm_options)
+
+    # Results ------------------------------------------------------------------------------------
+
+    def results(self, jobs: Optional[Mapping[str, JobResult]] = None) -> Results:
+        """Score what is done.
+
+        Args:
+            jobs (Mapping[str, JobResult], optional): Of :meth:`run`: why jobs failed. Defaults to
+                None.
+        """
+        names = {
+            index: listed_name(sample, self.protocol.data)
+            for index, sample in enumerate(self.plan.samples)
+        }
+        outcomes = []
+        for cell in self.cells:
+            outcome = Outcome(cell.classifier, cell.setting, cell.fold, cell.seed, cell.iterations)
+            path = cell.work_dir / PREDICTIONS_NAME
+            if path.is_file():
+                try:
+                    read_outcome(outcome, path, self.plan, names)
+                except (PredictionError, ScoreError) as error:
+                    outcome.message = str(error)
+            else:
+                outcome.message = _reason((jobs or {}).get(cell.job))
+            outcomes.append(outcome)
+        self._check_what_was_made()
+        return collect(
+            self.plan,
+            outcomes,
+            {setting.name: self._shown(setting) for setting in self.settings},
+            {s.name: sum(s.counts) / len(s.counts) for s in self.settings},
+            self.title,
+            self.notes(),
+            self.protocol.metrics,
+        )
+
+    def _check_what_was_made(self) -> None:
+        """Look again at what the images and classifiers made here say of their training."""
+        for setting in self.settings:
+            for fold, part in enumerate(setting.parts):
+                if part is None:
+                    continue
+                kept = Path(part['ann_file'])
+                if kept.name == KEPT_NAME and kept.is_file():  # filters may keep fewer than asked
+                    setting.counts[fold] = sum(1 for _ in iter_manifest(kept))
+                root = Path(part['data_root'])
+                if setting.leaks or not setting.needs[fold] or not root.is_dir():
+                    continue
+                report = check_leak(self.plan, setting.name, training_images_of(root), fold)
+                if report.found:
+                    setting.leaks.append(report.summary())
+        for cell in self.cells:
+            if not cell.selects or not (cell.work_dir / WEIGHTS_NAME).is_file():
+                continue
+            trained_on = training_images_of(cell.work_dir)
+            report = check_leak(self.plan, 'the classifier that selects', trained_on, cell.fold)
+            if report.found:
+                for setting in self.settings:
+                    if any(setting.parts) and report.summary() not in setting.leaks:
+                        setting.leaks.append(report.summary())
+
+    def write(self, jobs: Optional[Mapping[str, JobResult]] = None) -> List[Path]:
+        """Write tables and pictures of what is done.
+
+        Args:
+            jobs (Mapping[str, JobResult], optional): See :meth:`results`.
+
+        Returns:
+            list[Path]: The files, the Markdown table first.
+        """
+        return write_report(self.out_dir, self.protocol, self.results(jobs), self.cells)
+
+    def table(self) -> str:
+        """The written table, in Markdown."""
+        return (self.out_dir / f'{TABLE}.md').read_text(encoding='utf-8')
+
+
+def _reason(result: Optional[JobResult]) -> str:
+    """Why a job is not done, in one line for the notes of a table."""
+    if result is None or result.ok:
+        return 'not run yet'
+    lines = [line.strip() for line in result.message.splitlines() if line.strip()]
+    if result.state == 'skipped' or len(lines) < 2:
+        return lines[0] if lines else result.state
+    errors = [line for line in lines[1:] if 'error' in line.lower()]
+    return f'{lines[0].split(";")[0]}: {(errors or lines)[-1]}'

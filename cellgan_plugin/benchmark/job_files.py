@@ -1,0 +1,18 @@
+"""Names of the benchmark's jobs and of the files that they leave."""
+
+from cellgan_plugin.benchmark.rows import slug
+
+PREDICTIONS_NAME = 'predictions.csv'
+CURVES_NAME = 'curves.json'
+WEIGHTS_NAME = 'weights.json'  # names the checkpoint of a classifier whose weights are needed
+KEPT_NAME = 'kept.csv'  # what a row chose from a pool
+
+
+def cell_job(classifier: str, setting: str, fold: int, seed: int) -> str:
+    """Name of the job that trains a classifier (its slug) with a setting (its slug)."""
+    return f'{classifier}/{setting}/fold{fold + 1}_seed{seed}'
+
+
+def baseline_job(classifier: str, fold: int, seed: int) -> str:
+    """Name of the job that trains a classifier on a fold's real images alone."""
+    return cell_job(slug(classifier), 'real', fold, seed)

@@ -1,0 +1,42 @@
+"""What the programs of jobs share: their files, exit status, and how they stop."""
+
+import sys
+from typing import Any, Callable, Optional, Sequence
+
+from cellgan_plugin.runs.command_line import user_errors
+
+JOB_NAME = 'job.json'
+CONFIG_NAME = 'run.py'
+DONE_NAME = 'done.json'
+# sysexits.h: try again. The job was told to stop, has saved, and continues when run again.
+STOPPED = 75
+
+
+class JobStopped(RuntimeError):
+    """The job was asked to stop and has saved."""
+
+
+def job_program(
+    run: Callable[[str], Any], documentation: str, arguments: Optional[Sequence[str]] = None
+) -> int:
+    """Run the job file named on the command line.
+
+    Args:
+        run (Callable): From the job file's path; raises JobStopped when it was told to stop.
+        documentation (str): Printed when the command line does not fit.
+        arguments (Sequence[str], optional): Defaults to None: the command line.
+
+    Returns:
+        int: Exit status: 0 when done, 2 when used wrongly, ``STOPPED`` when it can go on.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if len(arguments) != 1:
+        print(documentation, file=sys.stderr)
+        return 2
+    with user_errors():
+        try:
+            run(arguments[0])
+        except JobStopped as stopped:
+            print(stopped, file=sys.stderr)
+            return STOPPED
+    return 0

@@ -1,0 +1,1 @@
+"""Masks: segment whole images, evaluate masks, and the benchmark of methods by labels."""

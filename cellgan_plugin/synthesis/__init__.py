@@ -1,0 +1,1 @@
+"""Images of trained generators: class folders, tissue from masks, interpolations, attention."""
