@@ -1,4 +1,4 @@
-# make demo   train CellGAN on the phantom set, judge it, and leave pictures in demo/
+# make demo   train CellGAN on the phantom set, evaluate it, and leave pictures in demo/
 # make test   run the tests
 # make lint   check the style
 # Each makes .venv first, once, from requirements/constraints.txt.

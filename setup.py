@@ -51,7 +51,7 @@ exec((ROOT / 'cellgan_plugin' / 'version.py').read_text(encoding='utf-8'), versi
 setup(
     name='cellgan_plugin',
     version=version['__version__'],
-    description='CellGAN and its companions for MMagic: labelled cell images, made and judged',
+    description='CellGAN and its companions for MMagic: labelled cell images, made and evaluated',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     packages=find_packages(include=['cellgan_plugin', 'cellgan_plugin.*']),

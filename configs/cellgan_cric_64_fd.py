@@ -1,4 +1,4 @@
-# cellgan_cric_64.py, judged while it trains by the set's own classifier; the best checkpoint by
+# cellgan_cric_64.py, evaluated while it trains by the set's own classifier; the best checkpoint by
 # the smoothed distance is kept. First: python tools/train.py configs/classifiers/resnet18_cric_64.py
 # Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet18_cric_64).
 _base_ = ['cellgan_cric_64.py', '_base_/evaluation/cric_64_fd.py']

@@ -1,4 +1,4 @@
-# cellgan_phantom.py, judged while it trains by the phantom's own classifier; the best checkpoint by
+# cellgan_phantom.py, evaluated while it trains by the phantom's own classifier; the best checkpoint by
 # the smoothed distance is kept. First: python tools/train.py configs/classifiers/resnet18_phantom.py
 # Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet18_phantom).
 _base_ = ['cellgan_phantom.py', '_base_/evaluation/phantom_fd.py']

@@ -1,8 +1,8 @@
 """Does it help a classifier: classifiers with and without synthetic images, all or chosen ones.
 
-python tools/benchmark.py configs/benchmarks/table3_phantom.py --jobs 2
-python tools/benchmark.py configs/benchmarks/table1_cervical.py
-python tools/benchmark.py configs/benchmarks/table3_tct.py --generator CellGAN=CONFIG.py:CKPT
+python tools/benchmark.py configs/benchmarks/cellgan_table3_phantom.py --jobs 2
+python tools/benchmark.py configs/benchmarks/histogan_table1_cervical.py
+python tools/benchmark.py configs/benchmarks/cellgan_table3_tct.py --generator CellGAN=CONFIG.py:CKPT
 python tools/benchmark.py CONFIG --generator CellGAN=CONFIG.py --train-generators
 python tools/benchmark.py CONFIG --launcher slurm --slurm-options slurm_partition=gpu
 
@@ -50,10 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--per-class', type=int, help='real images of each class')
     parser.add_argument('--synthetic-per-class', type=int)
     parser.add_argument('--epochs', type=int)
-    parser.add_argument('--steps', type=int, help='optimizer steps of every setting')
+    parser.add_argument('--steps', type=int, help='optimizer steps of every arm')
     parser.add_argument(
         '--equal-steps', action='store_true', default=None,
-        help='the same number of optimizer steps for every setting',
+        help='the same number of optimizer steps for every arm',
     )  # fmt: skip
     parser.add_argument('--seeds', type=int, nargs='+', help='trainings per fold, one per seed')
     leak = parser.add_mutually_exclusive_group()

@@ -1,7 +1,7 @@
-r"""Train generators on the same data, judge them alike, and write the table and the picture.
+r"""Train generators on the same data, evaluate them alike, and write the table and the picture.
 
-python tools/compare.py configs/comparisons/ablations_phantom.py --out OUT
-python tools/compare.py configs/comparisons/rivals_tct.py --seeds 0 1 2 --amp
+python tools/compare.py configs/comparisons/cellgan_table2_phantom.py --out OUT
+python tools/compare.py configs/comparisons/cellgan_table1_tct.py --seeds 0 1 2 --amp
 python tools/compare.py --models CellGAN=CONFIG.py BigGAN=CONFIG.py:CHECKPOINT.pth \
     --evaluation configs/_base_/evaluation/phantom_fd.py --minutes 6 --out OUT
 """

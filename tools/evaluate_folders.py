@@ -1,4 +1,4 @@
-r"""Judge any generator by its images: two trees of class folders, real and generated.
+r"""Evaluate any generator by its images: two trees of class folders, real and generated.
 
 python tools/evaluate_folders.py REAL_DIR FAKE_DIR --extractor inception
 python tools/evaluate_folders.py REAL_DIR FAKE_DIR --work-dir OUT \

@@ -1,4 +1,4 @@
-"""Judge a checkpoint: the table of classes and metrics, as text, JSON lines, CSV and a picture.
+"""Evaluate a checkpoint: the table of classes and metrics, as text, JSON lines, CSV and a picture.
 
 python tools/test.py configs/cellgan_phantom.py work_dirs/cellgan_phantom/best_iter_2000.pth
 python tools/test.py CONFIG --checkpoint CKPT --cfg-options val_evaluator.metrics.0.fake_nums=1000

@@ -138,7 +138,7 @@ class _Draws:
 def _replicate(
     weights: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, metrics: Sequence[str]
 ) -> np.ndarray:
-    """Metrics of one setting in one fold for every weighting, (B, M)."""
+    """Metrics of one arm in one fold for every weighting, (B, M)."""
     count = probabilities.shape[1]
     cell = labels * count + probabilities.argmax(axis=1)
     one_hot = np.zeros((len(labels), count * count))
@@ -167,11 +167,11 @@ def bootstrap_scores(
     over_folds: bool = False,
     same_images: bool = False,
 ) -> Dict[str, Dict[str, BootstrapInterval]]:
-    """Percentile bootstrap of the mean over folds, paired between settings.
+    """Percentile bootstrap of the mean over folds, paired between arms.
 
-    In every replicate the test images of each fold are drawn with replacement and all settings are
+    In every replicate the test images of each fold are drawn with replacement and all arms are
     scored on the same draw; the folds' scores are averaged. So the interval of a difference is that
-    of the same images judged by both classifiers. It covers the choice of the test images, given
+    of the same images evaluated by both classifiers. It covers the choice of the test images, given
     the trained classifiers; not what another training set or another start would have changed.
 
     - Images are drawn within their class, so that no class vanishes from a small fold.
@@ -185,9 +185,9 @@ def bootstrap_scores(
 
     Args:
         labels (Sequence[array]): True classes of every fold's test images, F x (N_f,).
-        probabilities (Mapping[str, Sequence[array | None]]): Setting to its predictions in every
+        probabilities (Mapping[str, Sequence[array | None]]): Arm to its predictions in every
             fold, (N_f, K), in the order of ``labels``; None where a job failed.
-        baseline (str, optional): Setting to subtract. Defaults to None: no differences.
+        baseline (str, optional): Arm to subtract. Defaults to None: no differences.
         metrics (Sequence[str]): Some of :data:`~cellgan_plugin.benchmark.scores.METRICS`.
         replicates (int): Defaults to 2000.
         level (float): Confidence level, in (0, 1). Defaults to 0.95.
@@ -199,8 +199,8 @@ def bootstrap_scores(
             drawn once for all of them. Defaults to False.
 
     Returns:
-        dict[str, dict[str, BootstrapInterval]]: Setting to metric to interval. Does not depend on
-        which other settings are given.
+        dict[str, dict[str, BootstrapInterval]]: Arm to metric to interval. Does not depend on
+        which other arms are given.
 
     Raises:
         StatisticsError: Unknown names, or options out of range.
@@ -211,7 +211,7 @@ def bootstrap_scores(
         raise StatisticsError(f'metrics are some of {list(METRICS)}, got {list(metrics)}')
     if baseline is not None and baseline not in probabilities:
         raise StatisticsError(
-            f'the baseline {baseline!r} is none of the settings {list(probabilities)}'
+            f'the baseline {baseline!r} is none of the arms {list(probabilities)}'
         )
     if replicates < 2 or not 0 < level < 1:
         raise StatisticsError(
@@ -223,12 +223,12 @@ def bootstrap_scores(
             raise StatisticsError(f'{what}: {len(rows)} folds, and labels of {folds}')
 
     shape = (replicates, folds, len(metrics))
-    drawn = {setting: np.full(shape, np.nan) for setting in probabilities}
-    points = {setting: np.full(shape[1:], np.nan) for setting in probabilities}
+    drawn = {arm: np.full(shape, np.nan) for arm in probabilities}
+    points = {arm: np.full(shape[1:], np.nan) for arm in probabilities}
     for fold in range(folds):
         present = {
-            setting: check_predictions(rows[fold], labels[fold], np.shape(rows[fold])[-1])
-            for setting, rows in probabilities.items()
+            arm: check_predictions(rows[fold], labels[fold], np.shape(rows[fold])[-1])
+            for arm, rows in probabilities.items()
             if rows[fold] is not None
         }
         if not present:
@@ -240,19 +240,19 @@ def bootstrap_scores(
                 f'fold {fold + 1}: {len(fold_groups)} groups of {len(truth)} test images'
             )
         once = np.ones((1, len(truth)))
-        for setting, (found, _) in present.items():
-            points[setting][fold] = _replicate(once, found, truth, metrics)[0]
+        for arm, (found, _) in present.items():
+            points[arm][fold] = _replicate(once, found, truth, metrics)[0]
         start = 0
         draws = _Draws(truth, fold_groups, seed, 'benchmark_bootstrap', 0 if same_images else fold)
         for weights in draws.blocks(replicates):
             rows = slice(start, start + len(weights))
             start += len(weights)
-            for setting, (found, _) in present.items():
-                drawn[setting][rows, fold] = _replicate(weights, found, truth, metrics)
+            for arm, (found, _) in present.items():
+                drawn[arm][rows, fold] = _replicate(weights, found, truth, metrics)
 
     which = {
-        setting: [fold for fold in range(folds) if rows[fold] is not None]
-        for setting, rows in probabilities.items()
+        arm: [fold for fold in range(folds) if rows[fold] is not None]
+        for arm, rows in probabilities.items()
     }
     rng = rng_for(seed, 'benchmark_bootstrap_folds') if over_folds else None
     uniform = rng.random((2, replicates, folds)) if over_folds else None
@@ -275,17 +275,17 @@ def bootstrap_scores(
         return float(mean) if np.isfinite(mean) else None
 
     results: Dict[str, Dict[str, BootstrapInterval]] = {}
-    for setting in probabilities:
-        results[setting] = {}
+    for arm in probabilities:
+        results[arm] = {}
         for metric, name in enumerate(metrics):
-            own = value(points[setting], which[setting], metric)
-            ends = interval(drawn[setting], which[setting], metric) if own is not None else []
+            own = value(points[arm], which[arm], metric)
+            ends = interval(drawn[arm], which[arm], metric) if own is not None else []
             row = [own, *ends] if own is not None else [None, None, None]
-            if baseline is not None and setting != baseline:
-                common = [fold for fold in which[setting] if fold in which[baseline]]
-                change = value(points[setting] - points[baseline], common, metric)
+            if baseline is not None and arm != baseline:
+                common = [fold for fold in which[arm] if fold in which[baseline]]
+                change = value(points[arm] - points[baseline], common, metric)
                 row.append(change)
                 if change is not None:
-                    row += interval(drawn[setting] - drawn[baseline], common, metric)
-            results[setting][name] = BootstrapInterval(*row)
+                    row += interval(drawn[arm] - drawn[baseline], common, metric)
+            results[arm][name] = BootstrapInterval(*row)
     return results

@@ -138,7 +138,7 @@ def stretched_schedule(
 ) -> List[dict]:
     """Learning-rate schedules written for one length of training, over another one.
 
-    Warm-up, milestones and decay keep their share of the run, so that a setting with more images
+    Warm-up, milestones and decay keep their share of the run, so that an arm with more images
     does not spend most of its steps at the lowest rate.
 
     Args:

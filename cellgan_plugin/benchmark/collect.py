@@ -12,7 +12,7 @@ from cellgan_plugin.benchmark.fold_plan import FoldPlan
 from cellgan_plugin.benchmark.predictions import PredictionError, read_predictions
 from cellgan_plugin.benchmark.protocol import REAL, TABLE_3
 from cellgan_plugin.benchmark.scores import Scores, compute_scores
-from cellgan_plugin.benchmark.statistics import Comparison, compare_runs, compare_with_baseline
+from cellgan_plugin.benchmark.statistics import Difference, compare_runs, compare_with_baseline
 
 REPLICATES = 2000  # of the bootstrap
 
@@ -23,7 +23,7 @@ class Outcome:
 
     Attributes:
         classifier (str): Name.
-        setting (str): Name.
+        arm (str): Name.
         fold (int): From 0.
         seed (int): Of the training.
         iterations (int): Optimizer steps.
@@ -34,7 +34,7 @@ class Outcome:
     """
 
     classifier: str
-    setting: str
+    arm: str
     fold: int
     seed: int
     iterations: int
@@ -75,12 +75,12 @@ def read_outcome(outcome: Outcome, path: Path, plan: FoldPlan, names: Mapping[in
 
 
 @dataclass
-class Row:
-    """One classifier with one setting, over folds and seeds.
+class ResultRow:
+    """One classifier with one arm, over folds and seeds.
 
     Attributes:
         classifier (str): Name.
-        setting (str): Name.
+        arm (str): Name.
         outcomes (list[Outcome]): All its trainings.
         folds (int): Number of folds.
         metrics (Sequence[str]): Of the tables.
@@ -89,7 +89,7 @@ class Row:
     """
 
     classifier: str
-    setting: str
+    arm: str
     outcomes: List[Outcome]
     folds: int
     metrics: Sequence[str] = TABLE_3
@@ -136,26 +136,26 @@ class Row:
 
 
 @dataclass
-class Results:
+class BenchmarkResults:
     """Everything that the tables and pictures show.
 
     Attributes:
         plan (FoldPlan): The folds.
-        rows (list[Row]): By classifier, settings in their order, the real images alone first.
-        shown (dict[str, str]): Setting -> its name in tables.
-        comparisons (dict): (classifier, metric) -> setting -> Comparison with the real images; of
+        rows (list[ResultRow]): By classifier, arms in their order, the real images alone first.
+        shown (dict[str, str]): Arm -> its name in tables.
+        comparisons (dict): (classifier, metric) -> arm -> Difference with the real images; of
             one fold without a test, since its runs share all images.
-        intervals (dict): Classifier -> setting -> metric -> BootstrapInterval.
-        synthetic (dict[str, float]): Setting -> synthetic images of a fold (mean).
+        intervals (dict): Classifier -> arm -> metric -> BootstrapInterval.
+        synthetic (dict[str, float]): Arm -> synthetic images of a fold (mean).
         title (str): Of the tables.
         notes (list[str]): Below every table.
         metrics (tuple[str]): Of the tables.
     """
 
     plan: FoldPlan
-    rows: List[Row]
+    rows: List[ResultRow]
     shown: Dict[str, str]
-    comparisons: Dict[Tuple[str, str], Dict[str, Comparison]]
+    comparisons: Dict[Tuple[str, str], Dict[str, Difference]]
     intervals: Dict[str, Dict[str, Dict[str, BootstrapInterval]]]
     synthetic: Dict[str, float]
     title: str
@@ -176,14 +176,14 @@ def collect(
     title: str,
     notes: Sequence[str],
     metrics: Sequence[str] = TABLE_3,
-) -> Results:
-    """Group outcomes into rows, and test every setting against the real images alone.
+) -> BenchmarkResults:
+    """Group outcomes into rows, and test every arm against the real images alone.
 
     Args:
         plan (FoldPlan): The folds.
         outcomes (Sequence[Outcome]): Of all jobs.
-        shown (Mapping[str, str]): Setting -> its name in tables, the real images alone first.
-        synthetic (Mapping[str, float]): Setting -> synthetic images of a fold.
+        shown (Mapping[str, str]): Arm -> its name in tables, the real images alone first.
+        synthetic (Mapping[str, float]): Arm -> synthetic images of a fold.
         title (str): Of the tables.
         notes (Sequence[str]): Below every table.
         metrics (Sequence[str]): Of the tables.
@@ -191,10 +191,10 @@ def collect(
     classifiers = list(dict.fromkeys(outcome.classifier for outcome in outcomes))
     folds = len(plan.folds)
     rows = [
-        Row(name, setting, found, folds, metrics)
+        ResultRow(name, arm, found, folds, metrics)
         for name in classifiers
-        for setting in shown
-        if (found := [o for o in outcomes if o.classifier == name and o.setting == setting])
+        for arm in shown
+        if (found := [o for o in outcomes if o.classifier == name and o.arm == arm])
     ]
     train = [len(fold.train) for fold in plan.folds]
     test = [len(fold.test) for fold in plan.folds]
@@ -205,10 +205,10 @@ def collect(
         groups = [[plan.samples[i].group for i in fold.test] for fold in plan.folds]
     for name in classifiers:
         own = [row for row in rows if row.classifier == name]
-        if not any(row.setting == REAL for row in own):
+        if not any(row.arm == REAL for row in own):
             continue
         for metric in metrics:
-            scores = {row.setting: row.values[metric] for row in own}
+            scores = {row.arm: row.values[metric] for row in own}
             if folds == 1:
                 comparisons[name, metric] = compare_runs(scores, REAL)
             else:
@@ -221,7 +221,7 @@ def collect(
         predicted: Dict[str, List[Optional[np.ndarray]]] = {}
         for row in own:
             by_run = {(o.fold, o.seed): o.probabilities for o in row.outcomes}
-            predicted[row.setting] = [by_run.get(run) for run in runs]
+            predicted[row.arm] = [by_run.get(run) for run in runs]
         intervals[name] = bootstrap_scores(
             [labels[fold] for fold, _ in runs],
             predicted,
@@ -231,7 +231,7 @@ def collect(
             groups=None if groups is None else [groups[fold] for fold, _ in runs],
             same_images=folds == 1,
         )
-    return Results(
+    return BenchmarkResults(
         plan,
         rows,
         dict(shown),

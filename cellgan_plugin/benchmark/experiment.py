@@ -9,14 +9,15 @@ from typing import Dict, List, Mapping, Optional, Sequence, Union
 import torch
 from mmengine.config import Config
 
+from cellgan_plugin.benchmark.arms import ArmBuilder
 from cellgan_plugin.benchmark.classifier_run import read_classifier, starting_weights
-from cellgan_plugin.benchmark.collect import Outcome, Results, collect, read_outcome
+from cellgan_plugin.benchmark.collect import BenchmarkResults, Outcome, collect, read_outcome
 from cellgan_plugin.benchmark.job_files import KEPT_NAME, PREDICTIONS_NAME, WEIGHTS_NAME
 from cellgan_plugin.benchmark.leak import LeakReport, check_leak, refuse_leaks
 from cellgan_plugin.benchmark.plan import (
-    Cell,
-    classifier_cells,
+    ClassifierRun,
     classifier_job,
+    classifier_runs,
     listed_name,
     make_plan,
     real_parts,
@@ -29,8 +30,7 @@ from cellgan_plugin.benchmark.record import Record
 from cellgan_plugin.benchmark.report import TABLE, write_report
 from cellgan_plugin.benchmark.scores import ScoreError
 from cellgan_plugin.benchmark.selection_rows import check_selection
-from cellgan_plugin.benchmark.settings import SettingBuilder
-from cellgan_plugin.benchmark.synthetic import HashCache, Setting
+from cellgan_plugin.benchmark.synthetic import Arm, HashCache
 from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job
@@ -55,9 +55,9 @@ class Benchmark:
 
     Attributes:
         plan (FoldPlan): The folds.
-        settings (list[Setting]): Rows of the table, the real images alone first.
+        arms (list[Arm]): Rows of the table, the real images alone first.
         classifiers (dict[str, Config]): By name.
-        cells (list[Cell]): All trainings of classifiers.
+        planned_runs (list[ClassifierRun]): All trainings of classifiers.
         reports (list[LeakReport]): One per generator, and per fold where it is trained per fold.
 
     Raises:
@@ -80,36 +80,36 @@ class Benchmark:
         samples, self.plan = make_plan(protocol, cache)
         self._lists = self.out_dir / 'lists'
         self._real = real_parts(self.plan, protocol.data, self._lists)
-        self._builder = SettingBuilder(
+        self._builder = ArmBuilder(
             protocol, self.plan, samples, self._real, self.out_dir, cache, self.classifiers
         )
-        self.settings: List[Setting] = self._builder.build()
+        self.arms: List[Arm] = self._builder.build()
         self.reports: List[LeakReport] = self._builder.reports
         if protocol.leak == 'refuse':
             refuse_leaks(self.reports)
-        self.record: Record = record_of(protocol, self.plan, self.settings, self.classifiers)
+        self.record: Record = record_of(protocol, self.plan, self.arms, self.classifiers)
         self.record.check_same(self.out_dir)
-        self.cells: List[Cell] = classifier_cells(
-            protocol, self.plan, self.settings, self.classifiers, self.out_dir
+        self.runs: List[ClassifierRun] = classifier_runs(
+            protocol, self.plan, self.arms, self.classifiers, self.out_dir
         )
 
     @property
-    def setting(self) -> Dict[str, Setting]:
-        """Settings by name."""
-        return {setting.name: setting for setting in self.settings}
+    def arm(self) -> Dict[str, Arm]:
+        """Arms by name."""
+        return {arm.name: arm for arm in self.arms}
 
     def describe(self) -> str:
-        """Folds, settings and jobs as text, for a person to read before anything runs."""
+        """Folds, arms and jobs as text, for a person to read before anything runs."""
         lines = [self.plan.to_text(), '']
-        for setting in self.settings:
-            added = round(sum(setting.counts) / len(setting.counts))
-            shown = self.protocol.baseline if setting.name == REAL else setting.shown
+        for arm in self.arms:
+            added = round(sum(arm.counts) / len(arm.counts))
+            shown = self.protocol.baseline if arm.name == REAL else arm.shown
             lines.append(f'{shown}: {added} synthetic images added to each fold')
         lines += [f'- {note}' for note in self.notes() if note not in self.plan.notes]
-        steps = [cell.iterations for cell in self.cells]
+        steps = [planned.iterations for planned in self.runs]
         lines.append(
-            f'{len(self.cells)} trainings of classifiers ({len(self.classifiers)} classifiers x '
-            f'{len(self.settings)} settings x {len(self.plan.folds)} folds x '
+            f'{len(self.runs)} trainings of classifiers ({len(self.classifiers)} classifiers x '
+            f'{len(self.arms)} arms x {len(self.plan.folds)} folds x '
             f'{len(self.protocol.seeds)} seeds), {min(steps)} to {max(steps)} steps each; '
             f'{len(self._builder.jobs)} jobs that make or choose synthetic images'
         )
@@ -119,8 +119,8 @@ class Benchmark:
         """What a reader of the tables has to know."""
         protocol = self.protocol
         notes: List[str] = []
-        for setting in self.settings:
-            notes += [f'LEAK: {text}' for text in setting.leaks if text]
+        for arm in self.arms:
+            notes += [f'LEAK: {text}' for text in arm.leaks if text]
         if protocol.leak == 'paper':
             notes.append(
                 'Paper protocol (CellGAN, Sec. 3.3): one generator for all folds, whose training '
@@ -145,12 +145,12 @@ class Benchmark:
                 f'of the {"split" if folds == 1 else "fold"} alone (seed {protocol.seeds[0]})'
             )
         if protocol.steps:
-            notes.append(f'All settings train for {protocol.steps} optimizer steps')
+            notes.append(f'All arms train for {protocol.steps} optimizer steps')
         elif protocol.equal_steps:
-            notes.append('All settings train for the same number of optimizer steps')
+            notes.append('All arms train for the same number of optimizer steps')
         else:
             notes.append(
-                f'{protocol.epochs} epochs each: settings with more images train for more steps '
+                f'{protocol.epochs} epochs each: arms with more images train for more steps '
                 '(--equal-steps makes them equal)'
             )
         chosen = dict(last='final weights', best='weights of the best validation accuracy')
@@ -159,8 +159,8 @@ class Benchmark:
             weights = starting_weights(config)
             start = f'starts from {", ".join(weights)}' if weights else 'starts from random weights'
             notes.append(f'{name}: {start}')
-        for setting in self.settings:
-            notes += setting.notes
+        for arm in self.arms:
+            notes += arm.notes
         return [*notes, *self.plan.notes]
 
     @property
@@ -169,13 +169,13 @@ class Benchmark:
         title = self.protocol.title
         if self.protocol.leak == 'paper':
             title += ' (paper protocol: one generator for all folds)'
-        if any(setting.leaks for setting in self.settings):
+        if any(arm.leaks for arm in self.arms):
             title += ' - LEAK, see the notes'
         return title
 
-    def _shown(self, setting: Setting) -> str:
-        shown = self.protocol.baseline if setting.name == REAL else setting.shown
-        return f'{shown} (LEAK)' if setting.leaks else shown
+    def _shown(self, arm: Arm) -> str:
+        shown = self.protocol.baseline if arm.name == REAL else arm.shown
+        return f'{shown} (LEAK)' if arm.leaks else shown
 
     def jobs(self) -> List[Job]:
         """Write what the jobs read, and make the jobs."""
@@ -200,19 +200,19 @@ class Benchmark:
         write_json(self.out_dir / FOLDS_NAME, self.plan.to_dict())
         write_real_lists(self.plan, self.protocol.data, self._lists)
         self._builder.write()
-        setting = self.setting
+        arm = self.arm
         return [
             *self._builder.jobs,
             *(
                 classifier_job(
-                    cell,
-                    self.classifiers[cell.classifier],
-                    setting[cell.setting],
-                    self._real[cell.fold],
+                    planned,
+                    self.classifiers[planned.classifier],
+                    arm[planned.arm],
+                    self._real[planned.fold],
                     self.protocol,
                     self.record,
                 )
-                for cell in self.cells
+                for planned in self.runs
             ),
         ]
 
@@ -228,7 +228,7 @@ class Benchmark:
 
     # Results ------------------------------------------------------------------------------------
 
-    def results(self, jobs: Optional[Mapping[str, JobResult]] = None) -> Results:
+    def results(self, jobs: Optional[Mapping[str, JobResult]] = None) -> BenchmarkResults:
         """Score what is done.
 
         Args:
@@ -240,23 +240,25 @@ class Benchmark:
             for index, sample in enumerate(self.plan.samples)
         }
         outcomes = []
-        for cell in self.cells:
-            outcome = Outcome(cell.classifier, cell.setting, cell.fold, cell.seed, cell.iterations)
-            path = cell.work_dir / PREDICTIONS_NAME
+        for planned in self.runs:
+            outcome = Outcome(
+                planned.classifier, planned.arm, planned.fold, planned.seed, planned.iterations
+            )
+            path = planned.work_dir / PREDICTIONS_NAME
             if path.is_file():
                 try:
                     read_outcome(outcome, path, self.plan, names)
                 except (PredictionError, ScoreError) as error:
                     outcome.message = str(error)
             else:
-                outcome.message = _reason((jobs or {}).get(cell.job))
+                outcome.message = _reason((jobs or {}).get(planned.job))
             outcomes.append(outcome)
         self._check_what_was_made()
         return collect(
             self.plan,
             outcomes,
-            {setting.name: self._shown(setting) for setting in self.settings},
-            {s.name: sum(s.counts) / len(s.counts) for s in self.settings},
+            {arm.name: self._shown(arm) for arm in self.arms},
+            {s.name: sum(s.counts) / len(s.counts) for s in self.arms},
             self.title,
             self.notes(),
             self.protocol.metrics,
@@ -264,28 +266,28 @@ class Benchmark:
 
     def _check_what_was_made(self) -> None:
         """Look again at what the images and classifiers made here say of their training."""
-        for setting in self.settings:
-            for fold, part in enumerate(setting.parts):
+        for arm in self.arms:
+            for fold, part in enumerate(arm.parts):
                 if part is None:
                     continue
                 kept = Path(part['ann_file'])
                 if kept.name == KEPT_NAME and kept.is_file():  # filters may keep fewer than asked
-                    setting.counts[fold] = sum(1 for _ in iter_manifest(kept))
+                    arm.counts[fold] = sum(1 for _ in iter_manifest(kept))
                 root = Path(part['data_root'])
-                if setting.leaks or not setting.needs[fold] or not root.is_dir():
+                if arm.leaks or not arm.needs[fold] or not root.is_dir():
                     continue
-                report = check_leak(self.plan, setting.name, training_images_of(root), fold)
+                report = check_leak(self.plan, arm.name, training_images_of(root), fold)
                 if report.found:
-                    setting.leaks.append(report.summary())
-        for cell in self.cells:
-            if not cell.selects or not (cell.work_dir / WEIGHTS_NAME).is_file():
+                    arm.leaks.append(report.summary())
+        for planned in self.runs:
+            if not planned.selects or not (planned.work_dir / WEIGHTS_NAME).is_file():
                 continue
-            trained_on = training_images_of(cell.work_dir)
-            report = check_leak(self.plan, 'the classifier that selects', trained_on, cell.fold)
+            trained_on = training_images_of(planned.work_dir)
+            report = check_leak(self.plan, 'the classifier that selects', trained_on, planned.fold)
             if report.found:
-                for setting in self.settings:
-                    if any(setting.parts) and report.summary() not in setting.leaks:
-                        setting.leaks.append(report.summary())
+                for arm in self.arms:
+                    if any(arm.parts) and report.summary() not in arm.leaks:
+                        arm.leaks.append(report.summary())
 
     def write(self, jobs: Optional[Mapping[str, JobResult]] = None) -> List[Path]:
         """Write tables and pictures of what is done.
@@ -296,7 +298,7 @@ class Benchmark:
         Returns:
             list[Path]: The files, the Markdown table first.
         """
-        return write_report(self.out_dir, self.protocol, self.results(jobs), self.cells)
+        return write_report(self.out_dir, self.protocol, self.results(jobs), self.runs)
 
     def table(self) -> str:
         """The written table, in Markdown."""

@@ -11,9 +11,9 @@ from cellgan_plugin.visualization.figures import new_figure, save_figure
 _COLOURS = ('#000000', '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#999999')
 
 
-def setting_colours(settings: Sequence[str]) -> dict:
-    """A colour for each setting; the first, the real images alone, is black."""
-    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(settings)}
+def arm_colours(arms: Sequence[str]) -> dict:
+    """A colour for each arm; the first, the real images alone, is black."""
+    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(arms)}
 
 
 def draw_boxes(
@@ -22,25 +22,23 @@ def draw_boxes(
     titles: Mapping[str, str],
     title: str,
 ) -> Path:
-    """One panel per metric and classifier: a box and the single folds for every setting.
+    """One panel per metric and classifier: a box and the single folds for every arm.
 
-    Lines join the same fold in different settings, since settings are compared fold by fold.
+    Lines join the same fold in different arms, since arms are compared fold by fold.
 
     Args:
         path (str | Path): PNG to write.
-        values (Mapping): Metric -> classifier -> setting -> one value in [0, 1] per fold, or None.
+        values (Mapping): Metric -> classifier -> arm -> one value in [0, 1] per fold, or None.
         titles (Mapping[str, str]): Metric -> title.
         title (str): Above the picture.
     """
     metrics = list(values)
     classifiers = list(dict.fromkeys(c for by_classifier in values.values() for c in by_classifier))
-    settings = list(
-        dict.fromkeys(s for m in values.values() for by_setting in m.values() for s in by_setting)
-    )
-    colours = setting_colours(settings)
-    longest = max(map(len, settings), default=1)
+    arms = list(dict.fromkeys(s for m in values.values() for by_arm in m.values() for s in by_arm))
+    colours = arm_colours(arms)
+    longest = max(map(len, arms), default=1)
     figure = new_figure(
-        1.2 + max(1.9, 0.55 * len(settings) + 0.9) * len(metrics),
+        1.2 + max(1.9, 0.55 * len(arms) + 0.9) * len(metrics),
         0.8 + (2.4 + 0.055 * longest) * len(classifiers),
     )
     figure.suptitle(title, fontsize=10)
@@ -52,26 +50,24 @@ def draw_boxes(
             folds = max((len(v) for v in table.values()), default=0)
             points = np.array(
                 [[np.nan if v is None else 100 * v for v in table.get(s, [None] * folds)]
-                 for s in settings], dtype=np.float64,
-            ).reshape(len(settings), folds)  # fmt: skip
+                 for s in arms], dtype=np.float64,
+            ).reshape(len(arms), folds)  # fmt: skip
             for fold in range(folds):
-                axes.plot(range(len(settings)), points[:, fold], color='0.8', lw=0.8, zorder=1)
-            for x, setting in enumerate(settings):
+                axes.plot(range(len(arms)), points[:, fold], color='0.8', lw=0.8, zorder=1)
+            for x, arm in enumerate(arms):
                 found = points[x][np.isfinite(points[x])]
                 if not len(found):
                     axes.text(x, 0.5, 'failed', rotation=90, ha='center', va='center', fontsize=8,
                               color='0.4', transform=axes.get_xaxis_transform())  # fmt: skip
                     continue
-                line_style = dict(color=colours[setting], lw=1.2)
+                line_style = dict(color=colours[arm], lw=1.2)
                 axes.boxplot(found, positions=[x], widths=0.55, showfliers=False,
                              boxprops=line_style, whiskerprops=line_style, capprops=line_style,
                              medianprops=dict(line_style, lw=2))  # fmt: skip
                 spread = np.linspace(-0.12, 0.12, len(found)) if len(found) > 1 else [0]
-                axes.plot(
-                    x + np.asarray(spread), found, 'o', ms=3, color=colours[setting], zorder=3
-                )
-            axes.set_xticks(range(len(settings)), settings, rotation=90, fontsize=8)
-            axes.set_xlim(-0.6, len(settings) - 0.4)
+                axes.plot(x + np.asarray(spread), found, 'o', ms=3, color=colours[arm], zorder=3)
+            axes.set_xticks(range(len(arms)), arms, rotation=90, fontsize=8)
+            axes.set_xlim(-0.6, len(arms) - 0.4)
             axes.set_ylim(top=min(axes.get_ylim()[1], 101))
             axes.tick_params(axis='y', labelsize=8)
             axes.grid(axis='y', alpha=0.3)
@@ -89,28 +85,28 @@ def draw_confusions(
     classes: Sequence[str],
     title: str,
 ) -> Path:
-    """Confusion matrices, rows classifiers, columns settings, each row of a matrix in percent.
+    """Confusion matrices, rows classifiers, columns arms, each row of a matrix in percent.
 
     Args:
         path (str | Path): PNG to write.
-        matrices (Mapping): (classifier, setting) -> counts (K, K), rows true classes; None where
+        matrices (Mapping): (classifier, arm) -> counts (K, K), rows true classes; None where
             nothing is done.
         classes (Sequence[str]): K names.
         title (str): Above the picture.
     """
     classifiers = list(dict.fromkeys(name for name, _ in matrices))
-    settings = list(dict.fromkeys(name for _, name in matrices))
+    arms = list(dict.fromkeys(name for _, name in matrices))
     side = 0.75 + 0.42 * len(classes)
-    figure = new_figure(0.9 + side * len(settings), 1.2 + (side + 0.3) * len(classifiers))
+    figure = new_figure(0.9 + side * len(arms), 1.2 + (side + 0.3) * len(classifiers))
     figure.suptitle(f'{title}\n% of the true class, all folds', fontsize=9)
-    grid = figure.subplots(len(classifiers), len(settings), squeeze=False)
+    grid = figure.subplots(len(classifiers), len(arms), squeeze=False)
     for line, classifier in enumerate(classifiers):
-        for column, setting in enumerate(settings):
+        for column, arm in enumerate(arms):
             axes = grid[line][column]
-            counts = matrices.get((classifier, setting))
+            counts = matrices.get((classifier, arm))
             axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
             axes.set_yticks(range(len(classes)), classes if column == 0 else [], fontsize=7)
-            axes.set_title(setting if line == 0 else '', fontsize=9)
+            axes.set_title(arm if line == 0 else '', fontsize=9)
             if column == 0:
                 axes.set_ylabel(f'{classifier}\ntrue class', fontsize=8)
             if line == len(classifiers) - 1:
@@ -142,11 +138,11 @@ def draw_learning_curves(
 ) -> Path:
     """Loss and accuracy on the training batches (and on validation images), per classifier.
 
-    A line is the mean over a setting's jobs, the band reaches from the lowest to the highest.
+    A line is the mean over an arm's jobs, the band reaches from the lowest to the highest.
 
     Args:
         path (str | Path): PNG to write.
-        curves (Mapping): Classifier -> setting -> what each job left in ``curves.json``.
+        curves (Mapping): Classifier -> arm -> what each job left in ``curves.json``.
         title (str): Above the picture.
     """
     wanted = (
@@ -157,18 +153,18 @@ def draw_learning_curves(
     present = [
         panel for panel in wanted
         if any(panel[1] in job.get(panel[0], {})
-               for by_setting in curves.values() for jobs in by_setting.values() for job in jobs)
+               for by_arm in curves.values() for jobs in by_arm.values() for job in jobs)
     ]  # fmt: skip
-    settings = list(dict.fromkeys(s for by_setting in curves.values() for s in by_setting))
-    colours = setting_colours(settings)
+    arms = list(dict.fromkeys(s for by_arm in curves.values() for s in by_arm))
+    colours = arm_colours(arms)
     figure = new_figure(1.0 + 3.9 * max(1, len(present)), 0.9 + 2.6 * max(1, len(curves)))
     figure.suptitle(title, fontsize=10)
     grid = figure.subplots(max(1, len(curves)), max(1, len(present)), squeeze=False)
-    for line, (classifier, by_setting) in enumerate(curves.items()):
+    for line, (classifier, by_arm) in enumerate(curves.items()):
         for column, (part, name, label) in enumerate(present):
             axes = grid[line][column]
-            for setting in settings:
-                found = [job[part][name] for job in by_setting.get(setting, ())
+            for arm in arms:
+                found = [job[part][name] for job in by_arm.get(arm, ())
                          if name in job.get(part, {}) and job[part][name]['iteration']]  # fmt: skip
                 if not found:
                     continue
@@ -178,10 +174,10 @@ def draw_learning_curves(
                     np.interp(steps, c['iteration'], c['value'], right=np.nan) for c in found
                 ])  # fmt: skip
                 mean = np.nanmean(values, axis=0)
-                axes.plot(steps, mean, color=colours[setting], lw=1.4, label=setting)
+                axes.plot(steps, mean, color=colours[arm], lw=1.4, label=arm)
                 if len(values) > 1:
                     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-                    axes.fill_between(steps, low, high, color=colours[setting], alpha=0.15, lw=0)
+                    axes.fill_between(steps, low, high, color=colours[arm], alpha=0.15, lw=0)
             if line == 0:
                 axes.set_title(label, fontsize=9)
             if column == 0:
@@ -191,6 +187,6 @@ def draw_learning_curves(
             axes.tick_params(labelsize=8)
             axes.grid(alpha=0.3)
             axes.spines[['top', 'right']].set_visible(False)
-    if settings and present and curves:
+    if arms and present and curves:
         grid[0][0].legend(fontsize=7)
     return save_figure(figure, path)

@@ -193,7 +193,7 @@ class _Units:
         if not self.grouped:
             self.notes.append(
                 'no group (slide, field or patient) is known: images of one slide may be in '
-                'training and test, which flatters every setting'
+                'training and test, which flatters every arm'
             )
             return
         groups_of_unit = defaultdict(set)

@@ -1,4 +1,4 @@
-"""Runs of generators that a benchmark trains: on which images, judged by whom, until when."""
+"""Runs of generators that a benchmark trains: on which images, evaluated by which classifier, until when."""
 
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Set
@@ -23,7 +23,7 @@ def read_generator(generator: Generator) -> Config:
 
     Raises:
         ProtocolError: Its images are not those of a CellPatchDataset, or ``best_by_fd`` is asked
-            of a config that is not judged by a classifier while it trains.
+            of a config that is not evaluated by a classifier while it trains.
     """
     options = None
     if generator.iterations is not None:
@@ -37,7 +37,7 @@ def read_generator(generator: Generator) -> Config:
         )
     if generator.best_by_fd and not (_extractors(config) and _is_chosen(config)):
         raise ProtocolError(
-            f'generator {generator.name!r}: best_by_fd needs a config that is judged while it '
+            f'generator {generator.name!r}: best_by_fd needs a config that is evaluated while it '
             f'trains by the features of a classifier, and a {_CHOOSING_HOOK}, such as '
             f'configs/histogan/histogan_cervical_fd.py; {generator.config} is not'
         )
@@ -88,8 +88,8 @@ def unjudged(run: Config) -> None:
     ]
 
 
-def judged_by(run: Config, images: Mapping[str, Any], classifier: Path) -> None:
-    """Let a run be judged by the features of a classifier, against the images it trains on.
+def evaluated_by(run: Config, images: Mapping[str, Any], classifier: Path) -> None:
+    """Let a run be evaluated by the features of a classifier, against the images it trains on.
 
     HistoGAN, Sec. 3.1.2: smoothed FD with the ResNet-34 of the task. Neither the classifier nor the
     real images are others than the fold's training images, so nothing of the test passes into the

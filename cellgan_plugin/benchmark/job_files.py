@@ -8,11 +8,11 @@ WEIGHTS_NAME = 'weights.json'  # names the checkpoint of a classifier whose weig
 KEPT_NAME = 'kept.csv'  # what a row chose from a pool
 
 
-def cell_job(classifier: str, setting: str, fold: int, seed: int) -> str:
-    """Name of the job that trains a classifier (its slug) with a setting (its slug)."""
-    return f'{classifier}/{setting}/fold{fold + 1}_seed{seed}'
+def run_name(classifier: str, arm: str, fold: int, seed: int) -> str:
+    """Name of the job that trains a classifier (its slug) with an arm (its slug)."""
+    return f'{classifier}/{arm}/fold{fold + 1}_seed{seed}'
 
 
 def baseline_job(classifier: str, fold: int, seed: int) -> str:
     """Name of the job that trains a classifier on a fold's real images alone."""
-    return cell_job(slug(classifier), 'real', fold, seed)
+    return run_name(slug(classifier), 'real', fold, seed)

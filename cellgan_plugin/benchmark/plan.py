@@ -18,11 +18,11 @@ from cellgan_plugin.benchmark.classifier_run import (
 from cellgan_plugin.benchmark.fixed_split import plan_fixed, with_share
 from cellgan_plugin.benchmark.fold_plan import PARTS, FoldPlan, Sample
 from cellgan_plugin.benchmark.folds import plan_folds, plan_splits
-from cellgan_plugin.benchmark.job_files import PREDICTIONS_NAME, WEIGHTS_NAME, cell_job
+from cellgan_plugin.benchmark.job_files import PREDICTIONS_NAME, WEIGHTS_NAME, run_name
 from cellgan_plugin.benchmark.protocol import REAL, Protocol
 from cellgan_plugin.benchmark.record import Record
 from cellgan_plugin.benchmark.rows import slug
-from cellgan_plugin.benchmark.synthetic import HashCache, Setting, real_samples, write_list
+from cellgan_plugin.benchmark.synthetic import Arm, HashCache, real_samples, write_list
 from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import write_json
@@ -32,22 +32,22 @@ from cellgan_plugin.runs.job_program import CONFIG_NAME, JOB_NAME
 
 
 @dataclass(frozen=True)
-class Cell:
+class ClassifierRun:
     """One training of a classifier.
 
     Attributes:
         classifier (str): Its name.
-        setting (str): Name of the setting.
+        arm (str): Name of the arm.
         fold (int): From 0.
         seed (int): Of the training.
         iterations (int): Optimizer steps.
         job (str): Name of its job.
         work_dir (Path): Where it leaves its predictions.
-        selects (bool): Whether its weights judge synthetic images.
+        selects (bool): Whether its weights select synthetic images.
     """
 
     classifier: str
-    setting: str
+    arm: str
     fold: int
     seed: int
     iterations: int
@@ -152,35 +152,35 @@ def write_real_lists(plan: FoldPlan, data: Mapping[str, Any], folder: Path) -> N
 
 
 def steps_of(
-    protocol: Protocol, plan: FoldPlan, settings: Sequence[Setting], batch_size: int
+    protocol: Protocol, plan: FoldPlan, arms: Sequence[Arm], batch_size: int
 ) -> List[List[int]]:
-    """Optimizer steps of a classifier, per setting and fold.
+    """Optimizer steps of a classifier, per arm and fold.
 
     Args:
         protocol (Protocol): ``epochs``, ``equal_steps`` and ``steps``.
         plan (FoldPlan): The folds.
-        settings (Sequence[Setting]): The settings.
+        arms (Sequence[Arm]): The arms.
         batch_size (int): Of the classifier.
     """
     steps = [
         [
             number_of_iterations(protocol.epochs, len(fold.train) + count, batch_size)
-            for fold, count in zip(plan.folds, setting.counts, strict=True)
+            for fold, count in zip(plan.folds, arm.counts, strict=True)
         ]
-        for setting in settings
+        for arm in arms
     ]
     if protocol.steps:
-        return [[protocol.steps] * len(plan.folds) for _ in settings]
+        return [[protocol.steps] * len(plan.folds) for _ in arms]
     if protocol.equal_steps:
         most = max(map(max, steps))
-        steps = [[most] * len(plan.folds) for _ in settings]
+        steps = [[most] * len(plan.folds) for _ in arms]
     return steps
 
 
 def record_of(
     protocol: Protocol,
     plan: FoldPlan,
-    settings: Sequence[Setting],
+    arms: Sequence[Arm],
     classifiers: Mapping[str, Config],
 ) -> Record:
     """Everything that decides the results of the jobs, in words that can be compared."""
@@ -204,36 +204,36 @@ def record_of(
         named[name] = classifier_identity(config)
         if protocol.equal_steps:
             batch_size = config.train_dataloader.batch_size
-            named[name]['steps'] = steps_of(protocol, plan, settings, batch_size)[0][0]
-    return Record(common, named, {setting.name: setting.identity for setting in settings})
+            named[name]['steps'] = steps_of(protocol, plan, arms, batch_size)[0][0]
+    return Record(common, named, {arm.name: arm.identity for arm in arms})
 
 
-def classifier_cells(
+def classifier_runs(
     protocol: Protocol,
     plan: FoldPlan,
-    settings: Sequence[Setting],
+    arms: Sequence[Arm],
     classifiers: Mapping[str, Config],
     out_dir: Path,
-) -> List[Cell]:
-    """Every training of every classifier; the settings of a fold follow one another.
+) -> List[ClassifierRun]:
+    """Every training of every classifier; the arms of a fold follow one another.
 
     The order puts whole folds first, so that an interrupted benchmark has something to compare.
     """
     steps = {
-        name: steps_of(protocol, plan, settings, config.train_dataloader.batch_size)
+        name: steps_of(protocol, plan, arms, config.train_dataloader.batch_size)
         for name, config in classifiers.items()
     }
-    cells = []
+    planned_runs = []
     for seed in protocol.seeds:
         for fold in range(len(plan.folds)):
             for name in classifiers:
-                for number, setting in enumerate(settings):
-                    job = cell_job(slug(name), setting.slug, fold, seed)
-                    selects = setting.name == REAL and seed == protocol.seeds[0]
-                    cells.append(
-                        Cell(
+                for number, arm in enumerate(arms):
+                    job = run_name(slug(name), arm.slug, fold, seed)
+                    selects = arm.name == REAL and seed == protocol.seeds[0]
+                    planned_runs.append(
+                        ClassifierRun(
                             name,
-                            setting.name,
+                            arm.name,
                             fold,
                             seed,
                             steps[name][number][fold],
@@ -242,13 +242,13 @@ def classifier_cells(
                             selects and protocol.needs_baseline and name == protocol.selecting,
                         )
                     )
-    return cells
+    return planned_runs
 
 
 def classifier_job(
-    cell: Cell,
+    planned: ClassifierRun,
     config: Config,
-    setting: Setting,
+    arm: Arm,
     real: Mapping[str, dict],
     protocol: Protocol,
     record: Record,
@@ -256,9 +256,9 @@ def classifier_job(
     """Write what a training needs, and make its job.
 
     Args:
-        cell (Cell): The training.
+        planned (ClassifierRun): The training.
         config (Config): Of the classifier.
-        setting (Setting): Of the cell.
+        arm (Arm): Of the run.
         real (Mapping): Of the fold, see :func:`real_parts`.
         protocol (Protocol): The benchmark.
         record (Record): What decides the result.
@@ -266,25 +266,25 @@ def classifier_job(
     Raises:
         ProtocolError: The work directory holds another job.
     """
-    synthetic = setting.parts[cell.fold]
+    synthetic = arm.parts[planned.fold]
     identity = digest_of(
         dict(
             common=record.common,
-            classifier=record.classifiers[cell.classifier],
-            setting=setting.identity,
-            fold=cell.fold,
-            seed=cell.seed,
-            iterations=cell.iterations,
+            classifier=record.classifiers[planned.classifier],
+            arm=arm.identity,
+            fold=planned.fold,
+            seed=planned.seed,
+            iterations=planned.iterations,
         )
     )
-    path = cell.work_dir / JOB_NAME
-    done_file = cell.work_dir / (WEIGHTS_NAME if cell.selects else PREDICTIONS_NAME)
+    path = planned.work_dir / JOB_NAME
+    done_file = planned.work_dir / (WEIGHTS_NAME if planned.selects else PREDICTIONS_NAME)
     if path.is_file():
         before = json.loads(path.read_text(encoding='utf-8')).get('identity')
         if before != identity:
             raise ProtocolError(
-                f'{cell.work_dir} holds a job of another protocol ({before}, now {identity}): use '
-                'another --work-dir, or delete that folder'
+                f'{planned.work_dir} holds a job of another protocol ({before}, now {identity}): '
+                'use another --work-dir, or delete that folder'
             )
     if not done_file.is_file():
         run = classifier_run(
@@ -293,26 +293,26 @@ def classifier_job(
             [real['train'], *([synthetic] if synthetic else [])],
             real.get('val'),
             real['test'],
-            cell.iterations,
-            cell.seed,
+            planned.iterations,
+            planned.seed,
             protocol.select,
-            setting.transforms,
-            say_images=cell.selects,
+            arm.transforms,
+            say_images=planned.selects,
         )
-        write_run(run, cell.work_dir / CONFIG_NAME)
+        write_run(run, planned.work_dir / CONFIG_NAME)
         job = dict(
             kind='classifier',
-            name=cell.job,
+            name=planned.job,
             identity=identity,
-            iterations=cell.iterations,
+            iterations=planned.iterations,
             select=protocol.select,
-            keep_weights=protocol.keep_weights or cell.selects,
+            keep_weights=protocol.keep_weights or planned.selects,
         )
         write_json(path, job)
     return Job(
-        cell.job,
+        planned.job,
         (sys.executable, '-m', 'cellgan_plugin.benchmark.job', str(path.absolute())),
-        cell.work_dir,
+        planned.work_dir,
         done_file,
-        needs=setting.needs[cell.fold],
+        needs=arm.needs[planned.fold],
     )

@@ -30,9 +30,9 @@ class Protocol:
             ``follow_links`` of the real images, as of
             :class:`~cellgan_plugin.datasets.CellPatchDataset`.
         classifiers (Mapping[str, str]): Name -> MMPretrain config.
-        generators (tuple[Generator]): Without ``rows`` and ``sweep`` one setting each, beside the
+        generators (tuple[Generator]): Without ``rows`` and ``sweep`` one arm each, beside the
             real images alone.
-        rows (tuple[Augmentation]): Settings beside the real images alone. Defaults to none.
+        rows (tuple[Augmentation]): Arms beside the real images alone. Defaults to none.
         sweep (Sweep | None): Further rows, and their figure. Defaults to None.
         selection (Mapping): ``passes``, ``dropout``, ``layers``, ``seed``, ``drop_memorised`` of
             :func:`cellgan_plugin.selection.select.select`. Defaults to its defaults.
@@ -54,9 +54,9 @@ class Protocol:
         synthetic_per_class (int): Images that every generator adds to each class of the training
             images. Defaults to 2000 (Sec. 3.3).
         epochs (int): Passes over the training images. Defaults to 30 (Sec. 3.3).
-        equal_steps (bool): Every setting trains for as many optimizer steps as the one with the
+        equal_steps (bool): Every arm trains for as many optimizer steps as the one with the
             most images does in ``epochs``. Defaults to False, as in the paper.
-        steps (int | None): Optimizer steps of every setting, in place of ``epochs``. Defaults to
+        steps (int | None): Optimizer steps of every arm, in place of ``epochs``. Defaults to
             None.
         seeds (tuple[int]): One training each per fold. Defaults to (0,).
         select (str): ``'last'`` predicts with the final weights, ``'best'`` with those of the

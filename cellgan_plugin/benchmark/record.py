@@ -19,29 +19,27 @@ class Record:
     Attributes:
         common (dict): What every job depends on.
         classifiers (dict): Name -> identity.
-        settings (dict): Name -> identity.
+        arms (dict): Name -> identity.
         said (dict): What a reader wants to know beside: the protocol, the counts, the versions.
     """
 
     common: Dict[str, Any]
     classifiers: Dict[str, Any]
-    settings: Dict[str, Any]
+    arms: Dict[str, Any]
     said: Dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Union[str, Path]) -> Path:
-        """Write ``benchmark.json``; classifiers and settings of earlier calls stay on record."""
+        """Write ``benchmark.json``; classifiers and arms of earlier calls stay on record."""
         path = Path(folder) / RECORD_NAME
         if path.is_file():
             before = Record.read(folder)
             self = replace(
                 self,
                 classifiers={**before.classifiers, **self.classifiers},
-                settings={**before.settings, **self.settings},
+                arms={**before.arms, **self.arms},
             )
         with atomic_write(path, 'w', encoding='utf-8') as file:
-            identity = dict(
-                common=self.common, classifiers=self.classifiers, settings=self.settings
-            )
+            identity = dict(common=self.common, classifiers=self.classifiers, arms=self.arms)
             value = dict(self.said, identity=identity)
             json.dump(plain(value), file, indent=1, ensure_ascii=False)
         return path
@@ -62,13 +60,13 @@ class Record:
     def check_same(self, folder: Union[str, Path]) -> None:
         """Raise ProtocolError when a folder holds results of another protocol, saying what differs.
 
-        Further classifiers and settings are welcome.
+        Further classifiers and arms are welcome.
         """
         if not (Path(folder) / RECORD_NAME).is_file():
             return
         before = Record.read(folder)
         found = differences(before.common, plain(self.common))
-        for what in ('classifiers', 'settings'):
+        for what in ('classifiers', 'arms'):
             old, new = getattr(before, what), plain(getattr(self, what))
             for name in old.keys() & new.keys():
                 found += [f'{name}: {text}' for text in differences(old[name], new[name])]

@@ -15,10 +15,10 @@ def slug(name: str) -> str:
 
 @dataclass(frozen=True)
 class Generator:
-    """Where the synthetic images of a setting come from.
+    """Where the synthetic images of an arm come from.
 
     Attributes:
-        name (str): Of the setting, shown in the tables as ``+ name``.
+        name (str): Of the arm, shown in the tables as ``+ name``.
         config (str | None): Config of the generator's run.
         checkpoint (str | None): Its weights, or the work directory that has them. With ``config``
             and without this the generator is trained by the benchmark.

@@ -48,7 +48,7 @@ class Scores:
         per_class (tuple[dict]): Per class ``class``, ``support`` (test images), ``predicted``
             (images taken for it), ``precision``, ``recall``, ``f1``, ``specificity``, ``auc``;
             None where it cannot be computed.
-        confusion (tuple[tuple[int]]): Row: true class, column: predicted class.
+        confusion (tuple[tuple[int]]): ResultRow: true class, column: predicted class.
         notes (tuple[str]): Why a value is None, or 0 without having been measured.
     """
 

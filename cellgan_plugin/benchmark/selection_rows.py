@@ -18,7 +18,7 @@ from cellgan_plugin.benchmark.fold_plan import FoldPlan
 from cellgan_plugin.benchmark.job_files import KEPT_NAME, baseline_job
 from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.rows import Augmentation, slug
-from cellgan_plugin.benchmark.synthetic import Setting
+from cellgan_plugin.benchmark.synthetic import Arm
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.models.mc_dropout import BackboneError, SplitBackbone, check_probability
@@ -68,7 +68,7 @@ def _split_backbone(config: Config) -> SplitBackbone:
 
 
 class RowBuilder:
-    """Makes the settings of rows, and the jobs that choose their images.
+    """Makes the arms of rows, and the jobs that choose their images.
 
     Args:
         protocol (Protocol): The benchmark.
@@ -117,13 +117,13 @@ class RowBuilder:
             raise ProtocolError(f'row {row.name!r}: ratio {row.ratio:g} asks for no image at all')
         return asked
 
-    def settings(
-        self, sources: Mapping[str, Setting], contents: Mapping[str, Sequence[Tuple[int, str]]]
-    ) -> List[Setting]:
-        """One setting per row.
+    def arms(
+        self, sources: Mapping[str, Arm], contents: Mapping[str, Sequence[Tuple[int, str]]]
+    ) -> List[Arm]:
+        """One arm per row.
 
         Args:
-            sources (Mapping[str, Setting]): All images of each generator.
+            sources (Mapping[str, Arm]): All images of each generator.
             contents (Mapping): Of generators that are folders: label and hash of their images.
 
         Raises:
@@ -132,26 +132,26 @@ class RowBuilder:
         """
         folds = len(self.plan.folds)
         jobs = {name: self._selection(name, source) for name, source in sources.items()}
-        settings, said = [], set()
+        arms, said = [], set()
         for row in self.protocol.all_rows:
             identity: Dict[str, Any] = dict(transforms=plain(row.transforms))
-            setting = Setting(
+            arm = Arm(
                 row.name, [None] * folds, [0] * folds, [()] * folds, identity,
                 transforms=[plain(transform) for transform in row.transforms],
             )  # fmt: skip
-            settings.append(setting)
+            arms.append(arm)
             if row.generator is None:
                 continue
             source = sources[row.generator]
-            setting.parts = [
+            arm.parts = [
                 dict(source.parts[fold], ann_file=str(self._folder(row, fold) / KEPT_NAME))
                 for fold in range(folds)
             ]
-            setting.counts = [sum(self._asked(row, fold)) for fold in range(folds)]
-            setting.needs = [(job.name,) for job in jobs[row.generator]]
-            setting.leaks = list(source.leaks)
+            arm.counts = [sum(self._asked(row, fold)) for fold in range(folds)]
+            arm.needs = [(job.name,) for job in jobs[row.generator]]
+            arm.leaks = list(source.leaks)
             if row.generator not in said:
-                setting.notes += source.notes
+                arm.notes += source.notes
                 said.add(row.generator)
             identity.update(
                 generator=dict(source.identity),
@@ -164,7 +164,7 @@ class RowBuilder:
             )
             if row.generator in contents:
                 identity['generator'] = _digest_of_first(contents[row.generator], identity['pool'])
-        return settings
+        return arms
 
     def _most(self) -> List[int]:
         return np.max(self.train, axis=0).tolist()
@@ -172,7 +172,7 @@ class RowBuilder:
     def _folder(self, row: Augmentation, fold: int) -> Path:
         return (self.out_dir / 'selected' / slug(row.name) / f'fold{fold + 1}').absolute()
 
-    def _selection(self, generator: str, source: Setting) -> List[Job]:
+    def _selection(self, generator: str, source: Arm) -> List[Job]:
         """Add the jobs that choose from a generator's pools, one per fold."""
         protocol, added = self.protocol, []
         for fold in range(len(self.plan.folds)):

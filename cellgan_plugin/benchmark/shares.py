@@ -101,7 +101,7 @@ class SharedBenchmark:
                 if name.startswith(head)
             }
             results = found.results(own)
-            files += write_report(found.out_dir, found.protocol, results, found.cells)
+            files += write_report(found.out_dir, found.protocol, results, found.runs)
             tables[share] = main_table(results)
         rows: List[Dict[str, Any]] = []
         notes: List[str] = []

@@ -113,7 +113,7 @@ def corrected_resampled_t_test(
     a, b = np.asarray(scores, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape:
         raise StatisticsError(
-            f'one score per fold of both settings was expected; got shapes {a.shape} and {b.shape}'
+            f'one score per fold of both arms was expected; got shapes {a.shape} and {b.shape}'
         )
     count = len(a)
     if count < 2:
@@ -153,8 +153,8 @@ def _mean_ratio(n_train: Numbers, n_test: Numbers, folds: int) -> float:
 def cohens_d(scores: Sequence[float], baseline: Sequence[float]) -> Optional[float]:
     """Standardised effect: mean difference over the pooled standard deviation over folds.
 
-    ``d = (mean(a) - mean(b)) / sqrt((s_a^2 + s_b^2) / 2)``, s with n - 1. How far the two settings
-    are apart in units of how much one setting varies from fold to fold. It is not the mean over
+    ``d = (mean(a) - mean(b)) / sqrt((s_a^2 + s_b^2) / 2)``, s with n - 1. How far the two arms
+    are apart in units of how much one arm varies from fold to fold. It is not the mean over
     the deviation of the differences (d_z), which says the same as t.
 
     Args:
@@ -193,22 +193,22 @@ def holm(p_values: Sequence[Optional[float]]) -> List[Optional[float]]:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One setting against the baseline, in one metric of one classifier.
+class Difference:
+    """One arm against the baseline, in one metric of one classifier.
 
     Attributes:
-        setting (str): The setting.
+        arm (str): The arm.
         folds (int): Folds that both have.
-        difference (float | None): Mean of the setting minus mean of the baseline over them.
+        difference (float | None): Mean of the arm minus mean of the baseline over them.
         low (float | None): Lower end of the corrected confidence interval.
         high (float | None): Upper end.
         p (float | None): Of the corrected resampled t-test, two-sided.
-        p_holm (float | None): The same, adjusted over the settings compared.
+        p_holm (float | None): The same, adjusted over the arms compared.
         cohens_d (float | None): See :func:`cohens_d`.
         reason (str): Why values are None, else ``''``.
     """
 
-    setting: str
+    arm: str
     folds: int
     difference: Optional[float]
     low: Optional[float]
@@ -229,11 +229,11 @@ def compare_with_baseline(
     n_train: Numbers,
     n_test: Numbers,
     level: float = 0.95,
-) -> Dict[str, Comparison]:
-    """Test every setting against the baseline, and adjust for their number.
+) -> Dict[str, Difference]:
+    """Test every arm against the baseline, and adjust for their number.
 
     Args:
-        scores (Mapping[str, Sequence[float | None]]): Setting to its score in every fold; None
+        scores (Mapping[str, Sequence[float | None]]): Arm to its score in every fold; None
             where a job failed. A comparison uses the folds that both have.
         baseline (str): Name of the baseline, e.g. ``'real only'``.
         n_train (int | Sequence[int]): Real training images, see
@@ -242,23 +242,23 @@ def compare_with_baseline(
         level (float): Confidence level. Defaults to 0.95.
 
     Returns:
-        dict[str, Comparison]: One per other setting, in the order given. Holm's adjustment is over
+        dict[str, Difference]: One per other arm, in the order given. Holm's adjustment is over
         those that could be tested.
 
     Raises:
         StatisticsError: No such baseline, or another number of folds.
     """
     if baseline not in scores:
-        raise StatisticsError(f'the baseline {baseline!r} is none of the settings {list(scores)}')
+        raise StatisticsError(f'the baseline {baseline!r} is none of the arms {list(scores)}')
     count = len(scores[baseline])
     train, test = (_per_fold(numbers, count) for numbers in (n_train, n_test))
-    rows: Dict[str, Comparison] = {}
-    for setting, values in scores.items():
-        if setting == baseline:
+    rows: Dict[str, Difference] = {}
+    for arm, values in scores.items():
+        if arm == baseline:
             continue
         if len(values) != count:
             raise StatisticsError(
-                f'{setting!r} has {len(values)} folds and {baseline!r} {count}: give None for a '
+                f'{arm!r} has {len(values)} folds and {baseline!r} {count}: give None for a '
                 'fold that has no score'
             )
         common = [
@@ -269,14 +269,14 @@ def compare_with_baseline(
         a, b = ([source[i] for i in common] for source in (values, scores[baseline]))
         difference = float(np.mean(a) - np.mean(b)) if common else None
         if len(common) < 2:
-            reason = f'{len(common)} folds have scores of both settings; two are needed'
-            rows[setting] = Comparison(
-                setting, len(common), difference, None, None, None, None, None, reason
+            reason = f'{len(common)} folds have scores of both arms; two are needed'
+            rows[arm] = Difference(
+                arm, len(common), difference, None, None, None, None, None, reason
             )
             continue
         result = corrected_resampled_t_test(a, b, train[common], test[common], level)
-        rows[setting] = Comparison(
-            setting,
+        rows[arm] = Difference(
+            arm,
             len(common),
             difference,
             result.low,
@@ -288,44 +288,44 @@ def compare_with_baseline(
         )
     adjusted = holm([row.p for row in rows.values()])
     return {
-        setting: Comparison(**{**asdict(row), 'p_holm': p})
-        for (setting, row), p in zip(rows.items(), adjusted, strict=True)
+        arm: Difference(**{**asdict(row), 'p_holm': p})
+        for (arm, row), p in zip(rows.items(), adjusted, strict=True)
     }
 
 
 def compare_runs(
     scores: Mapping[str, Sequence[Optional[float]]], baseline: str
-) -> Dict[str, Comparison]:
-    """Differences of settings whose runs share training and test images.
+) -> Dict[str, Difference]:
+    """Differences of arms whose runs share training and test images.
 
     Such runs differ in their initialisation (HistoGAN, Sec. 4.3.3: five rounds). Their spread says
     nothing about other images, so nothing is tested, see :func:`corrected_resampled_t_test`.
 
     Args:
-        scores (Mapping[str, Sequence[float | None]]): Setting to its score in every run.
+        scores (Mapping[str, Sequence[float | None]]): Arm to its score in every run.
         baseline (str): Name of the baseline.
 
     Returns:
-        dict[str, Comparison]: One per other setting; ``folds`` is the number of its runs.
+        dict[str, Difference]: One per other arm; ``folds`` is the number of its runs.
 
     Raises:
         StatisticsError: No such baseline.
     """
     if baseline not in scores:
-        raise StatisticsError(f'the baseline {baseline!r} is none of the settings {list(scores)}')
+        raise StatisticsError(f'the baseline {baseline!r} is none of the arms {list(scores)}')
     base = mean_and_std(scores[baseline])
     reason = (
         'runs of one split share all images: their spread says nothing about other images, and '
         'nothing is tested'
     )
     rows = {}
-    for setting, values in scores.items():
-        if setting == baseline:
+    for arm, values in scores.items():
+        if arm == baseline:
             continue
         own = mean_and_std(values)
         known = own.mean is not None and base.mean is not None
-        rows[setting] = Comparison(
-            setting, own.count, own.mean - base.mean if known else None,
+        rows[arm] = Difference(
+            arm, own.count, own.mean - base.mean if known else None,
             None, None, None, None, None, reason,
         )  # fmt: skip
     return rows

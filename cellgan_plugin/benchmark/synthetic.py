@@ -1,4 +1,4 @@
-"""Which synthetic images a setting adds to the training images of a fold."""
+"""Which synthetic images an arm adds to the training images of a fold."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _CACHE_NAME = 'hashes.json'
 
 
 @dataclass
-class Setting:
+class Arm:
     """One row of the table: real images alone, or with those of a generator.
 
     Attributes:
@@ -32,7 +32,7 @@ class Setting:
         needs (list[tuple[str, ...]]): Per fold: jobs that make them.
         identity (dict): What decides which images these are.
         notes (list[str]): What a reader has to know.
-        leaks (list[str]): Why results of this setting may be too good; empty when they are not.
+        leaks (list[str]): Why results of this arm may be too good; empty when they are not.
         transforms (list[dict]): Put into the classifier's training pipeline.
     """
 
@@ -47,7 +47,7 @@ class Setting:
 
     @property
     def slug(self) -> str:
-        """Name of the setting's folder."""
+        """Name of the arm's folder."""
         return 'real' if self.name == REAL else slug(self.name)
 
     @property
@@ -56,9 +56,9 @@ class Setting:
         return self.name if self.name == REAL else f'+ {self.name}'
 
 
-def real_only(folds: int) -> Setting:
+def real_only(folds: int) -> Arm:
     """The baseline."""
-    return Setting(REAL, [None] * folds, [0] * folds, [()] * folds, dict(images='real'))
+    return Arm(REAL, [None] * folds, [0] * folds, [()] * folds, dict(images='real'))
 
 
 class HashCache:
@@ -181,7 +181,7 @@ def read_folder(
     cache: HashCache,
     need_all: bool = False,
 ) -> SyntheticFolder:
-    """Read a setting's folder: class folders, or a manifest.
+    """Read an arm's folder: class folders, or a manifest.
 
     Args:
         generator (Generator): With a ``folder``.

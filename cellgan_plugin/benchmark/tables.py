@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-from cellgan_plugin.benchmark.collect import REPLICATES, Results, Row
+from cellgan_plugin.benchmark.collect import REPLICATES, BenchmarkResults, ResultRow
 from cellgan_plugin.benchmark.protocol import REAL
 from cellgan_plugin.benchmark.statistics import mean_and_std
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
@@ -37,34 +37,34 @@ def _p(value: Optional[float]) -> Optional[str]:
     return '< 0.001' if value < 0.001 else f'{value:.3f}'
 
 
-def _steps(row: Row) -> Union[int, str]:
+def _steps(row: ResultRow) -> Union[int, str]:
     steps = sorted({outcome.iterations for outcome in row.outcomes})
     return steps[0] if len(steps) == 1 else f'{steps[0]} to {steps[-1]}'
 
 
-def main_table(results: Results) -> ReportTable:
+def main_table(results: BenchmarkResults) -> ReportTable:
     """The table: mean and standard deviation over folds, in percent, and the gain in accuracy."""
     rows = []
     for row in results.rows:
         cells: Dict[str, Any] = dict(
             group=row.classifier,
             classifier=row.classifier,
-            setting=results.shown[row.setting],
+            arm=results.shown[row.arm],
             steps=_steps(row),
-            synthetic=round(results.synthetic[row.setting]),
+            synthetic=round(results.synthetic[row.arm]),
             jobs=f'{len(row.done)}/{len(row.outcomes)}',
         )
         for metric in results.metrics:
             cells[metric] = _cell(row.values[metric])
         if row.why_incomplete:
             cells['jobs_why'] = row.why_incomplete
-        found = results.comparisons.get((row.classifier, 'accuracy'), {}).get(row.setting)
+        found = results.comparisons.get((row.classifier, 'accuracy'), {}).get(row.arm)
         if found is not None:
             cells['difference'] = _percent(found.difference)
             cells['interval'] = _interval(found.low, found.high)
             cells['p'], cells['p_holm'] = _p(found.p), _p(found.p_holm)
             if results.one_split:
-                drawn = results.intervals[row.classifier][row.setting]
+                drawn = results.intervals[row.classifier][row.arm]
                 drawn = drawn.get('accuracy')
                 if drawn is not None:
                     cells['interval'] = _interval(drawn.difference_low, drawn.difference_high)
@@ -74,7 +74,7 @@ def main_table(results: Results) -> ReportTable:
     tests = [Column('p', 'p'), Column('p_holm', 'p (Holm)')]
     columns = [
         Column('classifier', 'Classifier'),
-        Column('setting', 'Training images'),
+        Column('arm', 'Training images'),
         *(Column(metric, TITLES[metric], better='higher') for metric in results.metrics),
         *(
             [Column('difference', 'Gain in accuracy'), Column('interval', '95 % interval')]
@@ -98,16 +98,16 @@ def main_table(results: Results) -> ReportTable:
     return ReportTable(results.title, columns, rows, notes)
 
 
-def class_table(results: Results) -> ReportTable:
+def per_class_table(results: BenchmarkResults) -> ReportTable:
     """Scores of every class, mean and standard deviation over folds."""
     rows = []
     metrics = ('precision', 'recall', 'f1', 'specificity', 'auc')
     for row in results.rows:
         for label, name in enumerate(results.plan.classes):
             cells: Dict[str, Any] = dict(
-                group=f'{row.classifier} {row.setting}',
+                group=f'{row.classifier} {row.arm}',
                 classifier=row.classifier,
-                setting=results.shown[row.setting],
+                arm=results.shown[row.arm],
                 label=name,
                 support=int(results.plan.class_counts()[:, label].sum()),
             )
@@ -116,7 +116,7 @@ def class_table(results: Results) -> ReportTable:
             rows.append(cells)
     columns = [
         Column('classifier', 'Classifier'),
-        Column('setting', 'Training images'),
+        Column('arm', 'Training images'),
         Column('label', 'Class'),
         Column('support', 'Test images'),
         *(Column(metric, TITLES[metric]) for metric in metrics),
@@ -124,21 +124,21 @@ def class_table(results: Results) -> ReportTable:
     return ReportTable(f'{results.title}: classes', columns, rows, results.notes)
 
 
-def statistics_table(results: Results) -> ReportTable:
+def statistics_table(results: BenchmarkResults) -> ReportTable:
     """Every metric against the real images alone: tests, intervals, effect sizes."""
     rows = []
     for row in results.rows:
-        if row.setting == REAL:
+        if row.arm == REAL:
             continue
         for metric in results.metrics:
-            found = results.comparisons.get((row.classifier, metric), {}).get(row.setting)
+            found = results.comparisons.get((row.classifier, metric), {}).get(row.arm)
             if found is None:
                 continue
-            drawn = results.intervals[row.classifier][row.setting][metric]
+            drawn = results.intervals[row.classifier][row.arm][metric]
             cells: Dict[str, Any] = dict(
-                group=f'{row.classifier} {row.setting}',
+                group=f'{row.classifier} {row.arm}',
                 classifier=row.classifier,
-                setting=results.shown[row.setting],
+                arm=results.shown[row.arm],
                 metric=TITLES[metric],
                 folds=found.folds,
                 difference=_percent(found.difference),
@@ -153,7 +153,7 @@ def statistics_table(results: Results) -> ReportTable:
             rows.append(cells)
     columns = [
         Column('classifier', 'Classifier'),
-        Column('setting', 'Training images'),
+        Column('arm', 'Training images'),
         Column('metric', 'Metric'),
         Column('folds', 'Folds'),
         Column('difference', 'Difference'),
@@ -169,26 +169,26 @@ def statistics_table(results: Results) -> ReportTable:
         'other images of the kind show it? Bootstrap: of the test images, given the trained '
         f'classifiers ({"whole groups" if results.plan.grouped else "images"} drawn, '
         f'{REPLICATES} replicates): would other test images show it? Holm: adjusted for the '
-        'number of settings.',
+        'number of arms.',
         *results.notes,
     ]
     return ReportTable(f'{results.title}: differences', columns, rows, notes)
 
 
-def results_dict(results: Results) -> Dict[str, Any]:
+def results_dict(results: BenchmarkResults) -> Dict[str, Any]:
     """Everything as plain containers, for ``results.json``."""
     rows = []
     for row in results.rows:
         compared = {
-            metric: results.comparisons[row.classifier, metric][row.setting].to_dict()
+            metric: results.comparisons[row.classifier, metric][row.arm].to_dict()
             for metric in results.metrics
-            if row.setting in results.comparisons.get((row.classifier, metric), {})
+            if row.arm in results.comparisons.get((row.classifier, metric), {})
         }
-        drawn = results.intervals.get(row.classifier, {}).get(row.setting, {})
+        drawn = results.intervals.get(row.classifier, {}).get(row.arm, {})
         rows.append(
             dict(
                 classifier=row.classifier,
-                setting=row.setting,
+                arm=row.arm,
                 per_fold=row.values,
                 against_real=compared,
                 bootstrap={metric: value.to_dict() for metric, value in drawn.items()},

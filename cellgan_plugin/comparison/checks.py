@@ -8,8 +8,8 @@ from mmagic.registry import DATASETS, METRICS, MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from cellgan_plugin.comparison.parts import Judging, class_distances, digest, flat, read_json
-from cellgan_plugin.comparison.plan import ComparedModel, Comparison
+from cellgan_plugin.comparison.parts import Evaluation, class_distances, digest, flat, read_json
+from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan
 from cellgan_plugin.compat import load_tensors, quiet_upstream
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset
 from cellgan_plugin.models.model_checks import check_model_config, check_training_set
@@ -19,7 +19,7 @@ from cellgan_plugin.runs.trained_model import config_classes
 COMPARISON = 'comparison.json'
 
 
-def check_folder(out: Path, plan: Comparison, classes: Sequence[str]) -> None:
+def check_folder(out: Path, plan: ComparisonPlan, classes: Sequence[str]) -> None:
     """Refuse a folder that holds something else.
 
     Raises:
@@ -50,7 +50,7 @@ def check_folder(out: Path, plan: Comparison, classes: Sequence[str]) -> None:
             )
 
 
-def read_evaluation(plan: Comparison) -> Config:
+def read_evaluation(plan: ComparisonPlan) -> Config:
     """The evaluation of a comparison.
 
     Raises:
@@ -74,7 +74,7 @@ def evaluation_classes(evaluation: Config) -> Tuple[str, ...]:
     return tuple((dataset.get('metainfo') or {}).get('classes') or ())
 
 
-def check_classes(plan: Comparison, classes: Sequence[str]) -> None:
+def check_classes(plan: ComparisonPlan, classes: Sequence[str]) -> None:
     """Compare the class names of all configs and given checkpoints with the evaluation's.
 
     Raises:
@@ -105,7 +105,7 @@ def check_classes(plan: Comparison, classes: Sequence[str]) -> None:
                 )
 
 
-def evaluation_facts(plan: Comparison, evaluation: Config) -> Tuple[Dict[str, Any], Any]:
+def evaluation_facts(plan: ComparisonPlan, evaluation: Config) -> Tuple[Dict[str, Any], Any]:
     """What the numbers depend on beside the evaluation's config, and the real images.
 
     Building the metrics also finds missing weights of an extractor, and options that do not fit.
@@ -150,14 +150,14 @@ def _check_model(config: Config, dataset, checkpoint: Optional[Path] = None) -> 
 
 
 def check_parts(
-    plan: Comparison, parts: Sequence[Judging], evaluation: Config, real: Any
+    plan: ComparisonPlan, parts: Sequence[Evaluation], evaluation: Config, real: Any
 ) -> List[str]:
     """Build what is still to be trained or sampled, and compare it with the images.
 
     Args:
-        plan (Comparison): The comparison.
-        parts (Sequence[Judging]): The parts of the models that will be run; those that are complete
-            are passed over.
+        plan (ComparisonPlan): The comparison.
+        parts (Sequence[Evaluation]): The parts of the models that will be run; those that
+            are complete are passed over.
         evaluation (Config): See :func:`read_evaluation`.
         real (BaseDataset): The real images of the evaluation.
 
@@ -209,7 +209,7 @@ def _named(where: str, function, *args):
         raise type(error)(f'{where}: {error}') from error
 
 
-def training_data(plan: Comparison, model: ComparedModel) -> Optional[Mapping[str, Any]]:
+def training_data(plan: ComparisonPlan, model: ComparedModel) -> Optional[Mapping[str, Any]]:
     """Which images a model is trained on, where that is done here."""
     if not model.trained:
         return None
@@ -218,7 +218,7 @@ def training_data(plan: Comparison, model: ComparedModel) -> Optional[Mapping[st
     return {key: dataset.get(key) for key in ('data_root', 'ann_file', 'split')}
 
 
-def _remarks(plan: Comparison) -> List[str]:
+def _remarks(plan: ComparisonPlan) -> List[str]:
     found = {m.name: training_data(plan, m) for m in plan.models if m.trained}
     if len({digest(dict(data)) for data in found.values()}) > 1:
         what = '; '.join(f'{name}: {dict(data)}' for name, data in found.items())

@@ -22,10 +22,10 @@ from cellgan_plugin.comparison.checks import (
     evaluation_facts,
     read_evaluation,
 )
-from cellgan_plugin.comparison.parts import Judging, lay_out
-from cellgan_plugin.comparison.plan import Comparison, parse_models, read_comparison
+from cellgan_plugin.comparison.parts import Evaluation, lay_out
+from cellgan_plugin.comparison.plan import ComparisonPlan, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import ProgressLine
-from cellgan_plugin.comparison.report import Results, figure, tables
+from cellgan_plugin.comparison.report import ComparisonResults, figure, tables
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.local import JobResult, run_jobs
@@ -52,7 +52,7 @@ def failure_text(result: JobResult) -> str:
 
 
 def compare(
-    comparison: Comparison,
+    comparison: ComparisonPlan,
     out: Union[str, Path],
     only: Optional[Sequence[str]] = None,
     workers: int = 1,
@@ -66,7 +66,7 @@ def compare(
     is, and it is said why. One model's failure leaves the others.
 
     Args:
-        comparison (Comparison): See :func:`read_comparison`.
+        comparison (ComparisonPlan): See :func:`read_comparison`.
         out (str | Path): Output folder, of this comparison alone.
         only (Sequence[str], optional): Names of the models to work on; the tables have all that
             are done. Defaults to None: all.
@@ -121,7 +121,7 @@ def compare(
     return _write(comparison, parts, failures, out, real, remarks, classes)
 
 
-def _prepare(parts: Sequence[Judging]) -> List:
+def _prepare(parts: Sequence[Evaluation]) -> List:
     jobs = []
     for part in parts:
         said = [training.prepare() for training in part.trainings]
@@ -135,8 +135,8 @@ def _prepare(parts: Sequence[Judging]) -> List:
 
 
 def _write(
-    plan: Comparison,
-    parts: Sequence[Judging],
+    plan: ComparisonPlan,
+    parts: Sequence[Evaluation],
     failures: Mapping[str, str],
     out: Path,
     real: Any,
@@ -144,7 +144,7 @@ def _write(
     classes: Sequence[str],
 ) -> Dict[str, Any]:
     """Write what there is; also called before the work, when it is little or nothing."""
-    results = Results(plan, parts, failures)
+    results = ComparisonResults(plan, parts, failures)
     files: List[Path] = []
     made = tables(results, remarks)
     for stem, table in made.items():
@@ -166,7 +166,7 @@ def _write(
 
 
 def _record(
-    plan: Comparison, results: Results, classes: Sequence[str], remarks: Sequence[str]
+    plan: ComparisonPlan, results: ComparisonResults, classes: Sequence[str], remarks: Sequence[str]
 ) -> Dict[str, Any]:
     models = []
     for model in plan.models:
@@ -231,7 +231,7 @@ def _parser(description: Optional[str]) -> argparse.ArgumentParser:
     parser.add_argument('--iterations', type=int, help='training iterations per model')
     parser.add_argument('--seeds', type=int, nargs='+', help='of the trainings (default: 0)')
     parser.add_argument(
-        '--samples-per-class', type=int, metavar='N', help='generated images that are judged'
+        '--samples-per-class', type=int, metavar='N', help='generated images that are evaluated'
     )
     parser.add_argument(
         '--figure-samples', type=int, metavar='N', help='images in a cell of the picture'

@@ -4,7 +4,7 @@
 
     OUT/<model>/seed_<n>/<stage>.py    config of a training
     OUT/<model>/seed_<n>/<stage>/      its work directory; job.log, training.json when complete
-    OUT/<model>/seed_<n>/judged/       evaluation and samples; judged.json when complete
+    OUT/<model>/seed_<n>/evaluated/       evaluation and samples; evaluated.json when complete
     OUT/<model>/former/                parts made with settings that no longer hold
 """
 
@@ -18,11 +18,16 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 
-from cellgan_plugin.comparison.plan import ComparedModel, Comparison
+from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan
 from cellgan_plugin.files import file_sha256, write_json
 from cellgan_plugin.jobs.job import Job
 
-TRAINED, JUDGED, REQUEST, SETTINGS = 'training.json', 'judged.json', 'request.json', 'part.json'
+TRAINED, EVALUATED, REQUEST, SETTINGS = (
+    'training.json',
+    'evaluated.json',
+    'request.json',
+    'part.json',
+)
 # Where a run is written, what it says on the way, and how it is validated changes nothing about the
 # weights; nor do the defaults of sampling.
 _NOT_SETTINGS = (
@@ -177,7 +182,7 @@ def move_aside(folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Judging:
+class Evaluation:
     """Samples and evaluation of one model with one seed.
 
     Attributes:
@@ -209,11 +214,11 @@ class Judging:
     @property
     def result(self) -> Optional[Dict[str, Any]]:
         """What was found, if it is of these settings and these weights; else None."""
-        return None if self.stale() is not None else read_json(self.folder / JUDGED)
+        return None if self.stale() is not None else read_json(self.folder / EVALUATED)
 
     def stale(self) -> Optional[str]:
         """Why the parts have to be made (again); None when they hold."""
-        found = read_json(self.folder / JUDGED)
+        found = read_json(self.folder / EVALUATED)
         if found is None:
             return 'not done yet'
         for name, now in (('evaluation', self.evaluation), ('samples', self.samples)):
@@ -233,7 +238,7 @@ class Judging:
     def prepare(self) -> str:
         """Make the folder ready for the job; what to tell the user, or ''."""
         why = self.stale()
-        done = self.folder / JUDGED
+        done = self.folder / EVALUATED
         said = f'{self.job}: again, {why}' if why is not None and done.is_file() else ''
         if why is None:
             return ''
@@ -255,19 +260,21 @@ class Judging:
         return said
 
     def as_job(self) -> Job:
-        """The command; see :mod:`cellgan_plugin.comparison.judge`."""
-        command = [sys.executable, '-m', 'cellgan_plugin.comparison.judge', str(self.folder)]
+        """The command; see :mod:`cellgan_plugin.comparison.evaluate`."""
+        command = [sys.executable, '-m', 'cellgan_plugin.comparison.evaluate', str(self.folder)]
         return Job(
             name=self.job,
             command=tuple(command),
             work_dir=self.folder,
-            done_file=self.folder / JUDGED,
+            done_file=self.folder / EVALUATED,
             environment=dict(PYTHONUNBUFFERED='1'),
             needs=tuple(training.job for training in self.trainings),
         )
 
 
-def evaluated(config: Config, evaluation: Config, plan: Comparison, model: ComparedModel) -> Config:
+def evaluated(
+    config: Config, evaluation: Config, plan: ComparisonPlan, model: ComparedModel
+) -> Config:
     """Put the evaluation of the comparison in place of a config's own, in place."""
     for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
         config[key] = evaluation[key]
@@ -290,19 +297,19 @@ def class_distances(config: Config) -> List[dict]:
 
 
 def lay_out(
-    plan: Comparison, out: Path, evaluation: Config, facts: Mapping[str, Any]
-) -> List[Judging]:
+    plan: ComparisonPlan, out: Path, evaluation: Config, facts: Mapping[str, Any]
+) -> List[Evaluation]:
     """The parts of a comparison.
 
     Args:
-        plan (Comparison): What is compared.
+        plan (ComparisonPlan): What is compared.
         out (Path): Output folder.
-        evaluation (Config): As :attr:`Comparison.evaluation` reads.
+        evaluation (Config): As :attr:`ComparisonPlan.evaluation` reads.
         facts (Mapping): What the evaluation depends on beside its config: the extractors'
             fingerprints, and the real images.
 
     Returns:
-        list[Judging]: One per model and seed; the trainings are in each.
+        list[Evaluation]: One per model and seed; the trainings are in each.
     """
     parts = []
     for model in plan.models:
@@ -311,7 +318,7 @@ def lay_out(
     return parts
 
 
-def _lay_out_model(plan, out, evaluation, facts, model: ComparedModel, seed: int) -> Judging:
+def _lay_out_model(plan, out, evaluation, facts, model: ComparedModel, seed: int) -> Evaluation:
     folder = out / model.folder / (f'seed_{seed}' if model.trained else 'given')
     title = f'{model.name}, seed {seed}' if model.trained else model.name
     trainings: List[Training] = []
@@ -344,23 +351,21 @@ def _lay_out_model(plan, out, evaluation, facts, model: ComparedModel, seed: int
         trainings.append(training)
         checkpoints.append(str(training.checkpoint))
         origins[f'stage{index}'] = digest(settings)
-    judged = evaluated(
-        plan.stage_config(model, -1, seed, checkpoints[:-1]), evaluation, plan, model
-    )
+    own = evaluated(plan.stage_config(model, -1, seed, checkpoints[:-1]), evaluation, plan, model)
     weights = {'weights': origins[f'stage{len(model.stages) - 1}']}
     generator = flat(dict(model=plan.stage_config(model, -1, seed).model.to_dict()))
-    asked = {k: judged[k] for k in ('val_cfg', 'val_dataloader', 'val_evaluator')}
+    asked = {k: own[k] for k in ('val_cfg', 'val_dataloader', 'val_evaluator')}
     sampling = dict(
         samples_per_class=plan.figure.samples_per_class,
         seed=plan.figure.seed,
         sample_kwargs=model.sample_kwargs,
     )
-    return Judging(
+    return Evaluation(
         model=model.name,
         seed=seed,
-        job=f'judge {title}',
-        config=judged,
-        folder=folder / 'judged',
+        job=f'evaluate {title}',
+        config=own,
+        folder=folder / 'evaluated',
         trainings=tuple(trainings),
         stage_configs=tuple(configs),
         checkpoint=Path(checkpoints[-1]),

@@ -92,7 +92,7 @@ class FigureOptions:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonPlan:
     """Everything that the numbers depend on.
 
     Attributes:
@@ -283,7 +283,7 @@ def _read_model(found: Any, folder: Optional[Path]) -> ComparedModel:
     )
 
 
-def make_comparison(found: Mapping[str, Any], name: str, folder: Optional[Path]) -> Comparison:
+def make_comparison(found: Mapping[str, Any], name: str, folder: Optional[Path]) -> ComparisonPlan:
     """Check the values of a comparison and put them in order.
 
     Args:
@@ -321,7 +321,7 @@ def make_comparison(found: Mapping[str, Any], name: str, folder: Optional[Path])
     _known(figure, _FIGURE_KEYS, 'figure')
     evaluation = find_file(found['evaluation'], folder, 'evaluation')
     name = found.get('name') or name
-    return Comparison(
+    return ComparisonPlan(
         name=name,
         title=found.get('title') or name,
         models=models,
@@ -339,11 +339,11 @@ def make_comparison(found: Mapping[str, Any], name: str, folder: Optional[Path])
 
 def read_comparison(
     config: Union[str, Path, None] = None, overrides: Optional[Mapping[str, Any]] = None
-) -> Comparison:
+) -> ComparisonPlan:
     """Read a comparison.
 
     Args:
-        config (str | Path, optional): Config file, e.g. ``configs/comparisons/rivals_phantom.py``.
+        config (str | Path, optional): Config file, e.g. ``configs/comparisons/cellgan_table1_phantom.py``.
             Defaults to None: everything is in ``overrides``.
         overrides (Mapping, optional): Values in place of those of the config; dicts are merged.
 

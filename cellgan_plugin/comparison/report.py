@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cellgan_plugin.comparison.judge import IMAGES
-from cellgan_plugin.comparison.parts import Judging
-from cellgan_plugin.comparison.plan import Comparison
+from cellgan_plugin.comparison.evaluate import IMAGES
+from cellgan_plugin.comparison.parts import Evaluation
+from cellgan_plugin.comparison.plan import ComparisonPlan
 from cellgan_plugin.engine.training_cost import TrainingCost
 from cellgan_plugin.randomness import rng_for
 from cellgan_plugin.visualization import image_grid
@@ -46,22 +46,24 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-class Results:
+class ComparisonResults:
     """The finished parts of the comparison, by model.
 
     Args:
-        plan (Comparison): The comparison.
-        parts (Sequence[Judging]): All of them.
+        plan (ComparisonPlan): The comparison.
+        parts (Sequence[Evaluation]): All of them.
         failures (Mapping[str, str]): Name of a job to what went wrong.
     """
 
-    def __init__(self, plan: Comparison, parts: Sequence[Judging], failures: Mapping[str, str]):
+    def __init__(
+        self, plan: ComparisonPlan, parts: Sequence[Evaluation], failures: Mapping[str, str]
+    ):
         self.plan = plan
         self.parts = parts
         self.failures = dict(failures)
         self.found = {part.job: part.result for part in parts}
 
-    def of(self, model: str) -> List[Tuple[Judging, Dict[str, Any]]]:
+    def of(self, model: str) -> List[Tuple[Evaluation, Dict[str, Any]]]:
         """The finished trainings of a model with what was found."""
         parts = [part for part in self.parts if part.model == model]
         return [(part, self.found[part.job]) for part in parts if self.found[part.job]]
@@ -124,14 +126,14 @@ class Results:
         """One number of one training; None where it could not be computed."""
         return self._values(found['reports'][number], row).get(name)
 
-    def costs(self, part: Judging, found: Mapping[str, Any]) -> List[TrainingCost]:
+    def costs(self, part: Evaluation, found: Mapping[str, Any]) -> List[TrainingCost]:
         """Cost of every stage that is known."""
         reports = [training.report for training in part.trainings]
         costs = [r['cost'] for r in reports if r] if part.trainings else [found['cost']]
         return [TrainingCost.from_dict(cost) for cost in costs if cost]
 
 
-def _distance_columns(results: Results) -> List[Column]:
+def _distance_columns(results: ComparisonResults) -> List[Column]:
     name = results.distance
     titles = [f'{_short(name)} {row}' for row in results.classes] + [f'{_short(name)} mean']
     keys = [f'{name}/{row}' for row in [*results.classes, 'mean']]
@@ -139,7 +141,7 @@ def _distance_columns(results: Results) -> List[Column]:
     return [Column(k, t, digits, better='lower') for k, t in zip(keys, titles, strict=True)]
 
 
-def _further_columns(results: Results) -> List[Column]:
+def _further_columns(results: ComparisonResults) -> List[Column]:
     columns = []
     for number, name in results.further():
         better = 'higher' if name in _HIGHER else 'lower'
@@ -160,11 +162,11 @@ def _cost_columns(hours: str) -> List[Column]:
     ]
 
 
-def _setting_titles(plan: Comparison) -> List[str]:
+def _setting_titles(plan: ComparisonPlan) -> List[str]:
     return list(dict.fromkeys(title for model in plan.models for title in model.settings))
 
 
-def _row(results: Results, model) -> Dict[str, Any]:
+def _row(results: ComparisonResults, model) -> Dict[str, Any]:
     row: Dict[str, Any] = dict(model=model.name)
     row.update({f'setting/{t}': model.settings.get(t) for t in _setting_titles(results.plan)})
     done, missing = results.of(model.name), results.missing(model.name)
@@ -186,7 +188,7 @@ def _row(results: Results, model) -> Dict[str, Any]:
     return row
 
 
-def _costs(results: Results, model, done) -> Dict[str, Any]:
+def _costs(results: ComparisonResults, model, done) -> Dict[str, Any]:
     row: Dict[str, Any] = {}
     row['generator_parameters'] = done[0][1]['parameters']['generator'] / 1e6
     row['trained_parameters'] = done[0][1]['parameters']['trained'] / 1e6
@@ -217,7 +219,7 @@ def _costs(results: Results, model, done) -> Dict[str, Any]:
     return row
 
 
-def _notes(results: Results) -> List[str]:
+def _notes(results: ComparisonResults) -> List[str]:
     plan = results.plan
     if not results.reports:
         return []
@@ -245,7 +247,7 @@ def _notes(results: Results) -> List[str]:
     return notes
 
 
-def _cost_note(results: Results) -> str:
+def _cost_note(results: ComparisonResults) -> str:
     devices = Counter(found['samples']['device'] for found in results.found.values() if found)
     batch = next(f['samples']['batch_size'] for f in results.found.values() if f)
     return (
@@ -255,11 +257,11 @@ def _cost_note(results: Results) -> str:
     )
 
 
-def tables(results: Results, remarks: Sequence[str] = ()) -> Dict[str, ReportTable]:
+def tables(results: ComparisonResults, remarks: Sequence[str] = ()) -> Dict[str, ReportTable]:
     """The tables of a comparison by file name.
 
     Args:
-        results (Results): The finished parts.
+        results (ComparisonResults): The finished parts.
         remarks (Sequence[str]): Further notes.
 
     Returns:
@@ -284,7 +286,7 @@ def tables(results: Results, remarks: Sequence[str] = ()) -> Dict[str, ReportTab
     )
 
 
-def _all_costs(results: Results, part: Judging) -> List[TrainingCost]:
+def _all_costs(results: ComparisonResults, part: Evaluation) -> List[TrainingCost]:
     found = results.found[part.job]
     return results.costs(part, found) if found else []
 
@@ -309,11 +311,11 @@ def _cell(images: Sequence[np.ndarray], count: int, columns: int) -> np.ndarray:
     return image_grid([filled[i : i + columns] for i in range(0, count, columns)], pad=1)
 
 
-def figure(results: Results, real: Any) -> Optional[np.ndarray]:
+def figure(results: ComparisonResults, real: Any) -> Optional[np.ndarray]:
     """Rows models, columns classes, the same noise in the same place of every row (Figs. 2, 3).
 
     Args:
-        results (Results): The finished parts; of several trainings the first is shown.
+        results (ComparisonResults): The finished parts; of several trainings the first is shown.
         real (BaseDataset): The real images of the evaluation; shown on top where the figure's
             options say so.
 

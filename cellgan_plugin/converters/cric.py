@@ -109,7 +109,7 @@ def convert_cric(
         fractions (Sequence[float]): Of train, val and test. Defaults to 0.7, 0.15, 0.15.
         seed (int): Seed of the split. Defaults to 0.
         scale (float, optional): Image px per annotation px. Defaults to None: found on the images.
-            A given scale is judged too, but a mismatch is only reported.
+            A given scale is evaluated too, but a mismatch is only reported.
         skip_missing (bool): Leave out fields without an image file. Defaults to False: refuse.
         skip_mismatched (bool): Leave out fields whose annotated spots are not dark. Defaults to
             False: refuse.
@@ -257,7 +257,7 @@ def _check_scale(
     skip_mismatched: bool,
     progress: bool,
 ) -> Dict[str, object]:
-    """Decode every field, find or judge the scale, and refuse what does not match."""
+    """Decode every field, find or check the scale, and refuse what does not match."""
     maps, sizes, broken = {}, {}, []
     seen: Dict[str, str] = {}
     for name in tqdm(by_field, 'check', unit='field', disable=None if progress else True):

@@ -112,12 +112,12 @@ def find_scale(
     positions: Mapping[str, np.ndarray],
     scale: Optional[float] = None,
 ) -> ScaleEvidence:
-    """Search the scale, or judge a given one.
+    """Search the scale, or check a given one.
 
     Args:
         maps (Mapping[str, np.ndarray]): Of :func:`darkness_map`, by field.
         positions (Mapping[str, np.ndarray]): Annotated (x, y) of shape (N, 2), by field.
-        scale (float, optional): Judge this scale instead of searching 0.4 to 2.5.
+        scale (float, optional): Evaluate this scale instead of searching 0.4 to 2.5.
 
     Returns:
         ScaleEvidence: Not yet accepted: see :func:`check_evidence`.

@@ -244,7 +244,7 @@ class TissueMaskDataset(BaseDataset):
         layout = PairLayout(
             self.root, self.ann_file, *self._layout_options, label_classes, self.follow_links
         )
-        # GlaS is often at hand without its test set B: what is there can be judged.
+        # GlaS is often at hand without its test set B: what is there can be evaluated.
         listing = list_pairs(layout, None if all_splits else self.split, not self.test_mode)
         splits = sorted({pair.split for pair in listing.pairs})
         if self.split is None and not all_splits and len(splits) > 1:

@@ -39,7 +39,7 @@ class _Entry(NamedTuple):
     split: str
     used: bool  # by the training set itself, so that it is cut into tiles
     known: bool  # the training set may read its mask
-    judge: Optional[TissueMaskDataset]  # the data set that reads its mask, if one does
+    reads_mask: Optional[TissueMaskDataset]  # the data set that reads its mask, if one does
 
     @property
     def path(self) -> str:
@@ -92,8 +92,8 @@ def check_tissue_dataset(
                 entries.append(entry)
                 continue
             first = entries[place]
-            if first.judge is None and known:  # transductive in training, judged here
-                entries[place] = first._replace(judge=source)
+            if first.reads_mask is None and known:  # transductive in training, evaluated here
+                entries[place] = first._replace(reads_mask=source)
             if name and pair.file in used and first.used:
                 shared[name] += 1
     for name, count in shared.items():
@@ -128,8 +128,8 @@ def _groups(dataset: TissueMaskDataset, entries: Sequence[_Entry]) -> Iterator[P
 
 def _look(entry: _Entry) -> _Look:
     dataset, pair = entry.dataset, entry.pair
-    judge = entry.judge
-    header, problems = inspect_pair(dataset, pair, judge is not None, against_tile=entry.used)
+    reads_mask = entry.reads_mask
+    header, problems = inspect_pair(dataset, pair, reads_mask is not None, against_tile=entry.used)
     if header is None:
         return _Look(problems)
     try:
@@ -140,14 +140,14 @@ def _look(entry: _Entry) -> _Look:
     digest.update(repr(image.shape).encode())
     found = _Look(problems, image.shape[:2], digest.digest())
     # A mask that its header has shown to be unusable is reported once.
-    if judge is None or any(p.where.endswith(pair.mask) for p in problems):
+    if reads_mask is None or any(p.where.endswith(pair.mask) for p in problems):
         return found
     try:
-        mask, raw = read_mask(judge.reader, judge.rule, judge.classes, pair)
+        mask, raw = read_mask(reads_mask.reader, reads_mask.rule, reads_mask.classes, pair)
     except DatasetError as error:
         return found._replace(problems=[*problems, *error.problems])
-    pixels, ignored = class_pixels(mask, len(judge.classes))
-    count = len(np.unique(raw[raw > 0])) if judge.instances is not None else 0
+    pixels, ignored = class_pixels(mask, len(reads_mask.classes))
+    count = len(np.unique(raw[raw > 0])) if reads_mask.instances is not None else 0
     return found._replace(pixels=pixels, ignored=ignored, instances=count)
 
 
@@ -206,7 +206,7 @@ def _describe(
         parts += [f'ignored {100 * ignored / total:.1f} %'] if ignored else []
         parts += (
             [f'{sum(look.instances for _, look in pairs)} instances']
-            if pairs[0][0].judge.instances is not None
+            if pairs[0][0].reads_mask.instances is not None
             else []
         )
         report.notes.append(f'{split or "all"}: area of {", ".join(parts)}')

@@ -1,7 +1,7 @@
-"""Judging generated images: features, distances, and the metrics that bring them together."""
+"""Evaluating generated images: features, distances, and the metrics that bring them together."""
 
 from .backbones import BackboneFeatures, ClassifierFeatures
-from .class_table import Row, TableOptions, class_table
+from .class_table import ClassRow, TableOptions, class_table
 from .extractors import (
     FeatureExtractor,
     InceptionFeatures,
@@ -17,7 +17,7 @@ __all__ = [
     'FeatureExtractor',
     'FeatureSet',
     'InceptionFeatures',
-    'Row',
+    'ClassRow',
     'SegmentationScores',
     'TableOptions',
     'build_extractor',

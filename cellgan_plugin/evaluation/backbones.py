@@ -71,7 +71,7 @@ class ClassifierFeatures(FeatureExtractor):
         channel_order (str, optional): 'RGB' or 'BGR', what the network was trained on. Defaults to
             None: RGB where the data preprocessor converts to it or the config reads a
             ``CellPatchDataset``, else BGR (MMPretrain's loader).
-        any_classes (bool): Judge images of classes that the classifier was not trained on.
+        any_classes (bool): Evaluate images of classes that the classifier was not trained on.
             Defaults to False: :meth:`check_classes` refuses them.
 
     Attributes:

@@ -57,7 +57,7 @@ class TableOptions:
 
 
 @dataclass
-class Row:
+class ClassRow:
     """One line of the table.
 
     Attributes:
@@ -96,7 +96,7 @@ def class_table(
     options: Optional[TableOptions] = None,
     training: Optional[FeatureSet] = None,
     held_out: Optional[FeatureSet] = None,
-) -> List[Row]:
+) -> List[ClassRow]:
     """Compare two sets class by class.
 
     Args:
@@ -110,7 +110,7 @@ def class_table(
         held_out (FeatureSet, optional): Real images that were not trained on, which calibrate it.
 
     Returns:
-        list[Row]: One per class, then ``mean`` (over the classes that can be computed) and
+        list[ClassRow]: One per class, then ``mean`` (over the classes that can be computed) and
         ``pooled`` (all images together, classes ignored).
 
     Raises:
@@ -151,8 +151,8 @@ def _memorised(fake, training, held_out, options):
         return f'memorised not computable: {error}'
 
 
-def _row(name, real, fake, frechet_name, kernel_name, options: TableOptions) -> Row:
-    row = Row(name, len(real), len(fake))
+def _row(name, real, fake, frechet_name, kernel_name, options: TableOptions) -> ClassRow:
+    row = ClassRow(name, len(real), len(fake))
     for side, count in (('real', row.real), ('generated', row.fake)):
         if count < 2:
             what = f'no {side} image' if count == 0 else f'only one {side} image'
@@ -188,7 +188,7 @@ def _row(name, real, fake, frechet_name, kernel_name, options: TableOptions) -> 
     return row
 
 
-def _add_interval(row: Row, real, fake, name: str, options: TableOptions) -> None:
+def _add_interval(row: ClassRow, real, fake, name: str, options: TableOptions) -> None:
     if min(row.real, row.fake) < 4:
         row.notes.append('no interval: at least 4 images a side are needed')
         return
@@ -197,8 +197,8 @@ def _add_interval(row: Row, real, fake, name: str, options: TableOptions) -> Non
     )
 
 
-def _mean_row(rows: Sequence[Row]) -> Row:
-    mean = Row(MEAN, sum(row.real for row in rows), sum(row.fake for row in rows))
+def _mean_row(rows: Sequence[ClassRow]) -> ClassRow:
+    mean = ClassRow(MEAN, sum(row.real for row in rows), sum(row.fake for row in rows))
     names = dict.fromkeys(name for row in rows for name in row.values)
     for name in names:
         found = [row.values[name] for row in rows if name in row.values]

@@ -145,7 +145,7 @@ class FeatureExtractor(nn.Module):
         like any other: one forgotten environment variable is enough.
 
         Args:
-            classes (Sequence[str]): Of the images to judge.
+            classes (Sequence[str]): Of the images to evaluate.
 
         Raises:
             ExtractorError: The classifier was trained on others, and ``any_classes`` is not set.
@@ -154,9 +154,9 @@ class FeatureExtractor(nn.Module):
         strange = [name for name in classes if known and name not in known]
         if strange and not self.any_classes:
             raise ExtractorError(
-                f'{self.name} was trained on the classes {list(known)}, but the images to judge '
+                f'{self.name} was trained on the classes {list(known)}, but the images to evaluate '
                 f'are of {list(classes)}: give the classifier of this task, or say '
-                'any_classes=True in its config to judge by this one'
+                'any_classes=True in its config to evaluate by this one'
             )
 
     def of_images(self, images: Sequence[Tensor]) -> Tensor:
@@ -194,7 +194,7 @@ def _missing_inception(where: str, cache: Path) -> str:
         f'the Inception weights for FID were not found: {where}. Get {INCEPTION_FILES[0]} '
         f'(95 MB, SHA-256 {INCEPTION_SHA256}; the same file is published as {INCEPTION_FILES[1]}) '
         f'from {INCEPTION_URL} and put it into {cache}, or set {INCEPTION_VARIABLE}=FILE. Without '
-        "it, judge by a classifier of your own data: extractor=dict(type='ClassifierFeatures', "
+        "it, evaluate by a classifier of your own data: extractor=dict(type='ClassifierFeatures', "
         'config=..., checkpoint=...) (configs/classifiers/)'
     )
 

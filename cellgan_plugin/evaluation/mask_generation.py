@@ -1,4 +1,4 @@
-"""Judging images that were made from masks: distance to real ones, and how they vary."""
+"""Evaluating images that were made from masks: distance to real ones, and how they vary."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
@@ -61,7 +61,7 @@ def image_seed(seed: int, pair: int, sample: int) -> int:
     return derive_seed(seed, 'mask sample', pair, sample) % _SEED_RANGE
 
 
-def judge_generated(
+def evaluate_generated(
     model: MaskGenerator,
     pairs: Sequence[Tuple[Tensor, Tensor]],
     extractor: FeatureExtractor,

@@ -49,7 +49,7 @@ class TrainingNeighbours:
     """Result of :func:`nearest_training_neighbours`; g generated images.
 
     Attributes:
-        indices (np.ndarray): Row of the nearest training image of each generated image,
+        indices (np.ndarray): ClassRow of the nearest training image of each generated image,
             int64 of shape (g,).
         distances (np.ndarray): Euclidean distance to it in the features' unit, float64 of shape
             (g,).

@@ -25,7 +25,7 @@ class AugmentedDiscriminator(nn.Module):
             discriminator={{_base_.model.discriminator}},
             augment=dict(type='DiffAugment', policy=['color', 'translation', 'cutout'])))
 
-    Images are augmented in training mode only: an evaluated discriminator judges what it is given.
+    Images are augmented in training mode only: an evaluated discriminator evaluates what it is given.
     Everything else that is asked of this module (``num_classes``, ``init_weights``, ...) is the
     discriminator's. Weights of a bare discriminator load too. CellGAN augments by itself and needs
     the augmented images as targets of its reconstruction: give that one its ``augment`` option.
@@ -86,7 +86,7 @@ class AugmentedDiscriminator(nn.Module):
         return self._random.uniform('diff_augment', len(images), self.augment.num_numbers)
 
     def forward(self, images: Tensor, *args, **kwargs) -> Any:
-        """Augment and judge.
+        """Augment and evaluate.
 
         Args:
             images (Tensor): (N, C, H, W) in [-1, 1].

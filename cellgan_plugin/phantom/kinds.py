@@ -16,7 +16,7 @@ from .tissue.patch import check_tissue_size
 from .tissue.patients import patient_of
 
 Size = Union[int, Tuple[int, int]]
-Row = Dict[str, object]
+TruthRow = Dict[str, object]
 
 
 class PhantomKind(Protocol):
@@ -50,7 +50,7 @@ class PhantomKind(Protocol):
     def generate(self, label: str, size: Size, seed: int, split: str, index: int):
         """Picture and truth, with ``image``, ``instance_mask`` and ``nucleus_mask``."""
 
-    def rows(self, made, file: str) -> Dict[str, List[Row]]:
+    def rows(self, made, file: str) -> Dict[str, List[TruthRow]]:
         """Rows of an image by table."""
 
 
@@ -58,7 +58,7 @@ def _names(record: type) -> Tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(record))
 
 
-def _row(record, **first: object) -> Row:
+def _row(record, **first: object) -> TruthRow:
     """A record as a row of text: floats to four places, truth values as 0 and 1."""
     row = {**first, **dataclasses.asdict(record)}
     for key, value in row.items():
@@ -94,7 +94,7 @@ class CytologyPhantoms:
         """See :func:`generate_phantom`."""
         return generate_phantom(label, size, seed, split, index)
 
-    def rows(self, made: PhantomPatch, file: str) -> Dict[str, List[Row]]:
+    def rows(self, made: PhantomPatch, file: str) -> Dict[str, List[TruthRow]]:
         """One row per cell."""
         rows = [_row(cell, file=file, patch_label=made.label) for cell in made.cells]
         return {'cells.csv': rows}
@@ -130,7 +130,7 @@ class TissuePhantoms:
         """See :func:`generate_tissue_phantom`."""
         return generate_tissue_phantom(label, size, seed, split, index)
 
-    def rows(self, made: TissuePatch, file: str) -> Dict[str, List[Row]]:
+    def rows(self, made: TissuePatch, file: str) -> Dict[str, List[TruthRow]]:
         """One row of the image, and one per nucleus."""
         same = {'file': file, 'grade': made.label}
         return {

@@ -13,7 +13,7 @@ from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import atomic_write
 
-from .kinds import PHANTOM_KINDS, PhantomKind, Row, Size
+from .kinds import PHANTOM_KINDS, PhantomKind, Size, TruthRow
 from .workers import run_in_processes
 
 # The dataset reader passes over folders with a leading underscore.
@@ -40,7 +40,7 @@ class _Written(NamedTuple):
     """What a worker sends back: the image's file and its rows by truth table."""
 
     file: str
-    rows: Dict[str, List[Row]]
+    rows: Dict[str, List[TruthRow]]
 
 
 def image_name(label: str, split: str, index: int) -> str:
@@ -153,9 +153,9 @@ def _make(task: _Task) -> _Written:
     return _Written(file, kind.rows(made, file))
 
 
-def _read_rows(path: Path, columns: Sequence[str]) -> Dict[str, List[Row]]:
+def _read_rows(path: Path, columns: Sequence[str]) -> Dict[str, List[TruthRow]]:
     """Rows of an earlier table by file; empty when there is none or it has other columns."""
-    by_file: Dict[str, List[Row]] = {}
+    by_file: Dict[str, List[TruthRow]] = {}
     if path.is_file():
         with open(path, encoding='utf-8', newline='') as file:
             reader = csv.DictReader(file)
@@ -166,7 +166,7 @@ def _read_rows(path: Path, columns: Sequence[str]) -> Dict[str, List[Row]]:
 
 
 def _write_rows(
-    path: Path, columns: Sequence[str], files: List[str], by_file: Mapping[str, List[Row]]
+    path: Path, columns: Sequence[str], files: List[str], by_file: Mapping[str, List[TruthRow]]
 ) -> None:
     with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
         writer = csv.DictWriter(file, columns, lineterminator='\n')

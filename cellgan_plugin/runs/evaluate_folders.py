@@ -95,7 +95,7 @@ def evaluate_folders(
     num_workers: int = 0,
     device: Optional[str] = None,
 ) -> Dict[str, Any]:
-    """Compare two trees of class folders by the rule that judges the plugin's own models.
+    """Compare two trees of class folders by the rule that evaluates the plugin's own models.
 
     Args:
         real (str | Path): Real images, ``<real>/<class>/<image>``, or ``DIR:SPLIT`` for a split of

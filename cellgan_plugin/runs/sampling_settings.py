@@ -21,11 +21,11 @@ from cellgan_plugin.runs.trained_model import config_classes
 
 PURPOSE = 'synthesize'
 
-Row = Tuple[int, int]  # label, seed
+LabelAndSeed = Tuple[int, int]  # label, seed
 
 
 def synthesis_noise(
-    noise_size: int, rows: Sequence[Row], truncation: Optional[float] = None
+    noise_size: int, rows: Sequence[LabelAndSeed], truncation: Optional[float] = None
 ) -> Tensor:
     """Noise z of synthetic images, each from its seed and label alone.
 
@@ -37,7 +37,7 @@ def synthesis_noise(
     Returns:
         Tensor: (len(rows), noise_size), float32.
     """
-    # Row by row: vectorised functions give other last bits at the end of an array.
+    # LabelAndSeed by row: vectorised functions give other last bits at the end of an array.
     noise = [draw_noise(noise_size, seed, PURPOSE, [(label,)]) for label, seed in rows]
     if truncation is not None:
         noise = [truncate_noise(z, truncation) for z in noise]

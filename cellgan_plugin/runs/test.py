@@ -1,4 +1,4 @@
-"""Judge a checkpoint: what ``tools/test.py`` does, for a notebook."""
+"""Evaluate a checkpoint: what ``tools/test.py`` does, for a notebook."""
 
 import hashlib
 import subprocess

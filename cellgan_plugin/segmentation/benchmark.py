@@ -27,10 +27,10 @@ from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_cu
 from cellgan_plugin.segmentation.job import JOB_NAME, MASKS_DIR, job_images, job_meaning
 from cellgan_plugin.segmentation.plan import (
     Division,
-    SegmentationCell,
-    cells,
+    SegmenterRun,
     divisions,
     job_folder,
+    segmenter_runs,
     write_job,
 )
 from cellgan_plugin.segmentation.protocol import SegmentationProtocol
@@ -38,10 +38,10 @@ from cellgan_plugin.segmentation.results import (
     TITLES,
     SegmentationResults,
     Trained,
-    class_table,
     generation_table,
     normalised_improvements,
     parts_table,
+    per_class_table,
     ratio_table,
     size_table,
 )
@@ -73,7 +73,7 @@ class SegmentationBenchmark:
 
     Attributes:
         divisions (list[Division]): One, or one per fold.
-        cells (list[SegmentationCell]): All trainings.
+        cells (list[SegmenterRun]): All trainings.
         left_out (list[str]): What cannot be trained, and why.
 
     Raises:
@@ -86,9 +86,9 @@ class SegmentationBenchmark:
         self.protocol = protocol
         self.out_dir = Path(out_dir)
         self.divisions: List[Division] = divisions(protocol, self.out_dir)
-        self.cells: List[SegmentationCell]
-        self.cells, self.left_out = cells(protocol, self.divisions, self.out_dir)
-        share_epochs(self.cells)
+        self.runs: List[SegmenterRun]
+        self.runs, self.left_out = segmenter_runs(protocol, self.divisions, self.out_dir)
+        share_epochs(self.runs)
 
     def describe(self) -> str:
         """Images, methods and jobs as text, for a person to read before anything runs."""
@@ -100,8 +100,8 @@ class SegmentationBenchmark:
                 'test images'
             )
         lines += [f'- {note}' for note in self.notes()]
-        lines.append(f'{len(self.cells)} trainings: ' + ', '.join(dict.fromkeys(
-            cell.method for cell in self.cells)))  # fmt: skip
+        lines.append(f'{len(self.runs)} trainings: ' + ', '.join(dict.fromkeys(
+            cell.method for cell in self.runs)))  # fmt: skip
         return '\n'.join(lines)
 
     def notes(self) -> List[str]:
@@ -127,7 +127,7 @@ class SegmentationBenchmark:
                 'Transductive: the test images are trained on without their masks; other rows are '
                 'inductive'
             )
-        scales = sorted({training_scale(cell.config) for cell in self.cells})
+        scales = sorted({training_scale(cell.config) for cell in self.runs})
         if scales != [1.0]:
             said = ', '.join(f'{scale:g}' for scale in scales)
             notes.append(
@@ -155,7 +155,7 @@ class SegmentationBenchmark:
         with atomic_write(self.out_dir / RECORD_NAME, 'w', encoding='utf-8') as file:
             json.dump(record, file, indent=1, default=str)
         by_fold = {division.fold: division for division in self.divisions}
-        return [write_job(cell, self.protocol, by_fold[cell.fold]) for cell in self.cells]
+        return [write_job(cell, self.protocol, by_fold[cell.fold]) for cell in self.runs]
 
     def run(
         self,
@@ -169,7 +169,7 @@ class SegmentationBenchmark:
 
     # Results ------------------------------------------------------------------------------------
 
-    def _folder(self, cell: SegmentationCell) -> Path:
+    def _folder(self, cell: SegmenterRun) -> Path:
         return job_folder(cell, self.protocol)
 
     def results(self, jobs: Optional[Mapping[str, JobResult]] = None) -> SegmentationResults:
@@ -179,7 +179,7 @@ class SegmentationBenchmark:
             jobs (Mapping[str, JobResult], optional): Of :meth:`run`: why jobs failed.
         """
         trained = []
-        for cell in self.cells:
+        for cell in self.runs:
             one = Trained(**cell.said)
             path = self._folder(cell) / SCORES_NAME
             if path.is_file():
@@ -244,7 +244,7 @@ class SegmentationBenchmark:
             for metric in protocol.metrics:
                 files += write_report_table(out, metric, ratio_table(results, metric))
             files += write_report_table(out, 'glas_metrics', parts_table(results, largest))
-            files += write_report_table(out, 'pixel_scores', class_table(results, largest))
+            files += write_report_table(out, 'pixel_scores', per_class_table(results, largest))
         files.append(self._draw_curves(results))
         if protocol.baseline and not protocol.sizes:
             metric = protocol.metrics[0]
@@ -278,8 +278,8 @@ class SegmentationBenchmark:
         """Predicted masks of a few test images by every method, at the smallest share of masks."""
         rows: Dict[str, Dict[str, np.ndarray]] = {}
         names: List[str] = []
-        for method in dict.fromkeys(cell.method for cell in self.cells):
-            own = [cell for cell in self.cells if cell.method == method]
+        for method in dict.fromkeys(cell.method for cell in self.runs):
+            own = [cell for cell in self.runs if cell.method == method]
             cell = min(own, key=lambda c: (c.ratio, -(c.size or 0), c.fold or 0, c.seed))
             folder = self._folder(cell)
             if not (folder / SCORES_NAME).is_file():

@@ -3,10 +3,10 @@
 from typing import Any, Dict, Iterable, Mapping, Tuple
 
 from cellgan_plugin.datasets import TissueMaskDataset
-from cellgan_plugin.segmentation.plan import SegmentationCell
+from cellgan_plugin.segmentation.plan import SegmenterRun
 
 
-def share_epochs(cells: Iterable[SegmentationCell]) -> None:
+def share_epochs(cells: Iterable[SegmenterRun]) -> None:
     """Let an epoch be as many tiles for every method and share of labels: those of all images.
 
     By the length of its own training set, a method that sees the labelled 20 % alone would get a
@@ -14,7 +14,7 @@ def share_epochs(cells: Iterable[SegmentationCell]) -> None:
     Schedules that count in steps are as long as they say, and stay as they are.
 
     Args:
-        cells (Iterable[SegmentationCell]): Their ``train_cfg.epoch_images`` is set.
+        cells (Iterable[SegmenterRun]): Their ``train_cfg.epoch_images`` is set.
 
     Raises:
         DatasetError: An image or mask cannot be used.

@@ -5,7 +5,7 @@ from typing import Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from cellgan_plugin.benchmark.figures import setting_colours
+from cellgan_plugin.benchmark.figures import arm_colours
 from cellgan_plugin.visualization.figures import new_figure, save_figure
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
@@ -28,7 +28,7 @@ def draw_score_curves(
         percent (bool): x is a share, shown in percent. Defaults to False.
     """
     methods = list(dict.fromkeys(m for curves in panels.values() for m in curves))
-    colours = setting_colours(methods)
+    colours = arm_colours(methods)
     figure = new_figure(1.0 + 3.6 * max(1, len(panels)), 4.2 + 0.2 * len(methods))
     figure.suptitle(title, fontsize=10)
     grid = figure.subplots(1, max(1, len(panels)), squeeze=False)[0]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.evaluation import build_extractor
-from cellgan_plugin.evaluation.mask_generation import judge_generated
+from cellgan_plugin.evaluation.mask_generation import evaluate_generated
 from cellgan_plugin.evaluation.segmentation import ImageScores, ObjectRule
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.runs.config_values import training_scale
@@ -94,7 +94,7 @@ def run_job(path: Union[str, Path]) -> Path:
         scores = score_masks(images, PredictedMasks(out), meaning, rule, job['parts'])
         mask_sheet(out, images, meaning.classes)
     if job['generation'] and getattr(model, 'generators', None) is not None:
-        said['generation'] = _judge_images(model, config, job, work_dir)
+        said['generation'] = _evaluate_images(model, config, job, work_dir)
     if not job['keep_weights']:
         for checkpoint in work_dir.glob('*.pth'):
             checkpoint.unlink()
@@ -136,14 +136,16 @@ class MaskTiles:
         return inputs['img'], inputs['mask']
 
 
-def _judge_images(
+def _evaluate_images(
     model: nn.Module, config: Config, job: Dict[str, Any], work_dir: Path
 ) -> Dict[str, Any]:
     """Scores of the images that a model makes of masks; a sheet of some is written."""
     options = dict(job['generation'])
     extractor = build_extractor(options.pop('extractor')).to(next(model.parameters()).device)
     pairs = MaskTiles(config, options.pop('split', None) or job['split'])
-    scores, images = judge_generated(model.eval(), pairs, extractor, keep=_SHEET_IMAGES, **options)
+    scores, images = evaluate_generated(
+        model.eval(), pairs, extractor, keep=_SHEET_IMAGES, **options
+    )
     rows = [image.permute(1, 2, 0).numpy() for image in images]
     masks = [mask_picture(pairs[i][1].numpy()) for i in range(len(images))]
     write_png(work_dir / SHEET_NAME, image_grid([masks, rows], ['mask', 'generated']))

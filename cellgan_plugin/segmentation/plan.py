@@ -67,7 +67,7 @@ class Division:
 
 
 @dataclass(frozen=True)
-class SegmentationCell:
+class SegmenterRun:
     """One training.
 
     Attributes:
@@ -235,15 +235,15 @@ def _refuse_leaks(
         )
 
 
-def cells(
+def segmenter_runs(
     protocol: SegmentationProtocol, found: List[Division], out_dir: Path
-) -> Tuple[List[SegmentationCell], List[str]]:
+) -> Tuple[List[SegmenterRun], List[str]]:
     """All trainings, and what is left out and why.
 
     Raises:
         ProtocolError: A method's config does not train on a ``TissueMaskDataset``.
     """
-    made: List[SegmentationCell] = []
+    made: List[SegmenterRun] = []
     left_out: Counter = Counter()
     read: Dict[str, Config] = {}  # a config file is read once, however many cells it has
     for method in protocol.methods:
@@ -285,7 +285,7 @@ def _cell(
     division: Division,
     seed: int,
     out_dir: Path,
-) -> SegmentationCell:
+) -> SegmenterRun:
     parts = [slug(method.shown), f'{ratio * 100:g}percent']
     parts += [] if size is None else [f'{size}px']
     parts += [] if division.fold is None else [f'fold{division.fold + 1}']
@@ -331,10 +331,10 @@ def _cell(
     config.randomness = dict(seed=seed)
     config.work_dir = str(work_dir)
     said = method.shown, ratio, seed, division.fold, size
-    return SegmentationCell(*said, name, work_dir, config, division.images)
+    return SegmenterRun(*said, name, work_dir, config, division.images)
 
 
-def identity(cell: SegmentationCell, protocol: SegmentationProtocol) -> Dict[str, Any]:
+def identity(cell: SegmenterRun, protocol: SegmentationProtocol) -> Dict[str, Any]:
     """Everything that changes the scores of a cell, as plain values."""
     config = plain(cell.config)
     keys = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'randomness')
@@ -351,12 +351,12 @@ def identity(cell: SegmentationCell, protocol: SegmentationProtocol) -> Dict[str
     return own
 
 
-def job_folder(cell: SegmentationCell, protocol: SegmentationProtocol) -> Path:
+def job_folder(cell: SegmenterRun, protocol: SegmentationProtocol) -> Path:
     """Where a cell's job works: named after its settings, so that others do not mix with them."""
     return cell.work_dir / digest_of(identity(cell, protocol))[:10]
 
 
-def write_job(cell: SegmentationCell, protocol: SegmentationProtocol, division: Division) -> Job:
+def write_job(cell: SegmenterRun, protocol: SegmentationProtocol, division: Division) -> Job:
     """Write what a job reads, and make it."""
     folder = job_folder(cell, protocol)
     cell.config.work_dir = str(folder)

@@ -98,7 +98,7 @@ class SegmentationProtocol:
         options (Mapping): Overrides of every method's config.
         baseline (tuple[str, str, str] | None): Names of the methods of Fig. 6: single scale, with
             pyramid, and the full method. Defaults to None: no such figure.
-        generation (Mapping): Judge the images that models make from masks, too (Table 1):
+        generation (Mapping): Evaluate the images that models make from masks, too (Table 1):
             ``extractor`` (a config of features) and perhaps ``split`` of the masks (defaults to
             ``test``), ``similarity_masks``, ``similarity_samples``. Defaults to {}: no.
         show_truth (bool): The sheet of predicted masks starts with the true ones. Defaults to

@@ -33,7 +33,7 @@ class Trained:
         scores (dict | None): Part -> name -> value, all images last, as of
             :func:`~cellgan_plugin.evaluation.segmentation.part_scores`; None when not done.
         iterations (int | None): Optimizer steps.
-        generation (dict | None): Of ``GenerationScores``, where images were judged.
+        generation (dict | None): Of ``GenerationScores``, where images were evaluated.
         message (str): Why it is not done.
     """
 
@@ -187,7 +187,7 @@ def parts_table(results: SegmentationResults, ratio: float) -> ReportTable:
     return ReportTable(title, columns, rows, _said(results))
 
 
-def class_table(results: SegmentationResults, ratio: float) -> ReportTable:
+def per_class_table(results: SegmentationResults, ratio: float) -> ReportTable:
     """Jaccard index of every class, mIoU, OPA and SMA at one share (Table 3)."""
     metrics = [f'J/{name}' for name in results.classes] + ['mIoU', 'OPA', 'SMA']
     columns = [Column('method', 'method')]
@@ -207,8 +207,8 @@ def class_table(results: SegmentationResults, ratio: float) -> ReportTable:
 
 def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
     """Frechet distance and MS-SSIM of images made from masks (Table 1, Sec. 4.2.2)."""
-    judged = [one.generation for one in results.trained if one.generation]
-    name = judged[0]['distance'] if judged else 'FD'
+    evaluated = [one.generation for one in results.trained if one.generation]
+    name = evaluated[0]['distance'] if evaluated else 'FD'
     columns = [
         Column('method', 'method'),
         Column('fd', name, 3, 'lower'),
@@ -227,8 +227,8 @@ def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
             row[key] = _mean_and_spread(values)
         rows.append(row)
     notes = _said(results)
-    if judged:
-        own = judged[0]
+    if evaluated:
+        own = evaluated[0]
         rows.append(dict(method='original images', fd=own['fd_originals'], group='originals'))
         notes = [
             f'{name} of {own["images"]} images, one per mask, against the real ones of the masks; '

@@ -18,7 +18,7 @@ from cellgan_plugin.datasets.inspection import in_threads, with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest, write_manifest
 from cellgan_plugin.errors import OutputError, SynthesisError, explained_output_errors
 from cellgan_plugin.files import atomic_write
-from cellgan_plugin.runs.sampling_settings import Row
+from cellgan_plugin.runs.sampling_settings import LabelAndSeed
 from cellgan_plugin.visualization import image_grid
 
 RECORD_NAME = 'synthesis.json'
@@ -114,7 +114,7 @@ class SynthesisFolder:
                 json.dump(record, file, indent=2)
                 file.write('\n')
 
-    def complete(self, record: Dict[str, Any]) -> Set[Row]:
+    def complete(self, record: Dict[str, Any]) -> Set[LabelAndSeed]:
         """Images that are there and whole: right format and size, and an end.
 
         Files are read only at their two ends (about 0.1 ms each). Damaged ones (from a copy that
@@ -124,7 +124,7 @@ class SynthesisFolder:
         height, width, channels = record['image_shape']
         rows = self._named(record['protocol']['classes'], fmt)
 
-        def whole(row: Row) -> bool:
+        def whole(row: LabelAndSeed) -> bool:
             name = record['protocol']['classes'][row[0]]
             try:
                 header = read_header(
@@ -150,7 +150,7 @@ class SynthesisFolder:
             )
         return set(rows) - set(damaged)
 
-    def _named(self, classes: Sequence[str], fmt: str) -> List[Row]:
+    def _named(self, classes: Sequence[str], fmt: str) -> List[LabelAndSeed]:
         rows = []
         for label, name in enumerate(classes):
             pattern = re.compile(rf'{re.escape(name)}_(\d{{6,}})\.{fmt}')
@@ -192,7 +192,7 @@ class SynthesisFolder:
                 file.write(encoded)
         return len(encoded)
 
-    def listed(self, classes: Sequence[str]) -> Set[Row]:
+    def listed(self, classes: Sequence[str]) -> Set[LabelAndSeed]:
         """Images of the manifest; empty where there is none, or none that can be read."""
         labels = {name: label for label, name in enumerate(classes)}
         try:
@@ -203,7 +203,7 @@ class SynthesisFolder:
         except (KeyError, ValueError):  # missing, damaged or somebody else's: it is written anew
             return set()
 
-    def check_written(self, record: Dict[str, Any], rows: Set[Row]) -> None:
+    def check_written(self, record: Dict[str, Any], rows: Set[LabelAndSeed]) -> None:
         """OutputError when an image is not there (written elsewhere and not visible here)."""
         protocol = record['protocol']
         fmt, classes = protocol['image_format'], protocol['classes']
@@ -216,7 +216,7 @@ class SynthesisFolder:
                 'all processes see the same folder? The same command makes what is missing',
             )
 
-    def write_manifest(self, record: Dict[str, Any], rows: Set[Row]) -> Path:
+    def write_manifest(self, record: Dict[str, Any], rows: Set[LabelAndSeed]) -> Path:
         """Write ``manifest.csv``: one row per image, by class and seed."""
         protocol = record['protocol']
         fmt, classes = protocol['image_format'], protocol['classes']
@@ -233,7 +233,7 @@ class SynthesisFolder:
         with explained_output_errors(self.root):
             return write_manifest(self.manifest_path, lines, COLUMNS)
 
-    def write_sheet(self, record: Dict[str, Any], rows: Set[Row], columns: int) -> Path:
+    def write_sheet(self, record: Dict[str, Any], rows: Set[LabelAndSeed], columns: int) -> Path:
         """Draw the first images of every class."""
         protocol = record['protocol']
         fmt, classes = protocol['image_format'], protocol['classes']

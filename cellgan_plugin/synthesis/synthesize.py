@@ -34,7 +34,7 @@ from cellgan_plugin.runs.image_sampler import (
     sample_many,
 )
 from cellgan_plugin.runs.sampling_settings import (
-    Row,
+    LabelAndSeed,
     check_sample_kwargs,
     model_sha256,
     prepare_sampler,
@@ -67,8 +67,8 @@ class _Plan:
 
     record: Optional[Dict[str, Any]]
     protocol: Dict[str, Any]
-    complete: Set[Row]
-    todo: List[Row]
+    complete: Set[LabelAndSeed]
+    todo: List[LabelAndSeed]
 
 
 def synthesize(
@@ -268,11 +268,11 @@ def _generate(
     rank, processes = get_dist_info()
     batches = chunks(plan.todo, sampler.images_per_call)[rank::processes]
 
-    def inputs_of(rows: Sequence[Row]) -> Tuple[Tensor, Tensor]:
+    def inputs_of(rows: Sequence[LabelAndSeed]) -> Tuple[Tensor, Tensor]:
         noise = synthesis_noise(model.noise_size, rows, truncation)
         return noise, torch.tensor([label for label, _ in rows])
 
-    def write(row: Row, image: np.ndarray) -> None:
+    def write(row: LabelAndSeed, image: np.ndarray) -> None:
         name = plan.protocol['classes'][row[0]]
         folder.write_image(name, row[1], settings['image_format'], image)
 
@@ -293,11 +293,11 @@ def _begin(
     loaded: LoadedModel,
     sampler: ImageSampler,
     inputs_of: Callable,
-    batch: Sequence[Row],
+    batch: Sequence[LabelAndSeed],
     progress: Progress,
 ) -> None:
     """Make the first batch; write it, and the record, when all will fit on the disk."""
-    first: Dict[Row, np.ndarray] = {}
+    first: Dict[LabelAndSeed, np.ndarray] = {}
     before = _random_state(sampler.device)
     sample_many(sampler, batch, inputs_of, first.__setitem__, workers=1)
     if _random_state(sampler.device) != before:
@@ -342,7 +342,7 @@ def _random_state(device: torch.device) -> bytes:
 def _finish(
     folder: SynthesisFolder,
     plan: _Plan,
-    rows: Set[Row],
+    rows: Set[LabelAndSeed],
     result: Dict[str, Any],
     sheet: int,
     began: float,

@@ -1,5 +1,5 @@
 # BigGAN in the paper's run (Table 1): five Bethesda classes at 256 px, 100k iterations, batch 64.
-# Chosen where the paper is silent: docs/rivals.md.
+# Chosen where the paper is silent: docs/baselines.md.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/cell_patches_256.py',

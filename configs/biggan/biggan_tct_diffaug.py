@@ -1,5 +1,5 @@
 # As biggan_tct.py, with differentiable augmentation of what the discriminator sees, CellGAN's
-# policy (Sec. 3.1). For fewer or more discriminator steps: model.discriminator_steps (docs/rivals.md).
+# policy (Sec. 3.1). For fewer or more discriminator steps: model.discriminator_steps (docs/baselines.md).
 _base_ = 'biggan_tct.py'
 model = dict(
     discriminator=dict(

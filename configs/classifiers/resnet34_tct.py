@@ -1,4 +1,4 @@
-# The domain classifier whose features judge a generator (HistoGAN, Sec. 3.1.2: a ResNet-34 trained
+# The domain classifier whose features evaluate a generator (HistoGAN, Sec. 3.1.2: a ResNet-34 trained
 # on the real training images). One command: python tools/train.py configs/classifiers/resnet34_tct.py
 # Data: CELLGAN_DATA_ROOT, read as configs/cellgan_tct.py reads it.
 _base_ = '_runtime.py'

@@ -1,4 +1,4 @@
-# histogan_cervical.py, judged after every epoch from the 100th on (Sec. 4.2.2) by the features of
+# histogan_cervical.py, evaluated after every epoch from the 100th on (Sec. 4.2.2) by the features of
 # the task's own ResNet-34; the checkpoint at the minimum of the smoothed distance is kept (Sec.
 # 3.1.2, Eq. (5)). First: python tools/train.py configs/classifiers/resnet34_cervical.py
 # Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet34_cervical).

@@ -1,4 +1,4 @@
-# histogan_glas.py, judged while it trains by a classifier of the same training tiles; the best
+# histogan_glas.py, evaluated while it trains by a classifier of the same training tiles; the best
 # checkpoint by the smoothed distance is kept.
 # First: python tools/train.py configs/classifiers/resnet18_glas_tiles.py
 # Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet18_glas_tiles).

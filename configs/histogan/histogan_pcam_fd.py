@@ -1,4 +1,4 @@
-# histogan_pcam.py, judged from the 100th epoch on by the features of the task's own ResNet-34, every
+# histogan_pcam.py, evaluated from the 100th epoch on by the features of the task's own ResNet-34, every
 # fifth epoch (the paper: every epoch); the checkpoint at the minimum of the smoothed distance is
 # kept. First: python tools/train.py configs/classifiers/resnet34_pcam.py
 # Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet34_pcam).

@@ -1,4 +1,4 @@
-# histogan_tissue_phantom.py, judged while it trains by the phantom's own classifier; the best
+# histogan_tissue_phantom.py, evaluated while it trains by the phantom's own classifier; the best
 # checkpoint by the smoothed distance is kept.
 # First: python tools/train.py configs/classifiers/resnet18_tissue_phantom.py
 # Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet18_tissue_phantom).

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from scipy import stats
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from cellgan_plugin.benchmark.collect import Outcome, Row
+from cellgan_plugin.benchmark.collect import Outcome, ResultRow
 from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.fold_plan import FoldError
 from cellgan_plugin.benchmark.leak import LeakError
@@ -137,28 +137,28 @@ def test_differences_are_said_in_words():
 def test_jobs_train_on_their_folds_images_and_the_synthetic_ones(folder, tmp_path):
     found = Benchmark(protocol(folder, synthetic(folder), seeds=(0, 4)), tmp_path)
     jobs = {job.name: job for job in found.jobs()}
-    assert len(jobs) == len(found.cells) == 2 * 2 * 2
+    assert len(jobs) == len(found.runs) == 2 * 2 * 2
     assert 'Tiny/CellGAN/fold2_seed4' in jobs
     seen = []
-    for cell in found.cells:
-        run = Config.fromfile(cell.work_dir / 'run.py')
+    for planned in found.runs:
+        run = Config.fromfile(planned.work_dir / 'run.py')
         data = run.train_dataloader.dataset
-        real = data.datasets[0] if cell.setting != REAL else data
+        real = data.datasets[0] if planned.arm != REAL else data
         with open(real.ann_file) as file:
             train = {row['file'] for row in csv.DictReader(file)}
         with open(run.prediction_dataloader.dataset.ann_file) as file:
             test = {row['file'] for row in csv.DictReader(file)}
         assert len(train) == len(test) == 12 and not train & test
-        assert run.randomness.seed == cell.seed
-        count = 12 if cell.setting == REAL else 12 + 5 + 6 + 6
-        assert run.train_cfg.max_iters == cell.iterations == 3 * -(-count // 8)
-        if cell.setting != REAL:
+        assert run.randomness.seed == planned.seed
+        count = 12 if planned.arm == REAL else 12 + 5 + 6 + 6
+        assert run.train_cfg.max_iters == planned.iterations == 3 * -(-count // 8)
+        if planned.arm != REAL:
             with open(data.datasets[1].ann_file) as file:
                 rows = list(csv.DictReader(file))
             assert [sum(r['label'] == c for r in rows) for c in CLASSES] == [5, 6, 6]
             assert data.datasets[1].data_root == str(folder / 'synthetic')
-        seen.append((cell.fold, cell.setting, frozenset(test)))
-    # Every setting and seed of a fold has the same test images; the folds share none.
+        seen.append((planned.fold, planned.arm, frozenset(test)))
+    # Every arm and seed of a fold has the same test images; the folds share none.
     tests = {fold: {test for f, _, test in seen if f == fold} for fold in (0, 1)}
     assert all(len(t) == 1 for t in tests.values()) and tests[0] != tests[1]
     notes = ' '.join(found.notes())
@@ -168,7 +168,7 @@ def test_jobs_train_on_their_folds_images_and_the_synthetic_ones(folder, tmp_pat
 
 def test_equal_steps_are_those_of_the_largest_setting(folder, tmp_path):
     found = Benchmark(protocol(folder, synthetic(folder), equal_steps=True), tmp_path)
-    assert {cell.iterations for cell in found.cells} == {3 * -(-29 // 8)}
+    assert {planned.iterations for planned in found.runs} == {3 * -(-29 // 8)}
     assert any('same number of optimizer steps' in note for note in found.notes())
 
 
@@ -190,12 +190,12 @@ def test_the_same_call_makes_the_same_jobs_and_another_protocol_is_refused(folde
     other = write_classifier(tmp_path / 'other', optim_wrapper=dict(optimizer=dict(type='Adam')))
     with pytest.raises(ProtocolError, match='Tiny: optim_wrapper.optimizer.type: "SGD" there'):
         Benchmark(protocol(folder, classifiers=dict(Tiny=str(other))), tmp_path)
-    # More of it is no other protocol: further settings, classifiers, seeds, folds' order.
+    # More of it is no other protocol: further arms, classifiers, seeds, folds' order.
     more = Generator('more', folder=str(folder / 'synthetic'), trained_on='itself')
     larger = protocol(folder, synthetic(folder), more, seeds=(0, 1))
     assert len(Benchmark(larger, tmp_path).jobs()) == 2 * 3 * 2
     record = json.loads((tmp_path / 'benchmark.json').read_text())
-    assert set(record['identity']['settings']) == {REAL, 'CellGAN', 'more'}
+    assert set(record['identity']['arms']) == {REAL, 'CellGAN', 'more'}
     # And with less, what is on record stays there.
     Benchmark(protocol(folder), tmp_path).jobs()
     with pytest.raises(ProtocolError, match='images: 17 there'):
@@ -309,7 +309,7 @@ def test_a_leak_is_refused_and_allowed_only_with_a_label(folder, tmp_path, kind)
             text = (out / f'{name}.{suffix}').read_text()
             assert 'LEAK' in text, f'{name}.{suffix} does not warn'
     rows = json.loads((out / 'table.json').read_text())['rows']
-    assert [row['setting'] for row in rows] == [REAL, '+ CellGAN (LEAK)']
+    assert [row['arm'] for row in rows] == [REAL, '+ CellGAN (LEAK)']
 
     found = Benchmark(protocol(folder, generator, leak='paper'), out)
     assert 'paper protocol' in found.title and 'LEAK' in found.title
@@ -420,16 +420,16 @@ def finished(folder, tmp_path):
     found.jobs()
     rng = np.random.default_rng(0)
     made = {}
-    for cell in found.cells:
-        if (cell.setting, cell.fold) == ('other', 2):
+    for planned in found.runs:
+        if (planned.arm, planned.fold) == ('other', 2):
             continue
-        test = [found.plan.samples[i] for i in found.plan.folds[cell.fold].test]
+        test = [found.plan.samples[i] for i in found.plan.folds[planned.fold].test]
         labels = np.array([sample.label for sample in test])
-        logits = rng.normal(size=(len(test), 3)) + np.eye(3)[labels] * (cell.setting != REAL)
+        logits = rng.normal(size=(len(test), 3)) + np.eye(3)[labels] * (planned.arm != REAL)
         probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        made[cell.setting, cell.fold] = labels, probabilities
+        made[planned.arm, planned.fold] = labels, probabilities
         order = rng.permutation(len(test))  # the order of the rows does not matter
-        with atomic_write(cell.work_dir / 'predictions.csv', 'w', newline='') as file:
+        with atomic_write(planned.work_dir / 'predictions.csv', 'w', newline='') as file:
             writer = csv.writer(file)
             writer.writerow(['file', 'label', *(f'p({c})' for c in CLASSES)])
             for i in order:
@@ -444,19 +444,19 @@ def test_tables_agree_with_scikit_learn_on_the_same_predictions(finished):
     failed = JobResult('Tiny/other/fold3_seed0', 'failed', 1, 2.0, message)
     found.write({failed.name: failed})
     expected = {}
-    for (setting, fold), (labels, probabilities) in made.items():
+    for (arm, fold), (labels, probabilities) in made.items():
         taken = probabilities.argmax(1)
         precision, recall, f1, _ = precision_recall_fscore_support(
             labels, taken, average='macro', zero_division=0
         )
         auc = roc_auc_score(labels, probabilities, multi_class='ovr', average='macro')
         values = (accuracy_score(labels, taken), precision, recall, f1, auc)
-        expected.setdefault(setting, {})[fold] = 100 * np.array(values)
+        expected.setdefault(arm, {})[fold] = 100 * np.array(values)
     table = json.loads((found.out_dir / 'table.json').read_text())
-    rows = {row['setting']: row for row in table['rows']}
+    rows = {row['arm']: row for row in table['rows']}
     assert list(rows) == [REAL, '+ CellGAN', '+ other']
-    for setting, by_fold in expected.items():
-        row = rows[setting if setting == REAL else f'+ {setting}']
+    for arm, by_fold in expected.items():
+        row = rows[arm if arm == REAL else f'+ {arm}']
         values = np.array(list(by_fold.values()))
         for i, metric in enumerate(('accuracy', 'precision', 'recall', 'f1', 'auc')):
             assert row[metric]['mean'] == pytest.approx(values[:, i].mean())
@@ -466,13 +466,13 @@ def test_tables_agree_with_scikit_learn_on_the_same_predictions(finished):
     assert 'RuntimeError: no luck' in rows['+ other']['jobs_why']
     assert 'RuntimeError: no luck' in found.table()
     # The test: paired over the folds that both have, variance corrected for n_test / n_train.
-    for setting, folds in (('CellGAN', (0, 1, 2, 3)), ('other', (0, 1, 3))):
-        gains = np.array([expected[setting][f][0] - expected[REAL][f][0] for f in folds])
+    for arm, folds in (('CellGAN', (0, 1, 2, 3)), ('other', (0, 1, 3))):
+        gains = np.array([expected[arm][f][0] - expected[REAL][f][0] for f in folds])
         ratio = np.mean([len(found.plan.folds[f].test) / len(found.plan.folds[f].train)
                          for f in folds])  # fmt: skip
         t = gains.mean() / np.sqrt((1 / len(folds) + ratio) * gains.var(ddof=1))
         p = 2 * stats.t.sf(abs(t), len(folds) - 1)
-        row = rows[f'+ {setting}']
+        row = rows[f'+ {arm}']
         assert row['difference'] == pytest.approx(gains.mean())
         assert row['p'] == ('< 0.001' if p < 0.001 else f'{p:.3f}')
     assert rows[REAL].get('p') is None
@@ -499,8 +499,8 @@ def test_other_files_of_the_report(finished):
 
 def test_predictions_of_other_images_are_not_counted(finished):
     found, _ = finished
-    cell = found.cells[0]
-    path = cell.work_dir / 'predictions.csv'
+    planned = found.runs[0]
+    path = planned.work_dir / 'predictions.csv'
     text = path.read_text()
     path.write_text(text.replace('.png', '.jpg'))
     results = found.results()
@@ -524,7 +524,7 @@ def test_trainings_of_one_fold_are_averaged_before_anything_is_tested():
         )
 
     outcomes = [outcome(0, 0, 4), outcome(0, 1, 2), outcome(1, 0, 3), Outcome('A', REAL, 1, 1, 5)]
-    row = Row('A', REAL, outcomes, 3)
+    row = ResultRow('A', REAL, outcomes, 3)
     assert row.values['accuracy'] == [0.75, 0.75, None]
     assert row.confusion.sum() == 12 and 'not run yet' in row.why_incomplete
 

@@ -14,7 +14,7 @@ CONFIGS = sorted([*FOLDER.glob('table*.py'), *FOLDER.glob('fig*.py')])
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_every_config_can_be_read(path):
-    leak = 'paper' if path.stem == 'table3_tct' else None
+    leak = 'paper' if path.stem == 'cellgan_table3_tct' else None
     found = read_protocol(path, leak=leak)
     check_selection(found, {n: read_classifier(c) for n, c in found.classifiers.items()})
     for generator in found.generators:
@@ -27,7 +27,7 @@ def rows_of(name):
 
 
 def test_table_1():
-    found, rows = rows_of('table1_cervical')
+    found, rows = rows_of('histogan_table1_cervical')
     assert found.classes == ('Normal', 'CIN1', 'CIN2', 'CIN3') and found.ratios == (7, 1, 2)
     assert (found.num_folds, len(found.seeds), found.per_class) == (1, 5, None)
     assert found.metrics == ('accuracy', 'auc', 'sensitivity', 'specificity')
@@ -46,7 +46,7 @@ def test_table_1():
 
 
 def test_table_2():
-    found, rows = rows_of('table2_pcam')
+    found, rows = rows_of('histogan_table2_pcam')
     assert found.fixed_splits and found.shares == (0.03, 0.05, 0.1, 0.2)
     assert found.share_of == 'all' and found.classes == ('normal', 'tumor')
     assert {name: row.shares for name, row in rows.items()} == {
@@ -56,8 +56,8 @@ def test_table_2():
 
 
 def test_figure_12():
-    found, rows = rows_of('fig12_cervical')
+    found, rows = rows_of('histogan_fig12_cervical')
     assert found.sweep.pools == (2, 4, 6, 8) and found.sweep.rule == 'selective'
     assert found.sweep.ratios == (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-    table, _ = rows_of('table1_cervical')
+    table, _ = rows_of('histogan_table1_cervical')
     assert found.rows == table.rows and found.seeds == table.seeds, 'one work directory for both'

@@ -44,12 +44,12 @@ def test_points_are_the_means_of_the_folds_scores(num_classes):
     found = bootstrap_scores(labels, predictions, 'real only', replicates=10)
     names = [str(k) for k in range(num_classes)]
     mean = {}
-    for setting, rows in predictions.items():
+    for arm, rows in predictions.items():
         each = [compute_scores(p, t, names).values() for p, t in zip(rows, labels, strict=True)]
-        mean[setting] = {metric: np.mean([row[metric] for row in each]) for metric in METRICS}
-    for setting, row in found.items():
+        mean[arm] = {metric: np.mean([row[metric] for row in each]) for metric in METRICS}
+    for arm, row in found.items():
         for metric in METRICS:
-            assert row[metric].value == pytest.approx(mean[setting][metric])
+            assert row[metric].value == pytest.approx(mean[arm][metric])
     for metric in METRICS:
         change = mean['+ CellGAN'][metric] - mean['real only'][metric]
         assert found['+ CellGAN'][metric].difference == pytest.approx(change)
@@ -243,9 +243,9 @@ def test_a_class_without_test_images():
 
 def test_the_paper_sized_table_takes_seconds():
     labels, predictions = several(5, size=400, num_classes=5)
-    settings = {f's{i}': predictions['+ CellGAN'] for i in range(4)}
+    arms = {f's{i}': predictions['+ CellGAN'] for i in range(4)}
     started = time.process_time()
-    found = bootstrap_scores(labels, settings, 's0')
+    found = bootstrap_scores(labels, arms, 's0')
     assert time.process_time() - started < 30
     json.dumps({s: {m: i.to_dict() for m, i in row.items()} for s, row in found.items()})
 

@@ -17,7 +17,7 @@ from selection_helpers import build_network, save, write_config  # noqa: E402
 
 from cellgan_plugin.benchmark.classifier_run import write_run  # noqa: E402
 from cellgan_plugin.benchmark.experiment import Benchmark
-from cellgan_plugin.benchmark.generators import judged_by  # noqa: E402
+from cellgan_plugin.benchmark.generators import evaluated_by  # noqa: E402
 from cellgan_plugin.benchmark.leak import LeakError  # noqa: E402
 from cellgan_plugin.benchmark.predictions import (  # noqa: E402
     Predictions,
@@ -105,7 +105,7 @@ def test_one_choice_per_fold_needs_the_baseline_and_serves_all_rows(folder, tmp_
     assert [row['name'] for row in request['rows']] == list(RULES)
     for row in request['rows']:
         assert row['pool'] == [2 * n for n in train] and row['asked'] == [n // 2 for n in train]
-    assert {tuple(s.counts) for s in found.settings[1:5]} == {(sum(train) // 2,)}
+    assert {tuple(s.counts) for s in found.arms[1:5]} == {(sum(train) // 2,)}
 
 
 GENERATOR = """
@@ -130,11 +130,11 @@ def test_classifiers_that_judge_are_found_in_every_form_of_an_evaluator():
     for evaluator in (dict(type='Evaluator', metrics=[metric]), dict(metrics=metric), [metric],
                       metric):  # fmt: skip
         run = Config(dict(val_evaluator=evaluator, val_dataloader=dict(dataset=dict())))
-        judged_by(run, dict(data_root='here'), Path('baseline'))
+        evaluated_by(run, dict(data_root='here'), Path('baseline'))
         assert "checkpoint='" in run.pretty_text and run.val_dataloader.dataset.data_root == 'here'
 
 
-def test_the_best_weights_of_a_generator_are_judged_by_the_baseline_on_training_images(
+def test_the_best_weights_of_a_generator_are_scored_by_the_baseline_on_training_images(
     folder, tmp_path
 ):
     (tmp_path / 'gan.py').write_text(GENERATOR)
@@ -173,7 +173,7 @@ def test_the_best_weights_of_a_generator_are_judged_by_the_baseline_on_training_
     with pytest.raises(ProtocolError, match=r'first validation is at iteration 9 .*trains for 8'):
         Benchmark(protocol(folder, options(best_by_fd=True)), tmp_path / 'late')
     (tmp_path / 'gan.py').write_text(GENERATOR.replace('ModelSelectionHook', 'OtherHook'))
-    with pytest.raises(ProtocolError, match='best_by_fd needs a config that is judged'):
+    with pytest.raises(ProtocolError, match='best_by_fd needs a config that is evaluated'):
         Benchmark(protocol(folder, options(best_by_fd=True)), tmp_path / 'none')
     with pytest.raises(ProtocolError, match='best_by_fd is of generators that are trained'):
         protocol(folder, {'generators.G.best_by_fd': True})
@@ -251,7 +251,7 @@ def test_shares_are_benchmarks_of_their_own_in_one_table(folder, tmp_path):
     found.write()
     table = json.loads((tmp_path / 'out/table.json').read_text())['rows']
     assert [row['share'] for row in table] == ['50 %'] * 5 + ['100 %'] * 6
-    assert table[0]['setting'] == REAL and '50 %' in found.describe()
+    assert table[0]['arm'] == REAL and '50 %' in found.describe()
 
 
 # What is refused --------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def test_a_leaky_pool_labels_every_row_that_chooses_from_it(folder, tmp_path):
     write_training_images(list_, content_hashes(sorted((folder / 'real').rglob('*.png'))))
     options = {'generators.G.trained_on': str(list_), 'leak': 'allow'}
     found = Benchmark(protocol(folder, options), tmp_path / 'out')
-    leaky = [setting.name for setting in found.settings if setting.leaks]
+    leaky = [arm.name for arm in found.arms if arm.leaks]
     assert leaky == list(RULES) and 'LEAK' in found.title
 
 
@@ -416,7 +416,7 @@ def test_a_classifier_of_other_images_does_not_choose(request_of, folder):
     write_training_images(Path(job['baseline']) / 'training_images.txt', content_hashes(files))
     results = found.results()
     assert 'LEAK' in results.title
-    assert [s.name for s in found.settings if s.leaks] == list(RULES)
+    assert [s.name for s in found.arms if s.leaks] == list(RULES)
 
 
 def test_damaged_weights_and_missing_candidates_are_said(request_of, folder, tmp_path):
@@ -453,13 +453,13 @@ def test_runs_of_one_split_make_mean_and_deviation_and_a_sweep_its_figure(folder
     found = Benchmark(protocol(folder, sweep, seeds=(0, 1, 2)), tmp_path)
     found.jobs()
     rng, right = np.random.default_rng(0), {}
-    for cell in found.cells:
+    for planned in found.runs:
         samples = [found.plan.samples[i] for i in found.plan.folds[0].test]
         labels = np.array([sample.label for sample in samples])
         taken = np.where(rng.random(len(labels)) < 0.7, labels, (labels + 1) % 3)
-        right.setdefault(cell.setting, []).append(100 * (taken == labels).mean())
+        right.setdefault(planned.arm, []).append(100 * (taken == labels).mean())
         write_predictions(
-            cell.work_dir / 'predictions.csv',
+            planned.work_dir / 'predictions.csv',
             Predictions(
                 files=['/'.join(s.file.split('/')[-2:]) for s in samples],
                 labels=labels,
@@ -470,7 +470,7 @@ def test_runs_of_one_split_make_mean_and_deviation_and_a_sweep_its_figure(folder
     files = {path.name for path in found.write()}
     assert {'table.md', 'sweep.png', 'boxes.png'} <= files
     table = json.loads((tmp_path / 'table.json').read_text())
-    rows = {row['setting']: row for row in table['rows']}
+    rows = {row['arm']: row for row in table['rows']}
     assert len(rows) == 1 + 5 + 2 and 'Baseline' in rows
     for name, values in right.items():
         row = rows['Baseline' if name == REAL else f'+ {name}']

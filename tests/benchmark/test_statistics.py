@@ -156,7 +156,7 @@ def test_settings_against_the_baseline():
 
 
 def test_bad_comparisons():
-    with pytest.raises(StatisticsError, match="'real' is none of the settings"):
+    with pytest.raises(StatisticsError, match="'real' is none of the arms"):
         compare_with_baseline({'a': [1, 2]}, 'real', 4, 1)
     with pytest.raises(StatisticsError, match="'a' has 1 folds and 'real' 2"):
         compare_with_baseline({'real': [1, 2], 'a': [1]}, 'real', 4, 1)
@@ -171,5 +171,5 @@ def test_runs_of_one_split_are_compared_and_not_tested():
         found['a'].p is None and found['a'].low is None and 'share all images' in found['a'].reason
     )
     assert found['failed'].difference is None
-    with pytest.raises(StatisticsError, match='none of the settings'):
+    with pytest.raises(StatisticsError, match='none of the arms'):
         compare_runs(scores, 'other')

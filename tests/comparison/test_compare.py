@@ -48,7 +48,7 @@ def test_the_comparisons_of_the_repository_read(config, tmp_path):
 
 
 def test_the_ablations_differ_in_what_their_ticks_say():
-    plan = read_comparison(CONFIGS / 'comparisons' / 'ablations_phantom.py')
+    plan = read_comparison(CONFIGS / 'comparisons' / 'cellgan_table2_phantom.py')
     for model in plan.models:
         config = plan.stage_config(model, 0, 0).model
         assert model.settings == {
@@ -86,11 +86,11 @@ def test_options_seed_and_earlier_checkpoints_reach_the_config():
 
 
 def test_command_line_values_take_the_place_of_the_configs():
-    config = CONFIGS / 'comparisons' / 'rivals_phantom.py'
+    config = CONFIGS / 'comparisons' / 'cellgan_table1_phantom.py'
     overrides = dict(budget=dict(iterations=5), figure=dict(real=False), seeds=[0, 1])
     plan = read_comparison(config, overrides)
     assert (plan.minutes, plan.iterations, plan.seeds) == (None, 5, (0, 1))
-    assert not plan.figure.real and plan.name == 'rivals_phantom'
+    assert not plan.figure.real and plan.name == 'cellgan_table1_phantom'
     words = [f'CellGAN={PHANTOM}', 'Big GAN=configs/a.py:work_dirs/run:1/iter_1.pth']
     assert parse_models(words) == [
         dict(name='CellGAN', config=PHANTOM),
@@ -192,7 +192,7 @@ def finish_training(training, iterations=40, **cost):
 
 
 def finish(part, values=None, iteration=40, name='FID', notes=(), cost=None):
-    """Leave behind what a judged model leaves; ``values``: one per class, then the mean."""
+    """Leave behind what an evaluated model leaves; ``values``: one per class, then the mean."""
     for training in part.trainings:
         finish_training(training)
     part.prepare()
@@ -215,7 +215,7 @@ def finish(part, values=None, iteration=40, name='FID', notes=(), cost=None):
         parameters=dict(generator=1_500_000, trained=4_000_000),
         cost=cost,
     )
-    parts.write_json(part.folder / parts.JUDGED, record)
+    parts.write_json(part.folder / parts.EVALUATED, record)
     images = np.full((5, 4, 8, 8, 3), part.seed, np.uint8)
     np.savez(part.folder / 'samples.npz', images=images)
 
@@ -229,7 +229,7 @@ def test_a_finished_part_holds_until_something_that_it_depends_on_changes(tmp_pa
     (again,) = lay_out(plan, tmp_path, real='set 1')
     assert again.stale() is None and again.trainings[0].prepare() == ''
 
-    # Another picture, other real images, another evaluation: sampled or judged again.
+    # Another picture, other real images, another evaluation: sampled or evaluated again.
     (other,) = lay_out(plan_of(figure=dict(samples_per_class=2)), tmp_path, real='set 1')
     assert other.stale() == 'samples, samples_per_class: 4 -> 2'
     (other,) = lay_out(plan, tmp_path, real='set 2')
@@ -237,8 +237,8 @@ def test_a_finished_part_holds_until_something_that_it_depends_on_changes(tmp_pa
     (other,) = lay_out(plan_of(samples_per_class=5), tmp_path, real='set 1')
     assert 'val_evaluator.metrics.0.fake_nums: "match" -> 5' in other.stale()
     assert other.trainings[0].prepare() == ''  # nothing to do with the training
-    assert other.prepare().startswith('judge CellGAN, seed 0: again, evaluation, val_evaluator')
-    assert not (part.folder / parts.JUDGED).exists()
+    assert other.prepare().startswith('evaluate CellGAN, seed 0: again, evaluation, val_evaluator')
+    assert not (part.folder / parts.EVALUATED).exists()
 
 
 def test_weights_that_were_replaced_are_noticed(tmp_path):
@@ -271,7 +271,7 @@ def test_a_changed_config_is_trained_again_and_the_former_run_kept(tmp_path):
     (former,) = (tmp_path / 'CellGAN' / 'former').iterdir()
     assert former.name.endswith('_seed_0_training') and (former / 'final.pth').is_file()
     assert not other.checkpoint.exists()
-    assert other.prepare() == 'judge CellGAN, seed 0: again, the weights are others'
+    assert other.prepare() == 'evaluate CellGAN, seed 0: again, the weights are others'
     config = Config.fromfile(other.trainings[0].config_file)
     assert config.model.generator.base_channels == 8
 
@@ -435,11 +435,11 @@ def test_the_rows_of_the_table(two_models):
         ('CellGAN', 1),
         ('Other', 0),
     ]
-    assert report.tables(report.Results(plan, laid, {})) == {}
+    assert report.tables(report.ComparisonResults(plan, laid, {})) == {}
     finish(laid[0], [10.0, 20.0, 30.0, 40.0, 50.0, 30.0])
     finish(laid[1], [12.0, 20.0, 30.0, 40.0, 50.0, 30.4])
     finish(laid[2], [11.5, 25.0, None, 40.0, 50.0, 31.0], iteration=777)
-    results = report.Results(plan, laid, {})
+    results = report.ComparisonResults(plan, laid, {})
     tables = report.tables(results, ['a remark'])
     distances = tables['distances']
     assert [column.key for column in distances.columns] == [
@@ -468,7 +468,7 @@ def test_small_distances_have_more_digits_and_features_are_named(two_models):
     plan, laid = two_models
     values = [0.0123, 0.02, 0.03, 0.04, 0.05, 0.03]
     finish(laid[0], values, name='FD(net)', notes=['few images'])
-    table = report.tables(report.Results(plan, laid, {}))['distances']
+    table = report.tables(report.ComparisonResults(plan, laid, {}))['distances']
     assert table.title == 'Table 2: FD(net) per class'
     assert table.columns[2].key == 'FD(net)/NILM' and table.columns[2].title == 'FD NILM'
     assert table.columns[2].digits == 3
@@ -480,7 +480,7 @@ def test_failures_stand_in_their_row(two_models):
     plan, laid = two_models
     finish(laid[0])
     failures = {laid[1].trainings[0].job: 'no memory', laid[2].job: 'bad weights'}
-    rows = report.tables(report.Results(plan, laid, failures))['table'].rows
+    rows = report.tables(report.ComparisonResults(plan, laid, failures))['table'].rows
     assert rows[0]['FID/mean'] == 30.0 and rows[0]['model_why'] == '1 of 2 trainings; no memory'
     assert 'FID/mean' not in rows[1]
     assert rows[1]['FID/mean_why'] == rows[1]['iterations_why'] == 'bad weights'
@@ -495,7 +495,7 @@ def test_the_picture(two_models):
             inputs=dict(img=torch.full((3, 8, 8), 100 + i, dtype=torch.uint8))),
         'get_data_info': lambda self, i: dict(gt_label=i % 5),
     })()  # fmt: skip
-    picture = report.figure(report.Results(plan, laid, {}), dataset)
+    picture = report.figure(report.ComparisonResults(plan, laid, {}), dataset)
     assert set(range(100, 111)) <= set(np.unique(picture))  # all eleven real images
     assert (picture == 0).all(axis=2).sum() >= 5 * 4 * 64  # five cells of four black images
     found = report.real_samples(dataset, 5, 2, seed=0)
@@ -522,7 +522,7 @@ def test_a_failure_in_one_line():
     assert module.failure_text(JobResult('train A', 'failed', -9, 1.0, message)) == (
         f'train A {message}'
     )
-    skipped = JobResult('judge A', 'skipped', message='needs train A, which failed')
+    skipped = JobResult('evaluate A', 'skipped', message='needs train A, which failed')
     assert module.failure_text(skipped) == 'needs train A, which failed'
 
 

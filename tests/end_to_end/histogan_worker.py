@@ -37,21 +37,21 @@ def gradients(rows, sync):
     noise = torch.randn(4, 8, generator=draws).double()[rows]
     epsilon = torch.rand(4, 1, generator=draws).double()[rows].expand(-1, 2)
 
-    def judge(fake):
+    def evaluate(fake):
         both = [torch.cat(pair) for pair in zip(real, fake, strict=True)]
         logits, statistics = critics(both, torch.cat([label, label]), groups=2)
         return [of_stage.chunk(2) for of_stage in logits], statistics
 
     loss = WassersteinLoss()
     fake = generator(noise, label=label, return_stages=True)
-    logits, statistics = judge([image.detach() for image in fake])
+    logits, statistics = evaluate([image.detach() for image in fake])
     penalties = GradientPenalty(50.0)(
         lambda mixed: critics(mixed, label, statistics=statistics)[0], real, fake, epsilon
     )
     objective = sum(loss.discriminator(*pair)['loss_disc'] for pair in logits) + sum(penalties)
     names, parameters = zip(*critics.named_parameters(), strict=True)
     found = dict(zip(names, torch.autograd.grad(objective, parameters), strict=True))
-    logits, _ = judge(fake)
+    logits, _ = evaluate(fake)
     objective = sum(loss.generator(of_fake) for _, of_fake in logits)
     names, parameters = zip(*generator.named_parameters(), strict=True)
     found.update(zip(names, torch.autograd.grad(objective, parameters), strict=True))

@@ -69,7 +69,7 @@ def test_a_benchmark_with_a_failing_job_and_again(folder):
     assert 'generator/CellGAN/fold2: failed' in first.stdout
     assert 'ResNet/CellGAN/fold2_seed0: skipped' in first.stdout
     assert 'ResNet/CellGAN/fold1_seed0: done' in first.stdout
-    rows = {r['setting']: r for r in json.loads((out / 'table.json').read_text())['rows']}
+    rows = {r['arm']: r for r in json.loads((out / 'table.json').read_text())['rows']}
     assert rows['real only']['jobs'] == '2/2' and rows['+ CellGAN']['jobs'] == '1/2'
     assert 'synthesis/CellGAN/fold2, which was skipped' in rows['+ CellGAN']['jobs_why']
     assert rows['+ CellGAN']['jobs_why'] in first.stdout

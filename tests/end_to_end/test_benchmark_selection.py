@@ -16,7 +16,7 @@ from .conftest import run_tool
 from .test_benchmark import CLASSIFIER, GENERATOR
 
 # Judged, at its end, by the features of the baseline that the benchmark trains.
-JUDGED = """
+EVALUATED = """
 val_cfg = dict(type='MultiValLoop')
 val_dataloader = dict(
     batch_size=7, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
@@ -59,7 +59,7 @@ def folder(tiny, tmp_path_factory, request):
     generator = GENERATOR.format(base=str(tiny.config)).replace(
         'max_iters=2', 'max_iters=2, val_interval=2'
     )
-    (root / 'generator.py').write_text(generator + JUDGED)
+    (root / 'generator.py').write_text(generator + EVALUATED)
     counts = dict(NILM=8, HSIL=8)
     write_phantom_dataset(root / 'data', size=32, splits=dict(train=counts))
     (root / 'benchmark.py').write_text(BENCHMARK.format(data=str(root / 'data')))
@@ -116,7 +116,7 @@ def test_rows_share_pool_baseline_and_scores_and_a_sweep_goes_on(folder):
     assert ranks == [*range(len(ranks) // 2)] * 2, 'without a rule, the first ones'
 
     table = json.loads((out / 'table.json').read_text())
-    rows = {row['setting']: row for row in table['rows']}
+    rows = {row['arm']: row for row in table['rows']}
     assert list(rows) == ['Baseline', '+ all', '+ chosen']
     assert {row['jobs'] for row in rows.values()} == {'1/1'}
     assert rows['+ chosen']['synthetic'] == len(kept['chosen'])

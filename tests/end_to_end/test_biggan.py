@@ -1,4 +1,4 @@
-"""MMagic's own GANs by configs alone: they train, resume, are judged, and sample like ours."""
+"""MMagic's own GANs by configs alone: they train, resume, are evaluated, and sample like ours."""
 
 import copy
 import json
@@ -53,7 +53,7 @@ model = dict(discriminator=dict(
     discriminator={{{{_base_.model.discriminator}}}},
     augment=dict(type='DiffAugment', policy=['color', 'translation', 'cutout'])))
 """
-JUDGED = """
+EVALUATED = """
 _base_ = [{base!r}, {evaluation!r}]
 train_cfg = dict(max_iters=2, val_interval=2)
 val_dataloader = dict(
@@ -70,13 +70,13 @@ CLASSIFIER = """
 _base_ = {base!r}
 model = dict(backbone=dict(stem_channels=4, base_channels=4), head=dict(in_channels=32))
 """
-RIVALS = ['biggan', 'biggan_augmented', 'sngan']
+BASELINES = ['biggan', 'biggan_augmented', 'sngan']
 
 
 @pytest.fixture(scope='module')
-def rivals(tiny):
-    """Configs of smoke-size rivals, by name."""
-    folder = tiny.root / 'rivals'
+def baselines(tiny):
+    """Configs of smoke-size baselines, by name."""
+    folder = tiny.root / 'baselines'
     folder.mkdir()
     texts = dict(
         biggan=SMOKE.format(
@@ -102,11 +102,11 @@ def run(config, work_dir, **kwargs):
     return train(config, work_dir, options=options, **kwargs)
 
 
-@pytest.fixture(scope='module', params=RIVALS)
-def straight(request, rivals):
-    """A rival trained for six iterations."""
+@pytest.fixture(scope='module', params=BASELINES)
+def straight(request, baselines):
+    """A baseline trained for six iterations."""
     name = request.param
-    config, work_dir = getattr(rivals, name), rivals.folder / f'{name}_straight'
+    config, work_dir = getattr(baselines, name), baselines.folder / f'{name}_straight'
     runner = run(config, work_dir)
     return SimpleNamespace(name=name, config=config, work_dir=work_dir, model=runner.model)
 
@@ -146,9 +146,9 @@ def test_it_samples_by_class_and_image_by_image(straight):
 
 
 @pytest.mark.parametrize('name', ['biggan', 'sngan'])
-def test_it_is_judged_class_by_class(rivals, tiny, name):
+def test_it_is_evaluated_class_by_class(baselines, tiny, name):
     configs = REPO / 'configs'
-    classifier = rivals.folder / 'classifier.py'
+    classifier = baselines.folder / 'classifier.py'
     classifier.write_text(
         CLASSIFIER.format(base=str(configs / 'classifiers' / 'resnet18_phantom.py'))
     )
@@ -156,10 +156,10 @@ def test_it_is_judged_class_by_class(rivals, tiny, name):
     torch.manual_seed(0)
     network = MODELS.build(dict(Config.fromfile(classifier).model, _scope_='mmpretrain'))
     torch.save(network.state_dict(), weights)
-    config = rivals.folder / f'{name}_judged.py'
+    config = baselines.folder / f'{name}_evaluated.py'
     config.write_text(
-        JUDGED.format(
-            base=str(getattr(rivals, name)),
+        EVALUATED.format(
+            base=str(getattr(baselines, name)),
             evaluation=str(configs / '_base_' / 'evaluation' / 'phantom_fd.py'),
             data=str(tiny.data),
             classifier=str(classifier),
@@ -174,10 +174,10 @@ def test_it_is_judged_class_by_class(rivals, tiny, name):
         for path in work_dir.glob('*/vis_data/scalars.json')
         for line in path.read_text().splitlines()
     ]
-    (judged,) = [row for row in rows if 'FD(tiny)/mean' in row]
+    (evaluated,) = [row for row in rows if 'FD(tiny)/mean' in row]
     classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
-    assert judged['FD(tiny)/mean'] == pytest.approx(
-        sum(judged[f'FD(tiny)/{name}'] for name in classes) / 5
+    assert evaluated['FD(tiny)/mean'] == pytest.approx(
+        sum(evaluated[f'FD(tiny)/{name}'] for name in classes) / 5
     )
 
 
@@ -198,9 +198,9 @@ def batch(tiny):
     )
 
 
-@pytest.mark.parametrize('name', RIVALS)
-def test_real_images_are_judged_by_their_own_labels(rivals, batch, mmagic_scope, name):
-    config = Config.fromfile(getattr(rivals, name))
+@pytest.mark.parametrize('name', BASELINES)
+def test_real_images_are_scored_by_their_own_labels(baselines, batch, mmagic_scope, name):
+    config = Config.fromfile(getattr(baselines, name))
     torch.manual_seed(0)
     built = MODELS.build(config.model)
     built.init_weights()
@@ -237,12 +237,12 @@ def test_real_images_are_judged_by_their_own_labels(rivals, batch, mmagic_scope,
         ({'model.num_classes': 3}, 'model.num_classes=3 but the training set has 5 classes'),
     ],
 )
-def test_what_does_not_fit_is_said_before_training(rivals, tmp_path, options, complaint):
+def test_what_does_not_fit_is_said_before_training(baselines, tmp_path, options, complaint):
     with pytest.raises(ValueError, match=complaint):
-        run(rivals.biggan, tmp_path / 'bad', options=options)
+        run(baselines.biggan, tmp_path / 'bad', options=options)
 
 
-def test_ranks_draw_noise_of_their_own(rivals):
+def test_ranks_draw_noise_of_their_own(baselines):
     worker = Path(__file__).with_name('noise_worker.py')
-    result = run_on_two_ranks(worker, rivals.biggan_augmented, rivals.folder / 'two_ranks')
+    result = run_on_two_ranks(worker, baselines.biggan_augmented, baselines.folder / 'two_ranks')
     assert result.stdout.count('weights agree, noise differs') == 2

@@ -1,4 +1,4 @@
-"""tools/compare.py: trains, samples and judges two small models; a third one fails."""
+"""tools/compare.py: trains, samples and evaluates two small models; a third one fails."""
 
 import csv
 import json
@@ -63,7 +63,7 @@ def compared(tiny):
     base = REPO / 'configs' / 'classifiers' / 'resnet18_phantom.py'
     classifier.write_text(CLASSIFIER.format(base=str(base)))
     weights = tiny.root / 'compare_classifier.pth'
-    torch.manual_seed(0)  # any features judge two models alike
+    torch.manual_seed(0)  # any features evaluate two models alike
     model = MODELS.build({**Config.fromfile(classifier).model, '_scope_': 'mmpretrain'})
     torch.save(dict(state_dict=model.state_dict()), weights)
     config = tiny.root / 'two_of_a_kind.py'
@@ -82,8 +82,8 @@ def compared(tiny):
     return SimpleNamespace(config=config, out=out, result=result)
 
 
-def judged(out, *parts):
-    return json.loads(out.joinpath(*parts, 'judged', 'judged.json').read_text())
+def evaluated(out, *parts):
+    return json.loads(out.joinpath(*parts, 'evaluated', 'evaluated.json').read_text())
 
 
 def test_one_failure_leaves_the_others(compared):
@@ -105,8 +105,8 @@ def test_the_table_has_the_numbers_of_the_evaluation(compared):
     with open(compared.out / 'table.csv', newline='') as file:
         rows = {row['model']: row for row in csv.DictReader(file)}
     for name, folder in (('Small & slow', 'Small_slow'), ('Two stages', 'Two_stages')):
-        found = judged(compared.out, folder, 'seed_0')
-        lines = compared.out / folder / 'seed_0' / 'judged' / 'evaluation' / 'evaluation.jsonl'
+        found = evaluated(compared.out, folder, 'seed_0')
+        lines = compared.out / folder / 'seed_0' / 'evaluated' / 'evaluation' / 'evaluation.jsonl'
         values = [json.loads(line) for line in lines.read_text().splitlines()]
         assert [line['row'] for line in values] == [*CLASSES, 'mean', 'pooled']
         for line in values[:-1]:

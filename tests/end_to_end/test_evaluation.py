@@ -1,4 +1,4 @@
-"""Train a classifier, train a GAN that it judges, judge the checkpoints: by the tools."""
+"""Train a classifier, train a GAN that it evaluates, evaluate the checkpoints: by the tools."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ train_cfg = dict(max_iters=4, val_interval=4)
 param_scheduler = []
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
 """
-JUDGED = """
+EVALUATED = """
 _base_ = [{tiny!r}, {evaluation!r}]
 train_cfg = dict(max_iters=4, val_interval=2)
 val_dataloader = dict(
@@ -36,7 +36,7 @@ custom_hooks = [dict(type='ModelSelectionHook')]
 
 
 @pytest.fixture(scope='module')
-def judged(tiny, request):
+def evaluated(tiny, request):
     """A trained classifier, and a GAN that was validated with it while training."""
     configs = request.config.rootpath / 'configs'
     classifier = tiny.root / 'classifier.py'
@@ -53,9 +53,9 @@ def judged(tiny, request):
         env=environment,
     )  # fmt: skip
     assert 'accuracy/top1' in trained.stdout
-    config = tiny.root / 'judged.py'
+    config = tiny.root / 'evaluated.py'
     config.write_text(
-        JUDGED.format(
+        EVALUATED.format(
             tiny=str(tiny.config),
             evaluation=str(configs / '_base_' / 'evaluation' / 'phantom_fd.py'),
             data=str(tiny.data),
@@ -64,13 +64,13 @@ def judged(tiny, request):
             cache=str(tiny.root / 'features'),
         )
     )
-    work_dir = tiny.root / 'judged'
+    work_dir = tiny.root / 'evaluated'
     result = run_tool('tools/train.py', config, '--work-dir', work_dir)
     return config, work_dir, result
 
 
-def test_the_curve_is_logged_and_the_best_checkpoint_kept(judged):
-    _, work_dir, result = judged
+def test_the_curve_is_logged_and_the_best_checkpoint_kept(evaluated):
+    _, work_dir, result = evaluated
     assert result.stdout.count('FD(tiny), generated against real images') == 2
     scalars = [
         json.loads(line)
@@ -84,8 +84,8 @@ def test_the_curve_is_logged_and_the_best_checkpoint_kept(judged):
     assert 'optimizer' not in torch.load(best, weights_only=True)
 
 
-def test_tools_test_gives_the_numbers_of_the_training_on_one_rank_and_on_two(judged, tiny):
-    config, work_dir, _ = judged
+def test_tools_test_gives_the_numbers_of_the_training_on_one_rank_and_on_two(evaluated, tiny):
+    config, work_dir, _ = evaluated
     history = json.loads((work_dir / 'model_selection.json').read_text())
     out = tiny.root / 'tested'
     result = run_tool('tools/test.py', config, work_dir / 'iter_4.pth', '--work-dir', out)
@@ -112,8 +112,8 @@ def test_tools_test_gives_the_numbers_of_the_training_on_one_rank_and_on_two(jud
     assert again[12]['values']['FD(tiny)'] == pytest.approx(mean, rel=1e-3)
 
 
-def test_a_resumed_run_goes_on_with_the_curve(judged, tiny):
-    config, work_dir, _ = judged
+def test_a_resumed_run_goes_on_with_the_curve(evaluated, tiny):
+    config, work_dir, _ = evaluated
     resumed = tiny.root / 'judged_resumed'
     train(config, resumed, resume=work_dir / 'iter_2.pth')
     expected = json.loads((work_dir / 'model_selection.json').read_text())
@@ -124,27 +124,27 @@ def test_a_resumed_run_goes_on_with_the_curve(judged, tiny):
     assert len(list(resumed.glob('best_iter_*.pth'))) == 1
 
 
-def test_a_checkpoint_of_another_model_is_refused(judged, tiny):
-    config, work_dir, _ = judged
+def test_a_checkpoint_of_another_model_is_refused(evaluated, tiny):
+    config, work_dir, _ = evaluated
     options = {'model.generator.base_channels': 2}
     with pytest.raises(ValueError, match='does not fit the config'):
         evaluate_checkpoint(config, work_dir / 'iter_4.pth', tiny.root / 'refused', options)
 
 
-def test_missing_weights_stop_the_run_before_it_trains(judged, tiny, capfd):
-    config, _, _ = judged
+def test_missing_weights_stop_the_run_before_it_trains(evaluated, tiny, capfd):
+    config, _, _ = evaluated
     options = {'val_evaluator.metrics.0.extractor.checkpoint': 'nowhere'}
     with pytest.raises(FileNotFoundError, match='nowhere does not exist. Train the classifier'):
         train(config, tiny.root / 'unweighted', options=options)
     assert 'Iter(train)' not in capfd.readouterr().out
 
 
-def test_a_config_without_evaluation_is_told_what_to_add(judged, tiny):
+def test_a_config_without_evaluation_is_told_what_to_add(evaluated, tiny):
     with pytest.raises(ValueError, match='says nothing of evaluation'):
-        evaluate_checkpoint('configs/ablations/model_i.py', judged[1] / 'iter_4.pth', tiny.root)
+        evaluate_checkpoint('configs/ablations/model_i.py', evaluated[1] / 'iter_4.pth', tiny.root)
 
 
-def test_evaluate_folders(judged, tiny):
+def test_evaluate_folders(evaluated, tiny):
     fake = tiny.root / 'fake'
     with open(tiny.data / 'manifest.csv', newline='') as file:
         images = [(tiny.data / row['file'], row['label']) for row in csv.DictReader(file)]

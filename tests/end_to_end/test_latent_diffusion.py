@@ -1,4 +1,4 @@
-"""Train both stages by the tools, resume, sample and judge them, on the phantom set."""
+"""Train both stages by the tools, resume, sample and evaluate them, on the phantom set."""
 
 import shutil
 from types import SimpleNamespace
@@ -192,7 +192,7 @@ custom_hooks = [dict(type='ModelSelectionHook')]
 
 
 def test_mixed_precision_and_evaluation_while_training(stages, capfd):
-    config = stages.root / 'judged.py'
+    config = stages.root / 'evaluated.py'
     config.write_text(
         EVALUATION.format(
             config=str(stages.stage_2.config),
@@ -202,7 +202,7 @@ def test_mixed_precision_and_evaluation_while_training(stages, capfd):
             cache=str(stages.root / 'features'),
         )
     )
-    work_dir = stages.root / 'judged'
+    work_dir = stages.root / 'evaluated'
     runner = train(config, work_dir, amp=True)
     assert type(runner.optim_wrapper['generator']) is BFloat16OptimWrapper
     said = capfd.readouterr().out

@@ -4,7 +4,7 @@ import torch
 from evaluation_helpers import TinyFeatures
 
 from cellgan_plugin.evaluation.frechet import frechet_distance
-from cellgan_plugin.evaluation.mask_generation import image_seed, judge_generated
+from cellgan_plugin.evaluation.mask_generation import evaluate_generated, image_seed
 from cellgan_plugin.evaluation.segmentation import ms_ssim
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import generator_for
@@ -38,7 +38,7 @@ def pairs(count=9):
 
 def test_scores_by_hand():
     data, extractor = pairs(), TinyFeatures()
-    scores, images = judge_generated(
+    scores, images = evaluate_generated(
         Painter(), data, extractor, similarity_masks=3, similarity_samples=4, batch_size=4, keep=5
     )
     made = [to_uint8(Painter().generate(m[None].long(), [image_seed(0, i, 0)]))[0]
@@ -51,7 +51,7 @@ def test_scores_by_hand():
     seeds = [image_seed(0, 3, sample) for sample in range(4)]
     samples = to_uint8(Painter().generate(data[3][1].long().expand(4, -1, -1), seeds))
     to_original = ms_ssim(samples, data[3][0].expand(4, -1, -1, -1)).mean()
-    one, _ = judge_generated(
+    one, _ = evaluate_generated(
         Painter(), [data[3], *data[4:]], extractor, similarity_masks=1, similarity_samples=1
     )
     assert 0 < float(to_original) < 1 and 0 < one.to_original < 1 and np.isnan(one.among)
@@ -59,13 +59,13 @@ def test_scores_by_hand():
 
 def test_neither_batches_nor_memory_decide():
     data, painter = pairs(), Painter()
-    expected, _ = judge_generated(painter, data, TinyFeatures(), 2, 3, batch_size=9)
+    expected, _ = evaluate_generated(painter, data, TinyFeatures(), 2, 3, batch_size=9)
     small = Painter()
-    found, _ = judge_generated(small, data, TinyFeatures(), 2, 3, batch_size=2)
+    found, _ = evaluate_generated(small, data, TinyFeatures(), 2, 3, batch_size=2)
     assert small.largest_batch == 2 and painter.largest_batch == 9
     assert found.fd == pytest.approx(expected.fd, rel=1e-4)
     assert found.among == pytest.approx(expected.among, abs=1e-6)
-    still, _ = judge_generated(Painter(0.0), data, TinyFeatures(), 2, 3)
+    still, _ = evaluate_generated(Painter(0.0), data, TinyFeatures(), 2, 3)
     assert still.among == pytest.approx(1, abs=1e-5) and expected.among < 0.99
     with pytest.raises(ValueError, match='at least 4'):
-        judge_generated(Painter(), data[:3], TinyFeatures())
+        evaluate_generated(Painter(), data[:3], TinyFeatures())

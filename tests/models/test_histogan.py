@@ -359,12 +359,12 @@ def test_the_objective_is_wgan_gp_at_every_stage():
     logits, statistics = twin(both, torch.cat([labels, labels]), groups=2)
     mixed = [share * x + (1 - share) * y for x, y in zip(real, fake, strict=True)]
     mixed = [image.requires_grad_() for image in mixed]
-    judged, _ = twin(mixed, labels, statistics=statistics)
+    evaluated, _ = twin(mixed, labels, statistics=statistics)
     expected = {}
     for stage in (0, 1):
         of_real, of_fake = logits[stage][:4], logits[stage][4:]
         expected[f'loss_disc_stage{stage + 1}'] = (of_fake.mean() - of_real.mean()).item()
-        (slope,) = torch.autograd.grad(judged[stage].sum(), mixed[stage], retain_graph=True)
+        (slope,) = torch.autograd.grad(evaluated[stage].sum(), mixed[stage], retain_graph=True)
         penalty = 50 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
         expected[f'loss_disc_gp_stage{stage + 1}'] = penalty.item()
     log = model.train_step(data, optimizers(model))
@@ -513,10 +513,10 @@ def test_sizes_and_classes_of_the_configs_agree(path):
     config = Config.fromfile(path)
     check_model_config(config.model)
     loaders = [config.train_dataloader, config.get('val_dataloader')]
-    judges = [metric.extractor for metric in config.get('val_evaluator', {}).get('metrics', [])]
-    assert len(judges) == path.stem.endswith('_fd')
-    for judge in judges:
-        classifier = Config.fromfile(judge.config)
+    evaluates = [metric.extractor for metric in config.get('val_evaluator', {}).get('metrics', [])]
+    assert len(evaluates) == path.stem.endswith('_fd')
+    for evaluate in evaluates:
+        classifier = Config.fromfile(evaluate.config)
         assert classifier.model.head.num_classes == config.model.num_classes
         loaders += [classifier.train_dataloader, classifier.val_dataloader]
     for loader in filter(None, loaders):

@@ -18,14 +18,14 @@ from cellgan_plugin.segmentation.benchmark import (
 )
 from cellgan_plugin.segmentation.evaluate_masks import read_scores
 from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
-from cellgan_plugin.segmentation.plan import Division, cells, divisions, job_folder
+from cellgan_plugin.segmentation.plan import Division, divisions, job_folder, segmenter_runs
 from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 from cellgan_plugin.segmentation.results import (
     SegmentationResults,
     Trained,
-    class_table,
     normalised_improvements,
     parts_table,
+    per_class_table,
     ratio_table,
     size_table,
 )
@@ -84,7 +84,7 @@ def test_trains_scores_and_continues(folder, tmp_path, monkeypatch):
     benchmark = SegmentationBenchmark(protocol, out)
     found = benchmark.results()
     table = ratio_table(found, 'mIoU')
-    for one, cell in zip(found.trained, benchmark.cells, strict=True):
+    for one, cell in zip(found.trained, benchmark.runs, strict=True):
         scores, classes = read_scores(benchmark._folder(cell) / 'scores.json')
         assert [s.name for s in scores] == ['testB_0', 'testA_1', 'testB_2']
         pooled = pixel_scores(sum(s.confusion for s in scores))
@@ -115,13 +115,13 @@ def test_trains_scores_and_continues(folder, tmp_path, monkeypatch):
 
 def test_which_trainings_there_are(folder, tmp_path):
     benchmark = SegmentationBenchmark(read_segmentation_protocol(plan(folder)), tmp_path)
-    made = [(c.method, c.ratio, Path(c.config.filename).name) for c in benchmark.cells]
+    made = [(c.method, c.ratio, Path(c.config.filename).name) for c in benchmark.runs]
     # With all masks nothing is left for semi-supervision: it is trained by its other config.
     assert made == [
         ('single', 0.5, 'single.py'), ('single', 1.0, 'single.py'),
         ('semi', 0.5, 'semi.py'), ('semi', 1.0, 'single.py'),
     ]  # fmt: skip
-    full = benchmark.cells[1].config
+    full = benchmark.runs[1].config
     assert full.train_dataloader.dataset.labelled_ratio is None
     assert not full.train_dataloader.dataset.labelled_only
     assert 'val_cfg' not in full and full.randomness.seed == 0
@@ -134,10 +134,10 @@ def test_which_trainings_there_are(folder, tmp_path):
     benchmark = SegmentationBenchmark(
         read_segmentation_protocol(plan(folder, methods=methods, baseline=None)), tmp_path
     )
-    made = [(c.method, c.ratio) for c in benchmark.cells]
+    made = [(c.method, c.ratio) for c in benchmark.runs]
     assert made == [('semi', 0.5), ('trans (transductive)', 0.5), ('trans (transductive)', 1.0)]
     assert benchmark.left_out == ['semi: no image is left without its mask at 100%']
-    assert benchmark.cells[1].config.train_dataloader.dataset.transductive == ['test']
+    assert benchmark.runs[1].config.train_dataloader.dataset.transductive == ['test']
     assert any('Transductive: the test images are trained on' in n for n in benchmark.notes())
 
 
@@ -180,7 +180,7 @@ def test_folds_by_patient(folder, tmp_path):
         assert division.shared_groups == (0, 2)
         listed = Path(division.ann_file).read_text()
         assert listed.count(',test,') == 2 and listed.count(',train,') == 4
-    assert len(benchmark.cells) == 4 and benchmark.cells[0].job == 'single/100percent/fold1/seed0'
+    assert len(benchmark.runs) == 4 and benchmark.runs[0].job == 'single/100percent/fold1/seed0'
     assert '3 folds' in benchmark.notes()[0]
 
 
@@ -199,7 +199,7 @@ def test_every_method_gets_the_same_number_of_updates(folder, tmp_path):
         'steps': dict(config=str(tmp_path / 'steps.py')),
     }
     protocol = read_segmentation_protocol(plan(folder, methods=methods, baseline=None))
-    found = SegmentationBenchmark(protocol, tmp_path).cells
+    found = SegmentationBenchmark(protocol, tmp_path).runs
     images = {cell.config.train_cfg.get('epoch_images') for cell in found[:6]}
     tiles = TissueMaskDataset(**{
         **{k: v for k, v in found[1].config.train_dataloader.dataset.items() if k != 'type'},
@@ -214,9 +214,9 @@ def test_other_images_under_the_same_name_are_another_job(folder, tmp_path):
     protocol = read_segmentation_protocol(plan(folder), only=['single'], ratios=(1.0,))
     pairs = divisions(protocol, tmp_path)[0]
     fewer = replace(pairs, train_pairs=pairs.train_pairs[1:])
-    first, second = (cells(protocol, [own], tmp_path)[0][0] for own in (pairs, fewer))
+    first, second = (segmenter_runs(protocol, [own], tmp_path)[0][0] for own in (pairs, fewer))
     assert job_folder(first, protocol) != job_folder(second, protocol)
-    again = cells(protocol, [pairs], tmp_path)[0][0]
+    again = segmenter_runs(protocol, [pairs], tmp_path)[0][0]
     assert job_folder(first, protocol) == job_folder(again, protocol)
 
 
@@ -231,7 +231,7 @@ CONFIGS = sorted(
 def test_shipped_benchmarks_train_what_they_say(path, tmp_path):
     protocol = read_segmentation_protocol(path)
     own = Division(None, '/data/manifest.csv', 'train', protocol.test_splits, [], [])
-    found, _ = cells(protocol, [own], tmp_path)
+    found, _ = segmenter_runs(protocol, [own], tmp_path)
     assert {cell.method for cell in found} == {method.shown for method in protocol.methods}
     for cell in found:
         method = next(m for m in protocol.methods if m.shown == cell.method)
@@ -285,7 +285,7 @@ def test_tables_by_hand():
     assert parts.rows[0]['object_dice/A'] == (0.25, 0.0)
     assert parts.rows[0]['object_dice/all'][0] == pytest.approx(0.25)
     assert [c.key for c in parts.columns][:3] == ['method', 'object_dice/all', 'object_dice/A']
-    classes = class_table(results, 1.0)
+    classes = per_class_table(results, 1.0)
     assert classes.rows[1]['J/stroma'][0] == 0.8 and classes.rows[1]['J/gland'] is None
     sizes = size_table(made_results(size=64), 'mIoU', 0.2)
     assert sizes.rows[1]['64'][0] == pytest.approx(0.6)

@@ -128,7 +128,7 @@ def test_selection_keeps_what_is_labelled_rightly(
             cache_dir=cache, tsne_images=0,
         )  # fmt: skip
         found[rule] = precision(result)
-    assert len(list(cache.iterdir())) == 1  # all rules judged the same scores
+    assert len(list(cache.iterdir())) == 1  # all rules evaluated the same scores
     for rule, value in found.items():
         record_property(f'precision_{rule}', round(value, 3))
     print({rule: round(value, 3) for rule, value in found.items()})

@@ -63,7 +63,7 @@ def decode(decoder: nn.Module, x: Tensor) -> Tensor:
     return torch.tanh(F.conv2d(x, decoder.to_image.weight, padding=1))
 
 
-def judge(
+def evaluate(
     net: nn.Module, img: Tensor, label: Tensor, offset: Tuple[int, int]
 ) -> Tuple[Tensor, Tensor, Tensor]:
     """The discriminator (Sec. 2.2): 8x8 logits, the rebuilt crop, the rebuilt half-size image."""
@@ -86,13 +86,13 @@ def discriminator_losses(
 ) -> Dict[str, Tensor]:
     """Eq. (2) for the discriminator, ``seen`` and ``fake`` being augmented."""
     net = model.discriminator
-    logits, crop, half = judge(net, seen, label, offset)
-    fake_logits, _, _ = judge(net, fake, label, offset)
+    logits, crop, half = evaluate(net, seen, label, offset)
+    fake_logits, _, _ = evaluate(net, fake, label, offset)
     scale = net.in_size // 16
     rows, columns = (slice(o * scale, (o + 8) * scale) for o in offset)
     half_target = F.interpolate(seen, scale_factor=0.5, mode='nearest')
     real = real.detach().requires_grad_()
-    again, _, _ = judge(net, real, label, offset)
+    again, _, _ = evaluate(net, real, label, offset)
     (gradient,) = torch.autograd.grad(again.sum(), real, create_graph=True)
     return dict(
         loss_disc_real=F.relu(1 - logits).mean(),
@@ -142,7 +142,7 @@ def training_step(
 
     fake = generate(model.generator, numbers['noise_gen'], label)
     seen = model.augment(fake, numbers['augment_gen'])
-    logits, _, _ = judge(model.discriminator, seen, label, numbers['crop'])
+    logits, _, _ = evaluate(model.discriminator, seen, label, numbers['crop'])
     losses['loss_gen'] = -logits.mean()
     losses['loss_gen'].backward()
     optimizers['generator'].step()

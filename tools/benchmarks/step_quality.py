@@ -22,7 +22,7 @@ from typing import Any, Dict, List
 from mmagic.registry import MODELS
 from mmengine import MessageHub
 from mmengine.config import DictAction
-from plain_training_step import discriminator_losses, generate, judge
+from plain_training_step import discriminator_losses, evaluate, generate
 from timing.report import aligned
 
 from cellgan_plugin.files import atomic_write
@@ -64,7 +64,7 @@ class LiteralCellGAN(CellGAN):
         label, random = self.data_sample_to_label(data_samples), self.step_random
         noise = random.normal('noise_gen', len(label), self.noise_size)
         fake = self._augmented(generate(self.generator, noise, label), 'augment_gen')
-        logits, _, _ = judge(self.discriminator, fake, label, (0, 0))
+        logits, _, _ = evaluate(self.discriminator, fake, label, (0, 0))
         loss, log_vars = self.parse_losses(dict(loss_gen=-logits.mean()))
         optimizer_wrapper.update_params(loss)
         return log_vars

@@ -55,7 +55,7 @@ from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import load_model
 from cellgan_plugin.synthesis.folder import SynthesisFolder
 
-Row = Tuple[int, int]
+LabelAndSeed = Tuple[int, int]
 PLAIN, OURS = 'one at a time', 'synthesiser'
 
 
@@ -80,7 +80,9 @@ def literal(model: nn.Module) -> nn.Module:
     return model.to(memory_format=torch.contiguous_format)
 
 
-def reference(model: nn.Module, rows: List[Row], settings: Dict[str, Any], folder: Path) -> None:
+def reference(
+    model: nn.Module, rows: List[LabelAndSeed], settings: Dict[str, Any], folder: Path
+) -> None:
     """One image at a time."""
     for label, seed in rows:
         noise = synthesis_noise(model.noise_size, [(label, seed)])
@@ -91,11 +93,13 @@ def reference(model: nn.Module, rows: List[Row], settings: Dict[str, Any], folde
         )
 
 
-def synthesiser(model: nn.Module, sampler: ImageSampler, rows: List[Row], folder: Path) -> None:
+def synthesiser(
+    model: nn.Module, sampler: ImageSampler, rows: List[LabelAndSeed], folder: Path
+) -> None:
     """What ``tools/synthesize.py`` does once the model is loaded."""
     target = SynthesisFolder(folder)
 
-    def inputs_of(batch: List[Row]) -> Tuple[torch.Tensor, torch.Tensor]:
+    def inputs_of(batch: List[LabelAndSeed]) -> Tuple[torch.Tensor, torch.Tensor]:
         noise = synthesis_noise(model.noise_size, batch)
         return noise, torch.tensor([label for label, _ in batch])
 
@@ -107,7 +111,7 @@ def synthesiser(model: nn.Module, sampler: ImageSampler, rows: List[Row], folder
     )
 
 
-def greatest_difference(rows: List[Row], ours: Path, theirs: Path) -> Tuple[int, float]:
+def greatest_difference(rows: List[LabelAndSeed], ours: Path, theirs: Path) -> Tuple[int, float]:
     """Grey levels by which pixels differ at most, and the share of values that differ at all."""
     worst, differing, values = 0, 0, 0
     for label, seed in rows:

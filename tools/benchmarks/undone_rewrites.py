@@ -50,7 +50,7 @@ def _normalise_in_three_passes(layer: AdaIN, x: Tensor, embedding: Tensor, shift
 
 def rewrites(model: CellGAN) -> Dict[str, Tuple]:
     """{what a step does instead: (owner, name of the attribute, literal form)}."""
-    turn, judge = CellGAN.train_discriminator, CellGANDiscriminator.forward
+    turn, evaluate = CellGAN.train_discriminator, CellGANDiscriminator.forward
     generate = CellGANGenerator.forward
 
     def generate_with_graph(net, *args, **kwargs):
@@ -64,7 +64,7 @@ def rewrites(model: CellGAN) -> Dict[str, Tuple]:
         return log
 
     def decode_always(net, img, label=None, crop_offset=None):
-        found = judge(net, img, label, crop_offset or (0, 0))
+        found = evaluate(net, img, label, crop_offset or (0, 0))
         return found if crop_offset is not None else found.logits
 
     def once_per_pass(network):

@@ -14,7 +14,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from cellgan_plugin.evaluation.class_table import Row, TableOptions, class_table
+from cellgan_plugin.evaluation.class_table import ClassRow, TableOptions, class_table
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
 from cellgan_plugin.evaluation.features import (
     FeatureSet,
@@ -224,7 +224,7 @@ class ClassDistances(BaseMetric):
         """
         images = [self._as_png(sample['fake_img']) for sample in data_samples]
         features = self.extractor.of_images(images)
-        # A generator that has diverged must not be judged by what its NaN happen to be rounded to.
+        # A generator that has diverged must not be evaluated by what its NaN happen to be rounded to.
         finite = torch.stack([torch.isfinite(s['fake_img']).all() for s in data_samples])
         features[~finite.to(features.device)] = torch.nan
         labels, indices = zip(*data_batch.rows, strict=True)
@@ -253,7 +253,7 @@ class ClassDistances(BaseMetric):
         broadcast_object_list(values)
         return values[0]
 
-    def compute_metrics(self, results) -> List[Row]:
+    def compute_metrics(self, results) -> List[ClassRow]:
         """The table of generated features ``(labels, features)``; also sets :attr:`report`."""
         labels, features = results
         real = self.real

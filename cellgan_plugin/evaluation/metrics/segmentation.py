@@ -29,7 +29,7 @@ def _array(value: Any) -> Optional[np.ndarray]:
 
 @METRICS.register_module()
 class SegmentationScores(BaseMetric):
-    """Pixel scores and, where objects are judged, the GlaS challenge's metrics, of whole images.
+    """Pixel scores and, where objects are evaluated, the GlaS challenge's metrics, of whole images.
 
     Reads ``pred_sem_seg`` and ``gt_sem_seg`` ((H, W) class ids), ``gt_instances`` ((H, W) object
     ids, where there are any) and ``img_path`` of every data sample. Values are those of all images
@@ -40,7 +40,7 @@ class SegmentationScores(BaseMetric):
     Args:
         parts (Mapping[str, str], optional): Part of the test set -> what file names of its images
             start with, e.g. ``dict(A='testA_', B='testB_')``. Defaults to None: no parts.
-        objects (bool): Judge objects. Defaults to True.
+        objects (bool): Evaluate objects. Defaults to True.
         rule (dict, optional): Arguments of :class:`ObjectRule`: ``min_area``, ``fill_holes``,
             ``connectivity``, ``hausdorff``. Defaults to None: its defaults.
         ignore_index (int): Of the true masks. Defaults to 255.

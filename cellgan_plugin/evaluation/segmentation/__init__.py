@@ -1,4 +1,4 @@
-"""Judging segmentations and images made from masks: pure functions of arrays."""
+"""Evaluating segmentations and images made from masks: pure functions of arrays."""
 
 from .confusion import PixelScores, confusion_matrix, pixel_scores
 from .images import ImageScores, ObjectRule, part_name, part_scores, score_image

@@ -49,7 +49,7 @@ class ImageScores:
         name (str): Of the image.
         part (str): Of the test set, e.g. ``'A'``.
         confusion (np.ndarray): int64 (K, K).
-        objects (ObjectStatistics | None): None where objects are not judged.
+        objects (ObjectStatistics | None): None where objects are not evaluated.
         notes (list[str]): What a reader should know.
     """
 
@@ -88,7 +88,7 @@ def score_image(
         part (str): Of the test set. Defaults to ''.
         instances (np.ndarray, optional): True object ids (H, W). Defaults to None: the connected
             components of the true mask, where objects that touch are one; a note says so.
-        rule (ObjectRule, optional): How predicted objects are found; None: objects are not judged.
+        rule (ObjectRule, optional): How predicted objects are found; None: objects are not evaluated.
         pred_instances (np.ndarray, optional): Predicted object ids, in place of ``rule``'s.
         ignore_index (int): Defaults to 255.
 

@@ -265,7 +265,7 @@ class CellGANDiscriminator(nn.Module):
         label: Optional[Tensor] = None,
         crop_offset: Optional[Sequence[int]] = None,
     ) -> Union[Tensor, Reconstruction]:
-        """Judge images, and rebuild them when asked.
+        """Evaluate images, and rebuild them when asked.
 
         Args:
             img (Tensor): (N, in_channels, in_size, in_size) in [-1, 1].

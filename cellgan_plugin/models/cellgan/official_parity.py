@@ -34,7 +34,7 @@ VERDICTS = {
 
 
 @dataclass
-class Comparison:
+class ParityRow:
     """One quantity of the reference beside ours.
 
     Attributes:
@@ -132,7 +132,7 @@ def _gradients(net: torch.nn.Module, part: str) -> Dict[str, Tensor]:
 
 def compare_with_official(
     reference: Mapping[str, Any], tolerance: float = TOLERANCE
-) -> List[Comparison]:
+) -> List[ParityRow]:
     """Compare our models with a reference file of the authors' program.
 
     A gradient of which our own float32 and float64 values differ by more than the tolerance cannot
@@ -144,7 +144,7 @@ def compare_with_official(
         tolerance (float): Relative. Defaults to 1e-4.
 
     Returns:
-        list[Comparison]: One for every quantity.
+        list[ParityRow]: One for every quantity.
     """
     single = measure(reference)
     double = measure(reference, torch.float64)
@@ -153,7 +153,7 @@ def compare_with_official(
         theirs = torch.as_tensor(reference[name])
         difference = ((ours - theirs).norm() / theirs.norm()).item()
         rows.append(
-            Comparison(name, ours.norm().item(), theirs.norm().item(), difference, None, tolerance)
+            ParityRow(name, ours.norm().item(), theirs.norm().item(), difference, None, tolerance)
         )
     for group in ('disc_grad_norms', 'gen_grad_norms'):
         scale = max(reference[group].values())
@@ -162,7 +162,7 @@ def compare_with_official(
             norm = ours.norm().item()
             noise = ((ours - exact).norm() / exact.norm().clamp_min(1e-300)).item()
             rows.append(
-                Comparison(
+                ParityRow(
                     f'{group[:-6]} {name}',
                     norm,
                     theirs,
@@ -175,7 +175,7 @@ def compare_with_official(
     return rows
 
 
-def format_comparisons(rows: List[Comparison]) -> str:
+def format_comparisons(rows: List[ParityRow]) -> str:
     """The comparisons as a text table, one block for each verdict."""
     lines = []
     for verdict, title in VERDICTS.items():

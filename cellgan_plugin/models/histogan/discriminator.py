@@ -114,12 +114,12 @@ class StageCritic(nn.Module):
         groups: int = 1,
         statistics: Optional[List[BatchStatistics]] = None,
     ) -> Tuple[Tensor, List[BatchStatistics]]:
-        """Judge images; arguments as of :meth:`HistoGANDiscriminator.forward`.
+        """Evaluate images; arguments as of :meth:`HistoGANDiscriminator.forward`.
 
         Args:
             x (Tensor): Images of the stage (N, C, H, W).
             weights (Tensor): Class weights (N, num_classes).
-            groups (int): Equal parts of the batch, each judged for variety by itself.
+            groups (int): Equal parts of the batch, each evaluated for variety by itself.
             statistics (list[BatchStatistics], optional): Of another batch, for every norm.
 
         Returns:
@@ -162,8 +162,8 @@ class HistoGANDiscriminator(nn.Module):
 
     Batch normalisation takes each channel's mean and spread out of a batch. A critic that saw real
     and generated images in batches of their own could not tell them by their colour or contrast,
-    so both are judged in one batch (Sec. 4.2.1: they are fed "together"), each group compared for
-    variety (minibatch discrimination) within itself. The mixtures of a gradient penalty are judged
+    so both are evaluated in one batch (Sec. 4.2.1: they are fed "together"), each group compared for
+    variety (minibatch discrimination) within itself. The mixtures of a gradient penalty are evaluated
     by the statistics of that batch: the critic then is a function of one image (but for the
     minibatch discrimination), as the penalty takes it to be, and the same one. There are no running
     statistics: a logit is meant within its batch.
@@ -240,7 +240,7 @@ class HistoGANDiscriminator(nn.Module):
         groups: int = 1,
         statistics: Optional[List[List[BatchStatistics]]] = None,
     ) -> Tuple[List[Tensor], List[List[BatchStatistics]]]:
-        """Judge the images of every stage.
+        """Evaluate the images of every stage.
 
         Args:
             images (Sequence[Tensor]): (N, in_channels, height, width) in [-1, 1], one batch per
@@ -271,10 +271,10 @@ class HistoGANDiscriminator(nn.Module):
         weights = class_weights(label, self.num_classes)
         if len(weights) != len(images[0]):
             raise ValueError(f'{len(images[0])} images but {len(weights)} labels')
-        judged = [
+        evaluated = [
             critic(batch, weights, groups, of_stage)
             for critic, batch, of_stage in zip(
                 self.critics, images, statistics or [None] * self.num_stages, strict=True
             )
         ]
-        return [logits for logits, _ in judged], [used for _, used in judged]
+        return [logits for logits, _ in evaluated], [used for _, used in evaluated]

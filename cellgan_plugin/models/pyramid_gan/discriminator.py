@@ -76,7 +76,7 @@ class PyramidDiscriminator(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, img: Tensor, mask: Tensor) -> List[List[Tensor]]:
-        """Judge pairs.
+        """Evaluate pairs.
 
         Args:
             img (Tensor): (N, image_channels, H, W), about [-1, 1].

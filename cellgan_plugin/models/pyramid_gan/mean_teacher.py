@@ -1,4 +1,4 @@
-"""Consistency regularisation with a mean teacher, the paper's semi-supervised rival (Eq. 9)."""
+"""Consistency regularisation with a mean teacher, the paper's semi-supervised baseline (Eq. 9)."""
 
 import copy
 import math
@@ -92,8 +92,8 @@ class MeanTeacher(RepeatableStep, Pyramid):
         masks = resize_masks(inputs['mask'].index_select(0, labelled), self.size, self.size)
         with optim_wrapper['segmenter'].optim_context(self.segmenters[0]):
             with torch.no_grad():
-                target = self._judged(self.teacher, img, 'teacher').float().softmax(dim=1)
-            logits = self._judged(self.segmenters[0], img, 'student')
+                target = self._evaluated(self.teacher, img, 'teacher').float().softmax(dim=1)
+            logits = self._evaluated(self.segmenters[0], img, 'student')
             terms = dict(
                 loss_cross_entropy=mask_cross_entropy(
                     logits.index_select(0, labelled), masks, IGNORE_INDEX
@@ -106,7 +106,7 @@ class MeanTeacher(RepeatableStep, Pyramid):
         self._follow(iteration)
         return {**{name: value.detach() for name, value in terms.items()}, 'loss': loss.detach()}
 
-    def _judged(self, network: nn.Module, img: Tensor, who: str) -> Tensor:
+    def _evaluated(self, network: nn.Module, img: Tensor, who: str) -> Tensor:
         noise = self.step_random.normal(f'perturbation_{who}', len(img), img[0].numel())
         img = img + self.perturbation * noise.view_as(img)
         nothing = img.new_zeros(len(img), self.num_classes, *img.shape[-2:])

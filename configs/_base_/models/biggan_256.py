@@ -1,6 +1,6 @@
 # BigGAN (Brock et al. 2019) at 256 px by MMagic's own classes, sized for small data: a third of the
 # 96 channels of ImageNet, which gives 512, 512, 256, 256, 128, 64, 32 at 4..256 as CellGAN has.
-# Batch 64 then fits a GPU of 24 GB (docs/rivals.md: parameters and memory).
+# Batch 64 then fits a GPU of 24 GB (docs/baselines.md: parameters and memory).
 _channels = 32
 model = dict(
     type='BigGAN',
@@ -12,7 +12,7 @@ model = dict(
         noise_size=140,  # 20 numbers for the first layer and for each of the six blocks
         shared_dim=128,
         base_channels=_channels,
-        sn_style='torch'),  # the gradient of MMagic's other style is wrong (docs/rivals.md)
+        sn_style='torch'),  # the gradient of MMagic's other style is wrong (docs/baselines.md)
     discriminator=dict(
         type='BigGANDiscriminator',
         input_scale=256,

@@ -19,7 +19,7 @@ model = dict(
         downsample_cfg=[True, True, True, True, True, False],
         init_cfg=dict(type='studio')),
     generator_steps=1,
-    discriminator_steps=2,  # iterations per update of the generator, as the rivals'; the paper: 5
+    discriminator_steps=2,  # iterations per update of the generator, as the baselines'; the paper: 5
     # The paper has none; as the other models', so that the table compares networks.
     ema_config=dict(
         type='ExponentialMovingAverage', momentum=0.001, start_iter=1000, update_buffers=True))

@@ -71,7 +71,7 @@ def check_timing_arguments(parser: argparse.ArgumentParser, args: argparse.Names
 
 
 def publish(report: TimingReport, args: argparse.Namespace) -> None:
-    """Print a report, write what ``--json`` and ``--plot`` ask for, and judge ``--target``.
+    """Print a report, write what ``--json`` and ``--plot`` ask for, and evaluate ``--target``.
 
     Args:
         report (TimingReport): What was found.

@@ -2,7 +2,7 @@
 # Data: CELLGAN_TISSUE_ROOT:
 #   python tools/dataset_converters/phantom.py --kind tissue --out data/tissue_phantom --size 64x32 \
 #       --splits train=100,val=20,test=50
-_base_ = 'table1_tissue_phantom.py'
+_base_ = 'histogan_table1_tissue_phantom.py'
 title = 'Tissue phantom at 64x32, shares of the training images'
 ratios = None
 fixed_splits = True

@@ -1,7 +1,7 @@
 # Table 1 with CellGAN on CRIC Cervix at 64 px, on two CPU cores. 7:1:2 by slide field. Data:
 # CELLGAN_CRIC_ROOT with the manifest of tools/dataset_converters/cric.py.
-#   python tools/benchmark.py configs/benchmarks/table1_cric_64.py --jobs 2
-_base_ = '_table1.py'
+#   python tools/benchmark.py configs/benchmarks/histogan_table1_cric_64.py --jobs 2
+_base_ = '_histogan_table1.py'
 title = 'CRIC Cervix at 64 px'
 data = dict(
     data_root='{{$CELLGAN_CRIC_ROOT:data/cric}}', ann_file='manifest.csv', extra_classes='skip')

@@ -1,10 +1,10 @@
 # Table 1 (HistoGAN, Sec. 4.1 and 4.3.3): cervical epithelium, four grades, 7:1:2 by patient, ResNet-34.
 # Data: CELLGAN_CERVICAL_ROOT, with a manifest whose column `group` is the patient.
-#   python tools/benchmark.py configs/benchmarks/table1_cervical.py
+#   python tools/benchmark.py configs/benchmarks/histogan_table1_cervical.py
 # The paper is silent on the classifier's epochs, and on what the validation images are for: they choose
 # the classifier's weights here. The generator's are chosen by the smoothed FD to the training images, with
 # features of the baseline (Sec. 3.1.2).
-_base_ = '_table1.py'
+_base_ = '_histogan_table1.py'
 title = 'Table 1: cervical histopathology'
 data = dict(data_root='{{$CELLGAN_CERVICAL_ROOT:data/cervical}}', ann_file='manifest.csv')
 classes = ['Normal', 'CIN1', 'CIN2', 'CIN3']

@@ -1,6 +1,6 @@
 # Table 3 on held-out phantoms at 64 px, in minutes on two CPU cores. After `make demo`:
 #   CELLGAN_PHANTOM_ROOT=demo/data CELLGAN_CHECKPOINT=demo/run \
-#       python tools/benchmark.py configs/benchmarks/table3_phantom.py --jobs 2
+#       python tools/benchmark.py configs/benchmarks/cellgan_table3_phantom.py --jobs 2
 # The real images are those that CellGAN has not seen. "more phantoms" are images of the training split
 # themselves: what a perfect generator would add.
 title = 'Data augmentation, phantoms at 64 px'

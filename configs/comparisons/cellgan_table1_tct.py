@@ -1,6 +1,6 @@
-# Table 1 and Fig. 2: CellGAN and its rivals at the paper's size, each on its own schedule, judged
+# Table 1 and Fig. 2: CellGAN and its baselines at the paper's size, each on its own schedule, evaluated
 # by the paper's FID.
-#   python tools/compare.py configs/comparisons/rivals_tct.py
+#   python tools/compare.py configs/comparisons/cellgan_table1_tct.py
 title = 'Table 1, generators on the TCT set'
 models = [
     dict(name='BigGAN', config='../biggan/biggan_tct.py'),

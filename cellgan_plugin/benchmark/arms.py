@@ -10,8 +10,8 @@ from mmengine.config import Config
 from cellgan_plugin.benchmark.classifier_run import classifier_identity, file_digest, write_run
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
 from cellgan_plugin.benchmark.generators import (
+    evaluated_by,
     inherited_images,
-    judged_by,
     on_images,
     read_generator,
     training_identity,
@@ -23,8 +23,8 @@ from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.rows import Generator, slug
 from cellgan_plugin.benchmark.selection_rows import RowBuilder
 from cellgan_plugin.benchmark.synthetic import (
+    Arm,
     HashCache,
-    Setting,
     data_folder_files,
     read_folder,
     real_only,
@@ -54,8 +54,8 @@ def largest(numbers: Numbers) -> List[int]:
     return [max(column) for column in zip(*numbers, strict=True)]
 
 
-class SettingBuilder:
-    """Makes the settings of a benchmark, and the jobs that make their images.
+class ArmBuilder:
+    """Makes the arms of a benchmark, and the jobs that make their images.
 
     Nothing is written before :meth:`write`, so that every mistake is found first.
 
@@ -99,37 +99,37 @@ class SettingBuilder:
         self._requests: List[Tuple[Path, Dict[str, Any]]] = []
         self._lists: List[Tuple[Path, Sequence[str], Sequence[str]]] = []
 
-    def build(self) -> List[Setting]:
-        """All settings, the real images alone first."""
-        settings = [real_only(len(self.plan.folds))]
+    def build(self) -> List[Arm]:
+        """All arms, the real images alone first."""
+        arms = [real_only(len(self.plan.folds))]
         if not self.protocol.all_rows:
             each = [self.protocol.synthetic_per_class] * len(self.protocol.classes)
             numbers = [each] * len(self.plan.folds)
-            return settings + [self._source(g, numbers) for g in self.protocol.generators]
+            return arms + [self._source(g, numbers) for g in self.protocol.generators]
         self._pools = True
         rows = RowBuilder(self.protocol, self.plan, self.real, self.out_dir, self.classifiers)
         sources = {
             generator.name: self._source(generator, rows.pool_sizes(generator.name))
             for generator in self.protocol.generators
         }
-        settings += rows.settings(sources, self._contents)
+        arms += rows.arms(sources, self._contents)
         self.jobs += rows.jobs
         self._requests += rows.requests
-        return settings
+        return arms
 
-    def _source(self, generator: Generator, numbers: Numbers) -> Setting:
-        """The setting of all of a generator's images: ``numbers`` per fold and class."""
+    def _source(self, generator: Generator, numbers: Numbers) -> Arm:
+        """The arm of all of a generator's images: ``numbers`` per fold and class."""
         try:
-            setting, reports = self._make(generator, numbers)
+            arm, reports = self._make(generator, numbers)
         except (FileNotFoundError, ValueError) as error:
             if isinstance(error, (DatasetError, ProtocolError)):
                 raise
             raise ProtocolError(f'generator {generator.name!r}: {error}') from error
         self.reports += reports
-        setting.leaks += [report.summary() for report in reports if not report.clean]
-        return setting
+        arm.leaks += [report.summary() for report in reports if not report.clean]
+        return arm
 
-    def _make(self, generator: Generator, numbers: Numbers) -> Tuple[Setting, List[LeakReport]]:
+    def _make(self, generator: Generator, numbers: Numbers) -> Tuple[Arm, List[LeakReport]]:
         if generator.folder is not None:
             return self._of_folder(generator, numbers)
         if generator.checkpoint is not None:
@@ -154,9 +154,7 @@ class SettingBuilder:
 
     # Folders ------------------------------------------------------------------------------------
 
-    def _of_folder(
-        self, generator: Generator, numbers: Numbers
-    ) -> Tuple[Setting, List[LeakReport]]:
+    def _of_folder(self, generator: Generator, numbers: Numbers) -> Tuple[Arm, List[LeakReport]]:
         protocol, folds = self.protocol, len(self.plan.folds)
         most = largest(numbers)
         found = read_folder(generator, protocol.classes, most, self.cache, self._pools)
@@ -176,7 +174,7 @@ class SettingBuilder:
         identity = dict(
             images=len(labels), digest=digest_of(sorted(zip(labels, contents, strict=True)))
         )
-        setting = Setting(
+        arm = Arm(
             generator.name,
             [part] * folds,
             [len(labels)] * folds,
@@ -186,14 +184,14 @@ class SettingBuilder:
         )
         trained_on = self._provenance(generator, found.root, contents)
         if generator.trained_on != 'itself':
-            setting.notes += seen_beyond(self.plan, generator.name, trained_on)
+            arm.notes += seen_beyond(self.plan, generator.name, trained_on)
         copies = self._leak(generator, set(contents))
         if trained_on is None and copies.found:
             trained_on = set()  # what is known is bad enough, and can be shown
         if trained_on is not None:
             # A test image among the synthetic ones is a leak whoever made the folder.
             trained_on |= set(contents)
-        return setting, [self._leak(generator, trained_on)]
+        return arm, [self._leak(generator, trained_on)]
 
     def _provenance(
         self, generator: Generator, root: str, contents: Sequence[str]
@@ -217,7 +215,7 @@ class SettingBuilder:
 
     def _of_checkpoint(
         self, generator: Generator, numbers: Numbers
-    ) -> Tuple[Setting, List[LeakReport]]:
+    ) -> Tuple[Arm, List[LeakReport]]:
         config = load_config(generator.config)
         checkpoint = find_checkpoint(generator.checkpoint)
         state = load_tensors(checkpoint, 'cpu')
@@ -230,10 +228,10 @@ class SettingBuilder:
         path = str(Path(generator.config).absolute())
         where = self._drawn(generator, largest(numbers), path, checkpoint, '')
         identity = dict(model=plain(config.model), checkpoint=file_digest(checkpoint))
-        setting = self._setting(generator, [where] * len(self.plan.folds), identity)
+        arm = self._arm(generator, [where] * len(self.plan.folds), identity)
         trained_on = training_images_of(checkpoint)
-        setting.notes += seen_beyond(self.plan, generator.name, trained_on)
-        return setting, [self._leak(generator, trained_on)]
+        arm.notes += seen_beyond(self.plan, generator.name, trained_on)
+        return arm, [self._leak(generator, trained_on)]
 
     def _check_classes(self, generator: Generator, names: Optional[Sequence[str]]) -> None:
         """ProtocolError unless the generator knows every class of the benchmark."""
@@ -249,14 +247,14 @@ class SettingBuilder:
                 f'has {missing}. Train a generator on these too, or take them out of the benchmark'
             )
 
-    def _setting(
+    def _arm(
         self, generator: Generator, where: Sequence[Tuple[Path, str]], identity: Dict[str, Any]
-    ) -> Setting:
-        """A setting of images that jobs will draw; ``where``: per fold the folder and the job."""
+    ) -> Arm:
+        """An arm of images that jobs will draw; ``where``: per fold the folder and the job."""
         count = self.protocol.synthetic_per_class * len(self.protocol.classes)
         if not self._pools:  # of a pool, each row says for itself
             identity['per_class'] = self.protocol.synthetic_per_class
-        return Setting(
+        return Arm(
             generator.name,
             [dict(data_root=str(out), ann_file=MANIFEST_NAME) for out, _ in where],
             [count] * len(where),
@@ -305,7 +303,7 @@ class SettingBuilder:
 
     def _trained_per_fold(
         self, generator: Generator, numbers: Numbers
-    ) -> Tuple[Setting, List[LeakReport]]:
+    ) -> Tuple[Arm, List[LeakReport]]:
         config = self._trainable(generator)
         where, reports = [], []
         inherited = inherited_images(config)
@@ -314,7 +312,7 @@ class SettingBuilder:
             on_images(run, parts['train'])
             if generator.best_by_fd:
                 job = baseline_job(self.protocol.selecting, fold, self.protocol.seeds[0])
-                judged_by(run, parts['train'], self.out_dir / 'jobs' / job)
+                evaluated_by(run, parts['train'], self.out_dir / 'jobs' / job)
                 needs = (job,)
             else:
                 unjudged(run)
@@ -328,18 +326,16 @@ class SettingBuilder:
         chosen = ''
         if generator.best_by_fd:
             name = self.protocol.selecting
-            identity['judged_by'] = classifier_identity(self.classifiers[name])
+            identity['evaluated_by'] = classifier_identity(self.classifiers[name])
             chosen = f'; its weights of the lowest smoothed FD to these, with features of {name}'
-        setting = self._setting(generator, where, identity)
-        setting.notes.append(
+        arm = self._arm(generator, where, identity)
+        arm.notes.append(
             f'{generator.name}: one generator per {"fold" if len(where) > 1 else "split"}, trained '
             f'on its training images{chosen}'
         )
-        return setting, reports
+        return arm, reports
 
-    def _trained_once(
-        self, generator: Generator, numbers: Numbers
-    ) -> Tuple[Setting, List[LeakReport]]:
+    def _trained_once(self, generator: Generator, numbers: Numbers) -> Tuple[Arm, List[LeakReport]]:
         config = self._trainable(generator)
         data = config.train_dataloader.dataset
         root, ann_file = data.get('data_root') or '', data.get('ann_file') or ''
@@ -357,9 +353,9 @@ class SettingBuilder:
             training_identity(config, generator), trained='once', images=digest_of(sorted(contents))
             if trained_on is not None else len(files),
         )  # fmt: skip
-        setting = self._setting(generator, [where] * len(self.plan.folds), identity)
-        setting.notes += seen_beyond(self.plan, generator.name, trained_on)
-        return setting, [self._leak(generator, trained_on)]
+        arm = self._arm(generator, [where] * len(self.plan.folds), identity)
+        arm.notes += seen_beyond(self.plan, generator.name, trained_on)
+        return arm, [self._leak(generator, trained_on)]
 
     def _trainable(self, generator: Generator) -> Config:
         config = read_generator(generator)

@@ -1,8 +1,8 @@
-# The ablations of Table 2 with the small model on CRIC Cervix patches (64 px, two CPU cores), six
-# minutes of training each. First the classifier that judges:
-#   python tools/train.py configs/classifiers/resnet18_cric_64.py
-title = 'Ablations on CRIC at 64 px'
-_config = '../cellgan_cric_64.py'
+# The ablations of Table 2 with the small model on the phantom set (64 px, two CPU cores), six
+# minutes of training each. First the classifier that evaluates:
+#   python tools/train.py configs/classifiers/resnet18_phantom.py
+title = 'Ablations on the phantom set'
+_config = '../cellgan_phantom.py'
 _no_sgc = {'model.generator.skip_type': 'sle'}
 _no_mapping = {**_no_sgc, 'model.generator.mapping_depth': 0}
 models = [
@@ -26,5 +26,5 @@ models = [
         config=_config,
         settings={'(a) PatchGAN': True, '(b) class mapping': True, '(c) SGC': True}),
 ]
-evaluation = '../_base_/evaluation/cric_64_fd.py'
+evaluation = '../_base_/evaluation/phantom_fd.py'
 budget = dict(minutes=6)

@@ -1,6 +1,6 @@
-# Table 2 and Fig. 3: the paper's ablations, at its size and schedule, judged by its FID. Each row
+# Table 2 and Fig. 3: the paper's ablations, at its size and schedule, evaluated by its FID. Each row
 # is a config; one command trains all four:
-#   python tools/compare.py configs/comparisons/ablations_tct.py
+#   python tools/compare.py configs/comparisons/cellgan_table2_tct.py
 title = 'Table 2, ablations on the TCT set'
 models = [
     dict(

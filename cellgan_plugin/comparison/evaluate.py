@@ -1,7 +1,7 @@
 """Sample and evaluate one model of a comparison, in a process of its own.
 
-``python -m cellgan_plugin.comparison.judge FOLDER``, where FOLDER holds what
-:meth:`cellgan_plugin.comparison.parts.Judging.prepare` wrote. A model that needs more memory
+``python -m cellgan_plugin.comparison.evaluate FOLDER``, where FOLDER holds what
+:meth:`cellgan_plugin.comparison.parts.Evaluation.prepare` wrote. A model that needs more memory
 than there is, or that crashes, takes nothing else with it.
 """
 
@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from cellgan_plugin.comparison.parts import JUDGED, REQUEST, read_json
+from cellgan_plugin.comparison.parts import EVALUATED, REQUEST, read_json
 from cellgan_plugin.engine.training_cost import device_name, read_training_cost
 from cellgan_plugin.files import atomic_write, file_sha256, write_json
 from cellgan_plugin.models.sampling import draw_noise, sample_pixels
@@ -31,7 +31,7 @@ SAMPLES, EVALUATION = 'samples.json', 'evaluation.json'
 IMAGES = 'samples.npz'
 _BATCH = 32
 _SECONDS = 2.0
-# Not needed to sample: the judge of the training, and the average where it is counted already.
+# Not needed to sample: the evaluator of the training, and the average where it is counted already.
 _NOT_SAMPLING = ('discriminator.', 'generator_ema.')
 
 
@@ -123,14 +123,14 @@ def _parameters(folder: Path, stages: int, loaded: LoadedModel) -> Dict[str, int
     return dict(generator=sampling_parameters(loaded.model), trained=trained)
 
 
-def judge(folder: Path) -> Dict[str, Any]:
+def evaluate(folder: Path) -> Dict[str, Any]:
     """Make the samples and the evaluation of a folder as far as they are not there.
 
     Args:
         folder (Path): See the module's docstring.
 
     Returns:
-        dict: What is written to ``judged.json``.
+        dict: What is written to ``evaluated.json``.
 
     Raises:
         FileNotFoundError: The folder has no request, or the checkpoint is gone.
@@ -183,7 +183,7 @@ def judge(folder: Path) -> Dict[str, Any]:
         torch=torch.__version__,
         time=time.strftime('%Y-%m-%dT%H:%M:%S'),
     )
-    write_json(folder / JUDGED, result)
+    write_json(folder / EVALUATED, result)
     return result
 
 
@@ -200,7 +200,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument('folder', type=Path)
     args = parser.parse_args(argv)
     with user_errors():
-        judge(args.folder)
+        evaluate(args.folder)
 
 
 if __name__ == '__main__':

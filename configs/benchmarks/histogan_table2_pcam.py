@@ -2,9 +2,9 @@
 # tested on its whole test split. 10 % are 32,768 patches (Sec. 4.1), so shares are of all images; they
 # are drawn from the training split. Data: CELLGAN_PCAM_ROOT, all of it (no --fraction):
 #   python tools/dataset_converters/pcam.py PCAM --out data/pcam
-#   python tools/benchmark.py configs/benchmarks/table2_pcam.py
+#   python tools/benchmark.py configs/benchmarks/histogan_table2_pcam.py
 # One generator per share; each takes the 128,000 steps of 1,000 epochs at 10 %.
-_base_ = '_table1.py'
+_base_ = '_histogan_table1.py'
 title = 'Table 2: PatchCamelyon'
 data = dict(data_root='{{$CELLGAN_PCAM_ROOT:data/pcam}}', ann_file='manifest.csv')
 classes = ['normal', 'tumor']
