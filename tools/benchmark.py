@@ -2,7 +2,7 @@
 
 python tools/benchmark.py configs/benchmarks/cellgan_table3_phantom.py --jobs 2
 python tools/benchmark.py configs/benchmarks/histogan_table1_cervical.py
-python tools/benchmark.py configs/benchmarks/cellgan_table3_tct.py --generator CellGAN=CONFIG.py:CKPT
+python tools/benchmark.py CONFIG --generator CellGAN=CONFIG.py:CHECKPOINT
 python tools/benchmark.py CONFIG --generator CellGAN=CONFIG.py --train-generators
 python tools/benchmark.py CONFIG --launcher slurm --slurm-options slurm_partition=gpu
 

@@ -1,4 +1,4 @@
-"""Runs of generators that a benchmark trains: on which images, evaluated by which classifier, until when."""
+"""Runs of generators that a benchmark trains: on which images, how long, and who selects."""
 
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Set

@@ -343,8 +343,9 @@ def read_comparison(
     """Read a comparison.
 
     Args:
-        config (str | Path, optional): Config file, e.g. ``configs/comparisons/cellgan_table1_phantom.py``.
-            Defaults to None: everything is in ``overrides``.
+        config (str | Path, optional): Config file, e.g.
+            ``configs/comparisons/cellgan_table1_phantom.py``. Defaults to None: everything is in
+            ``overrides``.
         overrides (Mapping, optional): Values in place of those of the config; dicts are merged.
 
     Raises:

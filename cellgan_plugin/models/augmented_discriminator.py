@@ -25,7 +25,7 @@ class AugmentedDiscriminator(nn.Module):
             discriminator={{_base_.model.discriminator}},
             augment=dict(type='DiffAugment', policy=['color', 'translation', 'cutout'])))
 
-    Images are augmented in training mode only: an evaluated discriminator evaluates what it is given.
+    Images are augmented in training mode only: in evaluation mode it scores what it is given.
     Everything else that is asked of this module (``num_classes``, ``init_weights``, ...) is the
     discriminator's. Weights of a bare discriminator load too. CellGAN augments by itself and needs
     the augmented images as targets of its reconstruction: give that one its ``augment`` option.

@@ -224,7 +224,7 @@ class ClassDistances(BaseMetric):
         """
         images = [self._as_png(sample['fake_img']) for sample in data_samples]
         features = self.extractor.of_images(images)
-        # A generator that has diverged must not be evaluated by what its NaN happen to be rounded to.
+        # A generator that has diverged must not be scored by what its NaN happen to be rounded to.
         finite = torch.stack([torch.isfinite(s['fake_img']).all() for s in data_samples])
         features[~finite.to(features.device)] = torch.nan
         labels, indices = zip(*data_batch.rows, strict=True)

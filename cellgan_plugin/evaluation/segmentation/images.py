@@ -88,7 +88,8 @@ def score_image(
         part (str): Of the test set. Defaults to ''.
         instances (np.ndarray, optional): True object ids (H, W). Defaults to None: the connected
             components of the true mask, where objects that touch are one; a note says so.
-        rule (ObjectRule, optional): How predicted objects are found; None: objects are not evaluated.
+        rule (ObjectRule, optional): How predicted objects are found; None: objects are not
+            evaluated.
         pred_instances (np.ndarray, optional): Predicted object ids, in place of ``rule``'s.
         ignore_index (int): Defaults to 255.
 

@@ -162,8 +162,8 @@ class HistoGANDiscriminator(nn.Module):
 
     Batch normalisation takes each channel's mean and spread out of a batch. A critic that saw real
     and generated images in batches of their own could not tell them by their colour or contrast,
-    so both are evaluated in one batch (Sec. 4.2.1: they are fed "together"), each group compared for
-    variety (minibatch discrimination) within itself. The mixtures of a gradient penalty are evaluated
+    so both are scored in one batch (Sec. 4.2.1: they are fed "together"), each group compared for
+    variety (minibatch discrimination) within itself. The mixtures of a gradient penalty are scored
     by the statistics of that batch: the critic then is a function of one image (but for the
     minibatch discrimination), as the penalty takes it to be, and the same one. There are no running
     statistics: a logit is meant within its batch.
