@@ -113,16 +113,16 @@ def test_an_op_of_the_compiled_mmcv_says_what_is_missing():
     from mmcv.ops import nms  # noqa: F401  imports with mmcv-lite
 
     extension = sys.modules['mmcv._ext']
-    if isinstance(extension, compat.mmcv_ops._MissingOps):
+    if isinstance(extension, compat.mmcv._MissingOps):
         with pytest.raises(NotImplementedError, match="'nms' needs the compiled mmcv"):
             extension.nms()
-    assert compat.stub_mmcv_ops() == isinstance(extension, compat.mmcv_ops._MissingOps)
+    assert compat.mmcv.stub_mmcv_ops() == isinstance(extension, compat.mmcv._MissingOps)
 
 
 def test_the_stub_is_inert_where_mmcv_is_compiled(monkeypatch):
     monkeypatch.delitem(sys.modules, 'mmcv._ext')
-    monkeypatch.setattr(compat.mmcv_ops.importlib.util, 'find_spec', lambda name: object())
-    assert compat.stub_mmcv_ops() is False
+    monkeypatch.setattr(compat.mmcv.importlib.util, 'find_spec', lambda name: object())
+    assert compat.mmcv.stub_mmcv_ops() is False
     assert 'mmcv._ext' not in sys.modules
 
 
@@ -313,7 +313,7 @@ def test_averages_go_on_after_the_model_has_moved(update_buffers):
     assert average.module[0].bias.tolist() == [3.0] * 3
     assert average.module[1].running_mean.tolist() == [3.0 if update_buffers else 4.0] * 3
     patched = type(average).update_parameters
-    compat.keep_averages_attached()
+    compat.mmengine.keep_averages_attached()
     assert type(average).update_parameters is patched
 
 
@@ -327,12 +327,12 @@ def test_a_config_is_formatted_once_and_as_before(monkeypatch):
     calls = []
     original = config.FormatCode.__wrapped__
     monkeypatch.setattr(config, 'FormatCode', lambda *a, **k: calls.append(a) or original(*a, **k))
-    compat.format_configs_once()
+    compat.mmengine.format_configs_once()
     changing = Config(dict(a=1))
     assert changing.pretty_text == changing.pretty_text == 'a = 1\n' and len(calls) == 1
     changing.a = 2
     assert changing.pretty_text == 'a = 2\n' and len(calls) == 2
-    compat.format_configs_once()
+    compat.mmengine.format_configs_once()
     assert changing.pretty_text == 'a = 2\n' and len(calls) == 2
 
 
@@ -354,5 +354,5 @@ def test_a_subset_is_of_this_data_set_whatever_was_copied_before():
         dict(number=0, sample_idx=1, seen=True),
     ]
     patched = BaseDataset._copy_without_annotation
-    compat.forget_earlier_copies()
+    compat.mmengine.forget_earlier_copies()
     assert BaseDataset._copy_without_annotation is patched

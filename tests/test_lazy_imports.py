@@ -3,20 +3,22 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from cellgan_plugin.compat import EAGER_VARIABLE, lazy_imports, lazy_packages
+from cellgan_plugin.compat import FAST_START_VARIABLE, fast_start, lazy_packages
 
+ROOT = Path(__file__).parents[1]
 # What an eager MMagic has: the module of every registered class, and of every public name.
 EAGER = """
 import importlib, json, sys
 import cellgan_plugin
-from cellgan_plugin.compat import lazy_imports, lazy_packages
+from cellgan_plugin.compat import fast_start, lazy_packages
 from mmagic import registry
 registered, public = {}, {}
-for packages, registries in lazy_imports.LAZY_PACKAGES:
+for packages, registries in fast_start.LAZY_PACKAGES:
     for package in packages:
         module = importlib.import_module(package)
         assert type(module) is not lazy_packages.LazyPackage
@@ -150,25 +152,115 @@ assert 'DDPMPipeline' in REGISTERED_DIFFUSERS_PIPELINES
 """
 
 
-def run(code, **environment):
+# What somebody else's program has after an import of this package.
+PLAIN = """
+import os, sys
+from types import ModuleType
+import cellgan_plugin
+import mmagic.models, mmagic.datasets, mmagic.evaluation, mmengine.optim, mmengine._strategy
+from mmagic import registry
+from mmengine import registry as root
+from mmengine.config import config
+names = {'mmagic.models', 'mmagic.models.archs', 'mmagic.models.editors', 'mmagic.models.losses',
+         'mmagic.datasets.transforms', 'mmagic.evaluation', 'mmagic.evaluation.metrics',
+         'mmengine.model', 'mmengine.optim', 'mmengine._strategy'}
+for name in names:
+    assert type(sys.modules[name]) is ModuleType, name
+    assert not hasattr(sys.modules[name], '_init'), name
+for table in (registry.MODELS, registry.TRANSFORMS, registry.METRICS, registry.EVALUATORS,
+              root.OPTIMIZERS, root.MODEL_WRAPPERS, root.STRATEGIES):
+    assert type(table.module_dict) is dict, table.name
+assert 'StyleGAN2' in registry.MODELS.module_dict and 'CellGAN' in registry.MODELS.module_dict
+assert 'mmagic.models.editors.stylegan2' in sys.modules
+assert mmagic.models.BigGAN is registry.MODELS.get('BigGAN')
+assert config.FormatCode.__module__.startswith('yapf')
+assert 'CELLGAN_FAST_START' not in os.environ
+"""
+
+
+def run(*arguments, **environment):
+    environment = {**os.environ, **environment}
     result = subprocess.run(
-        [sys.executable, '-c', code],
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
-        env=dict(os.environ, **environment),
+        env={name: value for name, value in environment.items() if value is not None},
     )
     assert result.returncode == 0, result.stderr
+    return result
+
+
+def run_code(code, **environment):
+    result = run('-c', code, **environment)
     assert result.stderr == ''
     return result.stdout
 
 
+def test_somebody_elses_program_keeps_its_mmagic_and_mmengine():
+    run_code(PLAIN, **{FAST_START_VARIABLE: None})
+
+
+@pytest.mark.parametrize('program', [['tools/train.py'], ['-m', 'cellgan_plugin.runs.train']])
+@pytest.mark.parametrize('variable, fast', [(None, True), ('0', False)])
+def test_our_own_programs_start_fast_unless_the_environment_forbids_it(program, variable, fast):
+    program = [str(ROOT / x) if x.endswith('.py') else x for x in program]
+    result = run('-X', 'importtime', *program, '--help', **{FAST_START_VARIABLE: variable})
+    imported = {line.rpartition('|')[2].strip() for line in result.stderr.splitlines()}
+    assert 'mmagic.registry' in imported
+    assert ('mmagic.models.editors.stylegan2' not in imported) == fast
+
+
+@pytest.mark.parametrize(
+    'words, script, own',
+    [
+        (['python', '-m', 'cellgan_plugin.runs.train', '--help'], None, True),
+        (['python', '-u', '-X', 'importtime', '-m', 'cellgan_plugin.a', '-m', 'b'], None, True),
+        (['python', '-um', 'cellgan_plugin'], None, True),
+        (['python', '-m', 'cellgan_plugin_of_mine.train'], None, False),
+        (['python', '-m', 'pytest', '-m', 'cellgan_plugin'], None, False),
+        (['python', '-mcellgan_plugin.runs.train'], None, False),  # slower, and right
+        (['python', 'x'], ROOT / 'tools' / 'dataset_converters' / 'cric.py', True),
+        (['python', 'x'], ROOT / 'tests' / 'conftest.py', False),
+        (['python', 'x'], ROOT / 'cellgan_plugin' / '.mim' / 'tools' / 'train.py', True),
+        (['python', '-c'], None, False),
+    ],
+)
+def test_our_own_programs_are_known(monkeypatch, words, script, own):
+    monkeypatch.setattr(sys, 'orig_argv', words)
+    monkeypatch.setattr(sys, 'argv', ['-m' if words[1][-1] == 'm' or '-m' in words else 'x'])
+    main = ModuleType('__main__')
+    if script is not None:
+        main.__file__ = os.path.relpath(script)
+    monkeypatch.setitem(sys.modules, '__main__', main)
+    monkeypatch.delenv(FAST_START_VARIABLE)
+    assert fast_start.fast_start_wanted() is own
+    # Workers that are started without the main module know it from the environment.
+    assert os.environ.pop(FAST_START_VARIABLE, None) == ('1' if own else None)
+
+
+def test_scripts_beside_an_installed_package_are_not_ours(monkeypatch, tmp_path):
+    package = tmp_path / 'site-packages' / 'cellgan_plugin'
+    monkeypatch.setattr(fast_start, '__file__', str(package / 'compat' / 'fast_start.py'))
+    monkeypatch.setattr(sys, 'argv', ['x'])
+    monkeypatch.delenv(FAST_START_VARIABLE)
+    for script, own in (
+        (package / '.mim' / 'tools' / 'train.py', True),
+        (package.parent / 'tools' / 'train.py', False),
+    ):
+        main = ModuleType('__main__')
+        main.__file__ = str(script)
+        monkeypatch.setitem(sys.modules, '__main__', main)
+        assert fast_start.fast_start_wanted() is own
+        os.environ.pop(FAST_START_VARIABLE, None)
+
+
 def test_models_are_imported_when_they_are_asked_for():
-    run(LAZY)
+    run_code(LAZY, **{FAST_START_VARIABLE: '1'})
 
 
 @pytest.fixture(scope='module')
 def eager():
-    return json.loads(run(EAGER, **{EAGER_VARIABLE: '1'}))
+    return json.loads(run_code(EAGER, **{FAST_START_VARIABLE: '0'}))
 
 
 def test_every_registered_name_is_known_before_it_is_imported(eager):
@@ -203,10 +295,10 @@ def test_what_the_user_has_imported_before_is_left_alone(monkeypatch):
     from mmagic.registry import MODELS
     from mmengine.registry import OPTIMIZERS
 
-    for packages, _ in lazy_imports.LAZY_PACKAGES:
+    for packages, _ in fast_start.LAZY_PACKAGES:
         monkeypatch.setitem(sys.modules, packages[0], ModuleType(packages[0]))
     monkeypatch.setitem(sys.modules, 'mmengine.optim', ModuleType('mmengine.optim'))
     tables = MODELS._module_dict, OPTIMIZERS._module_dict
-    lazy_imports.make_mmagic_lazy()
-    lazy_imports.make_mmengine_lazy()
+    fast_start.make_mmagic_lazy()
+    fast_start.make_mmengine_lazy()
     assert MODELS._module_dict is tables[0] and OPTIMIZERS._module_dict is tables[1]

@@ -13,9 +13,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple, Union
 
-from cellgan_plugin.compat.noise import quiet_upstream
+from cellgan_plugin.compat.quiet import quiet_upstream
 
 _REGISTRATION = re.compile(
     r'^@?(?P<registry>[A-Z_]+)\.register_module\(\s*(?:name\s*=\s*)?'
@@ -144,10 +144,13 @@ class ImportingTable(dict):
 
     Args:
         entries (dict): What is registered by now.
-        modules (Dict[str, str]): The module that registers each name.
+        modules (Dict[str, str | Callable]): The module that registers each name, or what registers
+            it when called.
     """
 
-    def __init__(self, entries: Dict[str, type], modules: Dict[str, str]) -> None:
+    def __init__(
+        self, entries: Dict[str, type], modules: Dict[str, Union[str, Callable[[], None]]]
+    ) -> None:
         super().__init__(entries)
         self._modules = modules
 
@@ -157,7 +160,10 @@ class ImportingTable(dict):
         if module is None or type(sys.modules.get(module)) is ModuleType:
             return
         with quiet_upstream():
-            if module in sys.modules:
+            if callable(module):
+                del self._modules[name]  # it registers the name in this table
+                module()
+            elif module in sys.modules:
                 sys.modules[module].run()
             else:
                 importlib.import_module(module)
@@ -179,7 +185,7 @@ class ImportingTable(dict):
         return self[name] if name in self else default
 
     def _load_all(self) -> None:
-        for name in self._modules:
+        for name in list(self._modules):
             self._load(name)
 
     def __len__(self) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
+from cellgan_plugin.benchmark import balance
 from cellgan_plugin.benchmark.balance import assign_units
 from cellgan_plugin.benchmark.folds import (
     Fold,
@@ -215,6 +216,29 @@ def test_small_problems_are_solved_as_well_as_by_trying_everything():
         assert found[0] == best[0]
         gaps.append(found[1] - best[1])
     assert np.mean(gaps) < 0.01 and np.min(gaps) > -1e-12
+
+
+def test_a_later_trial_is_taken_when_it_is_better():
+    # From this seed's first order of the units one part ends without a class; a later order has all
+    # classes in all parts.
+    counts = np.array(
+        [
+            (20, 1, 27, 23, 0), (0, 11, 15, 0, 19), (0, 0, 0, 27, 11), (0, 0, 27, 0, 0),
+            (0, 14, 0, 0, 0), (6, 0, 0, 0, 27), (16, 0, 0, 0, 0), (26, 0, 0, 0, 1),
+            (0, 0, 0, 14, 0), (22, 29, 0, 0, 0),
+        ]
+    )  # fmt: skip
+
+    def missing(trials):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(balance, '_TRIALS', trials)
+            part = assign_units(counts, np.ones(3), np.random.default_rng(0))
+        table = np.zeros((3, 5))
+        np.add.at(table, part, counts)
+        return int((table == 0).sum())
+
+    assert missing(trials=1) == 1
+    assert missing(trials=20) == 0
 
 
 # Plans ------------------------------------------------------------------------------------------

@@ -51,6 +51,17 @@ def test_patients_stay_together_and_labels_are_spread():
         assert abs(counts['rare'] - 5 * ratio) <= 1
 
 
+@pytest.mark.parametrize(
+    'ratio, images',
+    [(0.1, 3), (0.14, 3), (0.16, 6), (0.34, 9), (0.36, 12), (0.5, 15), (0.94, 27), (0.99, 27)],
+)
+def test_the_share_is_met_as_nearly_as_groups_allow(ratio, images):
+    files = [f'{index}.png' for index in range(30)]
+    for seed in range(3):  # ten patients of three images: 3, 6, 9, ... are the numbers there are
+        groups = [f'patient {index // 3}' for index in range(30)]
+        assert choose_labelled(files, ratio, seed, groups).sum() == images
+
+
 def test_there_is_always_something_on_both_sides():
     assert choose_labelled(['a', 'b'], 0.01, 0).sum() == 1
     assert choose_labelled(['a', 'b'], 0.99, 0).sum() == 1

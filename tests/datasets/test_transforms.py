@@ -24,6 +24,27 @@ def test_resize_gives_the_size_for_every_shape(shape, channels):
     assert fit(image, out_size=32).shape == (32, 32, channels)
 
 
+def test_small_images_are_enlarged_by_cubic_convolution():
+    """Keys 1981, Eq. (4), with OpenCV's a = -0.75, at a distance x from four pixels."""
+
+    def weight(x, a=-0.75):
+        x = abs(x)
+        if x <= 1:
+            return (a + 2) * x**3 - (a + 3) * x**2 + 1
+        return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
+
+    row = np.array([40, 40, 40, 200, 60, 60, 60, 60])
+    image = np.repeat(np.repeat(row[None, :, None], 8, 0), 3, 2).astype(np.uint8)
+    expected = []
+    for column in range(4, 12):  # where no border is in reach
+        centre = (column + 0.5) / 2 - 0.5
+        around = range(int(centre) - 1, int(centre) + 3)
+        expected.append(sum(row[i] * weight(centre - i) for i in around))
+    out = fit(image, out_size=16)
+    assert np.ptp(out, axis=0).max() == 0
+    np.testing.assert_allclose(out[0, 4:12, 0], expected, atol=1)  # rounded, in fixed point
+
+
 def test_resize_averages_down_and_keeps_proportions():
     image = np.zeros((64, 128, 3), np.uint8)
     image[::2] = 200

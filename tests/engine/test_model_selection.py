@@ -103,6 +103,10 @@ def test_a_resumed_run_chooses_as_one_that_was_not_stopped(
         if text:
             (work_dir / 'model_selection.json').write_text(text)
     runner = FakeRunner(work_dir, hub + 'b', states[stopped])
+    runner.iter = stopped
+    runner.hook.before_train(runner)
+    done = [i for i in DISTANCES if i <= stopped - (kept != 'file and checkpoint')]
+    assert [i for i, _ in runner.hook.curve] == list(runner.hook.rows) == done  # nothing to come
     runner.train(stopped, 600)
     # The validation of the checkpoint's own iteration is not in the checkpoint.
     assert (runner.validated[0] == stopped) == (kept != 'file and checkpoint')
@@ -110,6 +114,13 @@ def test_a_resumed_run_chooses_as_one_that_was_not_stopped(
     assert resumed['curve'] == straight['curve'] and resumed['rows'] == straight['rows']
     assert resumed['best']['iteration'] == straight['best']['iteration']
     assert best_files(work_dir) == best_files(tmp_path / 'straight')
+
+
+def test_of_equal_distances_the_earlier_checkpoint_stays(tmp_path, hub, monkeypatch):
+    monkeypatch.setattr(model_selection_hook, 'draw_distance_curves', lambda *args: None)
+    monkeypatch.setitem(DISTANCES, 200, DISTANCES[100])
+    FakeRunner(tmp_path, hub).train(0, 200)
+    assert best_files(tmp_path) == ['best_iter_100.pth']
 
 
 def test_a_new_run_in_the_same_folder_starts_a_new_curve(tmp_path, hub):

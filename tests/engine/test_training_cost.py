@@ -159,6 +159,17 @@ def test_a_run_that_moved_names_both_devices(clock):
     before = TrainingCost(seconds=1.0, iterations=1, device='Other', peak_memory_mb=1e9).as_dict()
     cost = FakeRunner(clock, [ThroughputHook()], iteration=1, cost=before).train().cost
     assert cost.device == f'Other + {device_name()}'
+    assert cost.peak_memory_mb == 1e9  # of the same kind: the peak of both
+
+
+@pytest.mark.parametrize('before, now', [('CUDA', 'process'), ('process', 'CUDA')])
+def test_memory_of_a_gpu_and_of_a_process_are_not_compared(clock, monkeypatch, before, now):
+    monkeypatch.setattr(module, 'peak_memory', lambda: (70.0, now))
+    cost = TrainingCost(seconds=1.0, iterations=1, peak_memory_mb=9000.0, memory_kind=before)
+    runner = FakeRunner(clock, [ThroughputHook()], iteration=1, cost=cost.as_dict())
+    runner.max_iters = 3
+    cost = runner.train().cost
+    assert (cost.peak_memory_mb, cost.memory_kind) == (70.0, now)
 
 
 def budget_run(clock, minutes, **kwargs):

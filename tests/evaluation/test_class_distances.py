@@ -15,10 +15,13 @@ from evaluation_helpers import (
     write_images,
 )
 from mmagic.registry import METRICS, MODELS
+from mmagic.structures import DataSample
 
 from cellgan_plugin.evaluation import ClassDistances
-from cellgan_plugin.evaluation.distances import frechet_distance
+from cellgan_plugin.evaluation.class_table import TableOptions, class_table
+from cellgan_plugin.evaluation.distances import frechet_distance, kernel_distance
 from cellgan_plugin.evaluation.extractors import ExtractorError
+from cellgan_plugin.evaluation.features import FeatureSet, RealImages
 from cellgan_plugin.evaluation.metrics.sampler import ClassSampler, numbers_per_class
 from cellgan_plugin.models import generated_pixels
 from cellgan_plugin.randomness import generator_for
@@ -278,3 +281,36 @@ def test_numbers_per_class():
     assert numbers_per_class({'b': 2}, [3, 4], ['a', 'b']) == [0, 2]
     with pytest.raises(ValueError, match=r"names classes \['c'\]"):
         numbers_per_class({'c': 2}, [3, 4], ['a', 'b'])
+
+
+@pytest.mark.parametrize(
+    'words, expected',
+    [
+        (dict(img_channel_order='RGB'), [10, 20, 30]),
+        (dict(img_channel_order='BGR'), [30, 20, 10]),
+        (dict(gt_channel_order='RGB'), [10, 20, 30]),
+        ({}, [30, 20, 10]),  # MMagic's loader gives BGR and says nothing
+    ],
+)
+def test_real_images_reach_the_extractor_as_rgb(words, expected):
+    pixels = torch.tensor([10, 20, 30], dtype=torch.uint8).view(3, 1, 1).expand(3, 2, 2)
+    sample = DataSample(metainfo=dict(img_path='a.png', **words))
+    sample.set_gt_label(1)
+    found = RealImages([dict(inputs=dict(img=pixels), data_samples=sample)])[0]
+    assert found.image[:, 0, 0].tolist() == expected
+    assert (found.label, found.path) == (1, 'a.png')
+    grey = RealImages([dict(inputs=dict(img=pixels[:1]), data_samples=sample)])[0]
+    assert grey.image.shape == (1, 2, 2)
+
+
+def test_the_interval_of_the_kernel_distance_is_95_percent():
+    draws = np.random.default_rng(0)
+    sets = [
+        FeatureSet(draws.normal(size=(12, 3)) + shift, np.zeros(12, int), ('NILM',), 'tiny', {})
+        for shift in (0, 1)
+    ]
+    row = class_table(*sets, options=TableOptions(distances=('kid',)))[0]
+    value, error, _ = kernel_distance(sets[0].features, sets[1].features)
+    assert row.values['KD'] == value and error > 0
+    expected = (value - 1.959964 * error, value + 1.959964 * error)
+    assert row.intervals['KD'] == pytest.approx(expected, rel=1e-3)

@@ -90,6 +90,18 @@ def test_memorisation_score_is_0_for_real_and_1_for_copies(calibrated):
     )
 
 
+@pytest.mark.parametrize('quantile, threshold', [(0.01, 1), (0.3, 1), (0.6, 2), (0.99, 3)])
+def test_the_threshold_is_a_distance_that_occurs(quantile, threshold):
+    # Distances to the nearest other one: 1, 1, 2, 3, 4. The lower neighbour of the quantile:
+    # between two of them, images would be called copies at a distance that no real pair has.
+    training = np.array([[0.0], [1.0], [3.0], [6.0], [10.0]])
+    generated = np.array([[10.5], [11.5], [12.5], [13.5]])
+    for held_out in (None, np.array([[-1.0], [11.0], [12.0], [13.0], [14.0]])):
+        found = nearest_training_neighbours(generated, training, held_out, quantile=quantile)
+        assert found.threshold == pytest.approx(threshold)
+        assert found.score == np.mean(np.array([0.5, 1.5, 2.5, 3.5]) <= threshold)
+
+
 def test_the_held_out_split_itself_scores_the_quantile():
     training, held_out = normal(300, 8, index=1), normal(201, 8, index=2)
     for quantile in (0.01, 0.05, 0.5):

@@ -1,5 +1,7 @@
 """Extrapolation, intervals and smoothing, against Gaussians of known distance."""
 
+import statistics
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,22 @@ def test_interval_of_the_kernel_distance():
         errors.append(kernel_distance(real, fake).standard_error)
     assert np.mean(held) >= 0.8
     assert np.mean(widths) == pytest.approx(np.mean(errors), rel=0.25)  # jackknife, half-samples
+
+
+def test_interval_is_the_normal_one_of_half_samples():
+    real, fake, _ = gaussians(9, 2)
+    halves = []
+    for number in range(3):
+        rng = rng_for(5, 'bootstrap_interval/kernel', number)
+        rows = [rng.choice(9, 4, replace=False) for _ in range(2)]
+        halves.append(kernel_distance(real[rows[0]], fake[rows[1]]).value)
+    reach = 1.959964 * statistics.stdev(halves)  # divided by n - 1
+    value = kernel_distance(real, fake).value
+    found = bootstrap_interval(real, fake, 'kernel', replicates=3, seed=5)
+    assert found == pytest.approx((value - reach, value + reach), rel=1e-6)
+    found = bootstrap_interval(real, fake, 'kernel', replicates=3, seed=5, target='population')
+    centre = 2 * value - statistics.mean(halves)
+    assert found == pytest.approx((centre - reach, centre + reach), rel=1e-6)
 
 
 def test_interval_is_deterministic_and_holds_the_value():

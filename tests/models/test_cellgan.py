@@ -1,4 +1,5 @@
 import copy
+import itertools
 
 import pytest
 import torch
@@ -358,6 +359,33 @@ def test_loss_is_equation_2():
     log = model.train_step(data, optimizers(model))
     for name, value in expected.items():
         assert float(log[name]) == pytest.approx(float(value), rel=1e-5, abs=1e-9), name
+
+
+def test_each_player_sees_labels_noise_and_augmentation_of_its_own():
+    model, data = build(fake_labels='uniform', r1_loss=None, reconstruction_loss=None), batch(6)
+    made, scored = [], []
+    model.generator.register_forward_hook(
+        lambda _, args, kwargs, out: made.append((args[0], kwargs['label'], out.detach())),
+        with_kwargs=True,
+    )
+    model.discriminator.register_forward_pre_hook(
+        lambda _, args, kwargs: scored.append((args[0].detach(), kwargs['label'])),
+        with_kwargs=True,
+    )
+    model.train_step(data, optimizers(model))
+    real = model.data_preprocessor(data)
+    step = StepRandom(0, 0)
+    images = [real['inputs']['img']] + [image for _, _, image in made]
+    labels = [real['data_samples'].gt_label.label]
+    labels += [step.labels('fake_labels', 6, torch.ones(5)) for _ in made]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(labels, 2))
+    for number, player in enumerate(('disc', 'gen')):
+        assert torch.equal(made[number][0], step.normal(f'noise_{player}', 6, 8))
+        assert torch.equal(made[number][1].argmax(dim=1), labels[1 + number])
+    for number, purpose in enumerate(('augment_real', 'augment_fake', 'augment_gen')):
+        seen = model.augment(images[number], step.uniform(purpose, 6, 5))
+        torch.testing.assert_close(scored[number][0], seen)
+        assert torch.equal(scored[number][1], labels[number])
 
 
 def test_a_batch_without_labels_is_refused():

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from cellgan_plugin.models import CellGANDiscriminator, CellGANGenerator
+from cellgan_plugin.models.cellgan.generator import ClassMapping
 from cellgan_plugin.models.layers import AdaIN, SkipLayerExcitation, SkipLayerGlobalContext
 from cellgan_plugin.randomness import generator_for
 
@@ -78,6 +79,22 @@ def test_forward_and_backward(case):
 def test_wrong_argument_is_named(name, value):
     with pytest.raises(ValueError, match=f'^{name}'):
         build(**{name: value})
+
+
+@pytest.mark.parametrize('depth', [0, 1, 3])
+def test_the_mapping_is_groups_of_linear_and_leaky_relu(depth):
+    mapping = ClassMapping(4, 6, depth).eval()
+    one_hot = torch.eye(4)
+    expected = one_hot
+    with torch.no_grad():
+        for layer in mapping.layers:
+            layer.bias.normal_()
+            expected = expected @ layer.weight.T + layer.bias
+            if depth:  # 0: a table of embeddings, and nothing else
+                expected = torch.where(expected > 0, expected, 0.2 * expected)
+        found = mapping(one_hot)
+    assert len(mapping.layers) == max(depth, 1) and (found < 0).any()
+    torch.testing.assert_close(found, expected)
 
 
 def test_size_of_the_paper():

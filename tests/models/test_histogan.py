@@ -373,6 +373,29 @@ def test_the_objective_is_wgan_gp_at_every_stage():
     assert log['loss'].item() == pytest.approx(sum(expected.values()), rel=1e-4)
 
 
+def test_the_generator_is_scored_beside_real_images():
+    """Critics normalise over the batch: fakes alone would be given other statistics than in D's
+    step, and the generator would be led to please another critic than the one that was trained."""
+    model, data = build(fake_labels='uniform'), batch()
+    twin, generator = copy.deepcopy(model.discriminator), copy.deepcopy(model.generator)
+    prepared = model.data_preprocessor(data)
+    real_labels = prepared['data_samples'].gt_label.label
+    model.step_random, step = StepRandom(0, 0), StepRandom(0, 0)
+    labels = step.labels('fake_labels', 4, torch.ones(CLASSES))
+    assert not torch.equal(labels, real_labels)
+    with torch.no_grad():
+        fake = generator(step.normal('noise_gen', 4, NOISE), label=labels, return_stages=True)
+        real = image_pyramid(prepared['inputs']['img'], 2)
+        both = [torch.cat(pair) for pair in zip(real, fake, strict=True)]
+        alone, _ = copy.deepcopy(twin)(fake, labels)
+        logits, _ = twin(both, torch.cat([real_labels, labels]), groups=2)
+    log = model.train_generator(**prepared, optimizer_wrapper=optimizers(model)['generator'])
+    for stage in (0, 1):
+        found = log[f'loss_gen_stage{stage + 1}'].item()
+        assert found == pytest.approx(-logits[stage][4:].mean().item(), rel=1e-4, abs=1e-6)
+        assert abs(found + alone[stage].mean().item()) > 1e-3
+
+
 def test_the_penalty_keeps_the_weights_of_the_statistics_in_its_gradient():
     model, data = build(), batch()
     model.step_random = StepRandom(0, 0)

@@ -2,11 +2,14 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
+from mmagic.registry import MODELS
 
 from cellgan_plugin.runs import image_sampler
 from cellgan_plugin.runs.image_sampler import (
+    ImageSampler,
     Progress,
     available_cores,
     chunks,
@@ -70,3 +73,30 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     progress.close()
     shown = capsys.readouterr().err
     assert 'Synthesising: 100%' in shown and '4/4' in shown and 'img/s' in shown
+
+
+def test_a_short_batch_is_filled_up_and_cut_again(mmagic_scope):
+    """As on a GPU: one shape for all calls, so that pixels depend on noise and label alone."""
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type='CellGAN',
+            num_classes=3,
+            noise_size=8,
+            generator=dict(type='CellGANGenerator', out_size=32, base_channels=1),
+        )
+    )
+    sampler = ImageSampler(model)
+    sampler.images_per_call = 4
+    shapes = []
+    model.generator.register_forward_pre_hook(lambda _, args: shapes.append(len(args[0])))
+    noise, labels = torch.randn(4, 8), torch.tensor([0, 1, 2, 0])
+    with sampler.worker():
+        whole = sampler(noise, labels)
+        short = sampler(noise[:3], labels[:3])
+    assert shapes == [4, 4]
+    assert all(np.array_equal(short[i], whole[i]) for i in range(3))
+    with pytest.raises(IndexError):
+        short[3]
+    with pytest.raises(ValueError, match='5 images, but a call takes 4'):
+        sampler(torch.randn(5, 8), torch.zeros(5, dtype=torch.int64))

@@ -11,6 +11,7 @@ from tiny_pyramid import OPTIMIZERS, SCALES, optimizers, tiny_model, tissue_batc
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.models.losses.pyramid_losses import mask_cross_entropy, one_hot_masks
 from cellgan_plugin.models.pyramid_gan.scales import resize_images, resize_masks
+from cellgan_plugin.randomness import StepRandom
 
 pytestmark = pytest.mark.usefixtures('mmagic_scope')
 
@@ -74,6 +75,24 @@ def test_what_the_discriminator_is_shown():
     assert torch.equal(for_generator[0], generated[0])
     assert torch.equal(for_segmenter[1], segmented[1])
     assert torch.equal(real_again[0], real[0])
+
+
+def test_training_noise_is_scaled_down_at_the_finer_scales():
+    model = tiny_model(segmenter=None, noise_std=(2.0, 0.25))
+    model.begin_scale(2)
+    seen, inner = [], model.generate_scale
+
+    def spy(index, mask, noise, coarser):
+        seen.append((index, noise))
+        return inner(index, mask, noise, coarser)
+
+    model.generate_scale = spy
+    step(model, tissue_batch(2))
+    numbers = StepRandom(0, 0)
+    assert [index for index, _ in seen] == [0, 1, 2]
+    for (index, noise), std, size in zip(seen, (2.0, 0.25, 0.25), (8, 16, 32), strict=True):
+        drawn = numbers.normal(f'generator_noise_{index}', 2, 3 * size**2)
+        torch.testing.assert_close(noise, std * drawn.view(2, 3, size, size))
 
 
 def test_pseudo_positives_are_unlabelled_images_with_hard_masks():

@@ -1,4 +1,4 @@
-"""MMagic with mmcv-lite, which has no compiled operators."""
+"""mmcv-lite in the place of mmcv, which has no compiled operators."""
 
 import importlib.util
 import sys

@@ -1,7 +1,10 @@
-"""What of MMagic and MMEngine is imported when it is first asked for, not at once.
+"""A start that imports of MMagic and MMEngine only what is asked for, for our own programs.
 
-More than half of the start-up of every process went into parts that hardly any process uses.
-``CELLGAN_EAGER_IMPORT=1`` leaves everything to upstream.
+More than half of the start-up of a process goes into parts that hardly any process uses. To leave
+them out, packages of MMagic and MMEngine are replaced in the whole process. Therefore this is done
+only where the program is one of this repository: its tools, the jobs that they start, and the
+workers of both (:func:`fast_start_wanted`). In anybody else's program an import of this package
+leaves MMagic and MMEngine as they are.
 """
 
 import contextlib
@@ -20,8 +23,9 @@ from cellgan_plugin.compat.lazy_packages import (
     make_packages_lazy,
     registering_modules,
 )
+from cellgan_plugin.compat.mmengine import format_configs_once
 
-EAGER_VARIABLE = 'CELLGAN_EAGER_IMPORT'
+FAST_START_VARIABLE = 'CELLGAN_FAST_START'
 # Packages whose ``__init__`` is read instead of run, and the registries that they fill.
 LAZY_PACKAGES: Tuple[Tuple[Tuple[str, ...], Tuple[str, ...]], ...] = (
     # Every editor, and with them diffusers, transformers, scikit-learn and half of SciPy.
@@ -57,8 +61,39 @@ def _diffusers_names() -> Set[str]:
     return {x for init in inits for x in _CLASS_NAME.findall(init.read_text(encoding='utf-8'))}
 
 
-def _eager() -> bool:
-    return os.environ.get(EAGER_VARIABLE) == '1'
+def _is_own_program() -> bool:
+    """Whether this process runs ``python -m cellgan_plugin.[...]`` or a script of ``tools/``."""
+    package = Path(__file__).resolve().parents[1]
+    if sys.argv[:1] == ['-m']:  # the module is being looked for, which imports this package
+        options = [word.startswith('-') and word.endswith('m') for word in sys.orig_argv]
+        module = sys.orig_argv[options.index(True) + 1] if True in options else ''
+        return module.partition('.')[0] == package.name
+    script = getattr(sys.modules['__main__'], '__file__', None)
+    if script is None:
+        return False
+    folders = [(package / '.mim' / 'tools').resolve()]  # of an installed package
+    if (package.parent / 'model-index.yml').is_file():  # a checkout
+        folders.append(package.parent / 'tools')
+    return any(folder in Path(script).resolve().parents for folder in folders)
+
+
+def fast_start_wanted() -> bool:
+    """Whether the environment asks for the fast start, or, where it says nothing, the program.
+
+    ``CELLGAN_FAST_START=1`` asks for it and ``CELLGAN_FAST_START=0`` forbids it. A program of this
+    repository sets it for its workers, which may be started without its main module.
+    """
+    if _is_own_program():
+        os.environ.setdefault(FAST_START_VARIABLE, '1')
+    return os.environ.get(FAST_START_VARIABLE) == '1'
+
+
+def start_fast() -> None:
+    """Let MMagic and MMEngine import what is asked for, and format a config once."""
+    make_mmengine_lazy()
+    make_grids_lazy()
+    make_mmagic_lazy()
+    format_configs_once()
 
 
 def make_mmagic_lazy() -> None:
@@ -67,9 +102,6 @@ def make_mmagic_lazy() -> None:
     For: mmagic 1.2.0. A package that has been imported already is left as it is. Names that are
     registered nowhere still raise MMEngine's KeyError, and a name of MMagic stays taken.
     """
-    if _eager():
-        importlib.import_module('mmagic.models')
-        return
     from mmagic import registry
 
     for packages, registries in LAZY_PACKAGES:
@@ -98,6 +130,12 @@ def _hidden(package: str) -> Iterator[None]:
             del sys.modules[package]
 
 
+def _register_adafactor() -> None:
+    from mmengine.optim.optimizer import builder
+
+    builder.TRANSFORMERS_OPTIMIZERS.extend(builder.register_transformers_optimizers())
+
+
 def make_mmengine_lazy() -> None:
     """Let MMEngine import some optimizers, wrappers and strategies when they are first asked for.
 
@@ -105,8 +143,6 @@ def make_mmengine_lazy() -> None:
     parallelism, with it torch's symbolic shapes and SymPy, for three classes. A package that has
     been imported already is left as it is.
     """
-    if _eager():
-        return
     packages = [
         group for group in MMENGINE_PACKAGES if not any(name in sys.modules for name in group)
     ]
@@ -124,7 +160,7 @@ def make_mmengine_lazy() -> None:
     first = {group[0] for group in packages}
     if 'mmengine.optim' in first:
         modules = {
-            'Adafactor': 'cellgan_plugin.compat.adafactor',
+            'Adafactor': _register_adafactor,
             'ZeroRedundancyOptimizer': 'mmengine.optim.optimizer.zero_optimizer',
         }
         table = registry.OPTIMIZERS
@@ -149,7 +185,7 @@ def make_grids_lazy() -> None:
     been imported already.
     """
     users, package = 'mmagic.utils.img_utils', 'torchvision'
-    if _eager() or users in sys.modules or package in sys.modules:
+    if users in sys.modules or package in sys.modules:
         return
 
     def make_grid(*args, **kwargs):

@@ -1,11 +1,10 @@
-"""Checkpoints are read without running code from them, wherever they come from."""
+"""torch: checkpoints are read without running code from them, wherever they come from."""
 
 import os
 import pickle
 import re
-import urllib.parse
 from pathlib import Path
-from typing import Optional, Union
+from typing import Union
 
 TRUST_VARIABLE = 'CELLGAN_TRUST_CHECKPOINT'
 # What torch's safe unpickler says of a sound file that holds other objects, torch 2.4 to 2.15;
@@ -85,68 +84,3 @@ def _refuse_no_checkpoint(path: Path) -> None:
             f'{path} is not a checkpoint but a web page (HTML), as saved when a download needs a '
             'login, a confirmation or another address: delete it and download it again'
         )
-
-
-def make_checkpoint_loading_safe() -> None:
-    """Make MMEngine read every checkpoint, local or downloaded, with :func:`load_tensors`.
-
-    For: mmengine 0.10.7, whose loaders call :func:`torch.load` with the default of the installed
-    torch: running foreign code before torch 2.6, refusing MMEngine's own checkpoints from 2.6 on.
-    Ours hold only tensors and plain containers (engine/hooks/checkpoint_hook.py).
-
-    Replaced: local files, ``http(s)://``, ``open-mmlab://`` and what builds on them
-    (``torchvision://``, ``modelzoo://``, ``mmcls://``). Refused: ``pavi://``, ``s3://``,
-    ``petrel://``.
-    """
-    from mmengine.runner import checkpoint
-
-    def load_from_local(filename, map_location=None):
-        return load_tensors(filename, map_location)
-
-    def load_from_http(filename, map_location=None, model_dir=None, progress=False):
-        return load_tensors(_download(filename, model_dir, progress), map_location)
-
-    def load_from_openmmlab(filename, map_location=None):
-        name = filename.partition('://')[2]
-        name = checkpoint.get_deprecated_model_names().get(name, name)
-        urls = checkpoint.get_external_models()
-        if name not in urls:
-            raise ValueError(f'{filename}: MMEngine knows no model of this name')
-        if urls[name].startswith(('http://', 'https://')):
-            return load_from_http(urls[name], map_location)
-        return load_tensors(Path(checkpoint._get_mmengine_home()) / urls[name], map_location)
-
-    def load_from_refused(filename, map_location=None):
-        raise ValueError(
-            f'{filename}: checkpoints are not read from this kind of address, because MMEngine '
-            'would run code from them. Download the file and name its path'
-        )
-
-    # The loaders of torchvision:// and mmcls:// find load_from_http in their module.
-    checkpoint.load_from_http = load_from_http
-    register = checkpoint.CheckpointLoader.register_scheme
-    register('', load_from_local, force=True)
-    register(['http://', 'https://'], load_from_http, force=True)
-    register(['open-mmlab://', 'openmmlab://'], load_from_openmmlab, force=True)
-    refused = ['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://']
-    register(refused, load_from_refused, force=True)
-
-
-def _download(url: str, folder: Optional[str] = None, progress: bool = False) -> Path:
-    """Download a file once, on rank 0 first, to torch's cache; its path."""
-    import torch
-    from mmengine.dist import barrier, get_dist_info
-
-    folder = Path(folder or os.path.join(torch.hub.get_dir(), 'checkpoints'))
-    target = folder / Path(urllib.parse.urlparse(url).path).name
-    rank = get_dist_info()[0]
-    if rank != 0:  # another node may not see the disk of rank 0, and downloads after it
-        barrier()
-    try:
-        if not target.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(target), progress=progress)
-    finally:
-        if rank == 0:
-            barrier()
-    return target

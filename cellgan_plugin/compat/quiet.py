@@ -28,12 +28,3 @@ def quiet_upstream() -> Iterator[None]:
         logging.disable(previous_disable)
         if transformers_verbosity is None:
             os.environ.pop('TRANSFORMERS_VERBOSITY', None)
-
-
-def drop_file_client_warnings(record: logging.LogRecord) -> bool:
-    """Logging filter: False for MMEngine's warnings about its own use of its FileClient.
-
-    For: mmengine 0.10.7, whose ``save_checkpoint`` makes one whatever it is asked.
-    """
-    message = record.getMessage()
-    return not ('will be deprecated' in message and ('FileClient' in message or 'alias' in message))
