@@ -73,25 +73,3 @@ def test_phases_of_the_training_step(tmp_path):
     # generated images, without the images' gradient, decoders and the generator on top.
     assert 0.3 < phases['R1']['flop'] / phases['D']['flop'] < 4 / 6
     assert phases['optimizers']['flop'] == phases['EMA']['flop'] == 0
-
-
-def test_growth_of_files_is_measured(tmp_path):
-    done = run('growth', '--only', 'files', '--files', 50, 200, '--json', tmp_path / 'growth.json')
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / 'growth.json').read_text())
-    assert [series['title'] for series in found['series']][:2] == [
-        'list class folders',
-        'list a manifest',
-    ]
-    assert [point['x'] for point in found['series'][0]['points']] == [50, 200]
-
-
-def test_paper_model_of_many_gpus():
-    """64 GPUs at 1 GB/s: 2 x 63/64 of the gradients' bytes, and nothing else."""
-    options = ['--model-only', '--step-ms', 30, '--network-gbs', 1, '--latency-us', 0]
-    done = run('scale_out', *options)
-    assert done.returncode == 0, done.stderr
-    size = float(done.stdout.partition(' MB of gradients')[0].rpartition(' ')[2])
-    last = [line for line in done.stdout.splitlines() if line.startswith('  64 ')][0].split()
-    assert float(last[1]) == pytest.approx(2 * 63 / 64 * size, abs=0.1)
-    assert float(last[3]) == pytest.approx(100 * 30 / (30 + float(last[1])), abs=0.1)

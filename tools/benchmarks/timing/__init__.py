@@ -17,7 +17,6 @@ from timing.command_line import (
     publish,
     timing_parser,
 )
-from timing.growth import Growth, GrowthPoint, GrowthReport, growth_exponent
 from timing.machine import describe_machine, limit_threads, synchronize
 from timing.memory import peak_memory
 from timing.phases import Phases, ceilings
@@ -25,9 +24,6 @@ from timing.race import Measurement, Race, Spread, cpu_seconds, race
 from timing.report import TimingReport
 
 __all__ = [
-    'Growth',
-    'GrowthPoint',
-    'GrowthReport',
     'Measurement',
     'Phases',
     'Race',
@@ -38,7 +34,6 @@ __all__ = [
     'check_timing_arguments',
     'cpu_seconds',
     'describe_machine',
-    'growth_exponent',
     'limit_threads',
     'peak_memory',
     'publish',
