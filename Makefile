@@ -10,8 +10,13 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
 	&& echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 READY := $(VENV)/.ready
 DEMO := demo
+# Empty: PyTorch of PyPI, on Linux with CUDA. Another index: PyTorch of there, without NVIDIA's packages,
+# e.g. for CPUs alone TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+TORCH := ^(torch|torchvision|triton)==|^(nvidia|cuda)-
 # Test files run side by side; one process each.
 TEST_JOBS ?= 2
 # One thread: the networks are small, and two threads that wait for one busy core are many times slower.
@@ -24,8 +29,15 @@ env: $(READY)
 $(READY): requirements/constraints.txt setup.py pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 found; install one or say make PYTHON=/path/to/python" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+ifeq ($(TORCH_INDEX),)
+	$(PIP_INSTALL) -r requirements/constraints.txt
+else
+	grep -E '^(torch|torchvision)==' requirements/constraints.txt > $(VENV)/torch.txt
+	grep -vE '$(TORCH)' requirements/constraints.txt > $(VENV)/others.txt
+	$(PIP_INSTALL) --index-url $(TORCH_INDEX) -r $(VENV)/torch.txt
+	$(PIP_INSTALL) -r $(VENV)/others.txt
+endif
+	$(PIP_INSTALL) --no-build-isolation -e .
 	@# mim looks for the package in site-packages only (docs/install.md)
 	ln -sfn "$(CURDIR)/cellgan_plugin" "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cellgan_plugin"
 	touch $(READY)

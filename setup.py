@@ -51,7 +51,9 @@ exec((ROOT / 'cellgan_plugin' / 'version.py').read_text(encoding='utf-8'), versi
 setup(
     name='cellgan_plugin',
     version=version['__version__'],
-    description='CellGAN and its companions for MMagic: labelled cell images, made and evaluated',
+    description='Labelled cell and tissue images for computational pathology: a plugin for MMagic',
+    license_expression='Apache-2.0',
+    license_files=['LICENSE'],
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     packages=find_packages(include=['cellgan_plugin', 'cellgan_plugin.*']),

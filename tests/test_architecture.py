@@ -36,6 +36,7 @@ ALLOWED: Dict[str, Set[str]] = {
     'apis': {
         'benchmark', 'comparison', 'datasets', 'runs', 'segmentation', 'selection', 'synthesis',
     },
+    'report': {'compat', 'engine', 'runs'},
     '__init__': {'compat', 'datasets', 'engine', 'evaluation', 'models'},
 }  # fmt: skip
 

@@ -52,14 +52,14 @@ def tiny(tmp_path_factory):
     return SimpleNamespace(root=root, config=config, data=root / 'data')
 
 
-def run_tool(*arguments, check=True, env=None, **kwargs):
+def run_tool(*arguments, check=True, env=None, cwd=REPO, **kwargs):
     """Run a tool of the repository as a user would; its output is in the failure message."""
     command = [str(a) for a in arguments]
     if command[0].endswith('.py'):
         command = [sys.executable, *command]
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable, **(env or {}))
     result = subprocess.run(
-        command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=900, **kwargs
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900, **kwargs
     )
     if check and result.returncode != 0:
         raise AssertionError(
