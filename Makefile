@@ -1,6 +1,7 @@
 # make demo   train CellGAN on the phantom set, evaluate it, and leave pictures in demo/
 # make test   run the tests
 # make lint   check the style
+# make docs   build the documentation as a site, in site/; a broken link is an error
 # Each makes .venv first, once, from requirements/constraints.txt.
 
 SHELL := /bin/bash
@@ -12,6 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 READY := $(VENV)/.ready
+DOCS_VENV := .venv-docs
+DOCS_READY := $(DOCS_VENV)/.ready
 DEMO := demo
 # Empty: PyTorch of PyPI, on Linux with CUDA. Another index: PyTorch of there, without NVIDIA's packages,
 # e.g. for CPUs alone TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -22,7 +25,7 @@ TEST_JOBS ?= 2
 # One thread: the networks are small, and two threads that wait for one busy core are many times slower.
 DEMO_ENV = OMP_NUM_THREADS=1 CELLGAN_PHANTOM_ROOT=$(DEMO)/data CELLGAN_CLASSIFIER=$(DEMO)/classifier
 
-.PHONY: demo test lint env clean
+.PHONY: demo test lint docs env clean
 
 env: $(READY)
 
@@ -55,5 +58,13 @@ lint: $(READY)
 	$(BIN)/ruff check cellgan_plugin tools tests setup.py
 	$(BIN)/ruff format --check cellgan_plugin tools tests setup.py
 
+docs: $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
+
+$(DOCS_READY): requirements/docs.txt
+	test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/docs.txt
+	touch $(DOCS_READY)
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DOCS_VENV) $(DEMO) site

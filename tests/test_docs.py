@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
-PAGES = sorted([REPO / 'README.md', *(REPO / 'docs').glob('*.md')])
+PAGES = sorted([*REPO.glob('*.md'), *(REPO / 'docs').rglob('*.md')])
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

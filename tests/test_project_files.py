@@ -38,9 +38,10 @@ def test_the_changelog_has_this_version():
     assert re.search(rf'^## {re.escape(__version__)}\b', text, flags=re.MULTILINE)
 
 
-def test_pre_commit_runs_the_ruff_of_the_environment():
+def test_ruff_is_of_one_version_everywhere():
     hooks = {repo['repo']: repo['rev'] for repo in load('.pre-commit-config.yaml')['repos']}
     assert hooks['https://github.com/astral-sh/ruff-pre-commit'] == f'v{pinned("ruff")}'
+    assert f'ruff=={pinned("ruff")}\n' in (REPO / 'requirements' / 'docs.txt').read_text()
 
 
 @pytest.mark.parametrize('path', WORKFLOWS, ids=lambda path: path.stem)

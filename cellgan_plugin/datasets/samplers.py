@@ -16,8 +16,7 @@ class SampleIndex(int):
     wrapped set by subtraction or remainder (``ConcatDataset``, ``RepeatDataset``) keep the
     position; ``ClassBalancedDataset`` looks the index up in a table and loses it.
 
-    Args:
-        index (int): Index into the data set.
+    Attributes:
         position (int): Position in the infinite stream over all ranks, counted from 0.
         seed (int): Of the stream. Defaults to 0.
     """

@@ -36,10 +36,8 @@ class BFloat16OptimWrapper(_BackwardOutsideAutocast, OptimWrapper):
     """Runs the forward in bfloat16 autocast; weights, gradients and optimizer stay float32.
 
     bfloat16 has the range of float32, so no loss scaling is needed; works on CPUs too, where
-    MMEngine's AmpOptimWrapper does not.
-
-    Args:
-        **kwargs: Of :class:`mmengine.optim.OptimWrapper`.
+    MMEngine's AmpOptimWrapper does not. Its arguments are those of
+    :class:`mmengine.optim.OptimWrapper`.
     """
 
     @contextlib.contextmanager

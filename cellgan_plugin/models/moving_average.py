@@ -14,9 +14,8 @@ class ForeachEMA(ExponentialMovingAverage):
     takes longer than the arithmetic. Nor does it wait for the GPU to say how many steps it has
     taken, once it averages.
 
-    Args:
-        **kwargs: Of MMagic's ``ExponentialMovingAverage``. With ``update_buffers``, an interval
-            or a device of its own it is exactly that one.
+    Its arguments are those of MMagic's ``ExponentialMovingAverage``. With ``update_buffers``, an
+    interval or a device of its own it is exactly that one.
     """
 
     _is_averaging = False
