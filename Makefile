@@ -55,8 +55,8 @@ test: $(READY)
 	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile
 
 lint: $(READY)
-	$(BIN)/ruff check cellgan_plugin tools tests setup.py
-	$(BIN)/ruff format --check cellgan_plugin tools tests setup.py
+	$(BIN)/ruff check cellgan_plugin tools tests docs/mkdocs_hooks.py setup.py
+	$(BIN)/ruff format --check cellgan_plugin tools tests docs/mkdocs_hooks.py setup.py
 
 docs: $(DOCS_READY)
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
