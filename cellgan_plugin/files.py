@@ -8,6 +8,18 @@ import uuid
 from pathlib import Path
 from typing import IO, Any, Callable, Iterator, Optional, Union
 
+# File systems take names of 255 bytes; some, over encrypted disks, 143. A shorter name has room
+# for what a temporary one adds.
+_ROOMY = 120
+
+
+def _temporary_name(name: str) -> str:
+    """A hidden name for the file while it is written; no longer than a name near the limit."""
+    token = uuid.uuid4().hex[:12]
+    if len(os.fsencode(name)) > _ROOMY:
+        name = os.fsencode(name)[:_ROOMY].decode('utf-8', 'ignore')
+    return f'.{name}.{token}.tmp'
+
 
 @contextlib.contextmanager
 def atomic_write(path: Union[str, Path], mode: str = 'wb', **open_kwargs) -> Iterator[IO]:
@@ -29,7 +41,7 @@ def atomic_write(path: Union[str, Path], mode: str = 'wb', **open_kwargs) -> Ite
         raise ValueError(f"atomic_write: mode must be 'w' or 'wb', got {mode!r}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:12]}.tmp')
+    temporary = path.with_name(_temporary_name(path.name))
     try:
         # An ordinary open(), for the permissions that it gives: tempfile makes private files, and
         # the umask cannot be asked for without setting it, which other threads would see.

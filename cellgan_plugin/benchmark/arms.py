@@ -240,11 +240,17 @@ class ArmBuilder:
                 f'generator {generator.name!r}: {generator.config} does not name its classes '
                 '(train_dataloader.dataset.metainfo.classes)'
             )
-        missing = [name for name in self.protocol.classes if resolve_class(name, names) is None]
+        means = {name: resolve_class(name, names) for name in self.protocol.classes}
+        missing = [name for name, known in means.items() if known is None]
         if missing:
             raise ProtocolError(
                 f'generator {generator.name!r} makes the classes {list(names)}; the benchmark also '
                 f'has {missing}. Train a generator on these too, or take them out of the benchmark'
+            )
+        if len(set(means.values())) < len(means):
+            raise ProtocolError(
+                f'generator {generator.name!r}: two classes of the benchmark are one class of the '
+                f'generator ({means}); name them as the generator does'
             )
 
     def _arm(

@@ -102,7 +102,7 @@ class Protocol:
     baseline: str = REAL
 
     def __post_init__(self):
-        check_class_names(self.classes)
+        object.__setattr__(self, 'classes', check_class_names(self.classes))
         if not self.data.get('data_root'):
             raise ProtocolError('data=dict(data_root=...) is missing: where the real images are')
         if not self.classifiers:

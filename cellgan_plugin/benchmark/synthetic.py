@@ -12,6 +12,7 @@ import numpy as np
 from cellgan_plugin.benchmark.folds import Sample
 from cellgan_plugin.benchmark.protocol import REAL, Generator, slug
 from cellgan_plugin.datasets.content_hash import HASH_BYTES, content_hashes, from_hex, to_hex
+from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.problems import ERROR, DatasetError, Problem
 from cellgan_plugin.datasets.sources import Patch, list_patches
@@ -267,7 +268,7 @@ def data_folder_files(
         if not os.path.isdir(root):
             raise FileNotFoundError(f'folder {root} does not exist')
         with os.scandir(root) as entries:
-            classes = sorted(e.name for e in entries if e.is_dir() and e.name[0] not in '._')
+            classes = sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
     where = f'The data set in {root}'
     patches = _listed(
         where, root, classes, ann_file, split, extra_classes, follow_links, need_every_class=False

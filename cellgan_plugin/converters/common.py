@@ -15,13 +15,13 @@ import contextlib
 import csv
 import hashlib
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.datasets.classes import check_class_names
+from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.datasets.problems import printable
 from cellgan_plugin.datasets.sources import SPLITS
@@ -65,19 +65,12 @@ def check_classes(classes: Iterable[str]) -> Tuple[str, ...]:
     """Class names that can be used as folder names.
 
     Raises:
-        ConverterError: When a name is empty, met twice or not a plain folder name.
+        ConverterError: When a name is empty, met twice or cannot be a folder name.
     """
     try:
-        names = check_class_names(classes)
+        return check_class_names(classes)
     except ValueError as error:
         raise ConverterError(f'{error}; give class names as in "NILM HSIL"') from error
-    for name in names:
-        if not re.fullmatch(r'[^\W_](?:[\w .+-]*[\w+-])?', name):
-            raise ConverterError(
-                f'class {name!r} cannot be a folder name: letters, digits, "-", "_", "+", "." and '
-                'single spaces inside; rename it'
-            )
-    return names
 
 
 def check_size(size: int, name: str = 'size') -> int:
@@ -137,7 +130,7 @@ def check_output(out_dir: PathLike, record: Mapping[str, object]) -> bool:
     path = out_dir / RECORD_NAME
     if not path.exists():
         # Hidden files are what an interrupted write leaves behind.
-        strangers = sorted(p.name for p in out_dir.iterdir() if not p.name.startswith('.'))
+        strangers = sorted(p.name for p in out_dir.iterdir() if not is_hidden(p.name))
         if strangers:
             raise ConverterError(
                 f'{out_dir}: not empty and without {RECORD_NAME} (holds {some_of(strangers, 3)}); '

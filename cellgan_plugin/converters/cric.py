@@ -43,6 +43,7 @@ from cellgan_plugin.converters.cric_scale import (
 )
 from cellgan_plugin.converters.splits import check_fractions, split_by_group
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, resolve_class
+from cellgan_plugin.datasets.file_names import nfc, on_disk
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
@@ -213,13 +214,14 @@ def _find_images(
     names = sorted({nucleus.field for nucleus in nuclei})
     folded: Dict[str, str] = {}
     for name in names:
-        other = folded.setdefault(Path(name).stem.casefold(), name)
+        other = folded.setdefault(nfc(Path(name).stem).casefold(), name)
         if other != name:
             raise ConverterError(
                 f'the annotations name {other!r} and {name!r}, which would give patches of one '
                 'name; rename one of them'
             )
-    images = {name: image_dir / name for name in names if (image_dir / name).is_file()}
+    paths = {name: image_dir / on_disk(image_dir, name) for name in names}
+    images = {name: path for name, path in paths.items() if path.is_file()}
     missing = [name for name in names if name not in images]
     if missing and not (skip_missing and images):
         raise ConverterError(

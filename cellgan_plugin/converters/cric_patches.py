@@ -21,6 +21,7 @@ import numpy as np
 
 from cellgan_plugin.converters.common import ConverterError
 from cellgan_plugin.converters.cric_annotations import SEVERITY, Nucleus
+from cellgan_plugin.datasets.file_names import fit_name
 
 
 def plan_field(
@@ -89,7 +90,7 @@ def plan_field(
         stem = Path(nucleus.field).stem
         rows.append(
             {
-                'file': f'{label}/{stem}_{nucleus.cell_id:05d}.png',
+                'file': f'{label}/{fit_name(stem, f"_{nucleus.cell_id:05d}.png")}',
                 'label': label,
                 'group': stem,
                 'source_image': nucleus.field,

@@ -11,8 +11,10 @@ from cellgan_plugin.converters.common import (
     read_table,
     some_of,
 )
-from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, resolve_class
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, Spellings, clean_name, resolve_class
+from cellgan_plugin.datasets.file_names import nfc
 from cellgan_plugin.datasets.manifest import clean_relative_path
+from cellgan_plugin.datasets.problems import printable
 from cellgan_plugin.datasets.sources import SPLITS
 
 # Columns of a table that tell the group; the first that is there.
@@ -32,59 +34,87 @@ def parse_class_map(entries: Sequence[str]) -> Dict[str, List[str]]:
     return class_map
 
 
+class ClassFinder:
+    """How paths tell classes: the deepest folder that means one decides.
+
+    Args:
+        classes (Sequence[str]): The classes.
+        meanings (Mapping[str, str], optional): Class by folder name; None: class names and what
+            :func:`resolve_class` knows.
+    """
+
+    def __init__(self, classes: Sequence[str], meanings: Optional[Mapping[str, str]] = None):
+        self.classes = tuple(classes)
+        self.meanings = meanings
+        self._names = self.classes if meanings is None else tuple(meanings)
+        self._spellings = Spellings(self._names)
+        self._means: Dict[str, bool] = {}
+
+    def __call__(self, file: str) -> Optional[str]:
+        """The class of a relative path, None where no folder tells one."""
+        for folder in reversed(PurePosixPath(file).parts[:-1]):
+            label = self.of_name(folder)
+            if label is not None:
+                return label
+        return None
+
+    def of_name(self, folder: str) -> Optional[str]:
+        """The class that one folder name or label tells."""
+        if folder not in self._means:
+            self._means[folder] = resolve_class(folder, self._names) is not None
+        if not self._means[folder]:
+            return None
+        name = self._spellings.find(folder)
+        return name if self.meanings is None else self.meanings[name]
+
+    def check(self) -> List[str]:
+        """What was forgiven, in lines for the summary.
+
+        Raises:
+            ConverterError: Two spellings would fall into one class without having been told to.
+        """
+        clashes = [message for _, message in self._spellings.clashes()]
+        if clashes:
+            raise ConverterError(
+                f'{"; ".join(clashes)}. Two names are two classes: if they are one, say so with '
+                '--map CLASS=name,name'
+            )
+        return [
+            f'{printable(spelling)} is read as {name}'
+            for spelling, name in self._spellings.forgiven()
+        ]
+
+
 def class_finder(
     class_map: Optional[Mapping[str, Sequence[str]]], classes: Optional[Sequence[str]]
-) -> Tuple[Tuple[str, ...], Callable[[str], Optional[str]]]:
+) -> ClassFinder:
     """How paths tell classes.
 
     Args:
         class_map (Mapping[str, Sequence[str]], optional): Folder names per class; None for the
             names that :func:`resolve_class` knows.
         classes (Sequence[str], optional): See :func:`convert_folders`.
-
-    Returns:
-        tuple: The classes, and a function from a relative path to a class name or None.
     """
     if classes is None:
         classes = tuple(class_map) if class_map else BETHESDA_CLASSES
     classes = check_classes(classes)
+    if not class_map:
+        return ClassFinder(classes)
     meanings: Dict[str, str] = {}
-    for name, folders in (class_map or {}).items():
+    for name, folders in class_map.items():
         label = resolve_class(name, classes)
         if label is None:
             raise ConverterError(
                 f'the map names class {name!r}, which is not among {", ".join(classes)}; add it '
                 'to --classes or correct it'
             )
-        for folder in folders:
-            twin = resolve_class(folder, tuple(meanings))
-            if twin is not None and meanings[twin] != label:
+        for folder in map(clean_name, folders):
+            if meanings.setdefault(folder, label) != label:
                 raise ConverterError(
-                    f'the map gives folder {folder!r} to {meanings[twin]} and to {label}; one '
+                    f'the map gives folder {folder!r} to {meanings[folder]} and to {label}; one '
                     'folder name can mean one class'
                 )
-            if twin is None:
-                meanings[folder] = label
-    spellings = tuple(meanings)
-    known: Dict[str, Optional[str]] = {}
-
-    def of_folder(folder: str) -> Optional[str]:
-        if folder not in known:
-            if class_map:
-                spelling = resolve_class(folder, spellings)
-                known[folder] = None if spelling is None else meanings[spelling]
-            else:
-                known[folder] = resolve_class(folder, classes)
-        return known[folder]
-
-    def find(file: str) -> Optional[str]:
-        for folder in reversed(PurePosixPath(file).parts[:-1]):
-            label = of_folder(folder)
-            if label is not None:
-                return label
-        return None
-
-    return classes, find
+    return ClassFinder(classes, meanings)
 
 
 def group_finder(
@@ -117,18 +147,19 @@ def group_finder(
     if group_csv is not None:
         table: Dict[str, str] = {}
         for where, row in read_table(group_csv, ('file', 'group')):
-            name, group = str(PurePosixPath(row['file'].replace('\\', '/'))), row['group'].strip()
+            name = nfc(str(PurePosixPath(row['file'].replace('\\', '/'))))
+            group = row['group'].strip()
             if table.setdefault(name, group) != group:
                 raise ConverterError(
                     f'{group_csv}, {where}: {name} is in group {group!r} and in {table[name]!r}; '
                     'keep one'
                 )
-        return lambda file: table.get(file) or None
+        return lambda file: table.get(nfc(file)) or None
     return lambda file: file
 
 
 class ImageTable(NamedTuple):
-    """What a table says of every image, by relative POSIX path.
+    """What a table says of every image, by relative POSIX path in composed Unicode.
 
     Attributes:
         labels (dict[str, str]): Class as the table spells it.
@@ -140,6 +171,10 @@ class ImageTable(NamedTuple):
     labels: Dict[str, str]
     groups: Optional[Dict[str, str]]
     splits: Optional[Dict[str, str]]
+
+    def group_of(self, file: str) -> Optional[str]:
+        """The group of a file, however its name is composed."""
+        return self.groups.get(nfc(file))
 
 
 def read_image_table(path: PathLike) -> ImageTable:
@@ -174,7 +209,7 @@ def read_image_table(path: PathLike) -> ImageTable:
         for column in ('label', group_column, 'split' if with_split else ''):
             if column and not row[column].strip():
                 raise ConverterError(f'{path}, {where}: {column} is empty')
-        labels[name] = row['label'].strip()
+        labels[name] = clean_name(row['label'])
         if group_column:
             groups[name] = row[group_column].strip()
         if with_split:
@@ -218,15 +253,18 @@ def table_classes(
     table: ImageTable,
     class_map: Optional[Mapping[str, Sequence[str]]],
     classes: Optional[Sequence[str]],
-) -> Tuple[Tuple[str, ...], Callable[[str], Optional[str]]]:
-    """As :func:`class_finder`, but a table tells the classes: all of them unless some are named."""
+) -> Tuple[ClassFinder, Callable[[str], Optional[str]]]:
+    """As :func:`class_finder`, but a table tells the classes: all of them unless some are named.
+
+    Returns:
+        tuple: The rules for labels, and a function from a relative path to a class name or None.
+    """
     if classes is None and not class_map:
         classes = sorted(set(table.labels.values()))
-    classes, of_path = class_finder(class_map, classes)
+    of_label = class_finder(class_map, classes)
 
     def find(file: str) -> Optional[str]:
-        label = table.labels.get(file)
-        # The rules for folders, for the one folder that the label would be.
-        return None if label is None else of_path(f'{label}/-')
+        label = table.labels.get(nfc(file))
+        return None if label is None else of_label.of_name(label)
 
-    return classes, find
+    return of_label, find

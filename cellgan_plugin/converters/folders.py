@@ -7,7 +7,6 @@ class and refused across classes, where one of the two labels must be wrong.
 
 import fnmatch
 import hashlib
-import os
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -38,13 +37,9 @@ from cellgan_plugin.converters.folder_rules import (
     table_classes,
 )
 from cellgan_plugin.converters.splits import check_fractions, split_by_group
+from cellgan_plugin.datasets.file_names import EXTENSIONS, PassedOver, nfc, walk_images
 from cellgan_plugin.datasets.image_encoding import write_png
-from cellgan_plugin.datasets.image_io import (
-    EXTENSIONS,
-    ImageFileError,
-    load_image,
-    read_header,
-)
+from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.sources import SPLITS
 from cellgan_plugin.files import atomic_write
@@ -93,9 +88,10 @@ def convert_folders(
     Args:
         source (str | Path): The tree; it is only read.
         out_dir (str | Path): Output folder: new, empty, or of the same conversion.
-        class_map (Mapping[str, Sequence[str]], optional): Folder names that mean a class; case,
-            hyphens, underscores and spaces do not matter. The deepest matching folder decides.
-            Defaults to None: the names that :func:`resolve_class` knows.
+        class_map (Mapping[str, Sequence[str]], optional): Folder names that mean a class, as
+            :func:`resolve_class` compares them. The deepest matching folder decides. Two folder
+            names are one class only where the map says so. Defaults to None: the names that
+            :func:`resolve_class` knows.
         classes (Sequence[str], optional): Classes to keep, in the order of the tables. Defaults to
             those of ``class_map``, else to the five of the paper.
         policy (str): ``'resize'``: the image is scaled until it just covers ``size``, then the
@@ -133,26 +129,32 @@ def convert_folders(
     known = None if table is None else read_image_table(table)
     find_group = group_finder(group_regex, group_csv)
     if known is None:
-        classes, find_class = class_finder(class_map, classes)
+        find_class = rules = class_finder(class_map, classes)
     else:
-        classes, find_class = table_classes(known, class_map, classes)
+        rules, find_class = table_classes(known, class_map, classes)
         if known.groups is not None:
             if group_regex is not None or group_csv is not None:
                 raise ConverterError(f'{table} tells the groups; leave the group regex and CSV out')
-            find_group = known.groups.get
+            find_group = known.group_of
+    classes = rules.classes
     source, out_dir = Path(source), Path(out_dir)
     counts: Counter = Counter()
     files = _list_images(source, out_dir, include, counts)
     if known is not None:
-        absent = sorted(set(known.labels) - set(files))
+        absent = sorted(set(known.labels) - set(map(nfc, files)))
         if absent and include == '*':
             raise ConverterError(
                 f'{table}: {len(absent)} file(s) are not in {source}: {some_of(absent, 3)}; paths '
                 'are relative to that folder'
             )
     sources = _sort_out(source, files, find_class, find_group, skip_unmatched, counts)
+    notes = rules.check()
+    left_out = set(files) - {item.file for item in sources}
+    if left_out:
+        folders = sorted({str(PurePosixPath(file).parent) for file in left_out})
+        notes.append(f'no class is named by {some_of(folders)}')
     if known is not None and known.splits is not None:
-        groups = {item.file: item.group for item in sources}
+        groups = {nfc(item.file): item.group for item in sources}
         check_groups_apart(groups, known.splits, f'{table}: groups')
     contents = _look_at(source, sources, max_pixels, progress)
     record = make_record(
@@ -173,7 +175,7 @@ def convert_folders(
         _check_crop(sources, contents, size)
 
     if known is not None and known.splits is not None:
-        sides = {s.group: known.splits[s.file] for s in sources}
+        sides = {s.group: known.splits[nfc(s.file)] for s in sources}
         fractions = tuple(float(name in sides.values()) for name in SPLITS)
     else:
         sides = split_by_group(
@@ -206,6 +208,7 @@ def convert_folders(
     result.lines = split_table(rows, classes, fractions)
     result.lines.append('')
     result.lines += [f'{number:6d}  {name}' for name, number in counts.items() if number]
+    result.lines += [f'note: {line}' for line in notes]
     if group_regex is None and group_csv is None and not (known and known.groups):
         result.lines.append(
             'WARNING: no group was given, so every image is its own: images of one slide or '
@@ -226,23 +229,20 @@ def _list_images(source: Path, out_dir: Path, include: str, counts: Counter) -> 
             f'output {out_dir} and source {source} lie within each other; put them side by side'
         )
     files = []
-    for folder, subfolders, names in os.walk(source):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith('.'))
-        for name in names:
-            if name.startswith('.'):
-                continue
-            file = (Path(folder) / name).relative_to(source).as_posix()
-            if Path(name).suffix.lower() not in EXTENSIONS:
-                counts['other files, left out'] += 1
-            elif not fnmatch.fnmatchcase(file, include):
-                counts['images that --include leaves out'] += 1
-            elif not file.isprintable():
-                raise ConverterError(
-                    f'{source}: file name {file!r} holds bytes that are no UTF-8 text, or control '
-                    'characters; rename it'
-                )
-            else:
-                files.append(file)
+    passed = PassedOver()
+    for file in walk_images(source, passed):
+        if not fnmatch.fnmatchcase(nfc(file), nfc(include)):
+            counts['images that --include leaves out'] += 1
+        elif not file.isprintable():
+            raise ConverterError(
+                f'{source}: file name {file!r} holds bytes that are no UTF-8 text, or control '
+                'characters; rename it'
+            )
+        else:
+            files.append(file)
+    counts['other files, left out'] = sum(passed.others.values())
+    counts['hidden files and folders, left out'] = passed.hidden
+    counts['linked folders, left out'] = len(passed.links)
     if not files:
         raise ConverterError(
             f'{source}: no image ({", ".join(EXTENSIONS)}) that matches {include!r} in it'
@@ -363,7 +363,7 @@ def _output_names(
     for item in sources:
         stem = stems[item.file]
         if met[item.label, stem.casefold()] > 1 or not stem or len(stem) > 150:
-            stem = f'{stem[-120:]}-{digest_of([item.file])[:12]}'
+            stem = f'{stem[-120:]}-{digest_of([nfc(item.file)])[:12]}'
         suffix = '.jpg' if policy == 'keep' and contents[item.file].jpeg else '.png'
         names[item.file] = f'{item.label}/{stem}{suffix}'
     return names

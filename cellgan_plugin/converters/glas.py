@@ -17,7 +17,7 @@ from cellgan_plugin.converters.common import (
     read_table,
     some_of,
 )
-from cellgan_plugin.datasets.image_io import EXTENSIONS
+from cellgan_plugin.datasets.file_names import is_hidden, is_image_name
 
 GLAS_SUBSETS: Tuple[str, ...] = ('train', 'testA', 'testB')
 # The challenge's two classes.
@@ -205,7 +205,7 @@ def _find_files(folder: Path) -> Tuple[Dict[str, Path], Dict[str, Path]]:
     for place in (folder / 'images', folder / 'masks') if apart else (folder,):
         names = sorted(os.listdir(place)) if place.is_dir() else ()
         for file in map(Path, names):
-            if file.suffix.lower() not in EXTENSIONS or file.name.startswith('.'):
+            if is_hidden(file.name) or not is_image_name(file.name):
                 continue
             is_mask = place.name == 'masks' if apart else file.stem.endswith('_anno')
             name = file.stem.removesuffix('_anno') if is_mask else file.stem

@@ -15,7 +15,6 @@ from typing import IO, Iterator, NamedTuple, Tuple
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 # Naming the formats keeps Pillow from trying those that start other programs (EPS) or read
 # other files.
 _FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP')

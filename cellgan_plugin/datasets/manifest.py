@@ -12,6 +12,7 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Un
 
 import numpy as np
 
+from cellgan_plugin.datasets.file_names import nfc
 from cellgan_plugin.files import atomic_write
 
 MANIFEST_NAME = 'manifest.csv'
@@ -52,10 +53,11 @@ def clean_relative_path(name: str) -> Optional[str]:
         name (str): The path as written; backslashes are read as slashes.
 
     Returns:
-        str | None: The POSIX path relative to the data folder, or None when it is absolute, has a
+        str | None: The POSIX path relative to the data folder, in composed Unicode (see
+        :func:`~cellgan_plugin.datasets.file_names.on_disk`), or None when it is absolute, has a
         drive or ``..``, or is empty: it would leave the folder.
     """
-    name = name.strip().replace('\\', '/')
+    name = nfc(name.strip().replace('\\', '/'))
     if '\0' in name or ':' in name.partition('/')[0]:
         return None
     # Few names need the slow way, and lists have up to a million rows.

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from cellgan_plugin.datasets.classes import resolve_class
-from cellgan_plugin.datasets.image_io import EXTENSIONS
+from cellgan_plugin.datasets.classes import Spellings
+from cellgan_plugin.datasets.file_names import PassedOver, nfc, on_disk, walk_images
 from cellgan_plugin.datasets.manifest import ManifestError, clean_relative_path, iter_manifest
-from cellgan_plugin.datasets.problems import ERROR, WARNING, Problem
+from cellgan_plugin.datasets.problems import ERROR, NOTE, WARNING, Problem
 
 HOW_TO_GET_PAIRS = (
     'Make a small set of glands (`python tools/dataset_converters/gland_phantom.py --out '
@@ -100,7 +100,7 @@ def list_pairs(
         where = str(error.filename or layout.root)
         listing.add(ERROR, 'unreadable', where, f'cannot be read ({error.strerror or error})')
     _check_masks(listing, layout)
-    if not listing.pairs and not listing.problems:
+    if not listing.pairs and not any(p.severity == ERROR for p in listing.problems):
         listing.add(ERROR, 'empty', layout.root, f'there is no image. {HOW_TO_GET_PAIRS}')
     return listing
 
@@ -148,6 +148,7 @@ def _read_manifest(
         listing.add(ERROR, 'list', ann_file, message)
         return
     unknown: Dict[str, Tuple[int, int]] = {}  # label -> first row, number of rows
+    spellings = Spellings(layout.label_classes or ())
     try:
         for line, row in iter_manifest(ann_file, required=('file',)):
             where = f'{ann_file}, row {line}'
@@ -167,13 +168,17 @@ def _read_manifest(
                 continue
             if not clean:
                 _missing_mask(listing, layout, where, f'{row["file"]} has no mask')
-            label = _label_of(row, layout)
-            if clean and layout.label_classes and label not in layout.label_classes:
-                first, count = unknown.get(label, (line, 0))
-                unknown[label] = first, count + 1
-                continue
+            label = row.get(layout.label_column, '').strip()
+            if layout.label_classes:
+                name = spellings.find(label)
+                if clean and name is None:
+                    first, count = unknown.get(label, (line, 0))
+                    unknown[label] = first, count + 1
+                    continue
+                label = name or label
             group = sys.intern(row.get('group', '').strip())
-            listing.pairs.append(TissuePair(row['file'], clean, split, group, sys.intern(label)))
+            file, clean = on_disk(layout.root, row['file']), on_disk(layout.root, clean)
+            listing.pairs.append(TissuePair(file, clean, split, group, sys.intern(label)))
     except ManifestError as error:
         where, _, message = str(error).partition(': ')
         listing.add(ERROR, 'manifest', where, message)
@@ -185,6 +190,12 @@ def _read_manifest(
             'name another label_column'
         )
         listing.add(ERROR, 'unknown class', f'{ann_file}, row {line}', message)
+    for _, message in spellings.clashes():
+        step = 'Two labels are two classes: spell the class one way'
+        listing.add(ERROR, 'two spellings', ann_file, f'{layout.label_column}s {message}. {step}')
+    for spelling, name in spellings.forgiven():
+        message = f'{layout.label_column} {spelling!r} is read as class {name!r}'
+        listing.add(NOTE, 'class name', ann_file, message)
     for split in splits or ():
         if not found[split]:
             message = f'no row has split {split!r}; there are {dict(found)}'
@@ -205,13 +216,6 @@ def _lacking_columns(
             f'{layout.label_column!r}, which the manifest does not have'
         )
     return ''
-
-
-def _label_of(row: Dict[str, str], layout: PairLayout) -> str:
-    label = row.get(layout.label_column, '').strip()
-    if label and layout.label_classes:
-        return resolve_class(label, layout.label_classes) or label
-    return label
 
 
 # Folders ----------------------------------------------------------------------------------------
@@ -247,16 +251,19 @@ def _walk(
         listing.add(ERROR, 'missing folder', top, message)
         return
     seen: Dict[str, str] = {}
-    for place, folders, names in os.walk(top, followlinks=layout.follow_links):
-        folders[:] = sorted(name for name in folders if name[:1] not in '._')
-        for name in sorted(names):
-            path = PurePosixPath(os.path.relpath(os.path.join(place, name), layout.root))
-            if name[:1] in '._' or path.suffix.lower() not in EXTENSIONS:
-                continue
-            stem = str(path.relative_to(PurePosixPath(folder)).with_suffix(''))
-            if stem in seen:
-                message = f'and {seen[stem]} have one name; remove one of the two'
-                listing.add(ERROR, 'two files', os.path.join(layout.root, str(path)), message)
-                continue
-            seen[stem] = str(path)
-            yield stem, str(path)
+    passed = PassedOver()
+    for file in walk_images(top, passed, layout.follow_links):
+        path = os.path.normpath(os.path.join(folder, file)).replace(os.sep, '/')
+        # Composed, so that an image and its mask find each other whichever way they are written.
+        stem = nfc(str(PurePosixPath(file).with_suffix('')))
+        if stem in seen:
+            message = f'and {seen[stem]} have one name; remove one of the two'
+            listing.add(ERROR, 'two files', os.path.join(layout.root, path), message)
+            continue
+        seen[stem] = path
+        yield stem, path
+    for link in passed.links:
+        message = 'is a linked folder and not read; set follow_links=True if the link is yours'
+        listing.add(WARNING, 'not read', link, message)
+    for line in passed.lines():
+        listing.add(NOTE, 'not read', top, line)

@@ -4,10 +4,16 @@ import os
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
-from cellgan_plugin.datasets.classes import resolve_class
-from cellgan_plugin.datasets.image_io import EXTENSIONS
+from cellgan_plugin.datasets.classes import Spellings, resolve_class
+from cellgan_plugin.datasets.file_names import (
+    PassedOver,
+    is_image_name,
+    list_folder,
+    on_disk,
+    walk_images,
+)
 from cellgan_plugin.datasets.manifest import ManifestError, clean_relative_path, iter_manifest
 from cellgan_plugin.datasets.problems import ERROR, NOTE, WARNING, Problem
 
@@ -95,32 +101,38 @@ class _Labels:
 
     def __init__(self, classes: Sequence[str]):
         self.classes = classes
-        self.known: Dict[str, int] = {}
-        self.unknown: Dict[str, Tuple[str, int]] = {}  # spelling -> first place, number of rows
+        self.indices = {name: index for index, name in enumerate(classes)}
+        self.spellings = Spellings(classes)
+        self.places: Dict[str, str] = {}  # spelling -> where it is first met
 
     def find(self, spelling: str, where: str) -> int:
-        label = self.known.get(spelling)
-        if label is None:
-            name = resolve_class(spelling.strip(), self.classes)
-            label = -1 if name is None else self.classes.index(name)
-            self.known[spelling] = label
-        if label < 0:
-            first, count = self.unknown.get(spelling, (where, 0))
-            self.unknown[spelling] = (first, count + 1)
-        return label
+        """The label, -1 where no class is meant."""
+        self.places.setdefault(spelling, where)
+        return self.indices.get(self.spellings.find(spelling), -1)
 
     def report(self, listing: Listing, extra_classes: str, what: str) -> None:
-        for spelling, (where, count) in self.unknown.items():
-            found = f'{what} {spelling!r} ({count} images) is none of {list(self.classes)}'
+        counts = self.spellings.counts
+        for spelling in filter(lambda s: resolve_class(s, self.classes) is None, self.places):
+            unknown = (
+                f'{what} {spelling!r} ({counts[spelling]} images) is none of {list(self.classes)}'
+            )
+            where = self.places[spelling]
             if extra_classes == 'skip':
-                listing.add(NOTE, 'skipped class', where, f'{found}; skipped as configured')
+                listing.add(NOTE, 'skipped class', where, f'{unknown}; skipped as configured')
             else:
                 listing.add(
                     ERROR,
                     'unknown class',
                     where,
-                    f"{found}. Add it to metainfo=dict(classes=[...]), or set extra_classes='skip'",
+                    f'{unknown}. Add it to metainfo=dict(classes=[...]), or set '
+                    "extra_classes='skip'",
                 )
+        for _, message in self.spellings.clashes():
+            step = 'Two names are two classes: rename one, or give both the name of the class'
+            listing.add(ERROR, 'two spellings', listing.root, f'{what}s {message}. {step}')
+        for spelling, name in self.spellings.forgiven():
+            message = f'{what} {spelling!r} ({counts[spelling]} images) is read as class {name!r}'
+            listing.add(NOTE, 'class name', self.places[spelling], message)
 
 
 def list_patches(
@@ -230,7 +242,8 @@ def _read_manifest(listing: Listing, ann_file: str, labels: _Labels, split: Opti
             label = labels.find(row['label'], f'{ann_file}, row {line}')
             if label >= 0:
                 group = sys.intern(row.get('group', '').strip())
-                listing.patches.append(Patch(row['file'], label, row_split, group))
+                file = on_disk(listing.root, row['file'])
+                listing.patches.append(Patch(file, label, row_split, group))
     except ManifestError as error:
         where, _, message = str(error).partition(': ')
         listing.add(ERROR, 'manifest', where, message)
@@ -266,7 +279,7 @@ def _read_list(listing: Listing, ann_file: str, labels: _Labels) -> None:
                 else:
                     label = labels.find(path.partition('/')[0], where)
                     if label >= 0:
-                        listing.patches.append(Patch(path, label, '', ''))
+                        listing.patches.append(Patch(on_disk(listing.root, path), label, '', ''))
     except UnicodeDecodeError as error:
         message = f'not UTF-8 text ({error}); save it as UTF-8'
         listing.add(ERROR, 'list', ann_file, message)
@@ -275,18 +288,10 @@ def _read_list(listing: Listing, ann_file: str, labels: _Labels) -> None:
         listing.add(ERROR, 'list', ann_file, 'names no image; lines are CLASS/file')
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS)
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(('_', '.'))
-
-
 def _read_folders(listing: Listing, labels: _Labels, follow_links: bool) -> None:
     root = listing.root
-    with os.scandir(root) as entries:
-        entries = sorted((e for e in entries if not _hidden(e.name)), key=lambda e: e.name)
+    passed = PassedOver()
+    entries = list_folder(root, passed)
     folders = [entry for entry in entries if entry.is_dir()]
     if not folders:
         listing.add(
@@ -297,12 +302,14 @@ def _read_folders(listing: Listing, labels: _Labels, follow_links: bool) -> None
             f'{HOW_TO_GET_DATA}',
         )
         return
-    loose = sum(_is_image(entry.name) for entry in entries)
+    loose = sum(is_image_name(entry.name) for entry in entries if not entry.is_dir())
     if loose:
         listing.add(WARNING, 'not read', root, f'{loose} images lie beside the class folders')
-    ignored: Counter = Counter()
     for folder in folders:
-        files = list(_walk(listing, folder, folder.name, follow_links, ignored, frozenset()))
+        if folder.is_symlink() and not follow_links:
+            passed.links.append(folder.path)
+            continue
+        files = list(walk_images(folder.path, passed, follow_links))
         if not files:
             # An empty folder of the right name is an empty class; of another, nothing at all.
             if resolve_class(folder.name, labels.classes) is None:
@@ -311,42 +318,16 @@ def _read_folders(listing: Listing, labels: _Labels, follow_links: bool) -> None
         for file in files:
             label = labels.find(folder.name, folder.path)
             if label >= 0:
-                listing.patches.append(Patch(file, label, '', ''))
-    for extension, count in sorted(ignored.items()):
-        message = f'{count} files {extension or "without extension"} are not images and not read'
-        listing.add(NOTE, 'not read', root, message)
-
-
-def _walk(
-    listing: Listing,
-    folder: os.DirEntry,
-    relative: str,
-    follow_links: bool,
-    ignored: Counter,
-    parents: frozenset,
-) -> Iterator[str]:
-    """Image paths below a folder, sorted; a linked folder is an error unless links are followed."""
-    if folder.is_symlink() and not follow_links:
+                listing.patches.append(Patch(f'{folder.name}/{file}', label, '', ''))
+    for link in passed.links:
         listing.add(
             ERROR,
             'outside',
-            folder.path,
-            f'is a link to {os.path.realpath(folder.path)}. Point data_root at the real folder, '
+            link,
+            f'is a link to {os.path.realpath(link)}. Point data_root at the real folder, '
             'or set follow_links=True if the link is yours',
         )
-        return
-    real = os.path.realpath(folder.path) if follow_links else ''
-    if real in parents:
-        listing.add(WARNING, 'not read', folder.path, 'is a link back to a folder above it')
-        return
-    parents = parents | {real} if follow_links else parents
-    with os.scandir(folder.path) as entries:
-        entries = sorted((e for e in entries if not _hidden(e.name)), key=lambda e: e.name)
-    for entry in entries:
-        path = f'{relative}/{entry.name}'
-        if entry.is_dir():
-            yield from _walk(listing, entry, path, follow_links, ignored, parents)
-        elif _is_image(entry.name):
-            yield path
-        else:
-            ignored[os.path.splitext(entry.name)[1].lower()] += 1
+    for loop in passed.loops:
+        listing.add(WARNING, 'not read', loop, 'is a link back to a folder above it')
+    for line in passed.lines():
+        listing.add(NOTE, 'not read', root, line)

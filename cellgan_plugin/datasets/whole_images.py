@@ -7,13 +7,14 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from mmengine.logging import print_log
 
-from cellgan_plugin.datasets.classes import resolve_class
-from cellgan_plugin.datasets.image_io import EXTENSIONS
+from cellgan_plugin.datasets.classes import Spellings
+from cellgan_plugin.datasets.file_names import EXTENSIONS, PassedOver, nfc, walk_images
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.mask_sources import PairLayout, list_pairs
-from cellgan_plugin.datasets.problems import raise_or_say
+from cellgan_plugin.datasets.problems import printable, raise_or_say
 from cellgan_plugin.datasets.segmentation_labels import MaskRule, UnknownMaskValues, make_mask_rule
 
 PathLike = Union[str, Path]
@@ -51,20 +52,21 @@ def files_by_name(folder: PathLike) -> Dict[str, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is no folder')
-    found: Dict[str, Path] = {}
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[:1] not in '._')
-        for file in sorted(names):
-            path = Path(place) / file
-            if file[:1] in '._' or path.suffix.lower() not in EXTENSIONS:
-                continue
-            name = path.relative_to(folder).with_suffix('').as_posix()
-            if name in found:
-                raise ValueError(f'{path} and {found[name].name} have one name; remove one of them')
-            found[name] = path
-    if not found:
+    files: Dict[str, Path] = {}
+    passed = PassedOver()
+    for file in walk_images(folder, passed):
+        name = nfc(str(PurePosixPath(file).with_suffix('')))
+        if name in files:
+            raise ValueError(
+                f'{folder / file} and {files[name].name} have one name; remove one of them'
+            )
+        files[name] = folder / file
+    unread = [*passed.lines(), *(f'{link} is a link and not read' for link in passed.links)]
+    if unread:
+        print_log(f'{folder}: {"; ".join(map(printable, unread))}', 'current')
+    if not files:
         raise FileNotFoundError(f'{folder} has no images ({", ".join(EXTENSIONS)})')
-    return found
+    return files
 
 
 def list_whole_images(
@@ -163,9 +165,11 @@ class MaskMeaning:
     mask_map: Optional[Mapping[int, int]] = None
     instances: Optional[str] = None
     _rule: List[MaskRule] = field(default_factory=list, repr=False, compare=False)
+    _labels: List[Spellings] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self):
         self._rule.append(make_mask_rule(self.classes, self.mask_map, self.instances))
+        self._labels.append(Spellings(self.classes[1:]))
 
     def read(self, image: WholeImage) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """The true mask of an image.
@@ -184,11 +188,13 @@ class MaskMeaning:
         """As :meth:`read`, of a mask that has been read."""
         label = None
         if self.instances == 'label':
-            name = resolve_class(image.label, self.classes[1:]) if image.label else None
+            name = self._labels[0].find(image.label)
             if name is None:
                 raise ValueError(
                     f'{image.name}: the label {image.label!r} is none of {list(self.classes[1:])}'
                 )
+            for _, message in self._labels[0].clashes():
+                raise ValueError(f'labels {message}; spell the class one way')
             label = self.classes.index(name)
         try:
             semantic = self._rule[0].classes_of(raw, label)

@@ -8,6 +8,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Uni
 
 import numpy as np
 
+from cellgan_plugin.datasets.file_names import TRUTH_FOLDER, is_hidden
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
@@ -16,8 +17,6 @@ from cellgan_plugin.files import atomic_write
 from .kinds import PHANTOM_KINDS, PhantomKind, Size, TruthRow
 from .workers import run_in_processes
 
-# The dataset reader passes over folders with a leading underscore.
-TRUTH_FOLDER = '_truth'
 PARAMETERS_NAME = 'parameters.json'
 
 Counts = Union[int, Mapping[str, int]]
@@ -108,7 +107,7 @@ def _check_folder(out_dir: Path, parameters: Dict[str, object]) -> None:
     record = out_dir / TRUTH_FOLDER / PARAMETERS_NAME
     if not record.is_file():
         found = [item.name for item in out_dir.iterdir()] if out_dir.is_dir() else []
-        found = sorted(name for name in found if not name.startswith('.'))
+        found = sorted(name for name in found if not is_hidden(name))
         if found:
             raise FileExistsError(
                 f'{out_dir} is not empty ({", ".join(found[:4])}) and was not made by this '

@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 import torch
 from mmengine.logging import print_log
 
-from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset
+from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset, resolve_class
+from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.evaluation.class_table import TableOptions, class_table
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
@@ -31,7 +32,7 @@ def class_folders(folder: Folder) -> List[str]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is no folder')
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in '._')
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name))
     if not names:
         raise ValueError(
             f'{folder} has no class folders; expected {folder}/<class>/<image> (or a manifest: '
@@ -127,7 +128,8 @@ def evaluate_folders(
     trees = [_split_name(folder) for folder in (real, fake)]
     if classes is None:
         found = [class_folders(folder) for folder, _, _ in trees]
-        names = [*found[0], *(name for name in found[1] if name not in found[0])]
+        # A folder of the second tree that is spelled a little otherwise is that of the first.
+        names = [*found[0], *(n for n in found[1] if resolve_class(n, found[0]) is None)]
         order = {name: index for index, name in enumerate(BETHESDA_CLASSES)}
         classes = sorted(names, key=lambda name: order.get(name, len(order)))
     network = build_extractor(extractor)

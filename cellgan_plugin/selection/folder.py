@@ -19,6 +19,7 @@ from cellgan_plugin.datasets.content_hash import (
     read_training_images,
     write_training_images,
 )
+from cellgan_plugin.datasets.file_names import fit_name, is_hidden
 from cellgan_plugin.datasets.image_io import resolve_inside
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.errors import explained_output_errors
@@ -44,8 +45,9 @@ def output_names(files: Sequence[str], labels: np.ndarray, classes: Sequence[str
     for file, label in zip(files, labels.tolist(), strict=True):
         first, *rest = PurePosixPath(file).parts
         in_folder = rest and resolve_class(first, classes) == classes[label]
+        flat = PurePosixPath(file.replace('/', '__'))
         names.append('/'.join([classes[label], *rest]) if in_folder else
-                     f'{classes[label]}/{file.replace("/", "__")}')  # fmt: skip
+                     f'{classes[label]}/{fit_name(flat.stem, flat.suffix, file)}')  # fmt: skip
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         both = [file for file, name in zip(files, names, strict=True) if name == twice[0]]
@@ -73,7 +75,9 @@ class SelectionFolder:
             )
         if self.root.exists() and not self.root.is_dir():
             raise SelectionError(f'{self.root} is a file: choose another output folder')
-        if not self.root.is_dir() or not any(self.root.iterdir()):
+        names = [path.name for path in self.root.iterdir()] if self.root.is_dir() else []
+        # A write that was killed leaves hidden files, and saved scores.
+        if all(map(is_hidden, names)):
             return
         if not self.record_path.is_file():
             raise SelectionError(

@@ -9,6 +9,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from cellgan_plugin.datasets.file_names import on_disk
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS
 from cellgan_plugin.datasets.inspection import Reader
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, ManifestError, iter_manifest
@@ -84,7 +85,7 @@ def _manifest_rows(root: Path) -> Dict[str, Dict[str, str]]:
     if not {'file', 'label'} <= set(header):
         return {}
     try:
-        return {row['file']: row for _, row in iter_manifest(path)}
+        return {on_disk(root, row['file']): row for _, row in iter_manifest(path)}
     except ManifestError as error:
         raise SelectionError(str(error)) from error
 

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets.content_hash import from_hex
+from cellgan_plugin.datasets.file_names import SCORES_FOLDER
 from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.runs.test import git_revision
@@ -38,7 +39,6 @@ from cellgan_plugin.selection.table import apply_rule, require_pool
 from cellgan_plugin.version import __version__
 
 Folder = Union[str, Path]
-_SCORES_FOLDER = '_scores'  # data sets skip names with an underscore
 
 
 def select(
@@ -158,7 +158,7 @@ def select(
         finished=None,
     )
     folder.write_record(record)  # makes the folder ours, before anything else is written there
-    cache = cache_dir or folder.root / _SCORES_FOLDER
+    cache = cache_dir or folder.root / SCORES_FOLDER
     scorer = PoolScorer(network, pool, training, settings, batch_size, cache)
     scores = scorer.scores()
     memorised = scorer.memorised(classes) if drop_memorised else None

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Union
 import numpy as np
 from mmengine.logging import print_log
 
+from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.inspection import in_threads, with_progress
@@ -75,7 +76,7 @@ class SynthesisFolder:
         if place != self.root:
             return None
         if not self.record_path.is_file():
-            found = next((p.name for p in self.root.iterdir() if p.name[0] != '.'), None)
+            found = next((p.name for p in self.root.iterdir() if not is_hidden(p.name)), None)
             if found is not None:
                 raise SynthesisError(
                     f'{self.root} holds other files ({found}, ...) and no {RECORD_NAME}: choose an '

@@ -188,14 +188,19 @@ def synthesize_tissue(
 
 
 def _changes(relabel: Mapping[str, str], classes: Sequence[str]) -> Dict[int, int]:
-    found = {}
+    changes: Dict[int, int] = {}
     for pair in relabel.items():
         names = [resolve_class(name, classes) for name in pair]
         for name, known in zip(pair, names, strict=True):
             if known is None:
                 raise SynthesisError(f'relabel: {name!r} is none of the classes {list(classes)}')
-        found[classes.index(names[0])] = classes.index(names[1])
-    return found
+        before, after = (classes.index(name) for name in names)
+        if changes.setdefault(before, after) != after:
+            raise SynthesisError(
+                f'relabel: class {names[0]!r} would become {classes[changes[before]]!r} and '
+                f'{names[1]!r}; say it once'
+            )
+    return changes
 
 
 def _listed(

@@ -7,6 +7,7 @@ from typing import Dict, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
+from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
@@ -78,7 +79,7 @@ def _check_folder(out_dir: Path, parameters: Dict[str, object]) -> None:
     record = out_dir / PARAMETERS_NAME
     if not record.is_file():
         found = sorted(p.name for p in out_dir.iterdir()) if out_dir.is_dir() else []
-        found = [name for name in found if not name.startswith('.')]
+        found = [name for name in found if not is_hidden(name)]
         if found:
             raise FileExistsError(
                 f'{out_dir} is not empty ({", ".join(found[:4])}) and was not made by this '
