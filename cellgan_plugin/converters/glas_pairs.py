@@ -38,9 +38,9 @@ from cellgan_plugin.converters.glas import (
 from cellgan_plugin.converters.splits import check_fractions, split_by_group
 from cellgan_plugin.datasets.content_hash import content_hash
 from cellgan_plugin.datasets.image_encoding import write_png
-from cellgan_plugin.datasets.image_io import ImageFileError, load_image
+from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
-from cellgan_plugin.datasets.mask_io import load_mask
+from cellgan_plugin.datasets.mask_io import load_mask, orientation_differs, read_mask_header
 
 SPLIT_RULES = ('published', 'patient')
 COLUMNS = (
@@ -141,6 +141,9 @@ def _look_at(
     for item in tqdm(items, 'check', unit='image', disable=None if progress else True):
         try:
             image, mask = load_image(str(item.image)), load_mask(str(item.mask))
+            turned = orientation_differs(
+                read_header(str(item.image)), read_mask_header(str(item.mask))
+            )
         except ImageFileError as error:
             broken.append(str(error))
             continue
@@ -149,6 +152,9 @@ def _look_at(
                 f'{item.mask}: is {mask.shape[1]}x{mask.shape[0]}, its image '
                 f'{image.shape[1]}x{image.shape[0]}'
             )
+            continue
+        if turned:
+            broken.append(f'{item.image}: {turned}')
             continue
         digest = digest_of([content_hash(image).hex(), mask.tobytes().hex()])
         found[item.name] = (digest, len(np.unique(mask[mask > 0])), mask.shape)

@@ -35,7 +35,7 @@ from cellgan_plugin.converters.splits import check_fractions, split_by_group
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
-from cellgan_plugin.datasets.mask_io import load_mask
+from cellgan_plugin.datasets.mask_io import load_mask, orientation_differs, read_mask_header
 from cellgan_plugin.datasets.tiling import tile_grid
 
 COLUMNS = ('file', 'label', 'split', 'group', 'source', 'x', 'y', 'gland', 'width', 'height')
@@ -153,6 +153,9 @@ def _plan(
             f'{item.mask}: is {width}x{height} px, its image {header.width}x{header.height} px; '
             'copy the pair again'
         )
+    turned = orientation_differs(header, _load(read_mask_header, item.mask))
+    if turned:
+        raise ConverterError(f'{item.image}: {turned}')
     if min(height, width) < tile:
         raise ConverterError(
             f'{item.image}: is {width}x{height} px, smaller than a tile of {tile} px; lower --tile'

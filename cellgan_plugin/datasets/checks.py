@@ -10,7 +10,12 @@ from mmagic.registry import DATASETS
 from PIL import Image
 
 from cellgan_plugin.datasets.cell_patches import CellPatchDataset
-from cellgan_plugin.datasets.inspection import in_threads, inspect_file, with_progress
+from cellgan_plugin.datasets.inspection import (
+    blank_problem,
+    in_threads,
+    inspect_file,
+    with_progress,
+)
 from cellgan_plugin.datasets.problems import ERROR, SEVERITIES, WARNING, Problem
 from cellgan_plugin.datasets.report import DatasetReport
 from cellgan_plugin.datasets.sources import Patch
@@ -132,6 +137,7 @@ def _check_images(entries: Sequence[_Entry], report: DatasetReport) -> List[_Ent
         )
         digest = None
         if found.image is not None:  # equal pixels, whatever they are wrapped in
+            found.problems.extend(blank_problem(found.image, entry.path))
             digest = hashlib.blake2b(found.image.tobytes(), digest_size=16)
             digest.update(repr(found.image.shape).encode())
             digest = digest.digest()

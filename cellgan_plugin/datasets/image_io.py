@@ -1,12 +1,13 @@
 """Read one image file: header first, then pixels, as uint8 RGB or grey.
 
-Pillow alone decodes: it raises on truncated files, tells 16-bit and CMYK apart from what they
-would be turned into, and is 5 % (JPEG) to 15 % (PNG) slower than OpenCV, which does neither.
-EXIF orientation and colour profiles are not applied: pixels are taken as they are stored.
+Pillow reads headers, which tell 16-bit and CMYK apart from what they would be turned into, and
+decodes all but JPEG, which libjpeg decodes with its warnings as errors. Images are turned as their
+orientation tag says, as every viewer does. Colour profiles are not applied.
 """
 
 import contextlib
 import os
+import re
 import stat
 import struct
 import threading
@@ -15,10 +16,19 @@ from typing import IO, Iterator, NamedTuple, Tuple
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from cellgan_plugin.datasets.foreign_formats import compression_name, what_it_is
+from cellgan_plugin.datasets.image_damage import (
+    Damage,
+    check_png,
+    check_tiff,
+    decode_jpeg,
+    ends_in_zeros,
+)
+from cellgan_plugin.datasets.orientation import orientation_of, turned, upright_size
+
 # Naming the formats keeps Pillow from trying those that start other programs (EPS) or read
 # other files.
 _FORMATS = ('JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP')
-_FORMATS_TEXT = 'JPEG, PNG, BMP, TIFF or WebP'
 DEFAULT_MAX_PIXELS = 4096 * 4096
 
 ALPHA_MODES = ('RGBA', 'LA', 'PA', 'RGBa', 'La')
@@ -48,15 +58,18 @@ class ImageHeader(NamedTuple):
     """What a file says about itself before anything is decoded.
 
     Attributes:
-        width (int): Columns.
-        height (int): Rows.
+        width (int): Columns, after turning.
+        height (int): Rows, after turning.
         mode (str): Pillow's mode, e.g. ``'RGB'``.
         format (str): ``'JPEG'``, ``'PNG'``, ``'BMP'``, ``'TIFF'`` or ``'WEBP'``.
         conversion (str): ``''``, or what :func:`load_image` converts: ``'palette'``, ``'alpha'``,
-            ``'grayscale'``, ``'bilevel'``, ``'YCbCr'``.
+            ``'grayscale'``, ``'bilevel'``, ``'YCbCr'``; of a mask what is not done to its
+            numbers: ``'inverted'``, ``'few bits'``, ``'palette numbers'``.
         complete (bool): False when the end of the file looks cut off; only decoding tells.
         fingerprint (int): Equal for byte-identical files, rarely equal for others; valid within
             this process.
+        orientation (int): Of EXIF or TIFF, 1 to 8; 1 is as stored.
+        zero_tail (bool): Whether the pixels end in zeros (where nothing else would notice).
     """
 
     width: int
@@ -66,6 +79,8 @@ class ImageHeader(NamedTuple):
     conversion: str
     complete: bool
     fingerprint: int
+    orientation: int = 1
+    zero_tail: bool = False
 
 
 @contextlib.contextmanager
@@ -100,10 +115,11 @@ def open_vetted(
         raise
     except FileNotFoundError as error:
         raise ImageFileError('missing', path, 'does not exist') from error
+    except Damage as error:
+        raise ImageFileError(error.kind, path, error.reason) from error
     except UnidentifiedImageError as error:
-        raise ImageFileError(
-            'unreadable', path, f'is not a {_FORMATS_TEXT} image, whatever its name says'
-        ) from error
+        kind, reason = what_it_is(path)
+        raise ImageFileError(kind, path, reason) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageFileError('too large', path, _too_large(str(error), max_pixels)) from error
     except MemoryError as error:
@@ -177,10 +193,20 @@ def _vet(
     if not mask and _conversion(image, channels=3) is None:
         reason = f'has colour mode {image.mode}; save it as 8-bit RGB or grey'
         raise ImageFileError('colour mode', path, reason)
-    # A phone's JPEG may carry a preview as second frame (MPO): the first is the picture.
-    if image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1:
-        reason = f'holds {image.n_frames} pages or frames; save the one that is meant alone'
+    if _has_pages(image):
+        reason = 'holds several pages or frames; save the one that is meant alone'
         raise ImageFileError('several frames', path, reason)
+
+
+def _has_pages(image: Image.Image) -> bool:
+    """Whether there is a second page; counting them all may take minutes."""
+    if image.format == 'TIFF':
+        # ImageJ may write a stack as one page with more behind it.
+        text = str(image.tag_v2.get(270, ''))
+        stack = re.search(r'^images=(\d+)', text, re.M) if text.startswith('ImageJ') else None
+        return image.is_animated or (stack is not None and int(stack[1]) > 1)
+    # A phone's JPEG may carry a preview as second frame (MPO): the first is the picture.
+    return image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1
 
 
 def _bits_per_channel(image: Image.Image, file: IO[bytes]) -> int:
@@ -237,13 +263,16 @@ def describe(image: Image.Image, file: IO[bytes], conversion: str) -> ImageHeade
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _TAIL_BYTES))
     tail = file.read(_TAIL_BYTES)
+    orientation = orientation_of(image, tail)
     return ImageHeader(
-        *image.size,
+        *upright_size(image, orientation),
         image.mode,
         'JPEG' if image.format == 'MPO' else image.format,
         conversion,
         _ends_well(image, file, tail, size),
         hash((size, tail)),
+        orientation,
+        ends_in_zeros(image, file, size),
     )
 
 
@@ -285,12 +314,50 @@ def refuse_truncated() -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
+def decode(image: Image.Image, file: IO[bytes]) -> Image.Image:
+    """Decode a file that :func:`open_vetted` has opened, and turn it upright.
+
+    Raises:
+        Damage: On data that is wrong in a way that Pillow passes over.
+    """
+    file_format, tail = image.format, b''
+    if file_format in ('JPEG', 'MPO'):
+        orientation = orientation_of(image)
+        file.seek(0)
+        pixels = decode_jpeg(file.read(), grey=image.mode == 'L')
+        return turned(Image.fromarray(pixels), file_format, orientation)
+    if file_format == 'PNG':
+        position = file.tell()
+        file.seek(0)
+        data = file.read()
+        file.seek(position)
+        check_png(data)
+        tail = data[-_TAIL_BYTES:]
+    elif file_format == 'TIFF':
+        check_tiff(image, file)
+    orientation = orientation_of(image, tail)
+    try:
+        with refuse_truncated():
+            image.load()
+    except OSError as error:
+        if file_format != 'TIFF':
+            raise
+        name = compression_name(image.tag_v2.get(259, 1))
+        raise Damage(
+            'truncated' if 'truncated' in str(error) else 'damaged',
+            f'cannot be decoded ({error}; compression {name}). Copy it again, or save it '
+            'anew as TIFF without compression or as PNG',
+        ) from error
+    return turned(image, file_format, orientation)
+
+
 def load_image(path: str, channels: int = 3, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
     """Decode a file to RGB or grey.
 
     Palette, grey, bilevel and YCbCr images are converted; an alpha channel is composited on
-    white, which leaves an opaque image as it is. 16-bit and CMYK files are refused, because no
-    conversion is right for all.
+    white, which leaves an opaque image as it is, and one that is 0 everywhere is none (BMP has
+    such). 16-bit and CMYK files are refused, because no conversion is right for all. The
+    orientation tag is applied.
 
     Args:
         path (str): The file.
@@ -305,39 +372,13 @@ def load_image(path: str, channels: int = 3, max_pixels: int = DEFAULT_MAX_PIXEL
     """
     if channels not in (1, 3):
         raise ValueError(f'channels must be 1 or 3, got {channels!r}')
-    with open_vetted(path, max_pixels) as (image, _), refuse_truncated():
-        image.load()
+    with open_vetted(path, max_pixels) as (opened, file):
+        image = decode(opened, file)
         if image.mode in ALPHA_MODES or 'transparency' in image.info:
             image = image.convert('RGBA')
-            white = Image.new('RGBA', image.size, (255, 255, 255, 255))
-            image = Image.alpha_composite(white, image)
+            if image.getextrema()[3][1] > 0:
+                white = Image.new('RGBA', image.size, (255, 255, 255, 255))
+                image = Image.alpha_composite(white, image)
         target = 'RGB' if channels == 3 else 'L'
         pixels = np.array(image if image.mode == target else image.convert(target))
     return pixels.reshape(*pixels.shape[:2], channels)
-
-
-def resolve_inside(root: str, path: str) -> str:
-    """The real path of ``path``, refused when a symbolic link leads out of ``root``.
-
-    Args:
-        root (str): The folder as ``os.path.realpath`` gives it.
-        path (str): The file, below ``root`` by name.
-
-    Returns:
-        str: The file with all links resolved.
-
-    Raises:
-        ImageFileError: When the file lies outside ``root``.
-    """
-    try:
-        real = os.path.realpath(path)
-    except ValueError as error:  # e.g. a NUL character from a list
-        raise ImageFileError('unreadable', path, f'is not a file name ({error})') from error
-    if not real.startswith(root.rstrip(os.sep) + os.sep):
-        raise ImageFileError(
-            'outside',
-            path,
-            f'is a link that leaves the data folder (to {real}). Copy the file, or set '
-            'follow_links=True in the dataset config if the link is yours',
-        )
-    return real

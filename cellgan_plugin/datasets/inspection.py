@@ -12,9 +12,8 @@ from cellgan_plugin.datasets.image_io import (
     ImageHeader,
     load_image,
     read_header,
-    resolve_inside,
 )
-from cellgan_plugin.datasets.problems import ERROR, WARNING, Problem
+from cellgan_plugin.datasets.problems import ERROR, NOTE, WARNING, Problem
 from cellgan_plugin.machine import usable_cores
 
 CONVERSIONS = {
@@ -25,6 +24,33 @@ CONVERSIONS = {
     'YCbCr': 'YCbCr image, converted to RGB',
 }
 _THREADS = 8  # Pillow releases the GIL while it decodes
+
+
+def resolve_inside(root: str, path: str) -> str:
+    """The real path of ``path``, refused when a symbolic link leads out of ``root``.
+
+    Args:
+        root (str): The folder as ``os.path.realpath`` gives it.
+        path (str): The file, below ``root`` by name.
+
+    Returns:
+        str: The file with all links resolved.
+
+    Raises:
+        ImageFileError: When the file lies outside ``root``.
+    """
+    try:
+        real = os.path.realpath(path)
+    except ValueError as error:  # e.g. a NUL character from a list
+        raise ImageFileError('unreadable', path, f'is not a file name ({error})') from error
+    if not real.startswith(root.rstrip(os.sep) + os.sep):
+        raise ImageFileError(
+            'outside',
+            path,
+            f'is a link that leaves the data folder (to {real}). Copy the file, or set '
+            'follow_links=True in the dataset config if the link is yours',
+        )
+    return real
 
 
 class Reader(NamedTuple):
@@ -74,6 +100,40 @@ class Inspection(NamedTuple):
     image: Optional[np.ndarray] = None
 
 
+def header_remarks(header: ImageHeader, where: str) -> Iterator[Problem]:
+    """What is done to an image that is read, and what its header makes one suspect."""
+    if header.conversion:
+        yield Problem(WARNING, header.conversion, where, CONVERSIONS[header.conversion])
+    if header.orientation != 1:
+        message = f'has the orientation tag {header.orientation}; it is turned as viewers show it'
+        yield Problem(NOTE, 'orientation tag', where, message)
+    if header.zero_tail:
+        message = (
+            'ends in zeros: black pixels, or a copy that was cut short and filled up. Look at it, '
+            'and copy it again'
+        )
+        yield Problem(WARNING, 'ends in zeros', where, message)
+
+
+def is_blank(image: np.ndarray) -> bool:
+    """Whether an image (H, W, C) is one colour throughout, give or take two grey levels."""
+    first = image[0, 0].astype(np.int16)
+    # Most images differ in one row already.
+    if np.abs(image[image.shape[0] // 2].astype(np.int16) - first).max() > 2:
+        return False
+    return int(np.abs(image.astype(np.int16) - first).max()) <= 2
+
+
+def blank_problem(image: np.ndarray, where: str) -> List[Problem]:
+    """The finding for an image that shows nothing; no finding for another."""
+    if not is_blank(image):
+        return []
+    colour = image[0, 0].tolist()
+    name = {0: 'black', 255: 'white'}.get(colour[0] if len(set(colour)) == 1 else -1)
+    message = f'is one colour throughout ({name or colour}): it shows nothing. Remove it'
+    return [Problem(ERROR, 'blank', where, message)]
+
+
 def inspect_file(
     reader: Reader,
     file: str,
@@ -100,9 +160,7 @@ def inspect_file(
         header = reader.header(file)
     except ImageFileError as error:
         return Inspection(None, None, [Problem(ERROR, error.kind, where, error.reason)])
-    if header.conversion:
-        what = CONVERSIONS[header.conversion]
-        problems.append(Problem(WARNING, header.conversion, where, what))
+    problems += header_remarks(header, where)
     shape = None
     try:
         shape = output_shape(header.height, header.width)

@@ -7,11 +7,15 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from cellgan_plugin.datasets.image_io import ImageFileError, ImageHeader
-from cellgan_plugin.datasets.inspection import CONVERSIONS, in_threads, with_progress
+from cellgan_plugin.datasets.inspection import header_remarks, in_threads, with_progress
 from cellgan_plugin.datasets.interfaces import ListedPairs
-from cellgan_plugin.datasets.mask_io import read_mask_header
+from cellgan_plugin.datasets.mask_io import (
+    MASK_STORAGE,
+    orientation_differs,
+    read_mask_header,
+)
 from cellgan_plugin.datasets.mask_sources import TissuePair
-from cellgan_plugin.datasets.problems import ERROR, WARNING, Problem
+from cellgan_plugin.datasets.problems import ERROR, NOTE, WARNING, Problem
 
 # Below this part of a tile, mirroring would show one structure again and again.
 LEAST_PART = 0.5
@@ -47,8 +51,7 @@ def inspect_pair(
         header = reader.header(pair.file)
     except ImageFileError as error:
         return PairInspection(None, [Problem(ERROR, error.kind, where, error.reason)])
-    if header.conversion:
-        problems.append(Problem(WARNING, header.conversion, where, CONVERSIONS[header.conversion]))
+    problems += header_remarks(header, where)
     if dataset.tile is not None and against_tile:
         problems += _against_tile(dataset, header, where)
     if use_mask:
@@ -68,6 +71,12 @@ def inspect_pair(
                     f'{header.width}x{header.height}; a mask has the size of its image'
                 )
                 problems.append(Problem(ERROR, 'mask size', mask_where, message))
+            turned = orientation_differs(header, mask)
+            if turned:
+                problems.append(Problem(ERROR, 'orientation', mask_where, turned))
+            if mask.conversion:
+                message = f'has {MASK_STORAGE[mask.conversion]}'
+                problems.append(Problem(NOTE, mask.conversion, mask_where, message))
     return PairInspection(header, problems)
 
 

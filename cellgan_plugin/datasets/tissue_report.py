@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from cellgan_plugin.datasets.image_io import ImageFileError
-from cellgan_plugin.datasets.inspection import in_threads, with_progress
+from cellgan_plugin.datasets.inspection import blank_problem, in_threads, with_progress
 from cellgan_plugin.datasets.mask_sources import TissuePair
 from cellgan_plugin.datasets.pair_store import class_coverage, read_mask
 from cellgan_plugin.datasets.problems import (
@@ -136,11 +136,14 @@ def _look(entry: _Entry) -> _Look:
         image = dataset.reader.image(pair.file)
     except ImageFileError as error:
         return _Look([*problems, Problem(ERROR, error.kind, entry.path, error.reason)])
+    problems = [*problems, *blank_problem(image, entry.path)]
     digest = hashlib.blake2b(image.tobytes(), digest_size=16)
     digest.update(repr(image.shape).encode())
     found = _Look(problems, image.shape[:2], digest.digest())
     # A mask that its header has shown to be unusable is reported once.
-    if reads_mask is None or any(p.where.endswith(pair.mask) for p in problems):
+    if reads_mask is None or any(
+        p.where.endswith(pair.mask) and p.severity == ERROR for p in problems
+    ):
         return found
     try:
         mask, raw = read_mask(reads_mask.reader, reads_mask.rule, reads_mask.classes, pair)

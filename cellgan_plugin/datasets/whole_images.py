@@ -11,8 +11,14 @@ from mmengine.logging import print_log
 
 from cellgan_plugin.datasets.classes import Spellings
 from cellgan_plugin.datasets.file_names import EXTENSIONS, PassedOver, nfc, walk_images
+from cellgan_plugin.datasets.image_io import ImageFileError, read_header
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
-from cellgan_plugin.datasets.mask_io import load_mask
+from cellgan_plugin.datasets.mask_io import (
+    MASK_STORAGE,
+    load_mask,
+    orientation_differs,
+    read_mask_header,
+)
 from cellgan_plugin.datasets.mask_sources import PairLayout, list_pairs
 from cellgan_plugin.datasets.problems import printable, raise_or_say
 from cellgan_plugin.datasets.segmentation_labels import MaskRule, UnknownMaskValues, make_mask_rule
@@ -97,7 +103,7 @@ def list_whole_images(
     Raises:
         DatasetError: The manifest cannot be used.
         FileNotFoundError: No such folder, no image, or a mask is missing.
-        ValueError: Two images have one name.
+        ValueError: Two images have one name, or :func:`look_at_masks` refuses a pair.
     """
     source = Path(source)
     if split is not None and source.is_dir():
@@ -108,16 +114,44 @@ def list_whole_images(
         images = [WholeImage(name, path) for name, path in files_by_name(source).items()]
         if mask_suffix and masks is not None and Path(masks).resolve() == source.resolve():
             images = [image for image in images if not image.name.endswith(mask_suffix)]
-    if masks is None:
-        return images
-    found = files_by_name(masks)
-    missing = [image.name for image in images if image.name + mask_suffix not in found]
-    if missing:
-        raise FileNotFoundError(
-            f'{masks} has no mask for {len(missing)} of {len(images)} images; the first is '
-            f'{missing[0]}{mask_suffix}. It has {len(found)} files, e.g. {next(iter(found))}'
-        )
-    return [replace(image, mask=found[image.name + mask_suffix]) for image in images]
+    if masks is not None:
+        by_name = files_by_name(masks)
+        missing = [image.name for image in images if image.name + mask_suffix not in by_name]
+        if missing:
+            raise FileNotFoundError(
+                f'{masks} has no mask for {len(missing)} of {len(images)} images; the first is '
+                f'{missing[0]}{mask_suffix}. It has {len(by_name)} files, e.g. '
+                f'{next(iter(by_name))}'
+            )
+        images = [replace(image, mask=by_name[image.name + mask_suffix]) for image in images]
+    look_at_masks(images)
+    return images
+
+
+def look_at_masks(images: Sequence[WholeImage]) -> None:
+    """Look at the headers of masks: say what is read as it is stored, refuse turned pairs.
+
+    A file that cannot be read is told when it is read.
+
+    Raises:
+        ValueError: Of an image and its mask, one alone has an orientation tag.
+    """
+    storage: Counter = Counter()
+    for image in images:
+        if image.mask is None:
+            continue
+        try:
+            mask = read_mask_header(str(image.mask))
+            header = mask if image.image == image.mask else read_header(str(image.image))
+        except ImageFileError:
+            continue
+        turned = orientation_differs(header, mask)
+        if turned:
+            raise ValueError(f'{image.image}: {turned}')
+        storage[mask.conversion] += 1
+    for kind, count in storage.items():
+        if kind:
+            print_log(f'{count} masks have {MASK_STORAGE[kind]}', 'current')
 
 
 def _of_manifest(

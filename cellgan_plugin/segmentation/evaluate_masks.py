@@ -16,6 +16,7 @@ from cellgan_plugin.datasets.whole_images import (
     WholeImage,
     files_by_name,
     list_whole_images,
+    look_at_masks,
 )
 from cellgan_plugin.evaluation.segmentation import (
     ImageScores,
@@ -292,6 +293,7 @@ def evaluate_masks(
             for name, path in files_by_name(true).items()
             if name.endswith(true_suffix)
         ]
+        look_at_masks(images)
     predicted = PredictedMasks(pred, pred_instances, pred_suffix, pred_map)
     scores = score_masks(images, predicted, meaning, ObjectRule(**(rule or {})), parts)
     if not scores:

@@ -20,7 +20,7 @@ from cellgan_plugin.datasets.content_hash import (
     write_training_images,
 )
 from cellgan_plugin.datasets.file_names import fit_name, is_hidden
-from cellgan_plugin.datasets.image_io import resolve_inside
+from cellgan_plugin.datasets.inspection import resolve_inside
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.files import atomic_write

@@ -1,0 +1,56 @@
+"""Which way up an image is: the orientation tag of EXIF and TIFF, for images and masks alike."""
+
+import struct
+from typing import Optional
+
+from PIL import Image
+
+_TAG = 274
+# What brings pixels as stored to the way they are seen.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def orientation_of(image: Image.Image, tail: bytes = b'') -> int:
+    """The orientation that a file asks for: 1 as stored, 2 to 8 mirrored or turned.
+
+    Args:
+        image (Image.Image): The open file; a PNG whose tag stands behind its pixels is decoded.
+        tail (bytes): End of the file, which shows whether there is such a tag.
+    """
+    try:
+        if image.format == 'TIFF':
+            value = image.tag_v2.get(_TAG, 1)
+        elif image.format == 'PNG' and 'exif' not in image.info and b'eXIf' not in tail:
+            return 1  # getexif would decode the image to look for it
+        else:
+            value = image.getexif().get(_TAG, 1)
+    except (SyntaxError, ValueError, KeyError, TypeError, OverflowError, struct.error):
+        return 1  # damaged EXIF says nothing, here as in viewers
+    return value if value in _TURNS else 1
+
+
+def upright_size(image: Image.Image, orientation: int) -> 'tuple[int, int]':
+    """Width and height after :func:`turned`; Pillow has turned those of a TIFF already."""
+    swapped = orientation >= 5 and image.format != 'TIFF'
+    return image.size[::-1] if swapped else image.size
+
+
+def turned(image: Image.Image, file_format: Optional[str], orientation: int) -> Image.Image:
+    """Decoded pixels as they are meant to be seen.
+
+    Args:
+        image (Image.Image): Decoded.
+        file_format (str | None): Of the file; Pillow turns a TIFF when it decodes it.
+        orientation (int): See :func:`orientation_of`.
+    """
+    if file_format == 'TIFF' or orientation not in _TURNS:
+        return image
+    return image.transpose(_TURNS[orientation])
