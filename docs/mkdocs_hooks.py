@@ -1,4 +1,4 @@
-"""For `make docs`: roles of Sphinx in docstrings; cross references become links."""
+"""For `make docs`: what docstrings say in the form of Sphinx, cross references above all."""
 
 import re
 
@@ -15,4 +15,5 @@ def on_page_content(html, **kwargs):
         shown = name.rsplit('.', 1)[-1] if short else name
         return f'<autoref identifier="{name}" optional><code>{shown}</code></autoref>'
 
-    return _ROLE.sub(link, html).replace(':math:<code>', '<code>')
+    html = html.replace(':math:<code>', '<code>').replace('::</p>', ':</p>')
+    return _ROLE.sub(link, html)

@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = sorted([*REPO.glob('*.md'), *(REPO / 'docs').rglob('*.md')])
@@ -33,3 +34,16 @@ def test_links_to_headings_exist(page):
         if anchor not in anchors(page.parent / name if name else page)
     ]
     assert not missing
+
+
+def test_every_page_has_its_place_on_the_site():
+    def pages(entry):
+        if isinstance(entry, str):
+            return [entry]
+        entries = entry.values() if isinstance(entry, dict) else entry
+        return [page for inner in entries for page in pages(inner)]
+
+    site = yaml.safe_load((REPO / 'mkdocs.yml').read_text(encoding='utf-8'))
+    docs = REPO / 'docs'
+    there = sorted(path.relative_to(docs).as_posix() for path in docs.rglob('*.md'))
+    assert sorted(pages(site['nav'])) == there, "mkdocs.yml's nav"
