@@ -1,7 +1,7 @@
 """Models, their layers and losses, registered in MMagic's MODELS."""
 
 from .augmented_discriminator import AugmentedDiscriminator
-from .cellgan import CellGAN, CellGANDiscriminator, CellGANGenerator
+from .cellgan import CellGAN, CellGANDiscriminator, CellGANGenerator, CellGANGlobalDiscriminator
 from .conditional_gan import ConditionalGAN
 from .data_preprocessor import CellDataPreprocessor, generated_pixels
 from .histogan import HistoGAN, HistoGANDiscriminator, HistoGANGenerator
@@ -15,6 +15,7 @@ from .losses import (
     PatchAdversarialLoss,
     R1Penalty,
     ReconstructionLoss,
+    RelativisticLoss,
     VGGPerceptualLoss,
     WassersteinLoss,
 )
@@ -37,6 +38,7 @@ __all__ = [
     'CellGAN',
     'CellGANDiscriminator',
     'CellGANGenerator',
+    'CellGANGlobalDiscriminator',
     'ConditionalGAN',
     'DiffAugment',
     'FCDenseNet',
@@ -59,6 +61,7 @@ __all__ = [
     'PyramidGenerator',
     'R1Penalty',
     'ReconstructionLoss',
+    'RelativisticLoss',
     'TissueDataPreprocessor',
     'VGGPerceptualLoss',
     'WassersteinLoss',

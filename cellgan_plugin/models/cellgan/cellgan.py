@@ -64,12 +64,14 @@ class CellGAN(ConditionalGAN):
         r1_loss: Optional[dict] = dict(type='R1Penalty', loss_weight=0.01),  # noqa: B006
         augment: Optional[dict] = None,
         compile: Union[bool, dict] = False,
+        r2_loss: Optional[dict] = None,
         **kwargs,
     ):
         super().__init__(generator, discriminator, **kwargs)
         self.adversarial_loss = MODELS.build(adversarial_loss or dict(type='HingeGANLoss'))
         self.reconstruction_loss = reconstruction_loss and MODELS.build(reconstruction_loss)
         self.r1_loss = r1_loss and MODELS.build(r1_loss)
+        self.r2_loss = r2_loss and MODELS.build(r2_loss)
         self.augment = MODELS.build(augment or dict(type='DiffAugment'))
         if self.discriminator is not None:
             self._check_fit()
@@ -171,17 +173,20 @@ class CellGAN(ConditionalGAN):
         losses.update(self.adversarial_loss.discriminator(real_logits, fake_logits))
         if self.r1_loss:
             losses['loss_r1'] = self._r1(real, real_labels)
+        if self.r2_loss:
+            losses['loss_r2'] = self._r1(fake, fake_labels, self.r2_loss)
         losses['disc_real'] = real_logits.detach().float().mean()
         losses['disc_fake'] = fake_logits.detach().float().mean()
         return losses
 
-    def _r1(self, real: Tensor, labels: Tensor) -> Tensor:
-        if self.step_random.iteration % self.r1_loss.interval:
+    def _r1(self, real: Tensor, labels: Tensor, penalty=None) -> Tensor:
+        penalty = penalty or self.r1_loss
+        if self.step_random.iteration % penalty.interval:
             return real.new_zeros(())
         gradient_of = None
         if self._input_gradient is not None:
             gradient_of = partial(self._input_gradient, unwrap(self.discriminator), label=labels)
-        return self.r1_loss(lambda img: self.discriminator(img, label=labels), real, gradient_of)
+        return penalty(lambda img: self.discriminator(img, label=labels), real, gradient_of)
 
     def train_generator(
         self, inputs: dict, data_samples: DataSample, optimizer_wrapper: OptimWrapper
@@ -199,6 +204,11 @@ class CellGAN(ConditionalGAN):
         labels = self.training_labels(self.data_sample_to_label(data_samples))
         fake = self._generated('noise_gen', labels)
         logits = self.discriminator(self._augmented(fake, 'augment_gen'), label=labels)
-        loss, log_vars = self.parse_losses(dict(loss_gen=self.adversarial_loss.generator(logits)))
+        judged = [logits]
+        if getattr(self.adversarial_loss, 'needs_real', False):
+            real = self._augmented(inputs['img'], 'augment_gen_real')
+            with torch.no_grad():
+                judged.append(self.discriminator(real, label=labels))
+        loss, log_vars = self.parse_losses(dict(loss_gen=self.adversarial_loss.generator(*judged)))
         optimizer_wrapper.update_params(loss)
         return log_vars

@@ -12,6 +12,7 @@ from cellgan_plugin.models.layers import (
     OFFICIAL_INIT_GAIN,
     channels_by_resolution,
     check_image_size,
+    remove_spectral_norm_for_training,
     resolutions_between,
     scale_initial_weights,
     sn_conv,
@@ -109,6 +110,12 @@ def leaky_relu_gradient(gradient: Tensor, positive: Tensor) -> Tensor:
     return torch.ops.aten.leaky_relu_backward(gradient, positive, LEAKY_SLOPE, False)
 
 
+def draw_logit_weights(to_logits: nn.Module, class_embedding: nn.Linear) -> None:
+    """Draw the weights of a projection (without spectral norm) so that logits begin near 1."""
+    for head in (to_logits, class_embedding):
+        nn.init.normal_(head.weight, std=to_logits.weight[0].numel() ** -0.5)
+
+
 def decoder_stages(in_size: int, channels: Sequence[int] = DECODER_CHANNELS) -> List[int]:
     """Channels of the decoder stages from 8 to ``in_size / 2`` pixels.
 
@@ -142,6 +149,8 @@ class CellGANDiscriminator(nn.Module):
             Defaults to (128, 64, 64, 32).
         init_gain (float): Gain of the Xavier initialisation (see :func:`scale_initial_weights`).
             Defaults to 0.02 (the authors' program).
+        spectral_norm (bool): False for plain layers (:func:`remove_spectral_norm_for_training`),
+            which R1 alone holds back. Defaults to True (Sec. 3.1).
 
     Raises:
         ValueError: For an argument outside its range; the message names it.
@@ -156,6 +165,7 @@ class CellGANDiscriminator(nn.Module):
         head: str = 'patch',
         decoder_channels: Optional[Sequence[int]] = DECODER_CHANNELS,
         init_gain: float = OFFICIAL_INIT_GAIN,
+        spectral_norm: bool = True,
     ):
         super().__init__()
         self.in_size = check_image_size('in_size', in_size)
@@ -181,6 +191,9 @@ class CellGANDiscriminator(nn.Module):
             self.crop_decoder = Decoder(channels[CROP_SOURCE_SIZE], stages, in_channels)
             self.half_decoder = Decoder(channels[LAST_SIZE], stages, in_channels)
         scale_initial_weights(self, init_gain)
+        if not spectral_norm:
+            remove_spectral_norm_for_training(self)
+            draw_logit_weights(self.to_logits, self.class_embedding)
 
     def features(self, img: Tensor) -> Tuple[Tensor, Tensor]:
         """Encode images.

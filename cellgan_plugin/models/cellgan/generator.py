@@ -27,6 +27,7 @@ from cellgan_plugin.models.layers.arguments import check_at_least, check_one_of
 
 SKIP_TYPES = ('sgc', 'sle', None)
 SGC_FUSIONS = ('add', 'modulate')
+STYLES = ('class', 'class_noise')
 
 
 class ClassMapping(nn.Module):
@@ -54,6 +55,39 @@ class ClassMapping(nn.Module):
         return one_hot
 
 
+class StyleMapping(nn.Module):
+    """Class and noise to the style that steers every AdaIN (not in the paper).
+
+    Instance normalisation takes the mean and the deviation of every channel out of every image;
+    what the class embedding alone puts back is the same for all images of a class. Colours of an
+    image as a whole are such means: with the paper's AdaIN every image of a class holds all of its
+    colours, and z can only move them about. Here z has a word in them, too (Karras et al. 2019,
+    "A style-based generator architecture", Sec. 2; normalised inputs as Karras et al. 2020).
+
+    Args:
+        embed_size (int): Size of the class embedding and of the style.
+        noise_size (int): Size of z.
+        depth (int): Groups of (fully connected, LeakyReLU). Defaults to 2.
+    """
+
+    def __init__(self, embed_size: int, noise_size: int, depth: int = 2):
+        super().__init__()
+        sizes = [embed_size + noise_size] + [embed_size] * depth
+        self.layers = nn.ModuleList(sn_linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+
+    def forward(self, embedding: Tensor, noise: Tensor) -> Tensor:
+        """Map (N, embed_size) and z (N, noise_size) to a style (N, embed_size) of mean square 1."""
+        style = torch.cat([unit_mean_square(embedding), unit_mean_square(noise)], dim=1)
+        for layer in self.layers:
+            style = F.leaky_relu(layer(style), LEAKY_SLOPE)
+        return unit_mean_square(style)
+
+
+def unit_mean_square(x: Tensor) -> Tensor:
+    """Scale each row of (N, C) to a mean square of 1."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
 class UpBlock(nn.Module):
     """Upsample x2, AdaIN(c), LeakyReLU, 3x3 convolution (Suppl. Fig. 1a).
 
@@ -66,16 +100,26 @@ class UpBlock(nn.Module):
         in_channels (int): Channels in.
         out_channels (int): Channels out.
         embed_size (int): Size of the class embedding.
+        depth (int): 2 for a second AdaIN, LeakyReLU and convolution after the upsampling.
+            Defaults to 1 (the paper).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, embed_size: int):
+    def __init__(self, in_channels: int, out_channels: int, embed_size: int, depth: int = 1):
         super().__init__()
         self.adain = AdaIN(in_channels, embed_size)
         self.conv = sn_upsampling_conv(in_channels, out_channels)
+        self.depth = depth
+        if depth > 1:
+            self.second_adain = AdaIN(out_channels, embed_size)
+            self.second_conv = sn_conv(out_channels, out_channels, 3)
 
     def forward(self, x: Tensor, embedding: Tensor, shift: Optional[Tensor] = None) -> Tensor:
         """Map (N, in, H, W) to (N, out, 2H, 2W); ``shift`` (N, 2 in) goes to the AdaIN."""
-        return self.conv(F.leaky_relu_(self.adain(x, embedding, shift), LEAKY_SLOPE))
+        x = self.conv(F.leaky_relu_(self.adain(x, embedding, shift), LEAKY_SLOPE))
+        if self.depth > 1:
+            x = F.leaky_relu_(self.second_adain(x, embedding), LEAKY_SLOPE)
+            x = self.second_conv(x)
+        return x
 
 
 def default_skips(out_size: int) -> Tuple[Tuple[int, int], ...]:
@@ -119,6 +163,11 @@ class CellGANGenerator(nn.Module):
             every SGC module reaches the image. Defaults to ``'add'``.
         init_gain (float): Gain of the Xavier initialisation (see :func:`scale_initial_weights`).
             Defaults to 0.02 (the authors' program).
+        style (str): What steers the AdaINs. ``'class'``: the class embedding, as in the paper.
+            ``'class_noise'``: z as well (:class:`StyleMapping`). Defaults to ``'class'``.
+        block_depth (int): Groups of (AdaIN, LeakyReLU, convolution) in an UpBlock, 1 or 2. With 1,
+            as in the paper, nothing but two convolutions in a row follows the last upsampling, so
+            that the last nonlinearity is at half the image's size. Defaults to 1.
 
     Raises:
         ValueError: For an argument outside its range; the message names it.
@@ -137,6 +186,8 @@ class CellGANGenerator(nn.Module):
         skips: Optional[Sequence[Tuple[int, int]]] = None,
         sgc_fusion: str = 'add',
         init_gain: float = OFFICIAL_INIT_GAIN,
+        style: str = 'class',
+        block_depth: int = 1,
     ):
         super().__init__()
         self.out_size = check_image_size('out_size', out_size)
@@ -147,6 +198,8 @@ class CellGANGenerator(nn.Module):
         check_one_of((1, 3), out_channels=out_channels)
         check_one_of(SKIP_TYPES, skip_type=skip_type)
         check_one_of(SGC_FUSIONS, sgc_fusion=sgc_fusion)
+        check_one_of(STYLES, style=style)
+        check_one_of((1, 2), block_depth=block_depth)
         self.num_classes = num_classes
         self.noise_size = noise_size
         self.out_channels = out_channels
@@ -155,11 +208,12 @@ class CellGANGenerator(nn.Module):
         embed_size = embed_size or noise_size
 
         self.mapping = ClassMapping(num_classes, embed_size, mapping_depth)
+        self.style = StyleMapping(embed_size, noise_size) if style == 'class_noise' else None
         channels = channels_by_resolution(base_channels)
         self.init = with_spectral_norm(nn.ConvTranspose2d(noise_size, channels[4], 4, bias=False))
         self.up_blocks = nn.ModuleDict(
             {
-                str(size): UpBlock(channels[size // 2], channels[size], embed_size)
+                str(size): UpBlock(channels[size // 2], channels[size], embed_size, block_depth)
                 for size in resolutions_between(8, out_size)
             }
         )
@@ -249,6 +303,8 @@ class CellGANGenerator(nn.Module):
     def synthesis(self, noise: Tensor, one_hot: Tensor) -> Tensor:
         """The network itself: z (N, noise_size), class weights (N, num_classes) -> images."""
         embedding = self.mapping(one_hot)
+        if self.style is not None:
+            embedding = self.style(embedding, noise)
         maps = {4: self.init(noise[:, :, None, None])}
         shift = None
         for key, block in self.up_blocks.items():

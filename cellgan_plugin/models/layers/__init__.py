@@ -5,6 +5,7 @@ from .adain import AdaIN
 from .arguments import check_at_least, check_one_of
 from .conditional_batch_norm import BatchStatistics, ConditionalBatchNorm2d, GlobalBatchNorm2d
 from .cross_rank import gather_rows, sum_over_ranks
+from .minibatch_deviation import MinibatchDeviation
 from .minibatch_discrimination import MinibatchDiscrimination
 from .precision import at_least_float32
 from .resolutions import (
@@ -19,6 +20,7 @@ from .spectral_norm import (
     OFFICIAL_INIT_GAIN,
     SpectralNorm,
     normalised_once,
+    remove_spectral_norm_for_training,
     scale_initial_weights,
     sn_conv,
     sn_linear,
@@ -34,6 +36,7 @@ __all__ = [
     'BatchStatistics',
     'ConditionalBatchNorm2d',
     'GlobalBatchNorm2d',
+    'MinibatchDeviation',
     'MinibatchDiscrimination',
     'SelfAttention',
     'SkipLayerExcitation',
@@ -49,6 +52,7 @@ __all__ = [
     'gather_rows',
     'height_and_width',
     'normalised_once',
+    'remove_spectral_norm_for_training',
     'resolutions_between',
     'scale_initial_weights',
     'sn_conv',

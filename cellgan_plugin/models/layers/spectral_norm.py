@@ -116,6 +116,21 @@ def scale_initial_weights(network: nn.Module, gain: float) -> None:
                 module.parametrizations.weight.original.mul_(gain)
 
 
+def remove_spectral_norm_for_training(network: nn.Module) -> None:
+    """Make every layer with this module's spectral norm a plain one, in place.
+
+    The weights are drawn anew so that the size of the maps stays from layer to layer (He et al.
+    2015, Eq. (14), for a LeakyReLU of slope 0.2); spectral norm would have divided any size out.
+
+    Args:
+        network (nn.Module): Convolutions and linear layers, not transposed convolutions.
+    """
+    for module in list(network.modules()):
+        if parametrize.is_parametrized(module, 'weight'):
+            parametrize.remove_parametrizations(module, 'weight', leave_parametrized=False)
+            nn.init.kaiming_normal_(module.weight, a=0.2)
+
+
 def sn_conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
     """A convolution without bias, 'same' padding for odd kernels, with spectral norm."""
     return with_spectral_norm(

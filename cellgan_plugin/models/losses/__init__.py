@@ -1,6 +1,6 @@
 """Losses and differentiable augmentation, registered in MMagic's MODELS."""
 
-from .cellgan_losses import HingeGANLoss, R1Penalty, ReconstructionLoss
+from .cellgan_losses import HingeGANLoss, R1Penalty, ReconstructionLoss, RelativisticLoss
 from .diff_augment import DiffAugment
 from .gradient_penalty import GradientPenalty, WassersteinLoss
 from .perceptual import VGGPerceptualLoss
@@ -15,6 +15,7 @@ __all__ = [
     'PatchAdversarialLoss',
     'R1Penalty',
     'ReconstructionLoss',
+    'RelativisticLoss',
     'VGGPerceptualLoss',
     'WassersteinLoss',
 ]

@@ -27,6 +27,29 @@ class HingeGANLoss(nn.Module):
 
 
 @MODELS.register_module()
+class RelativisticLoss(nn.Module):
+    """Relativistic pairing (Jolicoeur-Martineau 2018; Huang et al. 2024, "R3GAN", Eq. (2)).
+
+    softplus(-(D(x) - D(G(z)))) of the discriminator and softplus(D(x) - D(G(z))) of the generator,
+    where image i of the generated batch is paired with image i of the real one (so both have the
+    same label under ``fake_labels='data'``). Only differences of logits count: what all of them
+    have in common, which under the hinge drifts about, has no gradient. Not in the paper.
+    """
+
+    needs_real = True
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Dict[str, Tensor]:
+        """The discriminator's loss, a scalar, from logits of one shape."""
+        difference = at_least_float32(real_logits) - at_least_float32(fake_logits)
+        return dict(loss_disc=F.softplus(-difference).mean())
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        """The generator's loss, a scalar."""
+        difference = at_least_float32(real_logits) - at_least_float32(fake_logits)
+        return F.softplus(difference).mean()
+
+
+@MODELS.register_module()
 class ReconstructionLoss(nn.Module):
     """L1 between the discriminator's reconstructions and the image it saw (Eq. 1).
 
@@ -100,6 +123,7 @@ class R1Penalty(nn.Module):
         Returns:
             Tensor: Scalar.
         """
+        img = at_least_float32(img)
         with torch.autocast(img.device.type, enabled=False):
             if gradient_of is not None:
                 gradient = gradient_of(img.detach())
