@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from cell_images import pixels
 
 from cellgan_plugin.datasets import FitCellPatch, PackCellInputs, RandomCellFlip
@@ -151,3 +152,43 @@ def test_pack_copies_a_view():
     packed = PackCellInputs()(dict(img=image, gt_label=2))
     np.testing.assert_array_equal(packed['inputs']['img'].permute(1, 2, 0).numpy(), image)
     assert packed['data_samples'].gt_label.label.tolist() == [2]
+
+
+def test_diagonal_flips_give_all_eight_views_alike():
+    count = 4000
+    seen = [flipped(position, diagonal=0.5) for position in range(count)]
+    square = np.arange(4).reshape(2, 2)
+    views = [np.rot90(view, turn) for view in (square, square.T) for turn in range(4)]
+    counts = [seen.count(tuple(view.ravel().tolist())) for view in views]
+    assert sum(counts) == count
+    # Five standard deviations of a binomial with p = 1/8.
+    assert all(abs(n - count / 8) < 5 * np.sqrt(count * 7 / 64) for n in counts)
+
+
+def test_diagonal_leaves_the_other_two_flips_as_they_were():
+    plain = [flipped(position) for position in range(64)]
+    for position, expected in enumerate(plain):
+        exchanged = tuple(np.reshape(expected, (2, 2)).T.ravel().tolist())
+        assert flipped(position, diagonal=1) == exchanged
+
+
+def test_a_batch_is_flipped_at_the_diagonal_as_its_images_are():
+    flip = RandomCellFlip(diagonal=0.5)
+    images = [pixels(number, 6) for number in range(16)]
+    rows = dict(sample_seed=[3] * 16, sample_position=list(range(16)))
+    batch = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+    out = flip.transform_batch(dict(img=batch, **rows))['img'].permute(0, 2, 3, 1).numpy()
+    for position, image in enumerate(images):
+        alone = flip(dict(img=image, sample_position=position, sample_seed=3))['img']
+        np.testing.assert_array_equal(out[position], alone)
+
+
+def test_diagonal_flips_are_for_squares():
+    flip = RandomCellFlip(diagonal=1)
+    with pytest.raises(ValueError, match='square.*4x6'):
+        flip(dict(img=np.zeros((6, 4, 3), np.uint8), sample_position=0))
+    batch = dict(img=torch.zeros(1, 3, 6, 4, dtype=torch.uint8), sample_seed=[0])
+    with pytest.raises(ValueError, match='square.*4x6'):
+        flip.transform_batch(dict(batch, sample_position=[0]))
+    with pytest.raises(ValueError, match='diagonal'):
+        RandomCellFlip(diagonal=-0.1)

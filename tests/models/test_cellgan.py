@@ -406,3 +406,58 @@ def test_a_model_made_of_modules_in_a_notebook():
     assert len(model.eval()(dict(num_batches=2))) == 2
     alone = CellGAN(CellGANGenerator(out_size=32, base_channels=1, noise_size=8))
     assert len(alone.eval()(dict(num_batches=2))) == 2
+
+
+PLUS = dict(
+    generator=dict(style='class_noise', block_depth=2),
+    discriminator=dict(
+        type='CellGANGlobalDiscriminator', spectral_norm=False, decoder_channels=None
+    ),
+    adversarial_loss=dict(type='RelativisticLoss'),
+    reconstruction_loss=None,
+    r1_loss=dict(type='R1Penalty', loss_weight=1e-3, interval=2),
+    r2_loss=dict(type='R1Penalty', loss_weight=1e-3, interval=2),
+)
+
+
+def test_a_step_with_everything_that_is_not_the_papers():
+    model = build(**PLUS)
+    optim = optimizers(model)
+    before = {name: weights(getattr(model, name)) for name in ('generator', 'discriminator')}
+    log = model.train_step(batch(), optim)
+    assert set(log) == {'loss', 'loss_disc', 'loss_r1', 'loss_r2', 'disc_real', 'disc_fake'} | {
+        'loss_gen'
+    }
+    assert log['loss_r1'] > 0 and log['loss_r2'] > 0
+    # Only differences of logits count: what is added to all of them learns nothing.
+    biases = {'to_logits.bias', 'global_head.to_logit.bias'}
+    for name in before:
+        found = changed(before[name], getattr(model, name))
+        assert set(before[name]) - found <= biases, name
+    log = model.train_step(batch(iteration=1), optim)
+    assert log['loss_r1'] == log['loss_r2'] == 0  # lazy
+
+
+def test_r2_is_the_penalty_of_generated_images_times_the_interval():
+    model = build(**PLUS)
+    labels = torch.tensor([0, 1, 2, 3])
+    model.step_random = StepRandom(0, 0)
+    with torch.no_grad():
+        fake = model._generated('noise_disc', labels)
+    img = fake.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model.discriminator(img, label=labels).sum(), img)
+    expected = 2 * 1e-3 * gradient.square().sum() / 4
+    found = model._gradient_penalty(model.r2_loss, fake, labels)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_generator_is_paired_with_real_images_of_their_own_labels():
+    model = build(**{**PLUS, 'fake_labels': [0, 0, 0, 0, 1]})
+    seen = []
+    model.discriminator.register_forward_pre_hook(
+        lambda m, args, kwargs: seen.append(kwargs['label'].tolist()), with_kwargs=True
+    )
+    data = prepared(model)
+    real_labels = model.data_sample_to_label(data['data_samples']).tolist()
+    model.train_generator(**data, optimizer_wrapper=optimizers(model)['generator'])
+    assert seen == [[4] * 4, real_labels]

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from cellgan_plugin.models import (
     HingeGANLoss,
     R1Penalty,
     ReconstructionLoss,
+    RelativisticLoss,
 )
 from cellgan_plugin.randomness import generator_for
 
@@ -31,6 +34,21 @@ def test_hinge(shape, spread):
     assert HingeGANLoss().generator(fake).item() == pytest.approx(
         -sum(fake.flatten().tolist()) / count
     )
+
+
+@pytest.mark.parametrize('shape', [(1,), (4, 1), (2, 2, 8, 8)])
+def test_relativistic_pairs(shape):
+    real, fake = numbers(*shape, purpose='real'), numbers(*shape, purpose='fake')
+    pairs = list(zip(real.flatten().tolist(), fake.flatten().tolist(), strict=True))
+    loss = RelativisticLoss()
+    expected = sum(math.log1p(math.exp(f - r)) for r, f in pairs) / len(pairs)
+    assert loss.discriminator(real, fake)['loss_disc'].item() == pytest.approx(expected)
+    expected = sum(math.log1p(math.exp(r - f)) for r, f in pairs) / len(pairs)
+    assert loss.generator(fake, real).item() == pytest.approx(expected)
+    # What all logits have in common does not count.
+    shifted = loss.discriminator(real + 7, fake + 7)['loss_disc']
+    torch.testing.assert_close(shifted, loss.discriminator(real, fake)['loss_disc'])
+    assert loss.generator(fake.bfloat16(), real.bfloat16()).dtype == torch.float32
 
 
 @pytest.mark.parametrize('offset', [(0, 0), (8, 8), (1, 6)])

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from cellgan_plugin.models import CellGANDiscriminator, CellGANGenerator
 from cellgan_plugin.models.cellgan.generator import ClassMapping
@@ -29,6 +30,10 @@ CASES = [
     dict(skips=()),
     dict(skips=((4, 8), (4, 64))),
     dict(skips=((4, 8), (16, 32)), sgc_fusion='modulate'),
+    dict(style='class_noise'),
+    dict(style='class_noise', embed_size=3, sgc_fusion='modulate', out_size=128),
+    dict(block_depth=2),
+    dict(block_depth=2, style='class_noise', skip_type=None),
 ]
 
 
@@ -70,6 +75,8 @@ def test_forward_and_backward(case):
         ('out_channels', 2),
         ('skip_type', 'SGC'),
         ('sgc_fusion', 'concat'),
+        ('style', 'noise'),
+        ('block_depth', 3),
         ('skips', ((64, 8),)),
         ('skips', ((8, 128),)),
         ('skips', ((8, 8),)),
@@ -250,3 +257,50 @@ def test_an_image_does_not_depend_on_its_batch(case):
     for i in range(4):
         alone = net(z[i : i + 1], label=label[i : i + 1])
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-5, atol=1e-5)
+
+
+def channel_means(net, z):
+    """Mean of every channel behind the AdaIN of every block, (N, channels of all blocks)."""
+    found = []
+    handles = [
+        block.adain.register_forward_hook(lambda m, i, out: found.append(out.mean(dim=(2, 3))))
+        for block in net.up_blocks.values()
+    ]
+    with torch.no_grad():
+        net(z, label=torch.zeros(len(z), dtype=torch.long))
+    for handle in handles:
+        handle.remove()
+    return torch.cat(found, dim=1)
+
+
+def test_images_of_a_class_differ_in_channel_means_only_with_a_style_of_noise():
+    """With AdaINs of the class alone, what an image holds of a channel is the same for every z."""
+    z = noise(4)
+    of_class = channel_means(build(skip_type=None).eval(), z)
+    torch.testing.assert_close(of_class, of_class[:1].expand_as(of_class), rtol=0, atol=1e-5)
+    of_noise = channel_means(build(skip_type=None, style='class_noise').eval(), z)
+    assert (of_noise.std(dim=0) > 0.01).float().mean() > 0.9
+
+
+def test_style_is_of_mean_square_one_and_depends_on_class_and_noise():
+    net = build(style='class_noise').eval()
+    one_hot = torch.eye(5)[[0, 0, 1]]
+    z = noise(2)[[0, 1, 0]]
+    with torch.no_grad():
+        style = net.style(net.mapping(one_hot), z)
+        louder = net.style(net.mapping(one_hot), 3 * z)
+    torch.testing.assert_close(style.square().mean(dim=1), torch.ones(3))
+    torch.testing.assert_close(louder, style)  # only the direction of z counts
+    assert not torch.allclose(style[0], style[1], atol=0.1)
+    assert not torch.allclose(style[0], style[2], atol=0.01)
+
+
+def test_second_convolution_by_hand():
+    block = build(block_depth=2).eval().up_blocks['8']
+    x, c = torch.randn(2, 32, 4, 4, generator=generator_for(0, 'x')), noise(2)
+    with torch.no_grad():
+        first = block.conv(F.leaky_relu(block.adain(x, c), 0.2))
+        expected = F.conv2d(
+            F.leaky_relu(block.second_adain(first, c), 0.2), block.second_conv.weight, padding=1
+        )
+        torch.testing.assert_close(block(x, c), expected)

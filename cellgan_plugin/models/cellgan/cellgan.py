@@ -39,13 +39,17 @@ class CellGAN(ConditionalGAN):
         generator (dict | nn.Module): :class:`CellGANGenerator`.
         discriminator (dict | nn.Module, optional): :class:`CellGANDiscriminator`. Not needed to
             sample.
-        adversarial_loss (dict): Defaults to ``dict(type='HingeGANLoss')``.
+        adversarial_loss (dict): A loss that ``needs_real`` (:class:`RelativisticLoss`) gets the
+            logits of the real batch in the generator's step as well.
+            Defaults to ``dict(type='HingeGANLoss')``.
         reconstruction_loss (dict, optional): None does no decoder work.
             Defaults to ``dict(type='ReconstructionLoss')``.
         r1_loss (dict, optional): None does no second backward.
             Defaults to ``dict(type='R1Penalty', loss_weight=0.01)``.
         augment (dict): What the discriminator's images go through.
             Defaults to ``dict(type='DiffAugment')``.
+        r2_loss (dict, optional): The same penalty on generated, un-augmented images (Mescheder et
+            al. 2018, Eq. (10)); not in the paper. Defaults to None.
         compile (bool | dict): Compile both networks and R1; a dict holds arguments of
             ``torch.compile``, e.g. ``dict(mode='reduce-overhead')`` for CUDA graphs. Checkpoints
             do not change. Defaults to False.
@@ -136,8 +140,10 @@ class CellGAN(ConditionalGAN):
             optimizer_wrapper (OptimWrapper): Of the discriminator.
 
         Returns:
-            dict[str, Tensor]: ``loss_disc_real``, ``loss_disc_fake``, ``loss_recon``, ``loss_r1``,
-            their sum ``loss``, and the mean logits ``disc_real``, ``disc_fake``.
+            dict[str, Tensor]: ``loss_disc_real``, ``loss_disc_fake`` (of
+            :class:`RelativisticLoss` ``loss_disc``), ``loss_recon``, ``loss_r1``, ``loss_r2``, as
+            far as they are set, their sum ``loss``, and the mean logits ``disc_real``,
+            ``disc_fake``.
         """
         real = inputs['img']
         real_labels = self.data_sample_to_label(data_samples)
@@ -172,43 +178,42 @@ class CellGAN(ConditionalGAN):
         fake_logits = self.discriminator(self._augmented(fake, 'augment_fake'), label=fake_labels)
         losses.update(self.adversarial_loss.discriminator(real_logits, fake_logits))
         if self.r1_loss:
-            losses['loss_r1'] = self._r1(real, real_labels)
+            losses['loss_r1'] = self._gradient_penalty(self.r1_loss, real, real_labels)
         if self.r2_loss:
-            losses['loss_r2'] = self._r1(fake, fake_labels, self.r2_loss)
+            losses['loss_r2'] = self._gradient_penalty(self.r2_loss, fake, fake_labels)
         losses['disc_real'] = real_logits.detach().float().mean()
         losses['disc_fake'] = fake_logits.detach().float().mean()
         return losses
 
-    def _r1(self, real: Tensor, labels: Tensor, penalty=None) -> Tensor:
-        penalty = penalty or self.r1_loss
+    def _gradient_penalty(self, penalty: nn.Module, img: Tensor, labels: Tensor) -> Tensor:
         if self.step_random.iteration % penalty.interval:
-            return real.new_zeros(())
+            return img.new_zeros(())
         gradient_of = None
         if self._input_gradient is not None:
             gradient_of = partial(self._input_gradient, unwrap(self.discriminator), label=labels)
-        return penalty(lambda img: self.discriminator(img, label=labels), real, gradient_of)
+        return penalty(lambda img: self.discriminator(img, label=labels), img, gradient_of)
 
     def train_generator(
         self, inputs: dict, data_samples: DataSample, optimizer_wrapper: OptimWrapper
     ) -> Dict[str, Tensor]:
-        """Update the generator once; the discriminator is frozen and no real image is needed.
+        """Update the generator once; the discriminator is frozen.
 
         Args:
-            inputs (dict): Not used.
+            inputs (dict): ``img`` (N, C, H, W) in [-1, 1], for a loss that ``needs_real`` only.
             data_samples (DataSample): ``gt_label`` (N,): labels, or their number.
             optimizer_wrapper (OptimWrapper): Of the generator.
 
         Returns:
             dict[str, Tensor]: ``loss_gen`` and ``loss``.
         """
-        labels = self.training_labels(self.data_sample_to_label(data_samples))
+        real_labels = self.data_sample_to_label(data_samples)
+        labels = self.training_labels(real_labels)
         fake = self._generated('noise_gen', labels)
-        logits = self.discriminator(self._augmented(fake, 'augment_gen'), label=labels)
-        judged = [logits]
+        logits = [self.discriminator(self._augmented(fake, 'augment_gen'), label=labels)]
         if getattr(self.adversarial_loss, 'needs_real', False):
             real = self._augmented(inputs['img'], 'augment_gen_real')
             with torch.no_grad():
-                judged.append(self.discriminator(real, label=labels))
-        loss, log_vars = self.parse_losses(dict(loss_gen=self.adversarial_loss.generator(*judged)))
+                logits.append(self.discriminator(real, label=real_labels))
+        loss, log_vars = self.parse_losses(dict(loss_gen=self.adversarial_loss.generator(*logits)))
         optimizer_wrapper.update_params(loss)
         return log_vars
