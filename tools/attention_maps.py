@@ -5,19 +5,16 @@ python tools/attention_maps.py configs/histogan/histogan_cervical.py work_dirs/h
 python tools/attention_maps.py CONFIG CKPT --classes CIN1 CIN3 --seeds 0 1 2 --npz attention.npz
 """
 
-import argparse
-
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.synthesis.attention import write_attention_maps
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file, or the work directory that holds it')
     parser.add_argument('--out', default='attention.png', help='default: attention.png')
@@ -28,7 +25,11 @@ def main() -> None:
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     parser.add_argument('--trust-checkpoint', action='store_true')
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
     with user_errors():
         maps = write_attention_maps(

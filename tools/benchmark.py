@@ -17,7 +17,7 @@ from mmengine.config import DictAction
 
 from cellgan_plugin.benchmark.protocol import read_protocol
 from cellgan_plugin.benchmark.run import benchmark, open_benchmark
-from cellgan_plugin.runs.command_line import add_job_arguments, report_jobs, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_job_arguments, report_jobs, user_errors
 from cellgan_plugin.runs.train import set_trust
 
 
@@ -28,10 +28,9 @@ def _named(text: str) -> tuple:
     return name, value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     parser.add_argument('config', help='of configs/benchmarks/')
     parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
     parser.add_argument('--data-root', help="folder of the real images, in place of the config's")
@@ -82,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    args = _parser().parse_args()
+    args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
     with user_errors():
         options = dict(args.cfg_options or {})

@@ -5,19 +5,18 @@ with a contact sheet per class. Exit code 0: ready for training. 1: training wou
 2: the config or the command line cannot be used.
 """
 
-import argparse
 import sys
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 from cellgan_plugin.datasets.checks import check_dataset, datasets_of_config
+from cellgan_plugin.runs.command_line import ToolParser
+from cellgan_plugin.user_modules import read_config
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     parser.add_argument('config', help='config file with a train_dataloader')
     parser.add_argument(
         '--out', metavar='DIR', help='folder for report.txt, problems.csv and the contact sheets'
@@ -29,14 +28,14 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change config entries, e.g. train_dataloader.dataset.data_root=data/mine',
     )
-    return parser.parse_args()
+    return parser
 
 
 def main() -> int:
     """Check and print; the exit code."""
-    args = parse_args()
+    args = make_parser().parse_args()
     try:
-        config = Config.fromfile(args.config)
+        config = read_config(args.config)
         if args.cfg_options:
             config.merge_from_dict(args.cfg_options)
         report = check_dataset(*datasets_of_config(config))

@@ -9,10 +9,8 @@ python tools/evaluate_folders.py data/phantom:val FAKE_DIR --training data/phant
 REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or DIR:SPLIT for a split of the manifest in DIR.
 """
 
-import argparse
-
-from cellgan_plugin.evaluation.class_table import DISTANCES
-from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.evaluation.table_distances import DISTANCES
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.evaluate_folders import evaluate_folders
 from cellgan_plugin.runs.train import set_trust
 
@@ -32,17 +30,14 @@ def extractor_config(words: list) -> dict:
     return dict(type='BackboneFeatures', arch=kind, weights=rest[0])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     parser.add_argument('real', help='real images')
     parser.add_argument('fake', help='generated images')
     parser.add_argument('--extractor', nargs='+', default=['inception'], metavar='WORD')
     parser.add_argument('--classes', nargs='+', help='default: every class folder of either tree')
-    parser.add_argument(
-        '--distances', nargs='+', default=['fd', 'kid', 'prdc'], choices=list(DISTANCES)
-    )
+    parser.add_argument('--distances', nargs='+', default=['fd', 'kid', 'prdc'], choices=DISTANCES)
     parser.add_argument('--training', help='images the generator was trained on: memorisation')
     parser.add_argument('--size', type=int, help='cut and resize all images to this side first')
     parser.add_argument('--work-dir', default='work_dirs/evaluate_folders')
@@ -51,7 +46,11 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=0)
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument('--trust-checkpoint', action='store_true')
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
     with user_errors():
         evaluate_folders(

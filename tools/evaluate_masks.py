@@ -10,20 +10,18 @@ column). Prints and, with --out, writes object F1, Dice and Hausdorff distance a
 challenge, mIoU and pixel accuracies: metrics.csv per image, table.md for the parts and together.
 """
 
-import argparse
 import sys
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import add_mask_arguments, mask_rule, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_mask_arguments, mask_rule, user_errors
 from cellgan_plugin.segmentation.evaluate_masks import evaluate_masks
 from cellgan_plugin.visualization.report_tables import markdown_table
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     parser.add_argument('pred', help='folder of predicted masks')
     parser.add_argument('true', help='folder of true masks, or CSV manifest')
     parser.add_argument('--classes', nargs='+', default=['background', 'object'])
@@ -50,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    args = _parser().parse_args()
+    args = make_parser().parse_args()
     with user_errors():
         _, table = evaluate_masks(
             args.pred,

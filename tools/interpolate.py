@@ -9,20 +9,17 @@ Within a class, between classes, and with nothing but the class changing::
 CKPT is a checkpoint or a work directory (its best, else its newest checkpoint).
 """
 
-import argparse
-
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import add_config_arguments, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
 from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.synthesis.interpolate import FORMATS, interpolate
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     add_config_arguments(parser, work_dir=False, launcher=False)
     parser.add_argument('checkpoint', help='checkpoint file or work directory')
     parser.add_argument('--out', required=True, metavar='DIR')
@@ -40,7 +37,11 @@ def main() -> None:
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
     parser.add_argument('--sample-kwargs', nargs='+', action=DictAction, metavar='KEY=VALUE')
     parser.add_argument('--device', help='default: a GPU where there is one')
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
     with user_errors():
         interpolate(

@@ -10,12 +10,12 @@ known, metrics.csv (per image) and table.md: object F1, Dice and Hausdorff dista
 challenge, mIoU, pixel accuracies. The same command goes on after an interruption.
 """
 
-import argparse
 import sys
 
 from mmengine.config import DictAction
 
 from cellgan_plugin.runs.command_line import (
+    ToolParser,
     add_config_arguments,
     add_mask_arguments,
     mask_rule,
@@ -25,10 +25,9 @@ from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.segmentation.segment import segment
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     add_config_arguments(parser, work_dir=False, launcher=False)
     parser.add_argument('checkpoint', help='weights, or the work directory that has them')
     parser.add_argument('images', help='folder of images, or CSV manifest')
@@ -51,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    args = _parser().parse_args()
+    args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
     with user_errors():
         try:

@@ -8,13 +8,12 @@ python tools/segmentation_benchmark.py CONFIG --launcher slurm --slurm-options s
 The same command continues what was interrupted, and does again what failed.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import add_job_arguments, report_jobs, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_job_arguments, report_jobs, user_errors
 from cellgan_plugin.segmentation.benchmark import (
     SegmentationBenchmark,
     segmentation_benchmark,
@@ -22,10 +21,9 @@ from cellgan_plugin.segmentation.benchmark import (
 from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     parser.add_argument('config', help='configs/benchmarks/segmentation_*.py')
     parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
     parser.add_argument('--data-root', help="folder of the images, in place of the config's")
@@ -43,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    args = _parser().parse_args()
+    args = make_parser().parse_args()
     with user_errors():
         options = dict(args.cfg_options or {})
         if args.data_root:

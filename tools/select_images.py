@@ -8,12 +8,11 @@ CANDIDATES, REAL: <folder>/<class>/<image> or a folder with manifest.csv; DIR:SP
 The same command continues what was interrupted.
 """
 
-import argparse
 import sys
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.selection import SELECTION_RULES
 from cellgan_plugin.selection.folder import LINKS
@@ -21,17 +20,16 @@ from cellgan_plugin.selection.rules import ENTROPIES
 from cellgan_plugin.selection.select import select
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     parser.add_argument('candidates', help='synthetic images; the paper makes 4 r N of each class')
     parser.add_argument('--real', required=True, help='real training images, DIR or DIR:SPLIT')
     parser.add_argument(
         '--classifier', required=True, nargs=2, metavar=('CONFIG', 'CKPT'), help='MMPretrain'
     )
     parser.add_argument('--out', required=True, metavar='DIR')
-    parser.add_argument('--rule', default='selective', choices=sorted(SELECTION_RULES.module_dict))
+    parser.add_argument('--rule', default='selective', choices=SELECTION_RULES.module_dict)
     parser.add_argument('--ratio', type=float, default=0.5, help='kept / real images; default 0.5')
     parser.add_argument('--passes', type=int, default=5, help='of dropout; default 5')
     parser.add_argument('--dropout', type=float, help='default: as trained, else 0.5')
@@ -55,6 +53,11 @@ def main() -> None:
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     parser.add_argument('--trust-checkpoint', action='store_true')
+    return parser
+
+
+def main() -> None:
+    parser = make_parser()
     args = parser.parse_args()
     if args.entropy and args.rule != 'selective':
         parser.error('--entropy is an option of --rule selective')

@@ -22,7 +22,7 @@ from mmengine.config import DictAction
 
 from cellgan_plugin.datasets.image_encoding import FORMATS
 from cellgan_plugin.errors import SynthesisError
-from cellgan_plugin.runs.command_line import add_config_arguments, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
 from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.synthesis.request import parse_classes, parse_seeds
@@ -51,10 +51,9 @@ def _from_masks(args: argparse.Namespace) -> None:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     add_config_arguments(parser, work_dir=False)
     parser.add_argument('checkpoint', help='checkpoint file or work directory')
     parser.add_argument('--out', required=True, metavar='DIR', help='new, or one to continue')
@@ -85,7 +84,11 @@ def main() -> None:
         '--relabel', nargs='+', default=[], metavar='CLASS=OTHER', help='change the masks first'
     )
     masks.add_argument('--mask-class', metavar='CLASS', help='of the objects in instance masks')
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
     with user_errors():
         try:

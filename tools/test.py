@@ -5,20 +5,22 @@ python tools/test.py CONFIG --checkpoint CKPT --cfg-options val_evaluator.metric
 tools/dist_test.sh CONFIG CKPT 4
 """
 
-import argparse
-
-from cellgan_plugin.runs.command_line import add_config_arguments, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
 from cellgan_plugin.runs.test import test
 from cellgan_plugin.runs.train import set_trust
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     add_config_arguments(parser)
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
     parser.add_argument('--checkpoint', dest='named_checkpoint', help='the same, by name')
+    return parser
+
+
+def main() -> None:
+    parser = make_parser()
     args = parser.parse_args()
     checkpoint = args.named_checkpoint or args.checkpoint
     if checkpoint is None:

@@ -5,7 +5,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from cellgan_plugin.benchmark.scores import METRICS, Array, check_predictions
+from cellgan_plugin.benchmark.score_registry import SCORES, WeightedPredictions, evaluate_score
+from cellgan_plugin.benchmark.scores import Array, check_predictions
 from cellgan_plugin.benchmark.statistics import StatisticsError
 from cellgan_plugin.randomness import rng_for
 
@@ -37,68 +38,6 @@ class BootstrapInterval:
     def to_dict(self) -> Dict[str, Any]:
         """Plain containers for JSON."""
         return asdict(self)
-
-
-def scores_from_confusion(confusion: np.ndarray) -> Dict[str, np.ndarray]:
-    """The metrics that a confusion matrix decides, for many matrices at once.
-
-    The same values as :func:`~cellgan_plugin.benchmark.scores.compute_scores`.
-
-    Args:
-        confusion (np.ndarray): Counts or weights, (..., K, K), rows: true classes.
-
-    Returns:
-        dict[str, np.ndarray]: Metric to float64 (...); NaN where it cannot be computed.
-    """
-    support, taken = confusion.sum(axis=-1), confusion.sum(axis=-2)
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    total = support.sum(axis=-1, keepdims=True)
-    with np.errstate(invalid='ignore', divide='ignore'):
-        recall = hits / support
-        precision = np.where(taken > 0, hits / taken, 0.0)
-        f1 = 2 * hits / (support + taken)
-        specificity = (total - support - taken + hits) / (total - support)
-    present = support > 0
-
-    def macro(values: np.ndarray) -> np.ndarray:
-        # NaN stays NaN among the classes that count.
-        return np.where(present, values, 0.0).sum(axis=-1) / present.sum(axis=-1)
-
-    binary = confusion.shape[-1] == 2
-    return dict(
-        accuracy=hits.sum(axis=-1) / total[..., 0],
-        precision=macro(precision),
-        recall=macro(recall),
-        f1=macro(f1),
-        sensitivity=recall[..., 1] if binary else macro(recall),
-        specificity=specificity[..., 1] if binary else macro(specificity),
-    )
-
-
-def weighted_auc(weights: np.ndarray, scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve for many weightings of the same images.
-
-    The chance that a positive image scores higher than a negative one, ties counting half.
-
-    Args:
-        weights (np.ndarray): (B, N), non-negative.
-        scores (np.ndarray): (N,).
-        positive (np.ndarray): bool (N,).
-
-    Returns:
-        np.ndarray: (B,); NaN where all weight is on one side.
-    """
-    columns = weights.T  # memory is in this order, see _Draws
-    up = columns[positive]
-    negative = np.flatnonzero(~positive)
-    negative = negative[np.argsort(scores[negative])]
-    below = np.zeros((len(negative) + 1, len(weights)))  # weight of the n lowest negative images
-    np.cumsum(columns[negative], axis=0, out=below[1:])
-    # Of the negative images with the score of a positive one, half count as lower.
-    ends = [np.searchsorted(scores[negative], scores[positive], side) for side in ('left', 'right')]
-    won = (up * (below[ends[0]] + below[ends[1]])).sum(axis=0) / 2
-    with np.errstate(invalid='ignore', divide='ignore'):
-        return won / (up.sum(axis=0) * below[-1])
 
 
 class _Draws:
@@ -139,27 +78,15 @@ def _replicate(
     weights: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, metrics: Sequence[str]
 ) -> np.ndarray:
     """Metrics of one arm in one fold for every weighting, (B, M)."""
-    count = probabilities.shape[1]
-    cell = labels * count + probabilities.argmax(axis=1)
-    one_hot = np.zeros((len(labels), count * count))
-    one_hot[np.arange(len(labels)), cell] = 1
-    found = scores_from_confusion((weights @ one_hot).reshape(-1, count, count))
-    if 'auc' in metrics:
-        # Over the classes that were drawn, as with the other macro values.
-        areas = [weighted_auc(weights, probabilities[:, k], labels == k) for k in range(count)]
-        drawn = np.isfinite(areas)
-        with np.errstate(invalid='ignore', divide='ignore'):
-            found['auc'] = np.where(drawn, areas, 0).sum(axis=0) / drawn.sum(axis=0)
-        if len(np.unique(labels)) < count:
-            found['auc'] = np.full(len(weights), np.nan)
-    return np.stack([found[name] for name in metrics], axis=1)
+    predictions = WeightedPredictions(probabilities, labels, weights)
+    return np.stack([evaluate_score(name, predictions) for name in metrics], axis=1)
 
 
 def bootstrap_scores(
     labels: Sequence[Array],
     probabilities: Mapping[str, Sequence[Optional[Array]]],
     baseline: Optional[str] = None,
-    metrics: Sequence[str] = METRICS,
+    metrics: Optional[Sequence[str]] = None,
     replicates: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -188,7 +115,8 @@ def bootstrap_scores(
         probabilities (Mapping[str, Sequence[array | None]]): Arm to its predictions in every
             fold, (N_f, K), in the order of ``labels``; None where a job failed.
         baseline (str, optional): Arm to subtract. Defaults to None: no differences.
-        metrics (Sequence[str]): Some of :data:`~cellgan_plugin.benchmark.scores.METRICS`.
+        metrics (Sequence[str], optional): Some of
+            :data:`~cellgan_plugin.benchmark.score_registry.SCORES`. Defaults to None: all.
         replicates (int): Defaults to 2000.
         level (float): Confidence level, in (0, 1). Defaults to 0.95.
         seed (int): Defaults to 0.
@@ -206,9 +134,10 @@ def bootstrap_scores(
         StatisticsError: Unknown names, or options out of range.
         ScoreError: Predictions that do not fit the labels.
     """
-    unknown = [name for name in metrics if name not in METRICS]
+    metrics = list(SCORES) if metrics is None else list(metrics)
+    unknown = [name for name in metrics if name not in SCORES]
     if unknown or not metrics:
-        raise StatisticsError(f'metrics are some of {list(METRICS)}, got {list(metrics)}')
+        raise StatisticsError(f'metrics are some of {list(SCORES)}, got {metrics}')
     if baseline is not None and baseline not in probabilities:
         raise StatisticsError(
             f'the baseline {baseline!r} is none of the arms {list(probabilities)}'

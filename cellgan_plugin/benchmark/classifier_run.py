@@ -15,6 +15,7 @@ from mmengine.config import Config
 from cellgan_plugin.datasets import transforms
 from cellgan_plugin.files import atomic_write, file_sha256
 from cellgan_plugin.runs.config_values import plain
+from cellgan_plugin.user_modules import read_config
 
 SELECT = ('last', 'best')
 _VALIDATIONS = 20  # evenly spaced over a run that has validation images
@@ -42,7 +43,7 @@ def read_classifier(config: Union[str, Path, Config]) -> Config:
     if not isinstance(config, Config):
         if not Path(config).is_file():
             raise FileNotFoundError(f'classifier config {config} does not exist')
-        config = Config.fromfile(config)
+        config = read_config(config)
     name = config.filename or 'the classifier config'
     model = config.get('model') or {}
     if 'head' not in model or 'num_classes' not in (model['head'] or {}):

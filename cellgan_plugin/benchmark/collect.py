@@ -97,7 +97,7 @@ class ResultRow:
 
     def __post_init__(self):
         for metric in self.metrics:
-            self.values[metric] = self.per_run(lambda s, m=metric: getattr(s, m))
+            self.values[metric] = self.per_run(lambda s, m=metric: s.values()[m])
 
     def per_run(self, value) -> List[Optional[float]]:
         """A value of the scores, averaged over the seeds of each fold; of one fold per seed."""

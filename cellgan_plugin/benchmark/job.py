@@ -15,7 +15,6 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 from cellgan_plugin.benchmark.job_files import CURVES_NAME, PREDICTIONS_NAME, WEIGHTS_NAME
@@ -25,6 +24,7 @@ from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.files import write_json
 from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JobStopped, job_program
 from cellgan_plugin.runs.train import is_complete, train
+from cellgan_plugin.user_modules import read_config
 
 _CURVE_POINTS = 60
 
@@ -85,7 +85,7 @@ def training_curves(runner: Runner) -> Dict[str, Any]:
 
 def _train(work_dir: Path) -> Runner:
     """Train the run of a work directory to its end; JobStopped when it was told to stop."""
-    runner = train(Config.fromfile(work_dir / CONFIG_NAME), work_dir=work_dir, resume=True)
+    runner = train(read_config(work_dir / CONFIG_NAME), work_dir=work_dir, resume=True)
     if not is_complete(runner):
         reason = runner.train_loop.stop_reason
         raise JobStopped(f'stopped at iteration {runner.iter} ({reason}); run again to continue')

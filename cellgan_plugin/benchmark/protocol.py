@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from cellgan_plugin.benchmark.classifier_run import SELECT
 from cellgan_plugin.benchmark.rows import Augmentation, Generator, Sweep, check_rows, slug
-from cellgan_plugin.benchmark.scores import METRICS
+from cellgan_plugin.benchmark.score_registry import SCORES
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_values import find_beside, read_settings
@@ -67,8 +67,8 @@ class Protocol:
         train_generators (bool): Train generators that have no checkpoint once per fold, on the
             fold's training images. Defaults to False.
         keep_weights (bool): Keep the classifiers' checkpoints. Defaults to False.
-        metrics (tuple[str]): Of the tables, some of :data:`~cellgan_plugin.benchmark.scores
-            .METRICS`. Defaults to those of CellGAN's Table 3, and AUC.
+        metrics (tuple[str]): Of the tables, some of :data:`~cellgan_plugin.benchmark
+            .score_registry.SCORES`. Defaults to those of CellGAN's Table 3, and AUC.
         baseline (str): What the real images alone are called in the tables. Defaults to 'real
             only'.
     """
@@ -172,11 +172,9 @@ class Protocol:
             raise ProtocolError(
                 f'shares must be different numbers above 0 and up to 1, got {list(self.shares)}'
             )
-        wrong = [name for name in self.metrics if name not in METRICS]
+        wrong = [name for name in self.metrics if name not in SCORES]
         if wrong or not self.metrics:
-            raise ProtocolError(
-                f'metrics must be some of {list(METRICS)}, got {list(self.metrics)}'
-            )
+            raise ProtocolError(f'metrics must be some of {list(SCORES)}, got {list(self.metrics)}')
 
     def _check_rows(self) -> None:
         wrong = sorted(set(self.selection) - set(_SELECTION_KEYS))

@@ -14,9 +14,9 @@ from cellgan_plugin.benchmark.job_files import CURVES_NAME
 from cellgan_plugin.benchmark.plan import ClassifierRun
 from cellgan_plugin.benchmark.protocol import REAL, Protocol
 from cellgan_plugin.benchmark.rows import slug
+from cellgan_plugin.benchmark.score_registry import SCORES
 from cellgan_plugin.benchmark.sweep_figure import draw_sweep
 from cellgan_plugin.benchmark.tables import (
-    TITLES,
     main_table,
     per_class_table,
     results_dict,
@@ -55,7 +55,8 @@ def write_report(
         for metric in results.metrics:
             by_arm = values[metric].setdefault(row.classifier, {})
             by_arm[results.shown[row.arm]] = row.values[metric]
-    files.append(draw_boxes(out / 'boxes.png', values, TITLES, results.title))
+    titles = {metric: SCORES[metric].title for metric in results.metrics}
+    files.append(draw_boxes(out / 'boxes.png', values, titles, results.title))
     matrices = {(row.classifier, results.shown[row.arm]): row.confusion for row in rows}
     classes = results.plan.classes
     files.append(draw_confusions(out / 'confusion.png', matrices, classes, results.title))
@@ -100,7 +101,7 @@ def _sweeps(out: Path, protocol: Protocol, results: BenchmarkResults) -> List[Pa
                 points,
                 values(REAL),
                 f'{results.title}: {classifier}',
-                f'{TITLES[metric]} (%)',
+                f'{SCORES[metric].title} (%)',
                 results.shown[REAL],
             )
         )

@@ -1,7 +1,7 @@
 """Scores of a classifier on one test set. The arithmetic is scikit-learn's."""
 
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -13,8 +13,13 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-# In the order of the tables: CellGAN's Table 3, then what HistoGAN's Table 1 adds.
-METRICS = ('accuracy', 'precision', 'recall', 'f1', 'auc', 'sensitivity', 'specificity')
+from cellgan_plugin.benchmark.score_registry import (
+    BUILT_IN,
+    SCORES,
+    WeightedPredictions,
+    evaluate_score,
+)
+
 _SUM_TOLERANCE = 0.02  # softmax in bfloat16 is off by this much
 
 Array = Union[np.ndarray, torch.Tensor, Sequence]
@@ -48,7 +53,9 @@ class Scores:
         per_class (tuple[dict]): Per class ``class``, ``support`` (test images), ``predicted``
             (images taken for it), ``precision``, ``recall``, ``f1``, ``specificity``, ``auc``;
             None where it cannot be computed.
-        confusion (tuple[tuple[int]]): ResultRow: true class, column: predicted class.
+        confusion (tuple[tuple[int]]): Row: true class, column: predicted class.
+        further (dict[str, float | None]): Registered scores beside the above
+            (:func:`~cellgan_plugin.benchmark.score_registry.register_score`).
         notes (tuple[str]): Why a value is None, or 0 without having been measured.
     """
 
@@ -64,10 +71,11 @@ class Scores:
     per_class: Tuple[Dict[str, Any], ...]
     confusion: Tuple[Tuple[int, ...], ...]
     notes: Tuple[str, ...] = ()
+    further: Mapping[str, Optional[float]] = field(default_factory=dict)
 
     def values(self) -> Dict[str, Optional[float]]:
-        """The metrics alone, in the order of :data:`METRICS`."""
-        return {name: getattr(self, name) for name in METRICS}
+        """All scores by name."""
+        return {**{name: getattr(self, name) for name in BUILT_IN}, **self.further}
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain containers for JSON."""
@@ -216,4 +224,12 @@ def compute_scores(probabilities: Array, labels: Array, classes: Sequence[str]) 
             tuple(map(int, row)) for row in confusion_matrix(labels, predicted, labels=names)
         ),
         notes=tuple(notes),
+        further=_further(probabilities, labels),
     )
+
+
+def _further(probabilities: np.ndarray, labels: np.ndarray) -> Dict[str, Optional[float]]:
+    """Scores that were registered beside the built-in ones."""
+    once = WeightedPredictions(probabilities, labels, np.ones((1, len(labels))))
+    values = {name: evaluate_score(name, once)[0] for name in SCORES if name not in BUILT_IN}
+    return {name: float(value) if np.isfinite(value) else None for name, value in values.items()}

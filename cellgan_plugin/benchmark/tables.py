@@ -4,18 +4,9 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.benchmark.collect import REPLICATES, BenchmarkResults, ResultRow
 from cellgan_plugin.benchmark.protocol import REAL
+from cellgan_plugin.benchmark.score_registry import SCORES
 from cellgan_plugin.benchmark.statistics import mean_and_std
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
-
-TITLES = dict(
-    accuracy='Accuracy',
-    precision='Precision',
-    recall='Recall',
-    f1='F1',
-    auc='AUC',
-    sensitivity='Sensitivity',
-    specificity='Specificity',
-)
 
 
 def _percent(value: Optional[float]) -> Optional[float]:
@@ -75,7 +66,7 @@ def main_table(results: BenchmarkResults) -> ReportTable:
     columns = [
         Column('classifier', 'Classifier'),
         Column('arm', 'Training images'),
-        *(Column(metric, TITLES[metric], better='higher') for metric in results.metrics),
+        *(Column(metric, SCORES[metric].title, better='higher') for metric in results.metrics),
         *(
             [Column('difference', 'Gain in accuracy'), Column('interval', '95 % interval')]
             if 'accuracy' in results.metrics
@@ -119,7 +110,7 @@ def per_class_table(results: BenchmarkResults) -> ReportTable:
         Column('arm', 'Training images'),
         Column('label', 'Class'),
         Column('support', 'Test images'),
-        *(Column(metric, TITLES[metric]) for metric in metrics),
+        *(Column(metric, SCORES[metric].title) for metric in metrics),
     ]
     return ReportTable(f'{results.title}: classes', columns, rows, results.notes)
 
@@ -139,7 +130,7 @@ def statistics_table(results: BenchmarkResults) -> ReportTable:
                 group=f'{row.classifier} {row.arm}',
                 classifier=row.classifier,
                 arm=results.shown[row.arm],
-                metric=TITLES[metric],
+                metric=SCORES[metric].title,
                 folds=found.folds,
                 difference=_percent(found.difference),
                 interval=_interval(found.low, found.high),

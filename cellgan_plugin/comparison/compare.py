@@ -29,7 +29,7 @@ from cellgan_plugin.comparison.report import ComparisonResults, figure, tables
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.local import JobResult, run_jobs
-from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.version import __version__
@@ -218,10 +218,9 @@ def _record(
     )
 
 
-def _parser(description: Optional[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=description or __doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser(description: Optional[str] = None) -> ToolParser:
+    """The command line of ``tools/compare.py``."""
+    parser = ToolParser(description or __doc__)
     parser.add_argument('config', nargs='?', help='comparison, e.g. configs/comparisons/*.py')
     parser.add_argument(
         '--models', nargs='+', metavar='NAME=CONFIG[:CKPT]', help='in place of those of a config'
@@ -294,7 +293,7 @@ def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None
         int: Exit status: 0 when every model is in the table, 1 when one failed, 130 when
         interrupted. A mistake of the user exits with 2.
     """
-    parser = _parser(description)
+    parser = make_parser(description)
     args = parser.parse_args(argv)
     if args.config is None and not (args.models and args.evaluation):
         parser.error('which comparison? give a config, or --models and --evaluation')

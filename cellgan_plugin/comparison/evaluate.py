@@ -5,7 +5,6 @@
 than there is, or that crashes, takes nothing else with it.
 """
 
-import argparse
 import gc
 import time
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 import torch
 from mmagic.registry import MODELS
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
@@ -22,9 +20,10 @@ from cellgan_plugin.comparison.parts import EVALUATED, REQUEST, read_json
 from cellgan_plugin.engine.training_cost import device_name, read_training_cost
 from cellgan_plugin.files import atomic_write, file_sha256, write_json
 from cellgan_plugin.models.sampling import draw_noise, sample_pixels
-from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.test import git_revision, test
 from cellgan_plugin.runs.trained_model import LoadedModel, load_model
+from cellgan_plugin.user_modules import read_config
 from cellgan_plugin.version import __version__
 
 SAMPLES, EVALUATION = 'samples.json', 'evaluation.json'
@@ -118,7 +117,7 @@ def _parameters(folder: Path, stages: int, loaded: LoadedModel) -> Dict[str, int
     trained = trained_parameters(loaded.model)
     for number in range(stages - 1):
         init_default_scope('mmagic')
-        model = MODELS.build(Config.fromfile(folder / f'stage_{number}.py').model)
+        model = MODELS.build(read_config(folder / f'stage_{number}.py').model)
         trained += trained_parameters(model)
     return dict(generator=sampling_parameters(loaded.model), trained=trained)
 
@@ -196,7 +195,7 @@ def _evaluate(folder: Path, checkpoint: Path) -> List[Dict[str, Any]]:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """The program of the job."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(__doc__)
     parser.add_argument('folder', type=Path)
     args = parser.parse_args(argv)
     with user_errors():

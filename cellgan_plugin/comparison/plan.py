@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from cellgan_plugin.compat import quiet_upstream
 from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.user_modules import import_of_config, read_config
 
 _PLAN_KEYS = (
     'name', 'title', 'models', 'evaluation', 'evaluation_options', 'options', 'budget',
@@ -160,7 +161,7 @@ class ComparisonPlan:
         """A config file; each is read once."""
         if path not in self._configs:
             with quiet_upstream():  # it says for every environment variable that it was used
-                self._configs[path] = Config.fromfile(path)
+                self._configs[path] = read_config(path)
         return deepcopy(self._configs[path])
 
     def evaluation_config(self) -> Config:
@@ -358,7 +359,10 @@ def read_comparison(
         if not Path(config).is_file():
             raise FileNotFoundError(f'comparison {config} does not exist')
         with quiet_upstream():
-            values = Config.fromfile(config, import_custom_modules=False).to_dict()
+            read = read_config(config)
+        import_of_config(read, for_jobs=True)
+        values = read.to_dict()
+        values.pop('custom_imports', None)
         name, folder = Path(config).stem, Path(config).resolve().parent
     for key, value in (overrides or {}).items():
         merge = isinstance(value, Mapping) and isinstance(values.get(key), Mapping)

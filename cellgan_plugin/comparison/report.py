@@ -12,12 +12,10 @@ from cellgan_plugin.comparison.evaluate import IMAGES
 from cellgan_plugin.comparison.parts import Evaluation
 from cellgan_plugin.comparison.plan import ComparisonPlan
 from cellgan_plugin.engine.training_cost import TrainingCost
+from cellgan_plugin.evaluation.table_distances import distance_of_value
 from cellgan_plugin.randomness import rng_for
 from cellgan_plugin.visualization import image_grid
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
-
-_HIGHER = ('precision', 'recall', 'density', 'coverage')
-_DIGITS = {**dict.fromkeys(_HIGHER, 3), 'memorised': 3}
 
 
 def _frechet(name: str) -> bool:
@@ -144,9 +142,11 @@ def _distance_columns(results: ComparisonResults) -> List[Column]:
 def _further_columns(results: ComparisonResults) -> List[Column]:
     columns = []
     for number, name in results.further():
-        better = 'higher' if name in _HIGHER else 'lower'
+        distance = distance_of_value(name)
+        better = 'lower' if distance is None else distance.better
+        digits = 3 if name == 'memorised' else 2 if distance is None else distance.digits
         key = f'{name}/mean' + (f' {number + 1}' if number else '')
-        columns.append(Column(key, f'{name} mean', _DIGITS.get(name, 2), better))
+        columns.append(Column(key, f'{name} mean', digits, better))
     return columns
 
 

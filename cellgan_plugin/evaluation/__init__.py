@@ -1,7 +1,7 @@
 """Evaluating generated images: features, distances, and the metrics that bring them together."""
 
 from .backbones import BackboneFeatures, ClassifierFeatures
-from .class_table import ClassRow, TableOptions, class_table
+from .class_table import ClassRow, class_table
 from .extractors import (
     FeatureExtractor,
     InceptionFeatures,
@@ -9,17 +9,21 @@ from .extractors import (
 )
 from .features import FeatureSet
 from .metrics import ClassDistances, SegmentationScores
+from .table_distances import DistanceContext, Measured, TableOptions, register_distance
 
 __all__ = [
     'BackboneFeatures',
     'ClassDistances',
     'ClassifierFeatures',
+    'DistanceContext',
     'FeatureExtractor',
     'FeatureSet',
     'InceptionFeatures',
+    'Measured',
     'ClassRow',
     'SegmentationScores',
     'TableOptions',
     'build_extractor',
     'class_table',
+    'register_distance',
 ]

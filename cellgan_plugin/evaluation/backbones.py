@@ -13,6 +13,7 @@ from cellgan_plugin.checkpoint_files import find_chosen
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.evaluation.extractors import ExtractorError, FeatureExtractor, Weights
 from cellgan_plugin.files import file_sha256
+from cellgan_plugin.user_modules import read_config
 
 
 def resized(images: Tensor, size: Optional[Union[int, Sequence[int]]]) -> Tensor:
@@ -96,7 +97,7 @@ class ClassifierFeatures(FeatureExtractor):
         self.any_classes = any_classes
         if not isinstance(config, Config):
             hint = 'Classifier configs are in configs/classifiers/'
-            config = Config.fromfile(_checked_file(config, 'classifier config', hint))
+            config = read_config(_checked_file(config, 'classifier config', hint))
         where = config.filename or 'the classifier config'
         path = self._find_checkpoint(checkpoint, where)
         state = load_tensors(path, 'cpu')

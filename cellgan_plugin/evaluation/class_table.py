@@ -5,55 +5,16 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cellgan_plugin.evaluation.distances import (
-    FeatureMatrixError,
-    bootstrap_interval,
-    frechet_distance,
-    frechet_distance_infinity,
-    kernel_distance,
-    nearest_training_neighbours,
-    precision_recall_density_coverage,
-)
+from cellgan_plugin.evaluation.distances import FeatureMatrixError, nearest_training_neighbours
 from cellgan_plugin.evaluation.features import FeatureSet, require_comparable
+from cellgan_plugin.evaluation.table_distances import (
+    DISTANCES,
+    DistanceContext,
+    Measured,
+    TableOptions,
+)
 
-DISTANCES = ('fd', 'kid', 'prdc', 'fd_inf')
 MEAN, POOLED = 'mean', 'pooled'
-
-
-@dataclass(frozen=True)
-class TableOptions:
-    """What is computed.
-
-    Args:
-        distances (Sequence[str]): Of ``fd`` (Frechet distance), ``kid`` (kernel distance with
-            standard error), ``prdc`` (precision, recall, density, coverage), ``fd_inf``.
-        k (int): Neighbour of ``prdc``. Defaults to 5.
-        few_images (int): With fewer real or generated images in a class a warning is given and an
-            interval computed. Defaults to 200.
-        interval (str): ``'few'``, ``'always'`` or ``'never'``: 95 % interval of the Frechet
-            distance over new draws of as many images. Defaults to 'few'.
-        replicates (int): Half-samples of the interval. Defaults to 100.
-        memorisation_quantile (float): See ``nearest_training_neighbours``. Defaults to 0.01.
-        seed (int): Of intervals and FD_inf. Defaults to 0.
-    """
-
-    distances: Tuple[str, ...] = ('fd',)
-    k: int = 5
-    few_images: int = 200
-    interval: str = 'few'
-    replicates: int = 100
-    memorisation_quantile: float = 0.01
-    seed: int = 0
-
-    def __post_init__(self):
-        unknown = [name for name in self.distances if name not in DISTANCES]
-        if unknown or not self.distances:
-            raise ValueError(
-                f'distances={list(self.distances)}: choose any of {list(DISTANCES)}'
-                + (f'; {unknown} unknown' if unknown else '')
-            )
-        if self.interval not in ('few', 'always', 'never'):
-            raise ValueError(f"interval={self.interval!r}: 'few', 'always' or 'never'")
 
 
 @dataclass
@@ -151,8 +112,8 @@ def _memorised(fake, training, held_out, options):
         return f'memorised not computable: {error}'
 
 
-def _row(name, real, fake, frechet_name, kernel_name, options: TableOptions) -> ClassRow:
-    row = ClassRow(name, len(real), len(fake))
+def _row(label, real, fake, frechet_name, kernel_name, options: TableOptions) -> ClassRow:
+    row = ClassRow(label, len(real), len(fake))
     for side, count in (('real', row.real), ('generated', row.fake)):
         if count < 2:
             what = f'no {side} image' if count == 0 else f'only one {side} image'
@@ -165,36 +126,24 @@ def _row(name, real, fake, frechet_name, kernel_name, options: TableOptions) -> 
             f'few images (fewer than {options.few_images} a side): the distance is biased upwards '
             'and uncertain; compare it at equal numbers only'
         )
-    for distance in options.distances:
+    context = DistanceContext(options, few, frechet_name, kernel_name)
+    for name in options.distances:
         try:
-            if distance == 'fd':
-                row.values[frechet_name] = frechet_distance(real, fake)
-                if options.interval == 'always' or (few and options.interval == 'few'):
-                    _add_interval(row, real, fake, frechet_name, options)
-            elif distance == 'kid':
-                found = kernel_distance(real, fake)
-                row.values[kernel_name] = found.value
-                if np.isfinite(found.standard_error):
-                    reach = 1.96 * found.standard_error
-                    row.intervals[kernel_name] = (found.value - reach, found.value + reach)
-            elif distance == 'prdc':
-                found = precision_recall_density_coverage(real, fake, options.k)
-                row.values.update(found._asdict())
-            elif distance == 'fd_inf':
-                found = frechet_distance_infinity(real, fake, seed=options.seed)
-                row.values[f'{frechet_name}_inf'] = found.value
+            values = DISTANCES[name].function(real, fake, context)
         except FeatureMatrixError as error:
-            row.notes.append(f'{distance} not computable: {error}')
+            row.notes.append(f'{name} not computable: {error}')
+            continue
+        for key, value in values.items():
+            measured = value if isinstance(value, Measured) else Measured(value)
+            if not np.isfinite(measured.value):
+                row.notes.append(f'{name} not computable: {key} is {measured.value}')
+                continue
+            row.values[key] = float(measured.value)
+            if measured.interval is not None:
+                row.intervals[key] = measured.interval
+            if measured.note:
+                row.notes.append(measured.note)
     return row
-
-
-def _add_interval(row: ClassRow, real, fake, name: str, options: TableOptions) -> None:
-    if min(row.real, row.fake) < 4:
-        row.notes.append('no interval: at least 4 images a side are needed')
-        return
-    row.intervals[name] = tuple(
-        bootstrap_interval(real, fake, replicates=options.replicates, seed=options.seed)
-    )
 
 
 def _mean_row(rows: Sequence[ClassRow]) -> ClassRow:

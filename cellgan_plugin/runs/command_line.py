@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, Mapping, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import DictAction
 
@@ -13,6 +13,11 @@ from cellgan_plugin.datasets import DatasetError, ImageFileError
 from cellgan_plugin.engine.hooks import NonFiniteLossError
 from cellgan_plugin.errors import OutputError
 from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.user_modules import (
+    UserModuleError,
+    import_modules_of_environment,
+    import_user_modules,
+)
 
 # Raised by what the user gave, with a message that says what to do: no traceback is needed.
 USER_ERRORS = (
@@ -26,6 +31,51 @@ USER_ERRORS = (
     UntrustedCheckpointError,
     ValueError,
 )
+
+
+class ToolParser(argparse.ArgumentParser):
+    """Parser of a tool: the description as it stands, and ``--import MODULE``.
+
+    The modules are imported before anything else is parsed, so that what they register is among
+    the choices of other options. Jobs that the tool starts import them too.
+
+    Args:
+        description (str, optional): For ``--help``. Defaults to None.
+        **kwargs: Of ``argparse.ArgumentParser``.
+    """
+
+    def __init__(self, description: Optional[str] = None, **kwargs):
+        kwargs.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
+        super().__init__(description=description, **kwargs)
+        self._add_import(self)
+
+    @staticmethod
+    def _add_import(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            '--import',
+            dest='import_modules',
+            action='append',
+            default=[],
+            metavar='MODULE',
+            help='module or .py file that registers something of yours (docs/extend.md); may be '
+            'repeated',
+        )
+
+    def parse_known_args(
+        self, args: Optional[Sequence[str]] = None, namespace: Optional[argparse.Namespace] = None
+    ) -> Tuple[argparse.Namespace, List[str]]:
+        """See ``argparse``; modules that cannot be imported are errors of the command line."""
+        args = sys.argv[1:] if args is None else list(args)
+        first = argparse.ArgumentParser(prog=self.prog, add_help=False, allow_abbrev=False)
+        self._add_import(first)
+        try:
+            import_modules_of_environment()
+            import_user_modules(first.parse_known_args(args)[0].import_modules)
+        except UserModuleError as error:
+            if os.environ.get('CELLGAN_TRACEBACK') == '1':
+                raise
+            self.error(f'--import: {error}')
+        return super().parse_known_args(args, namespace)
 
 
 def name_numbers(text: str) -> Dict[str, int]:

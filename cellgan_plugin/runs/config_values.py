@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from cellgan_plugin.datasets.tiling import tile_size
 from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.user_modules import import_of_config, read_config
 
 
 def digest_of(value: Any) -> str:
@@ -48,7 +49,8 @@ def read_settings(
 
     Args:
         kind (type): The dataclass.
-        config (str | Path | Config): Its keys are fields; names that start with _ are free.
+        config (str | Path | Config): Its keys are fields; names that start with _ are free, and
+            modules of ``custom_imports`` are imported, by the jobs as well.
         options (dict, optional): Overrides of the config, as of ``--cfg-options``.
         overrides (Mapping): Field -> value; None leaves the config's.
         what (str): What the dataclass describes, for messages.
@@ -64,11 +66,13 @@ def read_settings(
     if not isinstance(config, Config):
         if not Path(config).is_file():
             raise FileNotFoundError(f'benchmark config {config} does not exist')
-        config = Config.fromfile(config)
+        config = read_config(config)
+    import_of_config(config, for_jobs=True)
     if options:
         config.merge_from_dict(options)
     known = {f.name for f in fields(kind)}
     values = plain(config)
+    values.pop('custom_imports', None)
     # Helpers of a config file are not settings; a misspelt setting must not pass as one.
     unknown = sorted(k for k in values if k not in known and not k.startswith('_'))
     if unknown:

@@ -11,10 +11,11 @@ from mmengine.logging import print_log
 from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset, resolve_class
 from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
-from cellgan_plugin.evaluation.class_table import TableOptions, class_table
+from cellgan_plugin.evaluation.class_table import class_table
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
 from cellgan_plugin.evaluation.features import FeatureSet
 from cellgan_plugin.evaluation.statistics_cache import real_features
+from cellgan_plugin.evaluation.table_distances import TableOptions
 from cellgan_plugin.runs.test import write_report
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.tables import text_table
@@ -104,7 +105,7 @@ def evaluate_folders(
         fake (str | Path): Generated images, likewise.
         extractor (dict | FeatureExtractor): The features.
         classes (Sequence[str], optional): Defaults to None: every folder of either tree.
-        distances (Sequence[str]): Of 'fd', 'kid', 'prdc', 'fd_inf'.
+        distances (Sequence[str]): Of 'fd', 'kid', 'prdc', 'fd_inf' and registered ones.
         training (str | Path, optional): Images the generator was trained on: adds the memorisation
             score, calibrated on ``real`` where that is another folder. Defaults to None.
         options (dict, optional): Further options of ``TableOptions``.

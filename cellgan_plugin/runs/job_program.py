@@ -4,6 +4,7 @@ import sys
 from typing import Any, Callable, Optional, Sequence
 
 from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.user_modules import import_modules_of_environment
 
 JOB_NAME = 'job.json'
 CONFIG_NAME = 'run.py'
@@ -34,6 +35,7 @@ def job_program(
         print(documentation, file=sys.stderr)
         return 2
     with user_errors():
+        import_modules_of_environment()
         try:
             run(arguments[0])
         except JobStopped as stopped:

@@ -3,7 +3,6 @@
 ``python -m cellgan_plugin.runs.train CONFIG ...`` is the same program.
 """
 
-import argparse
 import importlib.util
 import itertools
 import json
@@ -25,7 +24,8 @@ from cellgan_plugin.engine.hooks import ThroughputHook, TimeBudgetHook
 from cellgan_plugin.engine.training_cost import read_training_cost
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.model_checks import check_model_config
-from cellgan_plugin.runs.command_line import add_config_arguments, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
+from cellgan_plugin.user_modules import read_config
 
 _run_numbers = itertools.count()  # of the runs of this process
 
@@ -49,7 +49,7 @@ def load_config(
     if not isinstance(config, Config):
         if not Path(config).is_file():
             raise FileNotFoundError(f'config {config} does not exist')
-        config = Config.fromfile(config)
+        config = read_config(config)
     if options:
         config.merge_from_dict(options)
     if work_dir is not None:
@@ -189,16 +189,9 @@ def add_tensorboard(config: Config) -> None:
         backends.append(dict(type='mmengine.TensorboardVisBackend'))
 
 
-def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None) -> None:
-    """The program ``tools/train.py``.
-
-    Args:
-        argv (Sequence[str], optional): Defaults to None: the command line.
-        description (str, optional): For ``--help``.
-    """
-    parser = argparse.ArgumentParser(
-        description=description or __doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser(description: Optional[str] = None) -> ToolParser:
+    """The command line of ``tools/train.py``."""
+    parser = ToolParser(description or __doc__)
     add_config_arguments(parser)
     parser.add_argument(
         '--resume',
@@ -218,7 +211,17 @@ def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None
         help='when the run is complete, and not if it was interrupted, link its last checkpoint '
         'to final.pth in the work directory and write this JSON file',
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None) -> None:
+    """The program ``tools/train.py``.
+
+    Args:
+        argv (Sequence[str], optional): Defaults to None: the command line.
+        description (str, optional): For ``--help``.
+    """
+    args = make_parser(description).parse_args(argv)
     set_trust(args.trust_checkpoint)
     with user_errors():
         runner = train(

@@ -31,6 +31,7 @@ from cellgan_plugin.segmentation.evaluate_masks import (
     score_masks,
 )
 from cellgan_plugin.segmentation.segment import mask_sheet, predict_masks
+from cellgan_plugin.user_modules import read_config
 from cellgan_plugin.visualization import image_grid, mask_picture
 
 __all__ = ['CONFIG_NAME', 'JOB_NAME', 'MASKS_DIR', 'job_images', 'job_meaning', 'run_job']
@@ -74,7 +75,7 @@ def run_job(path: Union[str, Path]) -> Path:
     job = json.loads(path.read_text(encoding='utf-8'))
     images = job_images(job)  # before any second of training is spent
     meaning, rule = job_meaning(job), ObjectRule(**job['rule'])
-    config = Config.fromfile(work_dir / CONFIG_NAME)
+    config = read_config(work_dir / CONFIG_NAME)
     scale = training_scale(config)
     runner = train(config, work_dir=work_dir, resume=True)
     if not is_complete(runner):

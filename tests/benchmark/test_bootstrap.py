@@ -8,12 +8,15 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from cellgan_plugin.benchmark import bootstrap
-from cellgan_plugin.benchmark.bootstrap import (
-    bootstrap_scores,
+from cellgan_plugin.benchmark.bootstrap import bootstrap_scores
+from cellgan_plugin.benchmark.score_registry import (
+    BUILT_IN,
+    SCORES,
+    register_score,
     scores_from_confusion,
     weighted_auc,
 )
-from cellgan_plugin.benchmark.scores import METRICS, ScoreError, compute_scores
+from cellgan_plugin.benchmark.scores import ScoreError, compute_scores
 from cellgan_plugin.benchmark.statistics import StatisticsError
 
 
@@ -46,11 +49,11 @@ def test_points_are_the_means_of_the_folds_scores(num_classes):
     mean = {}
     for arm, rows in predictions.items():
         each = [compute_scores(p, t, names).values() for p, t in zip(rows, labels, strict=True)]
-        mean[arm] = {metric: np.mean([row[metric] for row in each]) for metric in METRICS}
+        mean[arm] = {metric: np.mean([row[metric] for row in each]) for metric in BUILT_IN}
     for arm, row in found.items():
-        for metric in METRICS:
+        for metric in BUILT_IN:
             assert row[metric].value == pytest.approx(mean[arm][metric])
-    for metric in METRICS:
+    for metric in BUILT_IN:
         change = mean['+ CellGAN'][metric] - mean['real only'][metric]
         assert found['+ CellGAN'][metric].difference == pytest.approx(change)
         assert found['real only'][metric].difference is None
@@ -87,11 +90,28 @@ def test_a_replicate_is_the_score_of_the_drawn_images():
     assert (weights.sum(axis=1) == len(labels)).all()
     for k in range(3):  # within classes
         assert (weights[:, labels == k].sum(axis=1) == 20).all()
-    found = bootstrap._replicate(weights.astype(float), a, labels, METRICS)
+    found = bootstrap._replicate(weights.astype(float), a, labels, BUILT_IN)
     for row, weight in zip(found, weights, strict=True):
         drawn = np.repeat(np.arange(len(labels)), weight)
         expected = compute_scores(a[drawn], labels[drawn], 'abc').values()
-        assert row == pytest.approx([expected[name] for name in METRICS])
+        assert row == pytest.approx([expected[name] for name in BUILT_IN])
+
+
+def test_a_registered_score_gets_intervals_as_the_others_do():
+    @register_score('share of the first class')
+    def score(predictions):
+        return predictions.confusion[:, 0].sum(axis=-1) / predictions.weights.sum(axis=1)
+
+    try:
+        labels, a, b = fold(0)
+        result = bootstrap_scores([labels], dict(a=[a], b=[b]), 'a', replicates=50)['b']
+    finally:
+        del SCORES['share of the first class']
+    assert list(result) == [*BUILT_IN, 'share of the first class']
+    # Images are drawn within their class.
+    row = result['share of the first class']
+    assert (row.value, row.low, row.high) == pytest.approx([1 / 3] * 3)
+    assert (row.difference, row.difference_low) == pytest.approx([0, 0])
 
 
 def test_the_width_of_an_accuracy_interval_in_closed_form():

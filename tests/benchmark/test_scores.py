@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from cellgan_plugin.benchmark.scores import METRICS, ScoreError, compute_scores
+from cellgan_plugin.benchmark.score_registry import BUILT_IN, SCORES, register_score
+from cellgan_plugin.benchmark.scores import ScoreError, compute_scores
 
 CLASSES = ('NILM', 'LSIL', 'HSIL')
 
@@ -49,7 +50,7 @@ def test_as_scikit_learn_says(seed, num_classes):
         )
     assert scores.auc == pytest.approx(auc)
     assert np.array_equal(scores.confusion, sk.confusion_matrix(labels, predicted))
-    assert scores.notes == () and list(scores.values()) == list(METRICS)
+    assert scores.notes == () and list(scores.values()) == list(BUILT_IN)
 
 
 def test_by_hand():
@@ -170,3 +171,41 @@ def test_what_cannot_be_scored(probabilities, labels, said):
 def test_one_class_is_none():
     with pytest.raises(ScoreError, match='two or more classes'):
         compute_scores(np.ones((2, 1)), [0, 0], ('only',))
+
+
+@pytest.fixture
+def kappa():
+    """Cohen's kappa, registered for one test."""
+
+    @register_score('kappa', "Cohen's kappa")
+    def score(predictions):
+        confusion = predictions.confusion
+        total = confusion.sum(axis=(-2, -1))
+        agreed = np.trace(confusion, axis1=-2, axis2=-1) / total
+        chance = (confusion.sum(axis=-1) * confusion.sum(axis=-2)).sum(axis=-1) / total**2
+        return (agreed - chance) / (1 - chance)
+
+    yield
+    del SCORES['kappa']
+
+
+def test_a_registered_score_is_computed_beside_the_others(kappa):
+    labels = np.random.default_rng(3).integers(0, 3, 60)
+    probabilities = softmax_of(labels, 3, seed=4)
+    scores = compute_scores(probabilities, labels, CLASSES)
+    expected = sk.cohen_kappa_score(labels, probabilities.argmax(1))
+    assert scores.values()['kappa'] == pytest.approx(expected)
+    assert json.loads(json.dumps(scores.to_dict()))['kappa'] == pytest.approx(expected)
+    assert list(scores.values()) == [*BUILT_IN, 'kappa']
+    assert compute_scores(np.eye(3)[[0, 0]], [0, 0], CLASSES).values()['kappa'] is None  # 0 / 0
+
+
+def test_names_of_scores_are_unique_and_values_one_per_weighting():
+    with pytest.raises(ValueError, match="'auc' is registered already"):
+        register_score('auc')(lambda predictions: 0.0)
+    register_score('wrong')(lambda predictions: 0.5)
+    try:
+        with pytest.raises(ValueError, match=r"'wrong' returns an array of shape \(\)"):
+            compute_scores(np.eye(3), [0, 1, 2], CLASSES)
+    finally:
+        del SCORES['wrong']

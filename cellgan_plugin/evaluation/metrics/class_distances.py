@@ -14,7 +14,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from cellgan_plugin.evaluation.class_table import ClassRow, TableOptions, class_table
+from cellgan_plugin.evaluation.class_table import ClassRow, class_table
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
 from cellgan_plugin.evaluation.features import (
     FeatureSet,
@@ -25,6 +25,7 @@ from cellgan_plugin.evaluation.features import (
 )
 from cellgan_plugin.evaluation.metrics.sampler import ClassSampler, FakeNums, numbers_per_class
 from cellgan_plugin.evaluation.statistics_cache import real_features
+from cellgan_plugin.evaluation.table_distances import TableOptions
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.tables import text_table
 
@@ -53,7 +54,8 @@ class ClassDistances(BaseMetric):
             stop a run before it trains.
         fake_nums (str | int | dict): Generated images per class; ``'match'``: as many as real ones
             (the authors' protocol). Defaults to 'match'.
-        distances (Sequence[str]): Of 'fd', 'kid', 'prdc', 'fd_inf'. Defaults to ('fd',).
+        distances (Sequence[str]): Of 'fd', 'kid', 'prdc', 'fd_inf' and registered ones. Defaults
+            to ('fd',).
         options (dict, optional): Further options of :class:`TableOptions`.
         memorisation (dict, optional): ``dict(training=<config of the training data set>)``, or
             ``dict(training='real')`` where the real images are those trained on. Other real images
