@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mmagic.models.base_models import BaseConditionalGAN
 from mmagic.registry import DATASETS, METRICS, MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -12,7 +11,7 @@ from cellgan_plugin.comparison.parts import Evaluation, class_distances, digest,
 from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan
 from cellgan_plugin.compat import load_tensors, quiet_upstream
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset
-from cellgan_plugin.models.model_checks import check_model_config, check_training_set
+from cellgan_plugin.models.model_checks import check_model_and_data, check_model_config
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.trained_model import config_classes
 
@@ -143,10 +142,7 @@ def _check_model(config: Config, dataset, checkpoint: Optional[Path] = None) -> 
         model = MODELS.build(config.model)
     if checkpoint is not None:
         load_weights(model, checkpoint)
-    if hasattr(model, 'check_dataset'):
-        model.check_dataset(dataset)
-    elif isinstance(model, BaseConditionalGAN):
-        check_training_set(model, dataset)
+    check_model_and_data(model, dataset)
 
 
 def check_parts(

@@ -3,14 +3,13 @@
 from typing import Optional, Union
 
 import torch
-from mmagic.models.base_models import BaseConditionalGAN
 from mmagic.registry import LOOPS
 from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from cellgan_plugin.models.conditional_gan import unwrap
-from cellgan_plugin.models.model_checks import check_training_set
+from cellgan_plugin.models.model_checks import check_model_and_data
 from cellgan_plugin.randomness import derive_seed, generator_for
 
 
@@ -69,11 +68,7 @@ class ResumableTrainLoop(IterBasedTrainLoop):
                 f'({type(self.dataloader.sampler).__name__}) deals batches of {wanted}; give both '
                 'the same number'
             )
-        model = unwrap(runner.model)
-        if hasattr(model, 'check_dataset'):
-            model.check_dataset(self.dataloader.dataset)
-        elif isinstance(model, BaseConditionalGAN):
-            check_training_set(model, self.dataloader.dataset)
+        check_model_and_data(unwrap(runner.model), self.dataloader.dataset)
         self.stop_reason: Optional[str] = None
 
     def request_stop(self, reason: str) -> None:

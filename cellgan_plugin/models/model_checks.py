@@ -3,6 +3,7 @@
 from typing import Any, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 import torch
+from mmagic.models.base_models import BaseConditionalGAN, BaseGAN
 from torch import nn
 
 from cellgan_plugin.models.conditional_gan import unwrap
@@ -74,8 +75,9 @@ def check_model_config(model: Mapping) -> None:
         plan = _PLANS.get(str(part.get('type')).rsplit('.', 1)[-1])
         if plan is not None:
             _check_plan(name, part, plan)
-        sizes = _SIZES_OF_GENERATORS + _SIZES_OF_DISCRIMINATORS
-        argument, size = _first(part, sizes)
+        # DCGAN's discriminator has an output_scale too: the side of its map of logits.
+        made = name == 'model.generator'
+        argument, size = _first(part, _SIZES_OF_GENERATORS if made else _SIZES_OF_DISCRIMINATORS)
         if size is not None:
             said.append((f'{name}.{argument}', size))
     if len({height_and_width(*entry) for entry in said}) > 1:
@@ -137,6 +139,36 @@ def generated_shape(model: nn.Module) -> Tuple[int, int, int]:
     finally:
         generator.train(was_training)
     return tuple(image.shape[1:])
+
+
+def check_model_and_data(model: nn.Module, dataset) -> None:
+    """Compare a model of any kind with its training set, before the first step.
+
+    Args:
+        model (nn.Module): Its own ``check_dataset`` is asked, where it has one. Else a conditional
+            GAN goes through :func:`check_training_set`, and a GAN without classes is refused a
+            training set of several. Models of other kinds pass.
+        dataset (BaseDataset): The training set.
+
+    Raises:
+        ValueError: They do not fit; the message says what to change.
+    """
+    if hasattr(model, 'check_dataset'):
+        model.check_dataset(dataset)
+    elif isinstance(model, BaseConditionalGAN):
+        check_training_set(model, dataset)
+    elif isinstance(model, BaseGAN):
+        classes = dataset.metainfo.get('classes') or ()
+        if len(classes) > 1:
+            raise ValueError(
+                f'{type(model).__name__} knows no classes: from a training set of {len(classes)} '
+                f'({", ".join(classes)}) it would learn a mixture, and its images would have no '
+                'label. Train it on each class by itself: --cfg-options '
+                f'"train_dataloader.dataset.metainfo.classes=[{classes[0]}]" '
+                'train_dataloader.dataset.extra_classes=skip --work-dir '
+                f'work_dirs/{type(model).__name__.lower()}_{classes[0]}. Or train a '
+                'class-conditional GAN, e.g. configs/biggan or configs/sngan_proj'
+            )
 
 
 def check_training_set(model: nn.Module, dataset) -> None:

@@ -6,6 +6,7 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 
 from cellgan_plugin.models.model_checks import (
+    check_model_and_data,
     check_model_config,
     check_training_set,
     generated_shape,
@@ -144,3 +145,25 @@ def test_a_discriminator_of_another_size_is_named(biggan):
     biggan.discriminator.input_scale = 64
     with pytest.raises(ValueError, match='input_scale=64 but the images have 32'):
         check_training_set(biggan, dataset())
+
+
+@pytest.fixture
+def dcgan(mmagic_scope):
+    part = dict(base_channels=2)
+    config = dict(
+        type='DCGAN',
+        noise_size=4,
+        data_preprocessor=dict(type='CellDataPreprocessor'),
+        generator=dict(part, type='DCGANGenerator', output_scale=32, noise_size=4),
+        discriminator=dict(
+            part, type='DCGANDiscriminator', input_scale=32, output_scale=4, out_channels=1
+        ),
+    )
+    check_model_config(config)  # its output_scale is no size of images
+    return MODELS.build(config)
+
+
+def test_a_gan_without_classes_is_refused_several_of_them(dcgan):
+    check_model_and_data(dcgan, dataset(('a',)))
+    with pytest.raises(ValueError, match=r'DCGAN knows no classes.* 2 \(a, b\).*classes=\[a\]"'):
+        check_model_and_data(dcgan, dataset())
