@@ -7,6 +7,7 @@ from cellgan_plugin.converters.folders import convert_folders
 from cellgan_plugin.converters.glas import GlasImage, read_glas
 from cellgan_plugin.converters.glas_pairs import convert_glas
 from cellgan_plugin.converters.glas_tiles import convert_glas_tiles
+from cellgan_plugin.converters.images import SourceImage, convert_images
 from cellgan_plugin.converters.pcam import convert_pcam
 
 __all__ = [
@@ -14,10 +15,12 @@ __all__ = [
     'ConverterError',
     'CricResult',
     'GlasImage',
+    'SourceImage',
     'convert_cric',
     'convert_folders',
     'convert_glas',
     'convert_glas_tiles',
+    'convert_images',
     'convert_pcam',
     'parse_class_map',
     'read_glas',
