@@ -74,7 +74,7 @@ def plan(folder, **changes):
 
 def test_trains_scores_and_continues(folder, tmp_path, monkeypatch):
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join(
-        [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]))  # fmt: skip
+        [str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')]))  # fmt: skip
     protocol = read_segmentation_protocol(
         plan(folder), only=['single', 'semi'], ratios=(0.5,), seeds=(3,)
     )
