@@ -4,9 +4,8 @@ Pillow decodes JPEG without libjpeg's warnings and PNG without its checksums, so
 an end put behind it is an image to it. JPEG is decoded here with every warning an error; PNG's
 checksums and the structure of JPEG, WebP and TIFF are looked at.
 
-Not to be seen: bytes changed within JPEG data such that it still ends where it should (about one
-in four changes of a few bytes), within the parts of a TIFF that are JPEG or without compression, in
-a BMP, and in WebP.
+Not to be seen: bytes changed within JPEG data such that it still ends where it should, within the
+parts of a TIFF that are JPEG or without compression, in a BMP, and in WebP.
 """
 
 import re
@@ -91,7 +90,7 @@ def _segments(data: bytes) -> Iterator[Tuple[int, bytes]]:
 
 
 def jpeg_frame(data: bytes) -> JpegFrame:
-    """Walk over the segments of a JPEG; nothing is decoded (10 us per 20 kB)."""
+    """Walk over the segments of a JPEG; nothing is decoded."""
     variant, bits, scans, progressive, ended = 'JPEG without an image in it', 8, 0, False, False
     components: set = set()
     seen: set = set()
@@ -125,7 +124,7 @@ def jpeg_frame(data: bytes) -> JpegFrame:
 def decode_jpeg(data: bytes, grey: bool) -> np.ndarray:
     """Decode a JPEG, every warning of libjpeg an error.
 
-    The pixels are those that Pillow gives, in 60 % of its time.
+    The pixels are those that Pillow gives.
 
     Args:
         data (bytes): The file.
@@ -184,7 +183,7 @@ def unreadable_jpeg(frame: JpegFrame) -> Tuple[str, str]:
 
 
 def check_png(data: bytes) -> None:
-    """Compare the checksums of what an image needs (0.1 ms per 100 kB).
+    """Compare the checksums of what an image needs.
 
     Raises:
         Damage: Where one is wrong or the end is missing.

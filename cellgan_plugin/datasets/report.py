@@ -13,6 +13,7 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.problems import ERROR, SEVERITIES, Problem, printable
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
+from cellgan_plugin.visualization.tables import as_cell
 
 _SHEET_COLUMNS = 8
 _ROWS_PER_KIND = 20
@@ -103,7 +104,7 @@ class DatasetReport:
         with atomic_write(written[1], 'w', encoding='utf-8', newline='') as file:
             writer = csv.writer(file, lineterminator='\n')
             writer.writerow(Problem._fields)
-            writer.writerows([printable(value) for value in problem] for problem in self.problems)
+            writer.writerows([as_cell(printable(v)) for v in problem] for problem in self.problems)
         for name, images in self.examples.items():
             if images:
                 path = folder / f'{name.replace(os.sep, "_")}.png'

@@ -12,6 +12,7 @@ from torch import nn
 
 from cellgan_plugin.checkpoint_files import find_chosen
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.train import load_config
 
@@ -81,16 +82,20 @@ def settle_classes(
         num_classes (int, optional): Of the model.
 
     Raises:
-        ValueError: They differ, in number, name or order; the message shows both lists.
+        ValueError: They differ, in number, name or order (the message shows both lists), or one
+            cannot be a class name: a checkpoint may come from anywhere, and folders get its names.
     """
-    in_config = config_classes(config)
-    if in_config and in_checkpoint and tuple(in_checkpoint) != in_config:
+    in_config, in_checkpoint = (
+        check_class_names(names) if names else None
+        for names in (config_classes(config), in_checkpoint)
+    )
+    if in_config and in_checkpoint and in_checkpoint != in_config:
         raise ValueError(
             f'the config has the classes {list(in_config)}, the checkpoint was trained with '
             f'{list(in_checkpoint)}: give the config that it was trained with (a copy lies in its '
             'work directory), or set train_dataloader.dataset.metainfo.classes'
         )
-    classes = tuple(in_checkpoint or in_config or ())
+    classes = in_checkpoint or in_config or ()
     if not classes:
         raise ValueError(
             'neither the config (train_dataloader.dataset.metainfo.classes) nor the checkpoint '

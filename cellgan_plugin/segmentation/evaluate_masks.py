@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 from tqdm import tqdm
 
+from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.whole_images import (
     MaskMeaning,
@@ -28,6 +29,7 @@ from cellgan_plugin.evaluation.segmentation import (
 )
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, write_report_table
+from cellgan_plugin.visualization.tables import as_cell
 
 PathLike = Union[str, Path]
 CLASSES_DIR, INSTANCES_DIR = 'classes', 'instances'
@@ -191,7 +193,7 @@ def write_scores(
     with atomic_write(out / PER_IMAGE_NAME, 'w', encoding='utf-8', newline='') as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ['image'], lineterminator='\n')
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: as_cell(value) for key, value in row.items()} for row in rows)
     save_scores(out / SCORES_NAME, scores, classes)
     table = score_table(scores, classes, title, notes)
     return [out / PER_IMAGE_NAME, out / SCORES_NAME, *write_report_table(out, 'table', table)]
@@ -279,7 +281,7 @@ def evaluate_masks(
         FileNotFoundError: A folder or a prediction is missing.
         ValueError: Masks that cannot be compared.
     """
-    meaning = MaskMeaning(tuple(classes), true_map, true_instances)
+    meaning = MaskMeaning(check_class_names(classes), true_map, true_instances)
     if pred_instances and len(meaning.classes) != 2:
         raise ValueError(
             f'object ids say nothing of the {len(meaning.classes)} classes {list(classes)}: give '

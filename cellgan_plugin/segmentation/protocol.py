@@ -7,6 +7,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 
 from cellgan_plugin.benchmark.protocol import slug
+from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_values import find_beside, read_settings
 
@@ -134,6 +135,7 @@ class SegmentationProtocol:
             raise ProtocolError('data=dict(data_root=...) is missing: where the images are')
         if not self.data.get('classes'):
             raise ProtocolError('data=dict(classes=[...]) is missing; class 0 is the background')
+        check_class_names(self.data['classes'])
         if self.data.get('shared_groups', 'error') not in ('error', 'warn'):
             raise ProtocolError("data: shared_groups is 'error' or 'warn'")
         if (self.folds > 0) == bool(self.data.get('test')):
@@ -185,7 +187,7 @@ class SegmentationProtocol:
     @property
     def classes(self) -> Tuple[str, ...]:
         """Class names in the order of the ids."""
-        return tuple(self.data['classes'])
+        return check_class_names(self.data['classes'])
 
     @property
     def test_splits(self) -> Tuple[str, ...]:

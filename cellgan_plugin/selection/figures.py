@@ -1,6 +1,5 @@
 """Pictures of a selection: best and worst of every class, and where they lie among real images."""
 
-import io
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple, Union
 
@@ -9,6 +8,7 @@ import numpy as np
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
+from cellgan_plugin.visualization.figures import new_figure, save_figure
 
 _CELL = 96  # pixels
 
@@ -80,13 +80,10 @@ def draw_tsne(
         Path: ``path``.
     """
     from matplotlib import colormaps
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     colours = colormaps['tab10' if len(classes) <= 10 else 'tab20']
-    figure = Figure(figsize=(4.2 * len(panels), 4.9), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.2 * len(panels), 4.9)
     low, high = points.min(0), points.max(0)
     margin = 0.05 * (high - low) + 1e-6
     for number, (title, real, synthetic) in enumerate(panels):
@@ -110,8 +107,4 @@ def draw_tsne(
     keys.append(Line2D([], [], marker='o', ls='', color='0.5', alpha=0.5, label='real'))
     keys.append(Line2D([], [], marker='x', ls='', color='0.3', label='synthetic'))
     figure.legend(handles=keys, loc='outside lower center', ncols=len(keys), fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=110)
-    with atomic_write(path) as file:
-        file.write(buffer.getvalue())
-    return Path(path)
+    return save_figure(figure, path)

@@ -26,6 +26,8 @@ def draw_distance_curves(
     Returns:
         Path: ``path``.
     """
+    from matplotlib.ticker import LogFormatter
+
     figure = new_figure(8, 4.5)
     axes = figure.add_subplot()
     marker = 'o' if len(rows) < 30 else None
@@ -43,6 +45,9 @@ def draw_distance_curves(
     lowest = min((v for values in rows.values() for v in values.values()), default=0)
     if lowest > 0:  # early distances dwarf the late ones
         axes.set_yscale('log')
+        # The usual labels of such an axis are formulas, and figures here show texts as they are.
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
     axes.set_xlabel('iteration')
     axes.set_ylabel(name)
     axes.grid(alpha=0.3, which='both')

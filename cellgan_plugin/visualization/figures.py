@@ -25,7 +25,17 @@ def new_figure(width: float, height: float) -> 'Figure':
 
 
 def save_figure(figure: 'Figure', path: Union[str, Path]) -> Path:
-    """Write a figure as PNG at 110 pixels per inch, whole or not at all; returns ``path``."""
-    with atomic_write(path) as file:
+    r"""Write a figure as PNG at 110 pixels per inch, whole or not at all; returns ``path``.
+
+    Texts are shown as they are: names of classes, folders and models are no formulas, and ``$`` or
+    ``\frac{`` in one must not stop a run that is done.
+    """
+    from matplotlib import rc_context
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    # For the labels of ticks, which are made while the figure is drawn.
+    with rc_context({'text.parse_math': False}), atomic_write(path) as file:
         figure.savefig(file, format='png', dpi=_DPI)
     return Path(path)

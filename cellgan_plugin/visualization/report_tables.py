@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.visualization.tables import as_cell
 
 _LATEX = {
     '\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#', '_': r'\_',
@@ -20,8 +21,6 @@ _LATEX = {
 }  # fmt: skip
 _MARKDOWN = {'\\': '\\\\', '|': '\\|', '*': '\\*', '<': '&lt;'}
 _ARROWS = {'lower': ' ↓', 'higher': ' ↑', None: ''}
-# A spreadsheet takes a cell that starts with one of these for a formula and runs it.
-_FORMULA = ('=', '+', '-', '@', '\t', '\r')
 
 
 @dataclass(frozen=True)
@@ -275,7 +274,7 @@ def _csv_cell(cell: Any) -> Any:
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, str):
-        return f"'{cell}" if cell.startswith(_FORMULA) else cell
+        return as_cell(cell)
     return cell  # the csv module writes repr(float): all digits
 
 

@@ -8,6 +8,18 @@ from typing import Any, Dict, List, Sequence, Union
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.figures import new_figure, save_figure
 
+# A spreadsheet takes a cell that starts with one of these for a formula and runs it.
+_FORMULA = ('=', '+', '-', '@', '\t', '\r')
+
+
+def as_cell(value: Any) -> Any:
+    """A cell of a CSV that people open: a text that would run as a formula gets a ``'`` in front.
+
+    Manifests and predictions are read by programs, to which a name is the whole name: they hold
+    texts as they are.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
 
 def _plain(rows: Sequence[Any]) -> List[Dict[str, Any]]:
     return [row if isinstance(row, dict) else row.as_dict() for row in rows]
@@ -90,12 +102,12 @@ def write_csv(path: Union[str, Path], rows: Sequence[Any]) -> Path:
             head += [name, f'{name} low', f'{name} high'] if name in with_interval else [name]
         writer.writerow([*head, 'notes'])
         for row in rows:
-            cells: List[Any] = [row['row'], row['real'], row['fake']]
+            cells: List[Any] = [as_cell(row['row']), row['real'], row['fake']]
             for name in columns:
                 cells.append(row['values'].get(name, ''))
                 if name in with_interval:
                     cells += row['intervals'].get(name, ('', ''))
-            writer.writerow([*cells, '; '.join(row['notes'])])
+            writer.writerow([*cells, as_cell('; '.join(row['notes']))])
     return Path(path)
 
 

@@ -3,7 +3,7 @@ import torch
 from mmengine.config import Config
 
 from cellgan_plugin.models import sample_pixels
-from cellgan_plugin.runs.trained_model import find_checkpoint, load_model
+from cellgan_plugin.runs.trained_model import find_checkpoint, load_model, settle_classes
 
 CLASSES = ['NILM', 'LSIL', 'HSIL']
 
@@ -77,3 +77,9 @@ def test_missing_checkpoints_are_said(tmp_path):
         find_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError, match='does not exist'):
         find_checkpoint(tmp_path / 'no.pth')
+
+
+@pytest.mark.parametrize('name', ['../out', 'manifest.csv', '=cmd|calc', 'a\u202eb'])
+def test_a_checkpoint_cannot_name_a_class_as_it_likes(name):
+    with pytest.raises(ValueError, match='class name'):
+        settle_classes(Config(dict()), ['NILM', name], 2)
