@@ -28,6 +28,7 @@ from cellgan_plugin.converters.common import (
 )
 from cellgan_plugin.converters.folders import fit_area
 from cellgan_plugin.converters.splits import check_fractions, split_by_group
+from cellgan_plugin.datasets.file_names import MAX_NAME_BYTES, fit_name, nfc
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
@@ -161,13 +162,17 @@ def _checked(images: List[SourceImage], classes: Sequence[str]) -> List[SourceIm
     unknown = sorted({image.label for image in images} - set(classes))
     if unknown:
         raise ConverterError(f'classes {unknown} are none of {list(classes)}')
-    bad = [i.where for i in images if not re.fullmatch(r'\w[\w.+-]*', i.name)]
+    bad = [
+        i.where
+        for i in images
+        if not re.fullmatch(r'\w[\w.+-]*', i.name) or fit_name(i.name, '.png') != f'{i.name}.png'
+    ]
     if bad:
         raise ConverterError(
             f'{len(bad)} name(s) cannot be file names ({some_of(bad, 3)}): letters, digits, "_", '
-            '".", "+" and "-" only'
+            f'".", "+" and "-" only, up to {MAX_NAME_BYTES} bytes with .png'
         )
-    met = Counter(image.file.casefold() for image in images)
+    met = Counter(nfc(image.file).casefold() for image in images)
     twice = sorted(file for file, count in met.items() if count > 1)
     if twice:
         raise ConverterError(f'{len(twice)} name(s) occur twice in a class: {some_of(twice, 3)}')

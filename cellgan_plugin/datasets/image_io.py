@@ -16,6 +16,7 @@ from typing import IO, Iterator, NamedTuple, Tuple
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from cellgan_plugin.datasets.bmp import is_misread, read_indices
 from cellgan_plugin.datasets.foreign_formats import compression_name, what_it_is
 from cellgan_plugin.datasets.image_damage import (
     Damage,
@@ -335,6 +336,13 @@ def decode(image: Image.Image, file: IO[bytes]) -> Image.Image:
         tail = data[-_TAIL_BYTES:]
     elif file_format == 'TIFF':
         check_tiff(image, file)
+    elif file_format == 'BMP':
+        position = file.tell()
+        file.seek(0)
+        if is_misread(image, file.read(64)):
+            file.seek(0)
+            return read_indices(file.read())
+        file.seek(position)
     orientation = orientation_of(image, tail)
     try:
         with refuse_truncated():

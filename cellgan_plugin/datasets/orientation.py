@@ -6,6 +6,8 @@ from typing import Optional
 from PIL import Image
 
 _TAG = 274
+# Where a PNG has EXIF: a chunk of its own (eXIf), or a text of ImageMagick's.
+_PNG_KEYS = ('exif', 'eXIf', 'Raw profile type exif')
 # What brings pixels as stored to the way they are seen.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -28,7 +30,9 @@ def orientation_of(image: Image.Image, tail: bytes = b'') -> int:
     try:
         if image.format == 'TIFF':
             value = image.tag_v2.get(_TAG, 1)
-        elif image.format == 'PNG' and 'exif' not in image.info and b'eXIf' not in tail:
+        elif image.format == 'PNG' and not any(
+            key in image.info or key.encode() in tail for key in _PNG_KEYS
+        ):
             return 1  # getexif would decode the image to look for it
         else:
             value = image.getexif().get(_TAG, 1)

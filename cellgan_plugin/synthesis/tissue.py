@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import write_training_images
+from cellgan_plugin.datasets.file_names import fit_name
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
@@ -24,6 +25,7 @@ from cellgan_plugin.datasets.whole_images import (
     WholeImage,
     files_by_name,
     list_whole_images,
+    look_at_masks,
 )
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.files import atomic_write, file_sha256
@@ -217,6 +219,7 @@ def _listed(
             raise SynthesisError(f'{masks} lists no masks{f" of split {split}" if split else ""}')
     else:
         listed = [WholeImage(name, path, path) for name, path in files_by_name(masks).items()]
+        look_at_masks(listed)
     if mask_class is not None:
         listed = [replace(image, label=mask_class) for image in listed]
     return listed
@@ -307,7 +310,8 @@ def _write_record(path: Path, protocol: Dict[str, Any]) -> None:
 
 
 def _image_file(image: WholeImage, number: int) -> str:
-    return f'images/{image.name}_{number:04d}.png'
+    folder, _, name = f'images/{image.name}'.rpartition('/')
+    return f'{folder}/{fit_name(name, f"_{number:04d}.png", image.name)}'
 
 
 def _mask_file(image: WholeImage) -> str:

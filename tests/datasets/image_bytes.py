@@ -83,6 +83,22 @@ def png(pixels: np.ndarray, bits: int = 8, extra: Sequence[bytes] = (), last: by
     return b'\x89PNG\r\n\x1a\n' + head + b''.join(extra) + body + last + png_chunk(b'IEND', b'')
 
 
+def bmp_palette(ids: np.ndarray, bits: int, greys: Sequence[int]) -> bytes:
+    """A BMP of 1, 4 or 8 bits per pixel whose palette has as many colours as there are greys."""
+    height, width = ids.shape
+    rows = packed(ids[::-1], bits)
+    step = len(rows) // height
+    body = b''.join(
+        rows[i * step : (i + 1) * step].ljust((width * bits + 31) // 32 * 4, b'\0')
+        for i in range(height)
+    )
+    start = 54 + 4 * len(greys)
+    head = struct.pack('<IiiHHIIiiII', 40, width, height, 1, bits, 0, len(body), 0, 0,
+                       len(greys), len(greys))  # fmt: skip
+    colours = b''.join(bytes([grey, grey, grey, 0]) for grey in greys)
+    return b'BM' + struct.pack('<IHHI', start + len(body), 0, 0, start) + head + colours + body
+
+
 def bmp_v4(pixels: np.ndarray) -> bytes:
     """A BMP with 32 bits and a mask for alpha (header version 4); ``pixels`` (H, W, 4) is RGBA."""
     height, width = pixels.shape[:2]

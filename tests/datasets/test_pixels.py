@@ -5,7 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_bytes import bmp_v4, encoded, exif, png, png_chunk, scans_of, tiff, with_scans
+from image_bytes import (
+    bmp_palette,
+    bmp_v4,
+    encoded,
+    exif,
+    png,
+    png_chunk,
+    scans_of,
+    tiff,
+    with_scans,
+)
 from PIL import Image
 
 from cellgan_plugin.datasets import CellPatchDataset, load_image, load_mask
@@ -64,6 +74,23 @@ def test_png_masks_are_read_as_stored(tmp_path, bits):
     picture.save(tmp_path / 'p.png', bits=bits)
     assert np.array_equal(load_mask(str(tmp_path / 'p.png')), ids)
     assert read_mask_header(str(tmp_path / 'p.png')).conversion == 'palette numbers'
+
+
+@pytest.mark.parametrize(
+    'bits, palette',
+    [
+        (1, [0, 255]), (1, [255, 0]), (4, [0, 255]), (4, range(16)), (8, [0, 255]),
+        (8, range(256)), (8, [255, 0]), (8, [0, 50, 99]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize('width', [24, 13])
+def test_bmp_masks_are_read_as_stored_and_images_as_seen(tmp_path, bits, palette, width):
+    palette = np.array(palette, np.uint8)
+    ids = (np.arange(7 * width) % len(palette)).reshape(7, width).astype(np.uint8)
+    path = write(tmp_path / 'a.bmp', bmp_palette(ids, bits, palette))
+    assert np.array_equal(load_mask(path), ids)
+    assert np.array_equal(load_image(path, channels=1)[..., 0], palette[ids])
+    assert read_header(path).width == width
 
 
 def test_negative_numbers_are_no_ids(tmp_path):
