@@ -13,6 +13,7 @@ from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
 
 from cellgan_plugin.compat import drop_file_client_warnings
+from cellgan_plugin.engine.average_statistics import settle_average_of
 from cellgan_plugin.engine.checkpoint import from_plain, to_plain, without_wrappers
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.conditional_gan import unwrap
@@ -67,6 +68,7 @@ class SafeCheckpointHook(CheckpointHook):
       removed only after the new one stands.
     - It holds tensors and plain containers only, so it loads with ``weights_only=True``.
     - The state of every rank's random generators travels with it.
+    - Averaged weights have batch statistics of their own in it, and when they are validated.
 
     Args:
         **kwargs: Of :class:`mmengine.hooks.CheckpointHook`. ``backend_args`` defaults to the atomic
@@ -129,8 +131,14 @@ class SafeCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
         return self.last_ckpt
 
+    def before_val_epoch(self, runner) -> None:
+        """Let an average be judged by batch statistics of its own."""
+        if runner.iter > 0:
+            settle_average_of(runner)
+
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         self._refuse_spoilt_weights(runner, step)
+        settle_average_of(runner)
         # Every rank takes part here; before_save_checkpoint runs on the first one only.
         self._random_states = all_gather_object(_random_state())
         keep = list(self.keep_ckpt_ids) if self.max_keep_ckpts > 0 else []

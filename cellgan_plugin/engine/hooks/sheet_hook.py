@@ -11,6 +11,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
 from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.engine.average_statistics import settle_average_of
 from cellgan_plugin.engine.hooks.logged_iterations import draw_run_curves, note_logged
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.sampling import sample_pixels
@@ -81,6 +82,7 @@ class SampleSheetHook(Hook):
             self._real = real_examples(
                 runner.train_dataloader.dataset, len(classes), self.real_per_class
             )
+        settle_average_of(runner)
         *earlier, fake = self.generate(unwrap(runner.model), len(classes))
         columns = ['real'] * self.real_per_class + ['generated'] * self.samples_per_class
         folder = Path(runner.work_dir)

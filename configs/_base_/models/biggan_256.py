@@ -27,4 +27,4 @@ model = dict(
     generator_steps=1,
     discriminator_steps=2,  # iterations per update of the generator, as the paper
     # As CellGAN's. Buffers are copied, not averaged: an average of singular vectors is none.
-    ema_config=dict(type='ExponentialMovingAverage', momentum=0.001, start_iter=1000))
+    ema_config=dict(type='ForeachEMA', momentum=0.001, start_iter=1000))

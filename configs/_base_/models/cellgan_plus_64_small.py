@@ -13,4 +13,5 @@ model = dict(
     reconstruction_loss=None,
     r1_loss=_penalty,
     r2_loss=_penalty,
-    ema_config=dict(start_iter=500, momentum=0.001))
+    # Over the last ninth of the iterations, as long as those are fewer than a thousand.
+    ema_config=dict(start_iter=200, momentum=0.001, power=8))

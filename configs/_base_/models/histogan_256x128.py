@@ -24,5 +24,6 @@ model = dict(
     generator_steps=1,
     discriminator_steps=1,
     fake_labels='data',
-    # Optional, ema_config=None without: StackGAN++'s decay. The batch statistics are averaged too.
-    ema_config=dict(type='ExponentialMovingAverage', momentum=0.001, update_buffers=True))
+    # Optional, ema_config=None without: StackGAN++'s decay, of the weights alone, over the last ninth
+    # of the iterations as long as those are fewer.
+    ema_config=dict(type='ForeachEMA', momentum=0.001, power=8, start_iter=1000))

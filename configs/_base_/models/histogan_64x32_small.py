@@ -12,4 +12,4 @@ model = dict(
         projection=True),
     # WGAN-GP's own weight: with the paper's 50 the penalty drowns the rest in a run this short.
     gradient_penalty=dict(loss_weight=10.0),
-    ema_config=dict(momentum=0.005))
+    ema_config=dict(momentum=0.005, start_iter=200))

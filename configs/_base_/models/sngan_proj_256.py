@@ -21,5 +21,4 @@ model = dict(
     generator_steps=1,
     discriminator_steps=2,  # iterations per update of the generator, as the baselines'; the paper: 5
     # The paper has none; as the other models', so that the table compares networks.
-    ema_config=dict(
-        type='ExponentialMovingAverage', momentum=0.001, start_iter=1000, update_buffers=True))
+    ema_config=dict(type='ForeachEMA', momentum=0.001, start_iter=1000))
