@@ -13,6 +13,7 @@ _COMPRESSIONS = {
     34887: 'LERC', 34892: 'lossy JPEG (DNG)', 34925: 'LZMA', 34933: 'PNG', 34934: 'JPEG XR',
     50000: 'Zstandard', 50001: 'WebP', 50002: 'JPEG XL', 52546: 'JPEG XL', 22610: 'JPEG XR',
 }  # fmt: skip
+_USUAL = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}
 LOSSY_COMPRESSIONS = {6, 7, 33003, 33004, 33005, 34712, 34892, 22610, 34934, 50001, 50002, 52546}
 _KINDS_OF_NUMBERS = {1: 'unsigned', 2: 'signed', 3: 'float', 5: 'complex', 6: 'complex float'}
 
@@ -29,7 +30,8 @@ def _tiff_tags(file: IO[bytes]) -> Optional[dict]:
         tags = ImageFileDirectory_v2(start)
         file.seek(tags.next)
         tags.load(file)
-        return dict(tags)
+        found = dict(tags)
+        return found if {256, 257} <= found.keys() else None
     except Exception:  # of a damaged directory; what Pillow says of it is what is told
         return None
 
@@ -54,6 +56,11 @@ def unreadable_tiff(file: IO[bytes]) -> Optional[Tuple[str, str]]:
     what = [f'{tags.get(277, 1)} x {bits}-bit {numbers} numbers']
     if compression != 1:
         what.append(f'{compression_name(compression)} compression')
+    if compression in _USUAL and bits <= 16 and numbers == 'unsigned':
+        return 'unreadable', (
+            f'is a TIFF of {" in ".join(what)}, and its other tags are damaged or unknown. Copy it '
+            'again, or save it anew as 8-bit RGB or grey'
+        )
     return (
         'TIFF contents',
         f'is a TIFF of {" in ".join(what)}, which is not read. Convert it to 8-bit RGB or grey '
@@ -65,7 +72,10 @@ def unreadable_tiff(file: IO[bytes]) -> Optional[Tuple[str, str]]:
 
 FORMATS_TEXT = 'JPEG, PNG, BMP, TIFF or WebP'
 # What lies in folders of images under other names: its first bytes, where they stand, its name.
-_READ = {b'\xff\xd8\xff': 'JPEG', b'\x89PNG': 'PNG', b'BM': 'BMP', b'RIFF': 'WebP'}
+_READ = {
+    b'\xff\xd8\xff': 'JPEG', b'\x89PNG': 'PNG', b'BM': 'BMP', b'RIFF': 'WebP', b'II*\0': 'TIFF',
+    b'MM\0*': 'TIFF',
+}  # fmt: skip
 _OTHERS = (
     (b'\0\0\0\x0cjP  ', 0, 'JPEG 2000; convert it to PNG'),
     (b'\xff\x4f\xff\x51', 0, 'JPEG 2000; convert it to PNG'),
