@@ -66,7 +66,7 @@ class ImageSampler:
 
     Args:
         model (nn.Module): On its device, best made ready by
-            :func:`~cellgan_plugin.models.folding.fold_for_sampling`.
+            :func:`~cellgan_plugin.models.fusing.fuse_for_sampling`.
         sample_model (str, optional): 'ema' or 'orig'. Defaults to None: 'ema' where there is one.
         sample_kwargs (dict, optional): For the model's generator. Defaults to None.
         batch_size (int): Images per call on a GPU. Defaults to 64.

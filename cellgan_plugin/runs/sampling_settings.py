@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cellgan_plugin.errors import SynthesisError
 from cellgan_plugin.models.conditional_gan import ConditionalGAN
-from cellgan_plugin.models.folding import fold_for_sampling
+from cellgan_plugin.models.fusing import fuse_for_sampling
 from cellgan_plugin.models.sampling import draw_noise, truncate_noise
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
@@ -104,9 +104,9 @@ def check_sample_kwargs(model: nn.Module, settings: Dict[str, Any]) -> None:
 def prepare_sampler(
     model: nn.Module, settings: Dict[str, Any], batch_size: int = GPU_BATCH_SIZE
 ) -> ImageSampler:
-    """Fold a model and wrap it as the settings of a protocol say."""
+    """Fuse the weights of a model and wrap it by the settings of a protocol."""
     return ImageSampler(
-        fold_for_sampling(model),
+        fuse_for_sampling(model),
         settings['sample_model'],
         settings['sample_kwargs'],
         batch_size,

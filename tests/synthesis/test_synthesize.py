@@ -95,7 +95,7 @@ def test_pixels_are_those_of_the_plain_model(run, made):
         expected = sample_pixels(model, noise, torch.tensor([label]), 'ema')[0].permute(1, 2, 0)
         found = load_image(str(made[0] / name / f'{name}_000002.png'))
         assert expected.float().std() > 5
-        assert np.abs(found.astype(int) - expected.numpy()).max() <= 1  # folding rounds otherwise
+        assert np.abs(found.astype(int) - expected.numpy()).max() <= 1  # fusing rounds differently
 
 
 # The same image, whatever else is made ----------------------------------------------------------

@@ -3,12 +3,12 @@
 import torch
 from torch import nn
 
-from cellgan_plugin.models.cellgan.folding import fold_generators
-from cellgan_plugin.models.layers.fold import fold_spectral_norm
+from cellgan_plugin.models.cellgan.fusing import fuse_generators
+from cellgan_plugin.models.layers.fuse import fuse_spectral_norm
 
 
-def fold_for_sampling(model: nn.Module) -> nn.Module:
-    """Fold into the weights what does not change between images, in place.
+def fuse_for_sampling(model: nn.Module) -> nn.Module:
+    """Fuse into the weights what does not change between images, in place.
 
     Spectral norm in every model; upsampling, normalisation and modulation in CellGAN's generator.
     Batch normalisation is left as it is. The images stay the same to rounding.
@@ -22,6 +22,6 @@ def fold_for_sampling(model: nn.Module) -> nn.Module:
         channels-last order.
     """
     model.eval().requires_grad_(False)
-    fold_spectral_norm(model)
-    fold_generators(model)
+    fuse_spectral_norm(model)
+    fuse_generators(model)
     return model.to(memory_format=torch.channels_last)

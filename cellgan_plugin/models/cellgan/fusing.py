@@ -6,16 +6,16 @@ from cellgan_plugin.models.cellgan.generator import CellGANGenerator
 from cellgan_plugin.models.layers import UpsamplingConv2d
 
 
-def fold_generators(model: nn.Module) -> int:
+def fuse_generators(model: nn.Module) -> int:
     """Merge the weights of every :class:`CellGANGenerator` of a model once, in place.
 
     Args:
-        model (nn.Module): With plain weights (``fold_spectral_norm``).
+        model (nn.Module): With plain weights (``fuse_spectral_norm``).
 
     Returns:
         int: Number of convolutions that were replaced.
     """
-    folded = 0
+    fused = 0
     for module in list(model.modules()):
         if not isinstance(module, CellGANGenerator):
             continue
@@ -23,5 +23,5 @@ def fold_generators(model: nn.Module) -> int:
             if isinstance(block.conv, UpsamplingConv2d):
                 plain = block.conv
                 block.conv = plain.merged(int(size) // 2)
-                folded += block.conv is not plain
-    return folded
+                fused += block.conv is not plain
+    return fused

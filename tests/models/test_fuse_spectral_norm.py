@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, spectral_norm
 
 from cellgan_plugin.models import CellGANGenerator
-from cellgan_plugin.models.folding import fold_for_sampling
+from cellgan_plugin.models.fusing import fuse_for_sampling
 from cellgan_plugin.models.layers import sn_conv, sn_linear, with_spectral_norm
-from cellgan_plugin.models.layers.fold import fold_spectral_norm
+from cellgan_plugin.models.layers.fuse import fuse_spectral_norm
 from cellgan_plugin.randomness import generator_for
 
 
@@ -45,7 +45,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize('kind', LAYERS)
-def test_folded_layers_compute_the_same_and_are_plain(kind):
+def test_fused_layers_compute_the_same_and_are_plain(kind):
     build, shape, number = LAYERS[kind]
     layer = build().train()
     x = normal(*shape)
@@ -54,7 +54,7 @@ def test_folded_layers_compute_the_same_and_are_plain(kind):
     layer.eval()
     with torch.no_grad():
         expected = layer(x)
-    assert fold_spectral_norm(layer) == number
+    assert fuse_spectral_norm(layer) == number
     found = layer(x)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
     assert type(layer).__module__.startswith('torch.nn.modules')
@@ -62,7 +62,7 @@ def test_folded_layers_compute_the_same_and_are_plain(kind):
     assert set(layer.state_dict()) <= {'weight', 'bias'}
     layer.train()
     torch.testing.assert_close(layer(x), found, rtol=0, atol=0)  # no power iteration left
-    assert fold_spectral_norm(layer) == 0
+    assert fuse_spectral_norm(layer) == 0
 
 
 def test_a_copy_is_folded_without_touching_the_original():
@@ -72,10 +72,10 @@ def test_a_copy_is_folded_without_touching_the_original():
     x = normal(*IMAGE)
     with torch.no_grad():
         expected = original(x)
-    assert fold_spectral_norm(twin) == 2
+    assert fuse_spectral_norm(twin) == 2
     assert torch.equal(original(x).detach(), expected)
     torch.testing.assert_close(twin(x), expected, rtol=0, atol=1e-6)
-    assert fold_spectral_norm(original) == 2
+    assert fuse_spectral_norm(original) == 2
     torch.testing.assert_close(original(x), expected, rtol=0, atol=1e-6)
 
 
@@ -89,26 +89,26 @@ def test_a_copy_is_folded_without_touching_the_original():
         dict(skip_type=None, out_channels=1, mapping_depth=0),
     ],
 )
-def test_folded_cellgan_makes_the_same_images(options, count):
+def test_fused_cellgan_makes_the_same_images(options, count):
     network = CellGANGenerator(**{'out_size': 128, 'base_channels': 2, 'init_gain': 1.0, **options})
     network.train()(normal(2, 128), label=torch.tensor([0, 1]))
     network.eval().double()
     noise, label = normal(count, 128).double(), torch.arange(count)
     with torch.no_grad():
         expected = network(noise, label=label)
-    folded = fold_for_sampling(copy.deepcopy(network))
-    found = folded(noise, label=label)
-    left = [size for size, block in folded.up_blocks.items() if hasattr(block.conv, 'merged')]
+    fused = fuse_for_sampling(copy.deepcopy(network))
+    found = fused(noise, label=label)
+    left = [size for size, block in fused.up_blocks.items() if hasattr(block.conv, 'merged')]
     assert left == ['8']  # there the weights would take longer than the map
     assert expected.std() > 0.01
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
-    single = fold_for_sampling(network.float())(noise.float(), label=label)
+    single = fuse_for_sampling(network.float())(noise.float(), label=label)
     torch.testing.assert_close(single.double(), expected, rtol=0, atol=2e-5)
-    assert not any(p.requires_grad for p in folded.parameters())
+    assert not any(p.requires_grad for p in fused.parameters())
 
 
 @pytest.mark.parametrize('style', ['torch', 'ajbrock'])
-def test_folded_biggan_makes_the_same_images(mmagic_scope, style):
+def test_fused_biggan_makes_the_same_images(mmagic_scope, style):
     config = dict(
         type='BigGANGenerator',
         output_scale=32,
@@ -125,7 +125,7 @@ def test_folded_biggan_makes_the_same_images(mmagic_scope, style):
     statistics = {k: v.clone() for k, v in network.named_buffers() if 'running' in k}
     with torch.no_grad():
         expected = network(noise, label=label)
-    fold_for_sampling(network)
+    fuse_for_sampling(network)
     found = network(noise, label=label)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
     assert not any(key.endswith(('_u', '_orig', '.u0')) for key in network.state_dict())
