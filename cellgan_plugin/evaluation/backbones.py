@@ -41,10 +41,10 @@ def pooled(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
 
 def _load_fitting(network: nn.Module, state: Dict[str, Tensor]) -> List[str]:
     """Load what is there in the right shape; the names of the rest."""
-    own = network.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    expected = network.state_dict()
+    fitting = {k: v for k, v in state.items() if k in expected and v.shape == expected[k].shape}
     network.load_state_dict(fitting, strict=False)
-    return [key for key in own if key not in fitting]
+    return [key for key in expected if key not in fitting]
 
 
 def _checked_file(path: Weights, what: str, next_step: str) -> Path:
@@ -103,8 +103,8 @@ class ClassifierFeatures(FeatureExtractor):
         state = load_tensors(path, 'cpu')
         self.network = self._build(config.model, path, where, state)
         meta = state.get('meta')
-        found = ((meta if isinstance(meta, dict) else {}).get('dataset_meta') or {}).get('classes')
-        self.classes = tuple(found) if found else None
+        named = ((meta if isinstance(meta, dict) else {}).get('dataset_meta') or {}).get('classes')
+        self.classes = tuple(named) if named else None
         self.sha256 = file_sha256(path)
         self.name = name or Path(config.filename or 'classifier').stem
         size = input_size or _pipeline_size(config)
@@ -129,10 +129,10 @@ class ClassifierFeatures(FeatureExtractor):
         hint = f'Train the classifier first: python tools/train.py {config}'
         path = _checked_file(checkpoint, 'classifier checkpoint', hint)
         if path.is_dir():
-            found = find_chosen(path)
-            if found is None:
+            chosen = find_chosen(path)
+            if chosen is None:
                 raise FileNotFoundError(f'{path} holds no whole checkpoint. {hint}')
-            path = found
+            path = chosen
         return path
 
     @staticmethod

@@ -150,8 +150,8 @@ def _mean_row(rows: Sequence[ClassRow]) -> ClassRow:
     mean = ClassRow(MEAN, sum(row.real for row in rows), sum(row.fake for row in rows))
     names = dict.fromkeys(name for row in rows for name in row.values)
     for name in names:
-        found = [row.values[name] for row in rows if name in row.values]
-        mean.values[name] = float(np.mean(found))
-        if len(found) < len(rows):
-            mean.notes.append(f'{name}: mean over {len(found)} of {len(rows)} classes')
+        values = [row.values[name] for row in rows if name in row.values]
+        mean.values[name] = float(np.mean(values))
+        if len(values) < len(rows):
+            mean.notes.append(f'{name}: mean over {len(values)} of {len(rows)} classes')
     return mean

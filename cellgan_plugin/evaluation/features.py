@@ -84,14 +84,16 @@ def gather_rows(rows: Sequence[Tensor], feature_dim: int) -> Tuple[np.ndarray, n
         tuple: ``(labels, features)``: int64 (n,) and float32 (n, d), sorted by label, then index.
         The same on every rank.
     """
-    own = torch.cat(list(rows)) if rows else torch.zeros((0, feature_dim + 2), dtype=torch.float64)
+    packed = (
+        torch.cat(list(rows)) if rows else torch.zeros((0, feature_dim + 2), dtype=torch.float64)
+    )
     if get_world_size() > 1:
-        counts = torch.cat(all_gather(torch.tensor([len(own)]))).tolist()
-        padded = own.new_zeros((max(counts), feature_dim + 2))
-        padded[: len(own)] = own
+        counts = torch.cat(all_gather(torch.tensor([len(packed)]))).tolist()
+        padded = packed.new_zeros((max(counts), feature_dim + 2))
+        padded[: len(packed)] = packed
         parts = all_gather(padded)
-        own = torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
-    table = own.numpy()
+        packed = torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+    table = packed.numpy()
     order = np.lexsort((table[:, 1], table[:, 0]))
     return table[order, 0].astype(np.int64), table[order, 2:].astype(np.float32)
 
@@ -183,11 +185,11 @@ def extract_images(
     Raises:
         ValueError: When features are not finite; names the image.
     """
-    own = range(get_rank(), len(images), get_world_size())
+    indices = range(get_rank(), len(images), get_world_size())
     rows: List[Tensor] = []
-    if len(own):
+    if len(indices):
         loader = DataLoader(
-            Subset(images, own),
+            Subset(images, indices),
             batch_size,
             num_workers=num_workers,
             collate_fn=list,
@@ -195,8 +197,8 @@ def extract_images(
             generator=generator_for(0, 'feature_workers'),
         )
         for batch in main_progress(loader, len(loader), title):
-            found = extractor.of_images([item.image for item in batch])
-            finite = torch.isfinite(found).all(dim=1)
+            features = extractor.of_images([item.image for item in batch])
+            finite = torch.isfinite(features).all(dim=1)
             if not finite.all():
                 bad = batch[int((~finite).nonzero()[0])]
                 raise ValueError(
@@ -204,7 +206,7 @@ def extract_images(
                     'weights are damaged or overflow. Check the checkpoint of the extractor'
                 )
             labels = torch.tensor([item.label for item in batch])
-            rows.append(pack_rows(labels, torch.tensor([item.index for item in batch]), found))
+            rows.append(pack_rows(labels, torch.tensor([item.index for item in batch]), features))
     return gather_rows(rows, extractor.feature_dim)
 
 

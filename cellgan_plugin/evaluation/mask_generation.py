@@ -102,18 +102,18 @@ def evaluate_generated(
     kept: List[Tensor] = []
     starts = range(0, len(pairs), batch_size)
     for start in main_progress(starts, len(starts), 'Images of masks'):
-        own = [pairs[i] for i in range(start, min(start + batch_size, len(pairs)))]
-        seeds = [image_seed(seed, start + i, 0) for i in range(len(own))]
+        batch = [pairs[i] for i in range(start, min(start + batch_size, len(pairs)))]
+        seeds = [image_seed(seed, start + i, 0) for i in range(len(batch))]
         images = to_uint8(
-            model.generate(torch.stack([mask for _, mask in own]).long(), seeds)
+            model.generate(torch.stack([mask for _, mask in batch]).long(), seeds)
         ).cpu()
-        real.append(extractor.of_images([image for image, _ in own]).cpu())
+        real.append(extractor.of_images([image for image, _ in batch]).cpu())
         fake.append(extractor.of_images(list(images)).cpu())
         kept += list(images)[: max(0, keep - len(kept))]
     real_features, fake_features = torch.cat(real).numpy(), torch.cat(fake).numpy()
     order = rng_for(seed, 'halves of the originals').permutation(len(real_features))
     half = len(order) // 2
-    found = []
+    similarities = []
     step = max(1, len(pairs) // max(1, similarity_masks))
     for index in list(range(0, len(pairs), step))[:similarity_masks]:
         image, mask = pairs[index]
@@ -122,16 +122,16 @@ def evaluate_generated(
             model.generate(mask.long().expand(len(part), -1, -1), part).cpu()
             for part in (seeds[i : i + batch_size] for i in range(0, len(seeds), batch_size))
         ]
-        found.append(sample_similarity(to_uint8(torch.cat(samples)), image))
+        similarities.append(sample_similarity(to_uint8(torch.cat(samples)), image))
     scores = GenerationScores(
         extractor.frechet_name,
         float(frechet_distance(real_features, fake_features)),
         float(frechet_distance(real_features[order[:half]], real_features[order[half:]])),
         len(pairs),
-        _mean([one.among for one in found]),
-        _mean([one.to_original for one in found]),
-        found[0].scales if found else 0,
-        len(found),
+        _mean([one.among for one in similarities]),
+        _mean([one.to_original for one in similarities]),
+        similarities[0].scales if similarities else 0,
+        len(similarities),
         similarity_samples,
     )
     return scores, kept

@@ -68,15 +68,15 @@ def load_cached(path: Path, key: str, feature_dim: int) -> Optional[Dict[str, np
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
-            found = dict(labels=archive['labels'], features=archive['features'])
+            arrays = dict(labels=archive['labels'], features=archive['features'])
             whole = (
                 str(archive['key']) == key
-                and found['features'].shape == (len(found['labels']), feature_dim)
-                and found['features'].dtype == np.float32
-                and bool(np.isfinite(found['features']).all())
+                and arrays['features'].shape == (len(arrays['labels']), feature_dim)
+                and arrays['features'].dtype == np.float32
+                and bool(np.isfinite(arrays['features']).all())
             )
         if whole:
-            return found
+            return arrays
         reason = 'it holds something else'
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -119,26 +119,26 @@ def real_features(
     """
     description = describe_dataset(dataset)
     path = key = None
-    found: Optional[Dict[str, np.ndarray]] = None
+    arrays: Optional[Dict[str, np.ndarray]] = None
     if description is not None:
         key = cache_key(description, extractor)
         path = cache_folder(cache_dir) / f'{key[:32]}.npz'
     if path is not None and get_rank() == 0:
-        found = load_cached(path, key, extractor.feature_dim)
-    hit = [found is not None]
+        arrays = load_cached(path, key, extractor.feature_dim)
+    hit = [arrays is not None]
     broadcast_object_list(hit)
     if not hit[0]:
         labels, features = extract_images(
             RealImages(dataset), extractor, batch_size, num_workers, 'Features of real images'
         )
-        found = dict(labels=labels, features=features)
+        arrays = dict(labels=labels, features=features)
         if path is not None and get_rank() == 0:
             store(path, key, labels, features)
             print_log(f'Features of {len(labels)} real images are kept in {path}', 'current')
     elif get_rank() == 0:
-        print_log(f'Features of {len(found["labels"])} real images: {path}', 'current')
-    if found is None:  # another rank than the first, and a hit: nothing is computed here
-        found = dict(
+        print_log(f'Features of {len(arrays["labels"])} real images: {path}', 'current')
+    if arrays is None:  # another rank than the first, and a hit: nothing is computed here
+        arrays = dict(
             labels=np.zeros(0, np.int64), features=np.zeros((0, extractor.feature_dim), np.float32)
         )
     source = dict(
@@ -146,4 +146,4 @@ def real_features(
         description=description,
     )
     classes = tuple(dataset.metainfo.get('classes') or ())
-    return FeatureSet(found['features'], found['labels'], classes, extractor.fingerprint, source)
+    return FeatureSet(arrays['features'], arrays['labels'], classes, extractor.fingerprint, source)

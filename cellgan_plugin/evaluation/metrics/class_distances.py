@@ -179,10 +179,10 @@ class ClassDistances(BaseMetric):
         self.numbers = numbers_per_class(self.fake_nums, counts[0], self.real.classes)
 
     def _check_classes(self, module: nn.Module, dataset) -> None:
-        known, found = getattr(module, 'num_classes', None), len(dataset.metainfo['classes'])
-        if self.conditional and known is not None and known != found:
+        known, count = getattr(module, 'num_classes', None), len(dataset.metainfo['classes'])
+        if self.conditional and known is not None and known != count:
             raise ValueError(
-                f'the model has {known} classes, val_dataloader.dataset {found}: '
+                f'the model has {known} classes, val_dataloader.dataset {count}: '
                 f'{list(dataset.metainfo["classes"])}. Give both the same classes in the same order'
             )
         self.extractor.check_classes(dataset.metainfo['classes'])
@@ -194,8 +194,8 @@ class ClassDistances(BaseMetric):
         order = getattr(module.data_preprocessor, 'output_channel_order', None)
         order = order or channel_order_of(dataset[0]['data_samples'])
         probe = torch.tensor([0.5, 0.0, -0.5]).view(1, 3, 1, 1)
-        found = module.data_preprocessor.destruct(probe.to(next(module.parameters()).device))
-        reversed_order = bool(found.flatten()[0] < found.flatten()[2])
+        shown = module.data_preprocessor.destruct(probe.to(next(module.parameters()).device))
+        reversed_order = bool(shown.flatten()[0] < shown.flatten()[2])
         self.fake_channel_order = 'BGR' if (order == 'BGR') != reversed_order else 'RGB'
 
     # Generated images ---------------------------------------------------------------------------

@@ -113,11 +113,11 @@ class SegmentationScores(BaseMetric):
         Args:
             size (int): Not used: images that a sampler repeats are known by their index.
         """
-        found: Dict[Any, ImageScores] = {}
-        for own in all_gather_object(self.results):
-            found.update(own)
+        scored: Dict[Any, ImageScores] = {}
+        for of_rank in all_gather_object(self.results):
+            scored.update(of_rank)
         self.results.clear()
-        values = self.compute_metrics(sorted(found.values(), key=lambda image: image.name))
+        values = self.compute_metrics(sorted(scored.values(), key=lambda image: image.name))
         return {f'{self.prefix}/{k}' if self.prefix else k: v for k, v in values.items()}
 
     def compute_metrics(self, results: List[ImageScores]) -> Dict[str, float]:

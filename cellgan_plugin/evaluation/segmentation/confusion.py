@@ -82,8 +82,8 @@ class PixelScores:
 
 
 def _mean(values: np.ndarray) -> float:
-    found = values[np.isfinite(values)]
-    return float(found.mean()) if found.size else float('nan')
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float('nan')
 
 
 def pixel_scores(confusion: np.ndarray) -> PixelScores:

@@ -61,10 +61,10 @@ class ImageScores:
 
     def values(self, classes: Optional[Sequence[str]] = None) -> Dict[str, float]:
         """All scores of this image by name."""
-        found = pixel_scores(self.confusion).as_dict(classes)
+        scores = pixel_scores(self.confusion).as_dict(classes)
         if self.objects is not None:
-            found.update(self.objects.as_dict())
-        return found
+            scores.update(self.objects.as_dict())
+        return scores
 
 
 def score_image(
@@ -167,12 +167,12 @@ def part_scores(
         groups = {part: groups[part] for part in sorted(groups) if part}
         groups[TOGETHER] = list(images)
     result: Dict[str, Dict[str, Any]] = {}
-    for part, own in groups.items():
-        if not own:
+    for part, members in groups.items():
+        if not members:
             continue
-        values: Dict[str, Any] = dict(images=len(own))
-        values.update(pixel_scores(sum(image.confusion for image in own)).as_dict(classes))
-        statistics = [image.objects for image in own if image.objects is not None]
+        values: Dict[str, Any] = dict(images=len(members))
+        values.update(pixel_scores(sum(image.confusion for image in members)).as_dict(classes))
+        statistics = [image.objects for image in members if image.objects is not None]
         if statistics:
             values.update(pooled(statistics).as_dict())
         result[part] = values

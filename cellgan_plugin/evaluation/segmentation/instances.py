@@ -47,10 +47,10 @@ def split_instances(
     for value in np.unique(semantic):
         if value == background or not semantic.size:
             continue
-        own = semantic == value
-        labels, kept = _components(own.astype(np.uint8), connectivity, min_area)
+        foreground = semantic == value
+        labels, kept = _components(foreground.astype(np.uint8), connectivity, min_area)
         if fill_holes:  # other classes inside a hole keep their pixels
-            labels = _filled(labels, own | (semantic == background), connectivity)
+            labels = _filled(labels, foreground | (semantic == background), connectivity)
         mask = labels > 0
         result[mask] = labels[mask] + count
         count += kept
