@@ -11,6 +11,7 @@ from tool_parsers import TOOLS, parser_of
 from cellgan_plugin.runs.command_line import ToolParser
 from cellgan_plugin.runs.config_values import read_settings
 from cellgan_plugin.runs.job_program import job_program
+from cellgan_plugin.selection import SELECTION_RULES
 from cellgan_plugin.user_modules import (
     IMPORT_VARIABLE,
     UserModuleError,
@@ -118,6 +119,22 @@ def test_what_an_imported_module_registers_is_a_choice(tmp_path, capsys):
         parser.parse_args(['--import', 'mine_nothing'])
     assert stopped.value.code == 2
     assert "--import: there is no module 'mine_nothing'" in capsys.readouterr().err
+
+
+def test_a_rule_of_ones_own_is_a_choice_of_the_selecting_tool(tmp_path, capsys):
+    (tmp_path / 'mine_rule.py').write_text(
+        'from cellgan_plugin.selection import SELECTION_RULES, SelectionRule\n'
+        "@SELECTION_RULES.register_module(name='mine')\n"
+        'class Mine(SelectionRule):\n'
+        '    pass\n'
+    )
+    words = 'pool --real data --classifier a b --out out --rule mine'.split()
+    parser = parser_of(TOOLS / 'select_images.py')
+    with pytest.raises(SystemExit):
+        parser.parse_args(words)
+    assert "invalid choice: 'mine'" in capsys.readouterr().err
+    assert parser.parse_args([*words, '--import', 'mine_rule.py']).rule == 'mine'
+    del SELECTION_RULES.module_dict['mine']
 
 
 def test_a_job_imports_the_modules_of_the_environment(tmp_path, monkeypatch):
