@@ -21,7 +21,9 @@ def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
     add_config_arguments(parser, work_dir=False, launcher=False)
-    parser.add_argument('checkpoint', help='checkpoint file or work directory')
+    parser.add_argument(
+        'checkpoint', nargs='?', help='checkpoint file or work directory; none with a name'
+    )
     parser.add_argument('--out', required=True, metavar='DIR')
     parser.add_argument('--classes', nargs='+', required=True, metavar='NAME')
     parser.add_argument('--seeds', nargs='+', type=int, required=True, metavar='SEED')

@@ -11,8 +11,12 @@ python tools/synthesize.py CONFIG CKPT --masks data/masks --per-mask 3 --out syn
 python tools/synthesize.py CONFIG CKPT --masks data/glas/manifest.csv --split train \
     --relabel "healthy=poorly differentiated" --out changed
 
-CKPT is a checkpoint or a work directory (its best, else its newest checkpoint). The same command
-continues what was interrupted.
+CKPT is a checkpoint or a work directory (its best, else its newest checkpoint). A model that ships
+with the repository (weights/) is known by its name, in the place of both:
+
+python tools/synthesize.py cellgan_phantom --per-class 8 --out synthetic
+
+The same command continues what was interrupted.
 """
 
 import argparse
@@ -55,7 +59,9 @@ def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
     add_config_arguments(parser, work_dir=False)
-    parser.add_argument('checkpoint', help='checkpoint file or work directory')
+    parser.add_argument(
+        'checkpoint', nargs='?', help='checkpoint file or work directory; none with a name'
+    )
     parser.add_argument('--out', required=True, metavar='DIR', help='new, or one to continue')
     parser.add_argument('--per-class', type=int, metavar='N', help='images of each class')
     parser.add_argument(

@@ -16,6 +16,7 @@ from cellgan_plugin.compat.mmengine import (
     start_cpu_process_group,
 )
 from cellgan_plugin.compat.quiet import quiet_upstream
+from cellgan_plugin.compat.safetensors import load_safetensors, save_safetensors
 from cellgan_plugin.compat.torch import TRUST_VARIABLE, UntrustedCheckpointError, load_tensors
 from cellgan_plugin.compat.versions import (
     SUPPORTED,
@@ -50,7 +51,9 @@ __all__ = [
     'check_versions',
     'drop_file_client_warnings',
     'installed_version',
+    'load_safetensors',
     'load_tensors',
     'quiet_upstream',
+    'save_safetensors',
     'start_cpu_process_group',
 ]

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Union
 
+from cellgan_plugin.compat.safetensors import load_safetensors
+
 TRUST_VARIABLE = 'CELLGAN_TRUST_CHECKPOINT'
 # What torch's safe unpickler says of a sound file that holds other objects, torch 2.4 to 2.15;
 # anything else it says is of bytes that are no checkpoint.
@@ -24,7 +26,8 @@ def load_tensors(path: Union[str, Path], map_location=None) -> dict:
     """Load a checkpoint that may come from anywhere, without running code from it.
 
     Args:
-        path (str | Path): A file written by :func:`torch.save`.
+        path (str | Path): A file written by :func:`torch.save`, or one ``*.safetensors`` of
+            :mod:`cellgan_plugin.compat.safetensors` (on the CPU whatever ``map_location``).
         map_location: As in :func:`torch.load`. Defaults to None.
 
     Returns:
@@ -43,6 +46,8 @@ def load_tensors(path: Union[str, Path], map_location=None) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     _refuse_no_checkpoint(path)
+    if path.suffix == '.safetensors':
+        return load_safetensors(path)
     try:
         try:
             return torch.load(path, map_location=map_location, weights_only=True)

@@ -13,6 +13,7 @@ from torch import nn
 from cellgan_plugin.checkpoint_files import find_chosen
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets.classes import check_class_names
+from cellgan_plugin.runs.model_zoo import named_model
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.train import load_config
 
@@ -111,15 +112,17 @@ def settle_classes(
 
 def load_model(
     config: Union[str, Path, Config],
-    checkpoint: Union[str, Path],
+    checkpoint: Optional[Union[str, Path]] = None,
     device: Optional[Union[str, torch.device]] = None,
     options: Optional[dict] = None,
 ) -> LoadedModel:
     """Build a model and load its weights, to sample from it; no data set, no Runner.
 
     Args:
-        config (str | Path | Config): The run.
-        checkpoint (str | Path): A file, or a work directory (see :func:`find_checkpoint`).
+        config (str | Path | Config): The run, or the name of a shipped model
+            (:mod:`cellgan_plugin.runs.model_zoo`).
+        checkpoint (str | Path, optional): A file, or a work directory (see
+            :func:`find_checkpoint`). Defaults to None: the shipped model's weights.
         device (str | torch.device, optional): Defaults to None: a GPU where there is one.
         options (dict, optional): Overrides of the config. Defaults to None.
 
@@ -130,6 +133,7 @@ def load_model(
         FileNotFoundError: No such config or checkpoint.
         ValueError: Weights or class names do not fit the config.
     """
+    config, checkpoint = named_model(config, checkpoint)
     config = load_config(config, options=options)
     checkpoint = find_checkpoint(checkpoint)
     init_default_scope(config.get('default_scope', 'mmagic'))

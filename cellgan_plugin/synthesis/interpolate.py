@@ -22,6 +22,7 @@ from cellgan_plugin.runs.image_sampler import (
     Progress,
     sample_many,
 )
+from cellgan_plugin.runs.model_zoo import named_model
 from cellgan_plugin.runs.sampling_settings import (
     check_sample_kwargs,
     model_sha256,
@@ -158,7 +159,7 @@ def check_mixes_classes(sampler: ImageSampler, noise: Tensor, labels: Tensor) ->
 
 def interpolate(
     config: Union[str, Path, Config],
-    checkpoint: Union[str, Path],
+    checkpoint: Optional[Union[str, Path]],
     out: Union[str, Path],
     classes: Sequence[str],
     seeds: Sequence[int],
@@ -185,8 +186,9 @@ def interpolate(
     and back) and ``interpolation.json``.
 
     Args:
-        config (str | Path | Config): The run that the model comes from.
-        checkpoint (str | Path): A file, or a work directory.
+        config (str | Path | Config): The run that the model comes from, or the name of a shipped
+            model.
+        checkpoint (str | Path, optional): A file, or a work directory; None for a shipped model.
         out (str | Path): Folder for the files; those of these names are replaced.
         classes (Sequence[str]): See :func:`key_images`.
         seeds (Sequence[int]): See :func:`key_images`.
@@ -220,6 +222,7 @@ def interpolate(
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown or not formats:
         raise SynthesisError(f'formats {list(formats)}: choose of {", ".join(FORMATS)}')
+    config, checkpoint = named_model(config, checkpoint)
     config = load_config(config, options=options)
     checkpoint = find_checkpoint(checkpoint)
     target = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))

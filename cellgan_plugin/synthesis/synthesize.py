@@ -33,6 +33,7 @@ from cellgan_plugin.runs.image_sampler import (
     images_per_call,
     sample_many,
 )
+from cellgan_plugin.runs.model_zoo import named_model
 from cellgan_plugin.runs.sampling_settings import (
     LabelAndSeed,
     check_sample_kwargs,
@@ -73,7 +74,7 @@ class _Plan:
 
 def synthesize(
     config: Union[str, Path, Config],
-    checkpoint: Union[str, Path],
+    checkpoint: Optional[Union[str, Path]],
     out: Union[str, Path],
     per_class: Optional[int] = None,
     classes: Optional[Dict[str, Optional[int]]] = None,
@@ -100,8 +101,9 @@ def synthesize(
     all is there. More seeds or classes may be added later.
 
     Args:
-        config (str | Path | Config): The run that the model comes from.
-        checkpoint (str | Path): A file, or a work directory.
+        config (str | Path | Config): The run that the model comes from, or the name of a shipped
+            model.
+        checkpoint (str | Path, optional): A file, or a work directory; None for a shipped model.
         out (str | Path): A new folder, or one to continue.
         per_class (int, optional): Images of each class: those of the seeds 0, 1, ..., or the first
             ones of ``seeds``. Defaults to None.
@@ -134,6 +136,7 @@ def synthesize(
     """
     began = time.time()
     folder = SynthesisFolder(out)
+    config, checkpoint = named_model(config, checkpoint)
     config = load_config(config, options=options)
     checkpoint = find_checkpoint(checkpoint)
     _start_processes(launcher)

@@ -122,6 +122,22 @@ class UpBlock(nn.Module):
         return x
 
 
+class _TanhOfLeastSlope(torch.autograd.Function):
+    """tanh whose slope counts as at least ``least`` in the backward."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, least: float) -> Tensor:
+        ctx.least = least
+        y = torch.tanh(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tuple[Tensor, None]:
+        (y,) = ctx.saved_tensors
+        return gradient * (1 - y.square()).clamp(min=ctx.least), None
+
+
 def default_skips(out_size: int) -> Tuple[Tuple[int, int], ...]:
     """Skip pairs (from, to) in pixels: 8->64, 16->128, 32->256 at 256 (Fig. 1).
 
@@ -168,6 +184,9 @@ class CellGANGenerator(nn.Module):
         block_depth (int): Groups of (AdaIN, LeakyReLU, convolution) in an UpBlock, 1 or 2. With 1,
             as in the paper, nothing but two convolutions in a row follows the last upsampling, so
             that the last nonlinearity is at half the image's size. Defaults to 1.
+        least_slope (float): The backward takes the slope of the last tanh for at least this much.
+            Where an image is white or black the slope is almost 0 and nothing can be learned: a
+            background that has become white stays so. Defaults to 0.0: the true slope.
 
     Raises:
         ValueError: For an argument outside its range; the message names it.
@@ -188,6 +207,7 @@ class CellGANGenerator(nn.Module):
         init_gain: float = OFFICIAL_INIT_GAIN,
         style: str = 'class',
         block_depth: int = 1,
+        least_slope: float = 0.0,
     ):
         super().__init__()
         self.out_size = check_image_size('out_size', out_size)
@@ -200,6 +220,9 @@ class CellGANGenerator(nn.Module):
         check_one_of(SGC_FUSIONS, sgc_fusion=sgc_fusion)
         check_one_of(STYLES, style=style)
         check_one_of((1, 2), block_depth=block_depth)
+        if not 0 <= least_slope <= 1:
+            raise ValueError(f'least_slope={least_slope!r}: must be in [0, 1]')
+        self.least_slope = least_slope
         self.num_classes = num_classes
         self.noise_size = noise_size
         self.out_channels = out_channels
@@ -320,4 +343,7 @@ class CellGANGenerator(nn.Module):
                 else:
                     x += gate
             maps[size] = x
-        return torch.tanh(self.to_image(maps[self.out_size]))
+        image = self.to_image(maps[self.out_size])
+        if self.least_slope and torch.is_grad_enabled():
+            return _TanhOfLeastSlope.apply(image, self.least_slope)
+        return torch.tanh(image)

@@ -1,0 +1,41 @@
+"""Write the weights of a model that is to be shipped: averaged weights alone, in half precision.
+
+python tools/model_converters/export_weights.py work_dirs/run/iter_20000.pth run.safetensors
+
+The result stands in the place of a checkpoint wherever a model is sampled or evaluated. It cannot
+be trained on: discriminator and optimizer are not in it.
+"""
+
+import argparse
+from pathlib import Path
+
+from cellgan_plugin.compat import load_tensors, save_safetensors
+from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.train import set_trust
+from cellgan_plugin.runs.trained_model import find_checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('checkpoint', help='checkpoint or work directory')
+    parser.add_argument('out', type=Path, help='file to write, *.safetensors')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints that hold pickled objects; this runs code from the file',
+    )
+    args = parser.parse_args()
+    if args.out.suffix != '.safetensors':
+        parser.error(f'{args.out}: the name must end in .safetensors')
+    set_trust(args.trust_checkpoint)
+    with user_errors():
+        checkpoint = find_checkpoint(args.checkpoint)
+        count = save_safetensors(args.out, load_tensors(checkpoint, 'cpu'))
+        size = args.out.stat().st_size / 1e6
+        print(f'{args.out}: {count} tensors of {checkpoint}, {size:.2f} MB')
+
+
+if __name__ == '__main__':
+    main()
