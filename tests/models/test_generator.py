@@ -77,6 +77,8 @@ def test_forward_and_backward(case):
         ('sgc_fusion', 'concat'),
         ('style', 'noise'),
         ('block_depth', 3),
+        ('least_slope', -0.1),
+        ('least_slope', 1.1),
         ('skips', ((64, 8),)),
         ('skips', ((8, 128),)),
         ('skips', ((8, 8),)),
@@ -304,3 +306,20 @@ def test_second_convolution_by_hand():
             F.leaky_relu(block.second_adain(first, c), 0.2), block.second_conv.weight, padding=1
         )
         torch.testing.assert_close(block(x, c), expected)
+
+
+def test_least_slope_changes_the_backward_alone():
+    plain, floored = build(), build(least_slope=0.2)
+    z, label = noise(2), torch.tensor([0, 1])
+    found = {}
+    for name, net in (('plain', plain), ('floored', floored)):
+        net.eval()
+        net.to_image.register_forward_hook(lambda m, i, out, name=name: found.update({name: out}))
+        image = net(z, label=label)
+        before = found[name]
+        before.retain_grad()
+        image.sum().backward()
+        found[name] = (image, before.grad, 1 - image.square())
+    assert torch.equal(found['plain'][0], found['floored'][0])
+    torch.testing.assert_close(found['plain'][1], found['plain'][2])
+    torch.testing.assert_close(found['floored'][1], found['floored'][2].clamp(min=0.2))

@@ -6,19 +6,17 @@ The result stands in the place of a checkpoint wherever a model is sampled or ev
 be trained on: discriminator and optimizer are not in it.
 """
 
-import argparse
 from pathlib import Path
 
 from cellgan_plugin.compat import load_tensors, save_safetensors
-from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.runs.trained_model import find_checkpoint
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
     parser.add_argument('checkpoint', help='checkpoint or work directory')
     parser.add_argument('out', type=Path, help='file to write, *.safetensors')
     parser.add_argument(
@@ -26,6 +24,11 @@ def main() -> None:
         action='store_true',
         help='load checkpoints that hold pickled objects; this runs code from the file',
     )
+    return parser
+
+
+def main() -> None:
+    parser = make_parser()
     args = parser.parse_args()
     if args.out.suffix != '.safetensors':
         parser.error(f'{args.out}: the name must end in .safetensors')

@@ -1,10 +1,10 @@
 # CellGAN-plus at 64 px for a CPU: the small CellGAN with what held its images back taken away. Not
 # the paper's network; which rule each part breaks, and why, is in docs/cellgan.md ("CellGAN-plus").
 _base_ = 'cellgan_64_small.py'
-_penalty = dict(type='R1Penalty', loss_weight=5e-6, interval=8)
+_penalty = dict(type='R1Penalty', loss_weight=2e-6, interval=8)
 model = dict(
     # Sec. 2.1: AdaIN by the class embedding alone, one convolution per block.
-    generator=dict(style='class_noise', block_depth=2),
+    generator=dict(style='class_noise', block_depth=2, least_slope=0.2),
     # Sec. 2.2 and 3.1: logits of patches alone, spectral norm in both networks.
     discriminator=dict(
         type='CellGANGlobalDiscriminator', spectral_norm=False, decoder_channels=None),
