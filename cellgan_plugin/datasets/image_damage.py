@@ -8,6 +8,7 @@ Not to be seen: bytes changed within JPEG data such that it still ends where it 
 parts of a TIFF that are JPEG or without compression, in a BMP, and in WebP.
 """
 
+import io
 import re
 import struct
 import zlib
@@ -32,6 +33,8 @@ _FRAMES = {
     0xC6: 'hierarchical JPEG', 0xC7: 'hierarchical JPEG', 0xC9: 'arithmetic-coded JPEG',
     0xCA: 'arithmetic-coded JPEG', 0xCB: 'arithmetic-coded JPEG', 0xF7: 'JPEG-LS',
 }  # fmt: skip
+# TurboJPEG knows the usual ways to store colours at a lower resolution; libjpeg (Pillow) knows all.
+_UNUSUAL_SAMPLING = 'Could not determine subsampling'
 # Warnings about the header alone, from encoders whose pixels are right.
 _HARMLESS = ('Invalid SOS parameters', 'Warning: unknown JFIF', 'Unknown Adobe color transform')
 
@@ -150,10 +153,15 @@ def decode_jpeg(data: bytes, grey: bool) -> np.ndarray:
     try:
         pixels = simplejpeg.decode_jpeg(data, colorspace=colorspace, strict=True)
     except ValueError as error:
-        if not str(error).startswith(_HARMLESS):
-            cut = 'premature end' in str(error).lower()
-            raise Damage(*(_cut(error) if cut else _damaged(error))) from error
-        pixels = simplejpeg.decode_jpeg(data, colorspace=colorspace, strict=False)
+        text = str(error)
+        if _UNUSUAL_SAMPLING in text:
+            with Image.open(io.BytesIO(data), formats=('JPEG',)) as image:
+                pixels = np.array(image).reshape(image.height, image.width, -1)
+        elif text.startswith(_HARMLESS):
+            pixels = simplejpeg.decode_jpeg(data, colorspace=colorspace, strict=False)
+        else:
+            cut = 'premature end' in text.lower()
+            raise Damage(*(_cut(text) if cut else _damaged(text))) from error
     if frame.missing:
         raise Damage(*_cut(f'{frame.missing} is missing'))
     return pixels[..., 0] if grey else pixels

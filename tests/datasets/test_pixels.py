@@ -241,6 +241,17 @@ def test_a_jpeg_cut_anywhere_with_an_end_put_behind_it_is_found(tmp_path, option
     assert passed == []
 
 
+def test_unusual_chroma_sampling_is_read(tmp_path):
+    """Three grey blocks to one of either colour, which TurboJPEG does not know."""
+    grey = encoded(np.full((8, 8, 3), 128, np.uint8), 'JPEG', subsampling=0)
+    data = bytearray(grey[: grey.index(b'\xff\xda') + 14])
+    data[data.index(b'\xff\xc0') + 11] = 0x31
+    bits = '001010' * 3 + '0000' * 2 + '111111'  # a DC of 0 and the end of each block
+    data += int(bits, 2).to_bytes(4, 'big') + b'\xff\xd9'
+    image = load_image(write(tmp_path / 'a.jpg', bytes(data)))
+    assert image.shape == (8, 8, 3) and (image == 128).all()
+
+
 def test_zeros_and_noise_in_place_of_a_jpegs_data(tmp_path):
     whole = encoded(picture(), 'JPEG', quality=92)
     half = len(whole) // 2
