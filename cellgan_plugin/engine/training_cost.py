@@ -24,6 +24,9 @@ class TrainingCost:
     Attributes:
         seconds (float): Wall-clock time of waiting for data and of the training steps; without
             validation, logging, saving, pictures and starting up.
+        cpu_seconds (float): Processor time of the first process and its threads in these seconds
+            (not of loader workers): less than ``seconds`` where others had the processor too, more
+            with several threads.
         iterations (int): That were counted.
         images (int): Training images seen, all processes together.
         peak_memory_mb (float): Largest memory of the first process in MiB: what CUDA had allocated
@@ -42,6 +45,7 @@ class TrainingCost:
     device: str = ''
     processes: int = 1
     first_iteration: int = 0
+    cpu_seconds: float = 0.0
 
     @property
     def images_per_second(self) -> Optional[float]:

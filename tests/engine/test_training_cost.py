@@ -27,6 +27,9 @@ class Clock:
     def perf_counter(self):
         return self.now
 
+    def process_time(self):
+        return self.now / 4  # three others have the processor, too
+
 
 class Slow(Hook):
     """What other hooks do: not training."""
@@ -172,9 +175,9 @@ def test_memory_of_a_gpu_and_of_a_process_are_not_compared(clock, monkeypatch, b
     assert (cost.peak_memory_mb, cost.memory_kind) == (70.0, now)
 
 
-def budget_run(clock, minutes, **kwargs):
+def budget_run(clock, minutes, kind='wall', **kwargs):
     saver = Saver()
-    hooks = [ThroughputHook(), TimeBudgetHook(minutes), Slow(clock), saver]
+    hooks = [ThroughputHook(), TimeBudgetHook(minutes, kind), Slow(clock), saver]
     return FakeRunner(clock, hooks, **kwargs).train(), saver
 
 
@@ -212,6 +215,17 @@ def test_a_budget_that_is_not_needed_changes_nothing(clock):
     runner, saver = budget_run(clock, minutes=60)
     assert runner.iter == 20 and not saver.saved
     assert not next(h for h in runner.hooks if isinstance(h, TimeBudgetHook)).spent
+
+
+def test_a_budget_of_processor_time(clock):
+    runner, saver = budget_run(clock, minutes=0.125, kind='cpu')  # 7.5 s: ten iterations
+    assert runner.iter == 10 and runner.cost.cpu_seconds == pytest.approx(7.5)
+    assert runner.cost.seconds == pytest.approx(30.0)
+    before = TrainingCost(seconds=9.0, iterations=3, cpu_seconds=6.75, device=device_name())
+    runner, _ = budget_run(clock, 0.125, 'cpu', iteration=3, cost=before.as_dict())
+    assert runner.iter == 4
+    with pytest.raises(ValueError, match="clock='gpu'"):
+        TimeBudgetHook(1, 'gpu')
 
 
 @pytest.mark.parametrize('minutes', [0, -1, float('nan')])

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 from mmagic.registry import HOOKS
@@ -42,20 +42,22 @@ class ThroughputHook(Hook):
 
     def __init__(self):
         self._last: Optional[float] = None
-        self._started: Optional[float] = None
+        self._started: Optional[Tuple[float, float]] = None
         self._device = ''
 
     # The clock ----------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Count from here."""
-        self._started = time.perf_counter()
+        self._started = (time.perf_counter(), time.process_time())
 
-    def _stop(self) -> float:
-        """Seconds since the start; the clock stands then."""
-        seconds = 0.0 if self._started is None else time.perf_counter() - self._started
+    def _stop(self) -> Tuple[float, float]:
+        """Seconds since the start, of the clock and of the processor; the clock stands then."""
+        if self._started is None:
+            return 0.0, 0.0
+        clock, processor = self._started
         self._started = None
-        return seconds
+        return time.perf_counter() - clock, time.process_time() - processor
 
     def before_run(self, runner) -> None:
         """Register what starts the clock again after the other hooks."""
@@ -98,7 +100,13 @@ class ThroughputHook(Hook):
             runner.message_hub.update_scalar('train/memory_mb', memory)
 
     @staticmethod
-    def _add(runner, seconds: float, images: int = 0, memory: float = 0.0, kind: str = '') -> None:
+    def _add(
+        runner,
+        spent: Tuple[float, float],
+        images: int = 0,
+        memory: float = 0.0,
+        kind: str = '',
+    ) -> None:
         values = runner.message_hub.get_info(COST_KEY)
         if values is None:  # validation alone
             return
@@ -107,7 +115,8 @@ class ThroughputHook(Hook):
             cost = replace(cost, peak_memory_mb=0.0, memory_kind=kind)
         cost = replace(
             cost,
-            seconds=cost.seconds + seconds,
+            seconds=cost.seconds + spent[0],
+            cpu_seconds=cost.cpu_seconds + spent[1],
             iterations=cost.iterations + (images > 0),
             images=cost.images + images,
             peak_memory_mb=max(cost.peak_memory_mb, memory),

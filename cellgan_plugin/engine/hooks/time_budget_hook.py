@@ -24,15 +24,21 @@ class TimeBudgetHook(Hook):
 
     Args:
         minutes (float): Training time, above 0.
+        clock (str): ``'wall'``, or ``'cpu'``: the processor time of the process, so that runs on a
+            machine with other work on it are given the same. Defaults to 'wall'.
 
     Raises:
-        ValueError: ``minutes`` is not positive, or something that it needs is missing.
+        ValueError: ``minutes`` is not positive, there is no such clock, or something that it needs
+            is missing.
     """
 
     # Before the hooks that draw and schedule, which look whether this was the last iteration.
     priority = 'NORMAL'
 
-    def __init__(self, minutes: float):
+    def __init__(self, minutes: float, clock: str = 'wall'):
+        if clock not in ('wall', 'cpu'):
+            raise ValueError(f"TimeBudgetHook: clock={clock!r}: must be 'wall' or 'cpu'")
+        self.clock = clock
         if not minutes > 0:
             raise ValueError(f'TimeBudgetHook: minutes must be positive, got {minutes}')
         self.minutes = float(minutes)
@@ -40,7 +46,8 @@ class TimeBudgetHook(Hook):
         self._said = 0
 
     def _minutes_used(self, runner) -> float:
-        return TrainingCost.from_dict(runner.message_hub.get_info(COST_KEY)).seconds / 60
+        cost = TrainingCost.from_dict(runner.message_hub.get_info(COST_KEY))
+        return (cost.seconds if self.clock == 'wall' else cost.cpu_seconds) / 60
 
     def before_train(self, runner) -> None:
         """Check what is needed; stop at once where nothing is left."""
