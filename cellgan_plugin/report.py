@@ -30,9 +30,10 @@ from cellgan_plugin.version import __version__
 
 # Distributions beside those of SUPPORTED; several of one import name may be there at once.
 _OTHERS = (
-    *('mmcv-lite', 'mmcv-full', 'torchvision', 'triton', 'opencv-python'),
-    *('opencv-python-headless', 'opencv-contrib-python', 'pillow', 'matplotlib', 'scikit-learn'),
-    *('threadpoolctl', 'torch-fidelity', 'h5py', 'submitit', 'openmim', 'pandas'),
+    *('torchvision', 'triton', 'opencv-python', 'opencv-python-headless'),
+    *('opencv-contrib-python', 'pillow', 'matplotlib', 'scikit-learn', 'threadpoolctl'),
+    *('torch-fidelity', 'h5py', 'submitit', 'openmim', 'onedl-mim', 'pandas', 'setuptools'),
+    *('diffusers', 'huggingface-hub', 'transformers', 'albumentations', 'imageio'),
 )
 # What changes numbers or speed, and tells nothing about anybody.
 _SHOWN_VARIABLES = (
@@ -45,10 +46,8 @@ _PREFIX = 'CELLGAN_'  # of the plugin's own variables; the others are paths: onl
 
 def package_versions() -> Dict[str, str]:
     """Versions of the installed packages that matter here, by distribution name, sorted."""
-    names = sorted({*SUPPORTED, *_OTHERS})
-    found = {name: installed_version(name) for name in names}
-    if found['mmcv'] and any(found[name] for name in ('mmcv-lite', 'mmcv-full')):
-        del found['mmcv']  # looked up under all three names
+    needed = (name for package in SUPPORTED.values() for name in package.distributions)
+    found = {name: installed_version(name) for name in sorted({*needed, *_OTHERS})}
     return {name: version for name, version in found.items() if version}
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 import zipfile
 from pathlib import Path
 
@@ -19,25 +20,37 @@ def test_versions_here_are_supported():
     compat.check_versions()
 
 
-def pretend(monkeypatch, **versions):
-    installed = compat.installed_version
-    monkeypatch.setattr(
-        compat.versions, 'installed_version', lambda name: versions.get(name, installed(name))
-    )
+# A set that fits; nothing else counts as installed.
+FITTING = {
+    'torch': '2.14.1', 'torchvision': '0.29.1', 'numpy': '2.5.5', 'scipy': '1.18.1',
+    'mmagic': '1.2.0', 'mmengine': '0.10.7', 'mmcv-lite': '2.1.0', 'mmpretrain': '1.2.0',
+    'requests': '2.34.2',
+}  # fmt: skip
+
+
+def pretend(monkeypatch, needs_torch='>=2.14.0', **changes):
+    """Installed are those of :data:`FITTING`, with changes (None: is not installed)."""
+    versions = {**FITTING, **{name.replace('_', '-'): x for name, x in changes.items()}}
+    monkeypatch.setattr(compat.versions, 'installed_version', versions.get)
+    monkeypatch.setattr(compat.versions, '_torch_of_torchvision', lambda: needs_torch)
 
 
 @pytest.mark.parametrize(
     'package, version, complaint',
     [
-        ('torch', '2.3.1', 'torch 2.3.1 is not supported (needs >=2.4,<2.16)'),
-        ('torch', '2.16.0+cu130', 'torch 2.16.0+cu130 is not supported'),
-        ('numpy', '2.1.0', 'numpy 2.1.0 is not supported (needs <2)'),
-        ('mmagic', None, 'mmagic is not installed (needs ==1.2.0)'),
-        ('mmcv', '2.2.0', 'mmcv 2.2.0 is not supported'),
-        ('transformers', '4.49.0', 'transformers 4.49.0 is not supported (needs <4.49)'),
-        ('albumentations', None, 'albumentations is not installed: pip'),
-        ('imageio', None, 'imageio is not installed: pip'),
+        ('torch', '2.3.1', 'torch 2.3.1 is not supported (needs >=2.4)'),
+        ('numpy', '1.25.2', 'numpy 1.25.2 is not supported (needs >=1.26)'),
+        ('numpy', 'unknown', 'numpy unknown is not supported'),
+        ('mmagic', None, 'mmagic is not installed (needs mmagic==1.2.0)'),
+        ('mmcv_lite', '2.2.0', 'mmcv-lite 2.2.0 is not supported (needs >=2.0,<2.2)'),
+        (
+            'mmpretrain',
+            None,
+            'mmpretrain is not installed (needs mmpretrain==1.2.0 or onedl-mmpretrain>=1.3,<1.4)',
+        ),
+        ('scipy', None, 'scipy is not installed: pip'),
         ('requests', None, 'requests is not installed: pip'),
+        ('torchvision', None, 'torchvision is not installed: pip'),
     ],
 )
 def test_an_unsupported_version_is_named_with_its_fix(monkeypatch, package, version, complaint):
@@ -45,23 +58,72 @@ def test_an_unsupported_version_is_named_with_its_fix(monkeypatch, package, vers
     with pytest.raises(compat.UnsupportedVersionError) as error:
         compat.check_versions()
     assert complaint in str(error.value)
-    assert re.search(f'pip install "?{package}', str(error.value))
+    fix = package.replace('_', '-')
+    assert re.search(rf'pip install [^\n]*\b{fix}', str(error.value))
 
 
 @pytest.mark.parametrize(
-    'torch_version, torchvision', [('2.4.0', '0.19.1'), ('2.11.0+cu130', '0.26.0+cu130')]
-)
-def test_local_and_patch_versions_of_torch_are_accepted(monkeypatch, torch_version, torchvision):
-    pretend(monkeypatch, torch=torch_version, torchvision=torchvision)
+    'versions',
+    [
+        dict(torch='2.4.0', needs_torch='==2.4.1', numpy='1.26.4', scipy='1.11.4'),
+        dict(torch='2.11.0+cu130', needs_torch='==2.11.0'),
+        dict(torch='2.12.0a0+nv26.4', needs_torch=''),  # built from source
+        dict(torch='2.15.0'),
+        dict(torch='3.0.0', torchvision='1.0.0', numpy='3.0.0'),  # not there yet
+        dict(mmcv_lite=None, mmcv='2.1.0'),  # the compiled one
+        dict(
+            mmengine=None, onedl_mmengine='0.10.12', mmcv_lite=None, onedl_mmcv='2.3.6',
+            mmpretrain=None, onedl_mmpretrain='1.3.6',
+        ),
+        dict(mmpretrain=None, onedl_mmpretrain='1.3.6'),  # forks and originals side by side
+        # Asked for by the runs that need them.
+        dict(diffusers='0.42.1', huggingface_hub='2.4.0', transformers='5.24.0', setuptools='84'),
+    ],
+)  # fmt: skip
+def test_old_new_and_forked_packages_are_accepted(monkeypatch, versions):
+    pretend(monkeypatch, **versions)
     compat.check_versions()
 
 
-def test_torchvision_of_another_torch_is_refused(monkeypatch):
-    pretend(monkeypatch, torch='2.6.0', torchvision='0.26.0')
+@pytest.mark.parametrize(
+    'changes, complaint, fix',
+    [
+        (
+            dict(onedl_mmengine='0.10.12'),
+            'mmengine 0.10.7 and onedl-mmengine 0.10.12 are installed into the same folder, '
+            'mmengine/, and overwrite each other',
+            'pip uninstall -y mmengine onedl-mmengine, then',
+        ),
+        (
+            dict(mmcv='2.1.0', onedl_mmcv='2.3.6'),
+            'mmcv-lite 2.1.0 and mmcv 2.1.0 and onedl-mmcv 2.3.6 are installed into the same',
+            'pip uninstall -y mmcv-lite mmcv onedl-mmcv, then',
+        ),
+        (
+            dict(onedl_mmpretrain='1.3.6'),
+            'mmpretrain 1.2.0 and onedl-mmpretrain 1.3.6 are installed into the same folder',
+            'install one of them, e.g. pip install "mmpretrain==1.2.0"',
+        ),
+    ],
+)
+def test_a_fork_beside_its_original_is_named(monkeypatch, changes, complaint, fix):
+    pretend(monkeypatch, **changes)
     with pytest.raises(compat.UnsupportedVersionError) as error:
         compat.check_versions()
-    assert 'torchvision 0.26.0 is not supported (needs ==0.21.*)' in str(error.value)
-    assert 'pip install "torch==2.6.*" "torchvision==0.21.*"' in str(error.value)
+    assert complaint in str(error.value) and fix in str(error.value)
+
+
+def test_torchvision_of_another_torch_is_refused(monkeypatch):
+    pretend(monkeypatch, torch='2.6.0', torchvision='0.26.0', needs_torch='==2.11.0')
+    with pytest.raises(compat.UnsupportedVersionError) as error:
+        compat.check_versions()
+    complaint = 'torchvision 0.26.0 is not supported beside torch 2.6.0 (needs torch==2.11.0)'
+    assert complaint in str(error.value)
+    assert 'pip install --upgrade "torch==2.6.*" torchvision' in str(error.value)
+
+
+def test_the_torch_that_torchvision_declares_is_read():
+    assert re.match('[=>]=2', compat.versions._torch_of_torchvision())
 
 
 def test_missing_torch_is_named_without_a_window_for_torchvision(monkeypatch):
@@ -72,7 +134,7 @@ def test_missing_torch_is_named_without_a_window_for_torchvision(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    'version, fits', [('3.9.18', 0), ('3.10.0', 1), ('3.12.9', 1), ('3.13.0', 0)]
+    'version, fits', [('3.9.18', 0), ('3.10.0', 1), ('3.12.9', 1), ('3.14.1', 1), ('3.15.0', 0)]
 )
 def test_python_itself_is_checked(monkeypatch, version, fits):
     monkeypatch.setattr(compat.versions.platform, 'python_version', lambda: version)
@@ -85,14 +147,15 @@ def test_python_itself_is_checked(monkeypatch, version, fits):
 def test_windows_agree_with_what_is_declared():
     root = Path(__file__).parents[1]
     assert f"python_requires='{compat.SUPPORTED_PYTHON}'" in (root / 'setup.py').read_text()
-    pinned = dict(
-        line.split(' ;')[0].split('==')
-        for line in (root / 'requirements' / 'constraints.txt').read_text().splitlines()
-        if '==' in line and not line.startswith('#')
-    )
-    for package, (window, _) in compat.SUPPORTED.items():
-        name = 'mmcv-lite' if package == 'mmcv' else package
-        assert name in pinned and compat.versions._fits(pinned[name], window), package
+    lines = (root / 'requirements' / 'constraints.txt').read_text().splitlines()
+    pinned = [line.split(' ;')[0].split('==') for line in lines if '==' in line and line[0] != '#']
+    declared = (root / 'requirements' / 'runtime.txt').read_text().splitlines()
+    for package, (windows, _) in compat.SUPPORTED.items():
+        versions = [(name, version) for name, version in pinned if name in windows]
+        assert versions and all(compat.versions.fits(x, windows[name]) for name, x in versions)
+        first = next(iter(windows))
+        (line,) = (x for x in declared if re.split('[<>=]', x)[0] == first)
+        assert line == first + windows[first] or line in compat.SUPPORTED[package].fix, package
 
 
 def test_importing_the_package_is_quiet_and_registers():
@@ -124,6 +187,107 @@ def test_the_stub_is_inert_where_mmcv_is_compiled(monkeypatch):
     monkeypatch.setattr(compat.mmcv.importlib.util, 'find_spec', lambda name: object())
     assert compat.mmcv.stub_mmcv_ops() is False
     assert 'mmcv._ext' not in sys.modules
+
+
+def test_mmagic_gets_what_numpy_2_took_away_while_it_is_imported(monkeypatch):
+    import numpy as np
+
+    before = 'bool8' in vars(np)
+    with compat.mmagic.importable_mmagic():
+        assert hasattr(np, 'bool8') and np.bool8 is np.bool_
+    assert ('bool8' in vars(np)) == before
+
+
+def test_mmagic_accepts_the_fork_of_mmcv(monkeypatch):
+    import mmcv
+
+    monkeypatch.setattr(mmcv, '__version__', '2.3.6')
+    monkeypatch.delitem(sys.modules, 'mmagic')
+    monkeypatch.setattr(compat.mmagic, 'installed_version', {}.get)
+    with pytest.raises(AssertionError, match=r'mmcv==2.3.6 is used but incompatible'):
+        with compat.mmagic.importable_mmagic():
+            pass
+    monkeypatch.setattr(compat.mmagic, 'installed_version', {'onedl-mmcv': '2.3.6'}.get)
+    with compat.mmagic.importable_mmagic():
+        assert mmcv.__version__ == '2.3.6'
+    assert mmcv.__version__ == '2.3.6'
+
+
+def test_compiled_operators_are_looked_for_without_find_loader(monkeypatch):
+    import pkgutil
+
+    from mmcv.utils import ext_loader
+    from mmengine.utils.dl_utils import misc
+
+    has_ops = ext_loader.check_ops_exist(), misc.mmcv_full_available()
+    for module in (ext_loader, misc):
+        if hasattr(module, 'pkgutil'):
+            monkeypatch.setattr(module, 'pkgutil', pkgutil)
+    monkeypatch.delattr(pkgutil, 'find_loader', raising=False)  # as on Python 3.14
+    compat.mmengine.restore_find_loader()
+    assert (ext_loader.check_ops_exist(), misc.mmcv_full_available()) == has_ops
+    assert not hasattr(pkgutil, 'find_loader')
+    assert compat.mmengine._find_loader('no_such_package') is None
+
+
+@pytest.fixture
+def no_pkg_resources(monkeypatch):
+    from mmengine import utils
+    from mmengine.config import config
+    from mmengine.utils import package_utils
+
+    if 'pkg_resources' not in package_utils.get_installed_path.__code__.co_names:
+        # Repaired already, or a fork that does without: what follows is asked of it all the same.
+        return
+    for module in (utils, config, package_utils):
+        for name in ('is_installed', 'get_installed_path'):
+            monkeypatch.setattr(module, name, getattr(module, name))
+    find_spec = compat.mmengine.importlib.util.find_spec
+    monkeypatch.setattr(
+        compat.mmengine.importlib.util,
+        'find_spec',
+        lambda name, *rest: None if name == 'pkg_resources' else find_spec(name, *rest),
+    )
+    monkeypatch.setitem(sys.modules, 'pkg_resources', None)
+    compat.mmengine.find_packages_without_pkg_resources()
+
+
+@pytest.mark.parametrize(
+    'base', ['mmagic::_base_/gen_default_runtime.py', 'mmpretrain::_base_/default_runtime.py']
+)
+def test_configs_of_other_packages_are_found_without_pkg_resources(
+    tmp_path, no_pkg_resources, base
+):
+    from mmengine.config import Config
+
+    config = tmp_path / 'mine.py'
+    config.write_text(f"_base_ = ['{base}']\nlog_level = 'mine'\n")
+    loaded = Config.fromfile(config)
+    assert loaded.log_level == 'mine' and 'default_hooks' in loaded
+
+
+def test_packages_are_found_without_pkg_resources():
+    import mmcv
+
+    is_installed, installed_path = compat.mmengine._is_installed, compat.mmengine._installed_path
+    folder = str(Path(mmcv.__file__).parent)
+    assert installed_path('mmcv') == folder
+    name = next(x for x in compat.SUPPORTED['mmcv'].distributions if compat.installed_version(x))
+    assert installed_path(name) == folder  # the distribution has another name than the module
+    assert is_installed('mmcv') and is_installed(name)
+    assert not is_installed('no_such_package')
+    with pytest.raises(ModuleNotFoundError, match='no_such_package'):
+        installed_path('no_such_package')
+
+
+def test_diffusers_that_does_not_import_is_named_with_its_fix(monkeypatch):
+    from cellgan_plugin.models.latent_diffusion import LatentUNet
+
+    for missing in (None, types.ModuleType('diffusers')):  # not installed; without the class
+        monkeypatch.setitem(sys.modules, 'diffusers', missing)
+        with pytest.raises(compat.UnavailableError, match='pip install -U diffusers') as error:
+            LatentUNet(num_classes=2, sample_size=8, in_channels=4, block_out_channels=(8, 8))
+        assert 'UNet2DModel' in str(error.value)
 
 
 class _RunsCode:
@@ -321,6 +485,9 @@ def test_a_config_is_formatted_once_and_as_before(monkeypatch):
     from mmengine.config import Config, config
 
     text = Config(dict(a=dict(b=[1, 2.5, 'x'], c=None))).pretty_text
+    if not hasattr(config, 'FormatCode'):  # a fork that formats without yapf, fast enough
+        compat.mmengine.format_configs_once()
+        return
     with monkeypatch.context() as context:
         context.setattr(config, 'FormatCode', config.FormatCode.__wrapped__)
         assert Config(dict(a=dict(b=[1, 2.5, 'x'], c=None))).pretty_text == text
@@ -346,7 +513,8 @@ def test_a_subset_is_of_this_data_set_whatever_was_copied_before():
 
     first, _ = subset([])
     # What the next data set's pipeline would meet at the address of a data set that is gone.
-    for memo in BaseDataset._copy_without_annotation.__wrapped__.__defaults__:
+    original = getattr(BaseDataset._copy_without_annotation, '__wrapped__', None)
+    for memo in original.__defaults__ if original else ():  # a fork has mended it
         assert id(first) not in memo
     _, second = subset([lambda info: dict(info, seen=True)])
     assert [second[i] for i in range(2)] == [

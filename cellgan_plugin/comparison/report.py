@@ -211,7 +211,10 @@ def _costs(results: ComparisonResults, model, done) -> Dict[str, Any]:
             row[key], row[f'{key}_why'] = None, 'the checkpoint does not say'
         return row
     row['training_images_per_second'] = pooled([c[-1].images_per_second for c in costs])
-    row['peak_memory_gb'] = pooled([max(c.peak_memory_mb for c in of) / 1024 for of in costs])
+    if any(c.memory_kind == 'not measured' for of in costs for c in of):
+        row['peak_memory_gb'], row['peak_memory_gb_why'] = None, 'the system does not tell'
+    else:
+        row['peak_memory_gb'] = pooled([max(c.peak_memory_mb for c in of) / 1024 for of in costs])
     row['device_hours'] = pooled([sum(c.device_hours for c in of) for of in costs])
     late = max(c.first_iteration for of in costs for c in of)
     if late:

@@ -9,13 +9,11 @@ leaves MMagic and MMEngine as they are.
 
 import contextlib
 import importlib
-import importlib.util
 import os
-import re
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Dict, Iterator, Set, Tuple
+from typing import Iterator, Tuple
 
 from cellgan_plugin.compat.lazy_packages import (
     ImportingTable,
@@ -23,42 +21,16 @@ from cellgan_plugin.compat.lazy_packages import (
     make_packages_lazy,
     registering_modules,
 )
+from cellgan_plugin.compat.mmagic import make_mmagic_lazy
 from cellgan_plugin.compat.mmengine import format_configs_once
 
 FAST_START_VARIABLE = 'CELLGAN_FAST_START'
-# Packages whose ``__init__`` is read instead of run, and the registries that they fill.
-LAZY_PACKAGES: Tuple[Tuple[Tuple[str, ...], Tuple[str, ...]], ...] = (
-    # Every editor, and with them diffusers, transformers, scikit-learn and half of SciPy.
-    (
-        ('mmagic.models', 'mmagic.models.archs', 'mmagic.models.editors', 'mmagic.models.losses'),
-        ('MODELS',),
-    ),
-    # Albumentations and pydantic.
-    (('mmagic.datasets.transforms',), ('TRANSFORMS',)),
-    # LPIPS, the other half of SciPy, and the transforms.
-    (
-        ('mmagic.evaluation', 'mmagic.evaluation.functional', 'mmagic.evaluation.metrics'),
-        ('EVALUATORS', 'METRICS'),
-    ),
-)
 MMENGINE_PACKAGES: Tuple[Tuple[str, ...], ...] = (
     ('mmengine.optim', 'mmengine.optim.optimizer'),
     ('mmengine.model', 'mmengine.model.wrappers'),
     ('mmengine._strategy',),
 )
 _RARE_CLASSES = ('ZeroRedundancyOptimizer', 'MMFullyShardedDataParallel')
-# Its ``__init__`` wraps and registers every model and pipeline of diffusers.
-_DIFFUSERS_WRAPPERS = 'mmagic.models.archs'
-_CLASS_NAME = re.compile(r'[\'"]([A-Z]\w+)[\'"]')
-
-
-def _diffusers_names() -> Set[str]:
-    """Names of models and pipelines in diffusers' own lists of what it has, and some others."""
-    spec = importlib.util.find_spec('diffusers')
-    if spec is None:
-        return set()
-    inits = (Path(spec.origin).parent / part / '__init__.py' for part in ('models', 'pipelines'))
-    return {x for init in inits for x in _CLASS_NAME.findall(init.read_text(encoding='utf-8'))}
 
 
 def _is_own_program() -> bool:
@@ -92,29 +64,8 @@ def start_fast() -> None:
     """Let MMagic and MMEngine import what is asked for, and format a config once."""
     make_mmengine_lazy()
     make_grids_lazy()
-    make_mmagic_lazy()
+    make_mmagic_lazy(everything=True)
     format_configs_once()
-
-
-def make_mmagic_lazy() -> None:
-    """Let MMagic import each model, transform and metric when it is first asked for.
-
-    For: mmagic 1.2.0. A package that has been imported already is left as it is. Names that are
-    registered nowhere still raise MMEngine's KeyError, and a name of MMagic stays taken.
-    """
-    from mmagic import registry
-
-    for packages, registries in LAZY_PACKAGES:
-        if packages[0] in sys.modules:
-            continue
-        make_packages_lazy(packages)
-        modules = registering_modules(packages[0])
-        if _DIFFUSERS_WRAPPERS in packages:
-            wrapped: Dict[str, str] = dict.fromkeys(_diffusers_names(), _DIFFUSERS_WRAPPERS)
-            modules['MODELS'] = {**wrapped, **modules['MODELS']}
-        for name in registries:
-            table = getattr(registry, name)
-            table._module_dict = ImportingTable(table.module_dict, modules[name])
 
 
 @contextlib.contextmanager

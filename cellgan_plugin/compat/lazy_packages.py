@@ -6,6 +6,7 @@ registers which name, and imports it on the first look-up.
 """
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import re
@@ -67,6 +68,25 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
             yield node
 
 
+class UnavailableError(ImportError):
+    """What was asked for by name cannot be imported with the packages that are installed."""
+
+
+@contextlib.contextmanager
+def _importing(what: str, explain: Callable[[], str]) -> Iterator[None]:
+    """Say what was asked for, and why it fails, if an import inside the block does."""
+    try:
+        with quiet_upstream():
+            yield
+    except UnavailableError:
+        raise
+    except Exception as error:  # upstream's imports fail in many ways
+        raise UnavailableError(
+            f'{what} cannot be imported with the packages that are installed here '
+            f'({type(error).__name__}: {error}). {explain()}'.rstrip()
+        ) from error
+
+
 class LazyPackage(ModuleType):
     """A package that imports what its ``__init__.py`` names when it is asked for.
 
@@ -75,29 +95,34 @@ class LazyPackage(ModuleType):
     """
 
     _init: _Init
+    _explain: Callable[[], str]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith('__'):
             raise AttributeError(name)
-        with quiet_upstream():
-            value = self._find(name)
+        value = self._find(name)
         setattr(self, name, value)
         return value
+
+    def _import(self, submodule: str, name: str) -> ModuleType:
+        with _importing(f'{self.__name__}.{name}', self._explain):
+            return importlib.import_module(f'{self.__name__}.{submodule}')
 
     def _find(self, name: str) -> Any:
         init = self._init
         if name in init.imported:
             submodule, attribute = init.imported[name]
-            return getattr(importlib.import_module(f'{self.__name__}.{submodule}'), attribute)
+            return getattr(self._import(submodule, name), attribute)
         for submodule in init.stars:
-            source = importlib.import_module(f'{self.__name__}.{submodule}')
+            source = self._import(submodule, name)
             if name in getattr(source, '__all__', vars(source)) and not name.startswith('_'):
                 return getattr(source, name)
         if name in init.defined:
-            self.run()
+            with _importing(f'{self.__name__}.{name}', self._explain):
+                self.run()
             return getattr(self, name)
         if importlib.util.find_spec(f'{self.__name__}.{name}') is not None:
-            return importlib.import_module(f'{self.__name__}.{name}')
+            return self._import(name, name)
         raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
 
     def __dir__(self) -> List[str]:
@@ -113,12 +138,13 @@ class LazyPackage(ModuleType):
             raise
 
 
-def make_packages_lazy(names: Sequence[str]) -> None:
+def make_packages_lazy(names: Sequence[str], explain: Callable[[], str] = str) -> None:
     """Put :class:`LazyPackage` in the place of packages that nobody has imported yet.
 
     Args:
         names (Sequence[str]): Dotted names, parents before children; the parent of the first is
             imported.
+        explain (Callable): What to add to the message where a part cannot be imported.
     """
     root = importlib.import_module(names[0].partition('.')[0])
     for name in names:
@@ -129,6 +155,7 @@ def make_packages_lazy(names: Sequence[str]) -> None:
         package = importlib.util.module_from_spec(spec)
         package._init = _read_init(folder / '__init__.py')
         package.__all__ = package._init.public
+        package._explain = explain
         package.__class__ = LazyPackage
         sys.modules[name] = package
     for name in names:
@@ -146,20 +173,25 @@ class ImportingTable(dict):
         entries (dict): What is registered by now.
         modules (Dict[str, str | Callable]): The module that registers each name, or what registers
             it when called.
+        explain (Callable): What to add to the message where a module cannot be imported.
     """
 
     def __init__(
-        self, entries: Dict[str, type], modules: Dict[str, Union[str, Callable[[], None]]]
+        self,
+        entries: Dict[str, type],
+        modules: Dict[str, Union[str, Callable[[], None]]],
+        explain: Callable[[], str] = str,
     ) -> None:
         super().__init__(entries)
         self._modules = modules
+        self._explain = explain
 
     def _load(self, name: str) -> None:
-        module = self._modules.get(name)
+        module = None if super().__contains__(name) else self._modules.get(name)
         # A module that is there and is not lazy has registered the name, or is just about to.
         if module is None or type(sys.modules.get(module)) is ModuleType:
             return
-        with quiet_upstream():
+        with _importing(name, self._explain):
             if callable(module):
                 del self._modules[name]  # it registers the name in this table
                 module()
@@ -177,7 +209,8 @@ class ImportingTable(dict):
         return super().__getitem__(name)
 
     def __setitem__(self, name: str, value: type) -> None:
-        self._load(name)
+        with contextlib.suppress(UnavailableError):  # nobody can want upstream's
+            self._load(name)
         super().__setitem__(name, value)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -186,7 +219,8 @@ class ImportingTable(dict):
 
     def _load_all(self) -> None:
         for name in list(self._modules):
-            self._load(name)
+            with contextlib.suppress(UnavailableError):  # not asked for by its name
+                self._load(name)
 
     def __len__(self) -> int:
         self._load_all()

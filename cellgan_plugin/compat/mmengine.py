@@ -1,12 +1,17 @@
-"""MMEngine: checkpoints, averaged weights, copies of data sets, process groups without a GPU."""
+"""MMEngine: checkpoints, averaged weights, copies of data sets, process groups, newer Pythons."""
 
 import atexit
 import functools
+import importlib.metadata
+import importlib.util
 import inspect
 import logging
 import os
+import pkgutil
+import sys
 import urllib.parse
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Optional, Tuple
 
 from cellgan_plugin.compat.torch import load_tensors
@@ -127,12 +132,12 @@ def format_configs_once() -> None:
 
     For: mmengine 0.10.7, whose ``Config.pretty_text`` runs yapf (0.1 s for a config of this
     repository) each time it is read: six times before the first iteration, and once per
-    checkpoint. Safe to call again.
+    checkpoint. Inert where MMEngine does not use yapf. Safe to call again.
     """
     from mmengine.config import config
 
-    original = config.FormatCode
-    if hasattr(original, '__wrapped__'):
+    original = getattr(config, 'FormatCode', None)
+    if original is None or hasattr(original, '__wrapped__'):
         return
 
     @functools.lru_cache(maxsize=16)
@@ -191,3 +196,66 @@ def drop_file_client_warnings(record: logging.LogRecord) -> bool:
     """
     message = record.getMessage()
     return not ('will be deprecated' in message and ('FileClient' in message or 'alias' in message))
+
+
+def _find_loader(name: str) -> Any:
+    """What ``pkgutil.find_loader`` returned: the loader of a module, or None."""
+    spec = importlib.util.find_spec(name)
+    return None if spec is None else spec.loader
+
+
+def restore_find_loader() -> None:
+    """Let MMEngine and MMCV look for MMCV's compiled operators on Python 3.14.
+
+    For: mmengine 0.10.7 and mmcv up to 2.3, which call ``pkgutil.find_loader``. The standard
+    library is left as it is. Inert where it has the function. Safe to call again.
+    """
+    if hasattr(pkgutil, 'find_loader'):
+        return
+    for name in ('mmengine.utils.dl_utils.misc', 'mmcv.utils.ext_loader'):
+        module = importlib.import_module(name)
+        if getattr(module, 'pkgutil', None) is pkgutil:
+            module.pkgutil = SimpleNamespace(find_loader=_find_loader)
+
+
+def _is_installed(package: str) -> bool:
+    """``mmengine.utils.is_installed``: whether there is a distribution or a module of the name."""
+    try:
+        importlib.metadata.distribution(package)
+        return True
+    except importlib.metadata.PackageNotFoundError:
+        spec = importlib.util.find_spec(package)
+        return spec is not None and spec.origin is not None
+
+
+def _installed_path(package: str) -> str:
+    """``mmengine.utils.get_installed_path``: the folder of a distribution's or a module's code."""
+    module = package
+    if importlib.util.find_spec(package) is None:  # mmcv-lite has the module mmcv
+        text = importlib.metadata.distribution(package).read_text('top_level.txt')
+        if not text:
+            raise ValueError(f'can not infer the module name of {package}')
+        # Some distributions list their folders docs and tests, too.
+        module = next((name for name in text.split() if name in package), text.split()[0])
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f'{package} has no folder of its own (a namespace package?)')
+    return str(Path(spec.origin).parent)
+
+
+def find_packages_without_pkg_resources() -> None:
+    """Let a config inherit from ``mmagic::...`` and ``mmpretrain::...`` without pkg_resources.
+
+    For: mmengine 0.10.7, which looks for the package's folder with ``pkg_resources``, which
+    setuptools 82 no longer has. Inert where it can be found, and where MMEngine does not use it.
+    Safe to call again.
+    """
+    from mmengine.utils import package_utils
+
+    uses = 'pkg_resources' in package_utils.get_installed_path.__code__.co_names
+    if not uses or importlib.util.find_spec('pkg_resources') is not None:
+        return
+    names = ('mmengine.utils.package_utils', 'mmengine.utils', 'mmengine.config.config')
+    for module in filter(None, map(sys.modules.get, (*names, 'mmengine.hub.hub'))):
+        module.is_installed = _is_installed
+        module.get_installed_path = _installed_path

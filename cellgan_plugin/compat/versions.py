@@ -2,91 +2,142 @@
 
 import importlib.metadata
 import platform
-import re
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
+import packaging.requirements
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-# Distribution names, the versions known to work, and what to type when they are not there.
-SUPPORTED: Dict[str, Tuple[str, str]] = {
-    'torch': ('>=2.4,<2.16', 'pip install "torch==2.11.0" "torchvision==0.26.0"'),
-    'numpy': ('<2', 'pip install "numpy<2"'),
-    'setuptools': ('<82', 'pip install "setuptools<82"'),
-    'mmengine': ('==0.10.7', 'pip install "mmengine==0.10.7"'),
-    'mmcv': ('>=2.0,<2.2', 'pip install "mmcv-lite==2.1.0"'),
-    'mmagic': ('==1.2.0', 'pip install "mmagic==1.2.0"'),
-    'mmpretrain': ('==1.2.0', 'pip install "mmpretrain==1.2.0"'),
-    'diffusers': ('<0.29', 'pip install "diffusers==0.28.2"'),
-    'huggingface-hub': ('<0.26', 'pip install "huggingface-hub==0.25.2"'),
-    'scipy': ('<1.18', 'pip install "scipy<1.18"'),
-    # From 4.49 on it refuses to be imported with this huggingface-hub.
-    'transformers': ('<4.49', 'pip install "transformers==4.48.3"'),
-    # Imported by mmagic, which does not declare them; no version is known not to work.
-    'albumentations': ('', 'pip install albumentations'),
-    'imageio': ('', 'pip install imageio'),
-    'requests': ('', 'pip install requests'),
+
+class Requirement(NamedTuple):
+    """A package that every run imports.
+
+    Attributes:
+        distributions (Dict[str, str]): The names it is published under, and the versions of each
+            that work (``''``: no version is known not to). One of them has to be installed.
+        fix (str): What to type when none is.
+    """
+
+    distributions: Dict[str, str]
+    fix: str
+
+
+SUPPORTED: Dict[str, Requirement] = {
+    'torch': Requirement({'torch': '>=2.4'}, 'pip install torch torchvision'),
+    'numpy': Requirement({'numpy': '>=1.26'}, 'pip install "numpy>=1.26"'),
+    'mmengine': Requirement(
+        {'mmengine': '>=0.10.7,<0.11', 'onedl-mmengine': '>=0.10.8,<0.11'},
+        'pip install "mmengine==0.10.7"',
+    ),
+    'mmcv': Requirement(
+        {
+            'mmcv-lite': '>=2.0,<2.2',
+            'mmcv': '>=2.0,<2.2',
+            'mmcv-full': '>=2.0,<2.2',
+            'onedl-mmcv': '>=2.3,<2.4',
+        },
+        'pip install "mmcv-lite==2.1.0"',
+    ),
+    'mmagic': Requirement({'mmagic': '==1.2.0'}, 'pip install "mmagic==1.2.0"'),
+    'mmpretrain': Requirement(
+        {'mmpretrain': '==1.2.0', 'onedl-mmpretrain': '>=1.3,<1.4'},
+        'pip install "mmpretrain==1.2.0"',
+    ),
+    'scipy': Requirement({'scipy': ''}, 'pip install scipy'),
+    # Imported by mmagic, which does not declare it.
+    'requests': Requirement({'requests': ''}, 'pip install requests'),
 }
-SUPPORTED_PYTHON = '>=3.10,<3.13'  # as in setup.py
-# mmcv is published under three distribution names with one import name.
-_DISTRIBUTIONS = {'mmcv': ('mmcv', 'mmcv-lite', 'mmcv-full')}
+SUPPORTED_PYTHON = '>=3.10,<3.15'  # as in setup.py
 
 
 class UnsupportedVersionError(ImportError):
-    """An upstream package is missing or outside the supported versions."""
+    """An upstream package is missing, outside the supported versions, or installed twice."""
 
 
-def installed_version(package: str) -> Optional[str]:
-    """Version of an installed package by its key in :data:`SUPPORTED`, or None."""
-    for name in _DISTRIBUTIONS.get(package, (package,)):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
+def installed_version(distribution: str) -> Optional[str]:
+    """Version of an installed distribution, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
-def _fits(version: str, window: str) -> bool:
+def fits(version: str, window: str) -> bool:
+    """Whether a version, its local suffix apart, is in a window; one that is no version is not."""
     try:
         return SpecifierSet(window).contains(Version(version).public, prereleases=True)
     except InvalidVersion:
         return False
 
 
-def _torchvision_for(torch_version: Optional[str]) -> Tuple[str, str]:
-    """Window and fix of torchvision: 0.(N + 15) belongs to torch 2.N, and loads with no other."""
-    release = re.match(r'2\.(\d+)', torch_version or '')
-    if release is None:  # torch itself is complained about
-        return '', SUPPORTED['torch'][1]
-    window = f'==0.{int(release[1]) + 15}.*'
-    return window, f'pip install "torch=={release[0]}.*" "torchvision{window}"'
+def _torch_of_torchvision() -> str:
+    """The versions of torch that the installed torchvision declares; '' where it says nothing."""
+    declared = map(
+        packaging.requirements.Requirement, importlib.metadata.requires('torchvision') or []
+    )
+    return next((str(x.specifier) for x in declared if x.name == 'torch'), '')
+
+
+def _torchvision_problem() -> Optional[str]:
+    """What is wrong with torchvision: most releases load with the one torch they are built for."""
+    torch, torchvision = installed_version('torch'), installed_version('torchvision')
+    if torchvision is None:
+        return 'torchvision is not installed: pip install torch torchvision'
+    if torch is None:  # which is complained about
+        return None
+    window, release = _torch_of_torchvision(), '.'.join(torch.split('.')[:2])
+    patches = window.startswith(f'=={release}.')  # any patch of the release loads
+    if patches or fits(torch, window):
+        return None
+    return (
+        f'torchvision {torchvision} is not supported beside torch {torch} (needs torch{window}): '
+        f'pip install --upgrade "torch=={release}.*" torchvision'
+    )
+
+
+def _problem(package: str, requirement: Requirement) -> Optional[str]:
+    """What is wrong with one package, with its fix; None where it fits."""
+    windows, fix = requirement
+    installed: List[Tuple[str, str]] = [
+        (name, version) for name in windows if (version := installed_version(name)) is not None
+    ]
+    if not installed:
+        accepted = ' or '.join(f'{x}{window}' for x, window in windows.items() if window)
+        needs = f' (needs {accepted})' if accepted else ''
+        return f'{package} is not installed{needs}: {fix}'
+    if len(installed) > 1:
+        names = [name for name, _ in installed]
+        found = ' and '.join(f'{name} {version}' for name, version in installed)
+        return (
+            f'{found} are installed into the same folder, {package}/, and overwrite each other: '
+            f'pip uninstall -y {" ".join(names)}, then install one of them, e.g. {fix}'
+        )
+    ((name, version),) = installed
+    if not fits(version, windows[name]):
+        return f'{name} {version} is not supported (needs {windows[name]}): {fix}'
+    return None
 
 
 def check_versions() -> None:
     """Raise :class:`UnsupportedVersionError` naming everything that does not fit, and the fix.
 
-    For: Python itself, the packages and windows of :data:`SUPPORTED`, and torchvision, which has
-    to be of the release that belongs to torch. A local suffix (``2.11.0+cu130``) is ignored.
+    For: Python itself, the packages of :data:`SUPPORTED`, and torchvision, which has to be one for
+    the installed torch. A local suffix (``2.11.0+cu130``) is ignored. What only some runs
+    import is not asked for here: latent diffusion asks for diffusers when it is built.
     """
     problems: List[str] = []
     python = platform.python_version()
-    if not _fits(python, SUPPORTED_PYTHON):
+    if not fits(python, SUPPORTED_PYTHON):
         problems.append(
-            f'  Python {python} is not supported (needs {SUPPORTED_PYTHON}): make an environment '
-            'with a supported one, e.g. python3.11 -m venv .venv'
+            f'Python {python} is not supported (needs {SUPPORTED_PYTHON}): make an environment '
+            'with a supported one, e.g. python3.12 -m venv .venv'
         )
-    windows = dict(SUPPORTED, torchvision=_torchvision_for(installed_version('torch')))
-    for package, (window, fix) in windows.items():
-        found = installed_version(package)
-        if found is None:
-            needs = f' (needs {window})' if window else ''
-            problems.append(f'  {package} is not installed{needs}: {fix}')
-        elif not _fits(found, window):
-            problems.append(f'  {package} {found} is not supported (needs {window}): {fix}')
+    found = [_problem(package, requirement) for package, requirement in SUPPORTED.items()]
+    problems += filter(None, [*found, _torchvision_problem()])
     if problems:
         raise UnsupportedVersionError(
             'cellgan_plugin cannot run with the packages installed here:\n'
-            + '\n'.join(problems)
-            + '\nThe exact set known to work is requirements/constraints.txt '
+            + '\n'.join(f'  {problem}' for problem in problems)
+            + '\nA complete set that works is requirements/constraints.txt '
             '(pip install --no-deps -r requirements/constraints.txt).'
         )

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import platform
-import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,11 @@ from typing import Any, Mapping, Optional, Union
 import torch
 
 from cellgan_plugin.compat import load_tensors
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 # Key of MMEngine's message hub.
 COST_KEY = 'training_cost'
@@ -31,7 +35,8 @@ class TrainingCost:
         images (int): Training images seen, all processes together.
         peak_memory_mb (float): Largest memory of the first process in MiB: what CUDA had allocated
             while training, or the resident set of the process (data in RAM and libraries included).
-        memory_kind (str): ``'CUDA'`` or ``'process'``.
+        memory_kind (str): ``'CUDA'``, ``'process'``, or ``'not measured'`` where the system does
+            not tell (Windows without CUDA; the memory is 0 then).
         device (str): Name of the device; several joined by ' + ' when the run moved.
         processes (int): The most that trained at a time.
         first_iteration (int): Where counting began; above 0 when an uncounted run was resumed.
@@ -86,6 +91,8 @@ def peak_memory() -> tuple:
     """(MiB, kind) of this process so far; see :class:`TrainingCost`."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20, 'CUDA'
+    if resource is None:
+        return 0.0, 'not measured'
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Kilobytes on Linux, bytes on macOS.
     return peak / (2**20 if sys.platform == 'darwin' else 2**10), 'process'

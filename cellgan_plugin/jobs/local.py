@@ -6,7 +6,6 @@ only those that need it.
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import signal
@@ -23,6 +22,11 @@ from tqdm import tqdm
 from cellgan_plugin.jobs.job import Job, StartError
 from cellgan_plugin.jobs.slurm import Submitted
 from cellgan_plugin.machine import usable_cores
+
+try:
+    import fcntl
+except ImportError:  # Windows, where run_jobs refuses
+    fcntl = None
 
 _LOCK_NAME = '.job.lock'
 _TAIL_BYTES = 8192
@@ -309,11 +313,16 @@ def run_jobs(
 
     Raises:
         ValueError: Names or work directories that are not unique, needs that are unknown or go in
-            a circle, a bad ``workers`` or ``launcher``.
+            a circle, a bad ``workers`` or ``launcher``; a system without process groups (Windows).
         ImportError: ``launcher='slurm'`` without submitit.
         KeyboardInterrupt: On Ctrl-C or SIGTERM, after the running jobs were asked to stop (SIGTERM)
             and, if they did not, killed. The same call continues.
     """
+    if not hasattr(os, 'killpg'):
+        raise ValueError(
+            'jobs are run on Linux and macOS only: they are stopped by process groups, which this '
+            'system does not have. On Windows, run the same command in WSL'
+        )
     jobs = list(jobs)
     _check(jobs)
     if workers is not None and workers < 1:

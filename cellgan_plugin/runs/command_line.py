@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.compat import UntrustedCheckpointError
+from cellgan_plugin.compat import UnavailableError, UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
 from cellgan_plugin.engine.hooks import NonFiniteLossError
 from cellgan_plugin.errors import OutputError
@@ -28,6 +28,7 @@ USER_ERRORS = (
     MemoryError,
     NonFiniteLossError,
     OutputError,
+    UnavailableError,
     UntrustedCheckpointError,
     ValueError,
 )

@@ -7,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 
+from cellgan_plugin.engine import training_cost
 from cellgan_plugin.engine.checkpoint import to_plain
 from cellgan_plugin.engine.hooks import SafeCheckpointHook, ThroughputHook, TimeBudgetHook
 from cellgan_plugin.engine.hooks import throughput_hook as module
@@ -173,6 +174,14 @@ def test_memory_of_a_gpu_and_of_a_process_are_not_compared(clock, monkeypatch, b
     runner.max_iters = 3
     cost = runner.train().cost
     assert (cost.peak_memory_mb, cost.memory_kind) == (70.0, now)
+
+
+def test_memory_that_the_system_does_not_tell_is_not_measured(clock, monkeypatch):
+    monkeypatch.setattr(training_cost, 'resource', None)  # Windows
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    cost = FakeRunner(clock, [ThroughputHook()]).train().cost
+    assert (cost.peak_memory_mb, cost.memory_kind) == (0.0, 'not measured')
+    assert cost.iterations > 0 and cost.seconds > 0
 
 
 def budget_run(clock, minutes, kind='wall', **kwargs):

@@ -38,6 +38,13 @@ def test_needs_come_first_and_results_keep_the_order(tmp_path):
     assert all(r.returncode == 0 and r.message == '' for r in results.values())
 
 
+def test_a_system_without_process_groups_is_told(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, 'killpg')  # as on Windows
+    with pytest.raises(ValueError, match='Linux and macOS only.* WSL'):
+        run_jobs([shell(tmp_path, 'one')])
+    assert not (tmp_path / 'one').exists()
+
+
 def test_a_failure_stops_only_what_needs_it(tmp_path, capsys):
     jobs = [
         shell(tmp_path, 'bad', 'echo something; echo "error: no such colour" >&2; exit 3'),

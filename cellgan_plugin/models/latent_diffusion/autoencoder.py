@@ -5,6 +5,8 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
+from cellgan_plugin.compat import diffusers_class
+
 
 class ImageAutoencoder(nn.Module):
     """Base: images (N, C, S, S) in [-1, 1] to latents (N, latent_channels, S/f, S/f) and back.
@@ -142,9 +144,7 @@ class KLAutoencoder(ImageAutoencoder):
 
     @staticmethod
     def _network_class() -> type:
-        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-        return AutoencoderKL
+        return diffusers_class('AutoencoderKL')
 
     @property
     def noise_size(self) -> int:
@@ -195,9 +195,7 @@ class VQAutoencoder(ImageAutoencoder):
 
     @staticmethod
     def _network_class() -> type:
-        from diffusers.models.vq_model import VQModel
-
-        return VQModel
+        return diffusers_class('VQModel')
 
     @property
     def latent_channels(self) -> int:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cellgan_plugin.compat import diffusers_class
 from cellgan_plugin.models.latent_diffusion.unet import null_label
 
 Predict = Callable[[Tensor, int], Tensor]
@@ -45,10 +46,9 @@ def check_schedule(schedule: Mapping[str, Any]) -> Dict[str, Any]:
 
 def training_scheduler(schedule: Mapping[str, Any]):
     """Diffusers' ``DDPMScheduler``: adds noise and says what to predict."""
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
+    scheduler = diffusers_class('DDPMScheduler')
     with _ON_CPU:
-        return DDPMScheduler(**check_schedule(schedule), clip_sample=False)
+        return scheduler(**check_schedule(schedule), clip_sample=False)
 
 
 def sampling_scheduler(name: str, schedule: Mapping[str, Any], num_inference_steps: int):
@@ -73,17 +73,13 @@ def sampling_scheduler(name: str, schedule: Mapping[str, Any], num_inference_ste
         raise ValueError(f'sampler={name!r}: must be one of {list(SAMPLERS)}')
     schedule = check_schedule(schedule)
     if name == 'ddim':
-        from diffusers.schedulers.scheduling_ddim import DDIMScheduler as Scheduler
-
+        solver = diffusers_class('DDIMScheduler')
         options = dict(timestep_spacing='trailing', clip_sample=False)
     else:
-        from diffusers.schedulers.scheduling_dpmsolver_multistep import (
-            DPMSolverMultistepScheduler as Scheduler,
-        )
-
+        solver = diffusers_class('DPMSolverMultistepScheduler')
         options = dict(use_lu_lambdas=True)
     with _ON_CPU:
-        scheduler = Scheduler(**schedule, **options)
+        scheduler = solver(**schedule, **options)
     total = scheduler.config.num_train_timesteps
     steps = num_inference_steps
     if not isinstance(steps, int) or not 1 <= steps <= total:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
+from cellgan_plugin.compat import diffusers_class
+
 
 @MODELS.register_module()
 class LatentUNet(nn.Module):
@@ -33,8 +35,7 @@ class LatentUNet(nn.Module):
         self, num_classes: int, sample_size: int, in_channels: int, block_out_channels, **config
     ):
         super().__init__()
-        from diffusers.models.unets.unet_2d import UNet2DModel
-
+        network = diffusers_class('UNet2DModel')
         halvings = len(block_out_channels) - 1
         if not isinstance(sample_size, int) or sample_size < 1 or sample_size % 2**halvings:
             raise ValueError(
@@ -46,7 +47,7 @@ class LatentUNet(nn.Module):
         self.sample_size = sample_size
         self.in_channels = in_channels
         try:
-            self.net = UNet2DModel(
+            self.net = network(
                 sample_size=sample_size,
                 in_channels=in_channels,
                 out_channels=in_channels,
