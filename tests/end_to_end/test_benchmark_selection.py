@@ -2,15 +2,19 @@
 
 import csv
 import json
+import os
 
 import pytest
 
 from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.protocol import read_protocol
+from cellgan_plugin.benchmark.score_registry import SCORES
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import read_manifest
 from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.selection import SELECTION_RULES
+from cellgan_plugin.user_modules import IMPORT_VARIABLE
 
 from .conftest import run_tool
 from .test_benchmark import CLASSIFIER, GENERATOR
@@ -28,7 +32,28 @@ val_evaluator = dict(type='Evaluator', metrics=[dict(
     extractor=dict(type='ClassifierFeatures', config='x.py', checkpoint='x'))])
 custom_hooks = [dict(type='ModelSelectionHook')]
 """
+# A rule and a score of the user's own, in one module; the rule does what 'none' does.
+MODULE = """
+import numpy as np
+
+from cellgan_plugin.benchmark.score_registry import register_score
+from cellgan_plugin.selection import SELECTION_RULES, SelectionRule
+
+
+@SELECTION_RULES.register_module(name='mine')
+class Mine(SelectionRule):
+    shows = {'late': 'distance'}
+
+    def __call__(self, pool, asked):
+        return self._ranked(pool, pool.order, asked, 'late')
+
+
+@register_score('misses', 'Missed HSIL')
+def misses(predictions):
+    return 1 - predictions.from_confusion['sensitivity']
+"""
 BENCHMARK = """
+custom_imports = dict(imports=['mine_parts'])
 title = 'Rows'
 data = dict(data_root={data!r}, ann_file='manifest.csv')
 classes = ['NILM', 'HSIL']
@@ -40,9 +65,9 @@ num_folds = 1
 per_class = None
 seeds = [3]
 steps = 2
-metrics = ['accuracy', 'auc', 'sensitivity', 'specificity']
+metrics = ['accuracy', 'auc', 'sensitivity', 'specificity', 'misses']
 rows = {{
-    'all': dict(generator='GAN', rule='none'),
+    'all': dict(generator='GAN', rule='mine'),
     'chosen': dict(generator='GAN', rule='selective'),
 }}
 selection = dict(passes=2)
@@ -62,6 +87,7 @@ def folder(tiny, tmp_path_factory, request):
     (root / 'generator.py').write_text(generator + EVALUATED)
     counts = dict(NILM=8, HSIL=8)
     write_phantom_dataset(root / 'data', size=32, splits=dict(train=counts))
+    (root / 'mine_parts.py').write_text(MODULE)
     (root / 'benchmark.py').write_text(BENCHMARK.format(data=str(root / 'data')))
     sweep = "_base_ = 'benchmark.py'\nsweep = dict(generator='GAN', pools=[3], ratios=[0.5])\n"
     (root / 'sweep.py').write_text(sweep)
@@ -73,8 +99,12 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_rows_share_pool_baseline_and_scores_and_a_sweep_goes_on(folder):
+def test_rows_share_pool_baseline_and_scores_and_a_sweep_goes_on(folder, monkeypatch):
     out = folder / 'out'
+    monkeypatch.setenv(
+        'PYTHONPATH', os.pathsep.join([str(folder), os.environ.get('PYTHONPATH', '')])
+    )
+    monkeypatch.setenv(IMPORT_VARIABLE, '')  # set for jobs; other tests are not to have it
     result = run_tool('tools/benchmark.py', folder / 'benchmark.py', '--work-dir', out)
     assert 'LEAK' not in result.stdout and '+ chosen' in result.stdout
     plan = json.loads((out / 'folds.json').read_text())
@@ -113,7 +143,7 @@ def test_rows_share_pool_baseline_and_scores_and_a_sweep_goes_on(folder):
         assert {s['file'] for s in scores if s['kept'] == '1'} == {k['file'] for k in kept[row]}
         assert load_image(str(folder_of_row / 'best_worst.png')).std() > 5
     ranks = [int(line['file'].split('_')[-1].split('.')[0]) for line in kept['all']]
-    assert ranks == [*range(len(ranks) // 2)] * 2, 'without a rule, the first ones'
+    assert ranks == [*range(len(ranks) // 2)] * 2, 'the rule of mine_parts.py: the first ones'
 
     table = json.loads((out / 'table.json').read_text())
     rows = {row['arm']: row for row in table['rows']}
@@ -121,10 +151,13 @@ def test_rows_share_pool_baseline_and_scores_and_a_sweep_goes_on(folder):
     assert {row['jobs'] for row in rows.values()} == {'1/1'}
     assert rows['+ chosen']['synthetic'] == len(kept['chosen'])
     assert {'accuracy', 'auc', 'sensitivity', 'specificity'} <= set(rows['+ chosen'])
+    for row in rows.values():
+        assert row['misses']['mean'] == pytest.approx(100 - row['sensitivity']['mean'])
 
     # The sweep takes everything over that is there, and draws 3 N where 2 N are.
     before = {path: path.stat().st_mtime_ns for path in out.glob('jobs/ResNet/*/*/predictions.csv')}
     assert len(before) == 3
+    monkeypatch.syspath_prepend(folder)
     found = Benchmark(read_protocol(folder / 'sweep.py'), out)
     results = found.run()
     states = [result.state for result in results.values()]
@@ -137,3 +170,4 @@ def test_rows_share_pool_baseline_and_scores_and_a_sweep_goes_on(folder):
     assert len(scores) == 6 * per_class
     found.write(results)
     assert load_image(str(out / 'sweep.png')).std() > 5
+    del SCORES['misses'], SELECTION_RULES.module_dict['mine']  # of this process
