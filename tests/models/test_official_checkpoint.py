@@ -27,7 +27,7 @@ from cellgan_plugin.models.cellgan.official_checkpoint import (
     to_official,
 )
 from cellgan_plugin.models.cellgan.official_parity import (
-    Comparison,
+    ParityRow,
     compare_with_official,
     format_comparisons,
 )
@@ -495,7 +495,7 @@ def test_comparison_sees_a_difference(reference, key):
     ],
 )
 def test_verdicts(difference, noise, norms, verdict):
-    row = Comparison('x', *norms, difference, noise, 1e-4, scale=1.0)
+    row = ParityRow('x', *norms, difference, noise, 1e-4, scale=1.0)
     assert row.verdict == verdict
 
 
