@@ -5,9 +5,22 @@ import hashlib
 import json
 import os
 import uuid
+import zipfile
+import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Iterator, Optional, Union
+from typing import IO, Any, Callable, Dict, Iterator, Mapping, Optional, Union
 
+import numpy as np
+from mmengine.logging import print_log
+
+# Folders that this project's tools keep beside class folders.
+TRUTH_FOLDER, SCORES_FOLDER = '_truth', '_scores'
+OWN_FOLDERS = (TRUTH_FOLDER, SCORES_FOLDER)
+# What systems and archives leave in folders; a name with a dot in front is hidden anyway.
+_LEFT_BY_SYSTEMS = {
+    '__macosx', 'thumbs.db', 'ehthumbs.db', 'desktop.ini', '@eadir', '$recycle.bin',
+    'system volume information', 'lost+found',
+}  # fmt: skip
 # File systems take names of 255 bytes; some, over encrypted disks, 143. A shorter name has room
 # for what a temporary one adds.
 _ROOMY = 120
@@ -19,6 +32,15 @@ def _temporary_name(name: str) -> str:
     if len(os.fsencode(name)) > _ROOMY:
         name = os.fsencode(name)[:_ROOMY].decode('utf-8', 'ignore')
     return f'.{name}.{token}.tmp'
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is passed over for its name alone.
+
+    Names with a dot in front, what systems leave (``__MACOSX``, ``Thumbs.db``), and this project's
+    own folders. An underscore in front hides nothing: cameras write ``_DSC0001.JPG``.
+    """
+    return name.startswith('.') or name in OWN_FOLDERS or name.casefold() in _LEFT_BY_SYSTEMS
 
 
 @contextlib.contextmanager
@@ -81,4 +103,44 @@ def file_sha256(path: Union[str, Path]) -> str:
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):
             digest.update(block)
+    return digest.hexdigest()
+
+
+def read_arrays(path: Union[str, Path]) -> Optional[Dict[str, np.ndarray]]:
+    """Arrays of an NPZ file that can be computed again.
+
+    Returns:
+        dict | None: None when there is no file, or when it is damaged, which is said.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        if str(arrays.pop('seal', None)) != _seal(arrays):
+            raise ValueError('its content was changed, or is of another version')
+        return arrays
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile,
+            zlib.error) as error:  # fmt: skip
+        say_damaged(path, (str(error).splitlines() or [type(error).__name__])[0])
+        return None
+
+
+def say_damaged(path: Union[str, Path], reason: str) -> None:
+    """Say that a file that keeps results cannot be used."""
+    print_log(f'{path} is damaged ({reason}); what it kept is computed again', 'current', 30)
+
+
+def write_arrays(path: Union[str, Path], **arrays: np.ndarray) -> None:
+    """Write an NPZ file for :func:`read_arrays`, whole or not at all."""
+    with atomic_write(path) as file:
+        np.savez(file, seal=np.array(_seal(arrays)), **arrays)
+
+
+def _seal(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f'{name} {array.dtype.str} {array.shape} '.encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

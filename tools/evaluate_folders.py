@@ -10,7 +10,7 @@ REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or DIR:SPLIT for a split of the ma
 """
 
 from cellgan_plugin.evaluation.table_distances import DISTANCES
-from cellgan_plugin.runs.command_line import ToolParser, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, user_errors
 from cellgan_plugin.runs.evaluate_folders import evaluate_folders
 from cellgan_plugin.runs.train import set_trust
 
@@ -44,6 +44,7 @@ def make_parser() -> ToolParser:
     parser.add_argument('--cache-dir', help='where features are kept (CELLGAN_FEATURE_CACHE)')
     parser.add_argument('--batch-size', type=int, default=32)
     parser.add_argument('--workers', type=int, default=0)
+    add_overwrite(parser, 'replace tables of other images or settings')
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument('--trust-checkpoint', action='store_true')
     return parser
@@ -66,6 +67,7 @@ def main() -> None:
             batch_size=args.batch_size,
             num_workers=args.workers,
             device=args.device,
+            overwrite=args.overwrite,
         )
 
 

@@ -14,7 +14,13 @@ import sys
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import ToolParser, add_mask_arguments, mask_rule, user_errors
+from cellgan_plugin.runs.command_line import (
+    ToolParser,
+    add_mask_arguments,
+    add_overwrite,
+    mask_rule,
+    user_errors,
+)
 from cellgan_plugin.segmentation.evaluate_masks import evaluate_masks
 from cellgan_plugin.visualization.report_tables import markdown_table
 
@@ -44,6 +50,7 @@ def make_parser() -> ToolParser:
         )  # fmt: skip
         parser.add_argument(f'--{which}-suffix', default='', help=f'of names of {which} masks')
     add_mask_arguments(parser)
+    add_overwrite(parser)
     return parser
 
 
@@ -65,6 +72,7 @@ def main() -> int:
             rule=mask_rule(args),
             parts=args.parts,
             label_column=args.label_column,
+            overwrite=args.overwrite,
         )
     print('\n' + markdown_table(table))
     return 0

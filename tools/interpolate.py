@@ -11,7 +11,12 @@ CKPT is a checkpoint or a work directory (its best, else its newest checkpoint).
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
+from cellgan_plugin.runs.command_line import (
+    ToolParser,
+    add_config_arguments,
+    add_overwrite,
+    user_errors,
+)
 from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.synthesis.interpolate import FORMATS, interpolate
@@ -38,6 +43,7 @@ def make_parser() -> ToolParser:
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
     parser.add_argument('--sample-kwargs', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    add_overwrite(parser)
     parser.add_argument('--device', help='default: a GPU where there is one')
     return parser
 
@@ -65,6 +71,7 @@ def main() -> None:
             precision=args.precision,
             batch_size=args.batch_size,
             options=args.cfg_options,
+            overwrite=args.overwrite,
         )
 
 

@@ -18,6 +18,7 @@ from cellgan_plugin.runs.command_line import (
     ToolParser,
     add_config_arguments,
     add_mask_arguments,
+    add_overwrite,
     mask_rule,
     user_errors,
 )
@@ -44,6 +45,7 @@ def make_parser() -> ToolParser:
         help='value in a true mask to class id, e.g. 0=0 255=1',
     )  # fmt: skip
     parser.add_argument('--no-overlays', action='store_true')
+    add_overwrite(parser)
     parser.add_argument('--device', help='default: a GPU where there is one')
     add_mask_arguments(parser)
     return parser
@@ -69,6 +71,7 @@ def main() -> int:
                 overlays=not args.no_overlays,
                 device=args.device,
                 options=args.cfg_options,
+                overwrite=args.overwrite,
             )
         except KeyboardInterrupt:
             print('interrupted; the same command goes on', file=sys.stderr)

@@ -14,10 +14,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from cellgan_plugin.runs.command_line import ToolParser, add_job_arguments, report_jobs, user_errors
-from cellgan_plugin.segmentation.benchmark import (
-    SegmentationBenchmark,
-    segmentation_benchmark,
-)
+from cellgan_plugin.segmentation.benchmark import SegmentationBenchmark, segmentation_benchmark
 from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 
 

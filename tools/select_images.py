@@ -12,7 +12,7 @@ import sys
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import ToolParser, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, user_errors
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.selection import SELECTION_RULES
 from cellgan_plugin.selection.folder import LINKS
@@ -50,6 +50,7 @@ def make_parser() -> ToolParser:
     parser.add_argument(
         '--tsne', type=int, default=100, metavar='N', help='images a class; 0: none'
     )
+    add_overwrite(parser)
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     parser.add_argument('--trust-checkpoint', action='store_true')
@@ -87,6 +88,7 @@ def main() -> None:
                 cache_dir=args.cache_dir,
                 tsne_images=args.tsne,
                 options=args.cfg_options,
+                overwrite=args.overwrite,
             )
         except KeyboardInterrupt:
             print('\ninterrupted; the same command continues', file=sys.stderr)

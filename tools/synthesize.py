@@ -26,7 +26,12 @@ from mmengine.config import DictAction
 
 from cellgan_plugin.datasets.image_encoding import FORMATS
 from cellgan_plugin.errors import SynthesisError
-from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
+from cellgan_plugin.runs.command_line import (
+    ToolParser,
+    add_config_arguments,
+    add_overwrite,
+    user_errors,
+)
 from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.synthesis.request import parse_classes, parse_seeds
@@ -52,6 +57,7 @@ def _from_masks(args: argparse.Namespace) -> None:
         device=args.device,
         sheet=args.sheet > 0,
         options=args.cfg_options,
+        overwrite=args.overwrite,
     )
 
 
@@ -78,6 +84,7 @@ def make_parser() -> ToolParser:
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
     parser.add_argument('--sample-kwargs', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    add_overwrite(parser)
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument('--workers', type=int, help='threads that sample; default: all cores')
     parser.add_argument('--sheet', type=int, default=8, metavar='N', help='columns of sheet.png')
@@ -118,6 +125,7 @@ def main() -> None:
                 workers=args.workers,
                 sheet=args.sheet,
                 options=args.cfg_options,
+                overwrite=args.overwrite,
                 launcher=args.launcher,
             )
         except KeyboardInterrupt:

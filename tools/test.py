@@ -5,7 +5,12 @@ python tools/test.py CONFIG --checkpoint CKPT --cfg-options val_evaluator.metric
 tools/dist_test.sh CONFIG CKPT 4
 """
 
-from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
+from cellgan_plugin.runs.command_line import (
+    ToolParser,
+    add_config_arguments,
+    add_overwrite,
+    user_errors,
+)
 from cellgan_plugin.runs.test import test
 from cellgan_plugin.runs.train import set_trust
 
@@ -16,6 +21,7 @@ def make_parser() -> ToolParser:
     add_config_arguments(parser)
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
     parser.add_argument('--checkpoint', dest='named_checkpoint', help='the same, by name')
+    add_overwrite(parser, 'replace tables of another evaluation')
     return parser
 
 
@@ -33,6 +39,7 @@ def main() -> None:
             work_dir=args.work_dir,
             options=args.cfg_options,
             launcher=args.launcher,
+            overwrite=args.overwrite,
         )
 
 

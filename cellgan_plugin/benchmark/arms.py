@@ -38,7 +38,7 @@ from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job
-from cellgan_plugin.runs.config_values import digest_of, plain
+from cellgan_plugin.records import digest_of, plain
 from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JOB_NAME
 from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.runs.train import load_config

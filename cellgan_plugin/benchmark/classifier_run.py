@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from cellgan_plugin.datasets import transforms
 from cellgan_plugin.files import atomic_write, file_sha256
-from cellgan_plugin.runs.config_values import plain
+from cellgan_plugin.records import plain
 from cellgan_plugin.user_modules import read_config
 
 SELECT = ('last', 'best')

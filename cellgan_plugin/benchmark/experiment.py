@@ -26,7 +26,7 @@ from cellgan_plugin.benchmark.plan import (
 )
 from cellgan_plugin.benchmark.predictions import PredictionError
 from cellgan_plugin.benchmark.protocol import REAL, Protocol
-from cellgan_plugin.benchmark.record import Record
+from cellgan_plugin.benchmark.record import ExperimentRecord
 from cellgan_plugin.benchmark.report import TABLE, write_report
 from cellgan_plugin.benchmark.scores import ScoreError
 from cellgan_plugin.benchmark.selection_rows import check_selection
@@ -39,6 +39,7 @@ from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.version import __version__
 
+RECORD_NAME = 'benchmark.json'
 FOLDS_NAME = 'folds.json'
 
 
@@ -64,7 +65,8 @@ class Benchmark:
         DatasetError: Images that cannot be used.
         FoldError: Classes that cannot be divided.
         LeakError: A generator was trained on test images, or on unknown ones.
-        ProtocolError: A mistake in the protocol, or ``out_dir`` holds another one.
+        ProtocolError: A mistake in the protocol.
+        RecordError: ``out_dir`` holds the results of another one.
     """
 
     def __init__(
@@ -87,8 +89,8 @@ class Benchmark:
         self.reports: List[LeakReport] = self._builder.reports
         if protocol.leak == 'refuse':
             refuse_leaks(self.reports)
-        self.record: Record = record_of(protocol, self.plan, self.arms, self.classifiers)
-        self.record.check_same(self.out_dir)
+        decides = record_of(protocol, self.plan, self.arms, self.classifiers)
+        self.record = ExperimentRecord(self.out_dir, RECORD_NAME, decides, 'classifiers', 'arms')
         self.runs: List[ClassifierRun] = classifier_runs(
             protocol, self.plan, self.arms, self.classifiers, self.out_dir
         )
@@ -195,8 +197,7 @@ class Benchmark:
                 started=time.strftime('%Y-%m-%dT%H:%M:%S'),
             ),
         )
-        self.record.said = said
-        self.record.write(self.out_dir)
+        self.record.write(said)
         write_json(self.out_dir / FOLDS_NAME, self.plan.to_dict())
         write_real_lists(self.plan, self.protocol.data, self._lists)
         self._builder.write()
@@ -210,7 +211,7 @@ class Benchmark:
                     arm[planned.arm],
                     self._real[planned.fold],
                     self.protocol,
-                    self.record,
+                    self.record.identity,
                 )
                 for planned in self.runs
             ),

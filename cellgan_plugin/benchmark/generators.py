@@ -8,7 +8,7 @@ from mmengine.config import Config
 from cellgan_plugin.benchmark.classifier_run import file_digest, starting_weights
 from cellgan_plugin.benchmark.rows import Generator
 from cellgan_plugin.errors import ProtocolError
-from cellgan_plugin.runs.config_values import plain
+from cellgan_plugin.records import plain
 from cellgan_plugin.runs.job_program import CONFIG_NAME
 from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.runs.train import load_config

@@ -1,6 +1,5 @@
 """From the description of a benchmark to its jobs: which images, which runs, what needs what."""
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -20,14 +19,13 @@ from cellgan_plugin.benchmark.fold_plan import PARTS, FoldPlan, Sample
 from cellgan_plugin.benchmark.folds import plan_folds, plan_splits
 from cellgan_plugin.benchmark.job_files import PREDICTIONS_NAME, WEIGHTS_NAME, run_name
 from cellgan_plugin.benchmark.protocol import REAL, Protocol
-from cellgan_plugin.benchmark.record import Record
 from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.benchmark.synthetic import Arm, HashCache, real_samples, write_list
 from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job
-from cellgan_plugin.runs.config_values import digest_of
+from cellgan_plugin.records import FolderRecord, digest_of, plain
 from cellgan_plugin.runs.job_program import CONFIG_NAME, JOB_NAME
 
 
@@ -182,8 +180,8 @@ def record_of(
     plan: FoldPlan,
     arms: Sequence[Arm],
     classifiers: Mapping[str, Config],
-) -> Record:
-    """Everything that decides the results of the jobs, in words that can be compared."""
+) -> Dict[str, Any]:
+    """Everything that decides the results of the jobs, as values that can be compared."""
     common = dict(
         classes=list(protocol.classes),
         num_folds=protocol.num_folds,
@@ -205,7 +203,9 @@ def record_of(
         if protocol.equal_steps:
             batch_size = config.train_dataloader.batch_size
             named[name]['steps'] = steps_of(protocol, plan, arms, batch_size)[0][0]
-    return Record(common, named, {arm.name: arm.identity for arm in arms})
+    return plain(
+        dict(common=common, classifiers=named, arms={arm.name: arm.identity for arm in arms})
+    )
 
 
 def classifier_runs(
@@ -251,7 +251,7 @@ def classifier_job(
     arm: Arm,
     real: Mapping[str, dict],
     protocol: Protocol,
-    record: Record,
+    decides: Mapping[str, Any],
 ) -> Job:
     """Write what a training needs, and make its job.
 
@@ -261,16 +261,16 @@ def classifier_job(
         arm (Arm): Of the run.
         real (Mapping): Of the fold, see :func:`real_parts`.
         protocol (Protocol): The benchmark.
-        record (Record): What decides the result.
+        decides (Mapping): Of :func:`record_of`.
 
     Raises:
-        ProtocolError: The work directory holds another job.
+        RecordError: The work directory holds another job.
     """
     synthetic = arm.parts[planned.fold]
     identity = digest_of(
         dict(
-            common=record.common,
-            classifier=record.classifiers[planned.classifier],
+            common=decides['common'],
+            classifier=decides['classifiers'][planned.classifier],
             arm=arm.identity,
             fold=planned.fold,
             seed=planned.seed,
@@ -279,13 +279,8 @@ def classifier_job(
     )
     path = planned.work_dir / JOB_NAME
     done_file = planned.work_dir / (WEIGHTS_NAME if planned.selects else PREDICTIONS_NAME)
-    if path.is_file():
-        before = json.loads(path.read_text(encoding='utf-8')).get('identity')
-        if before != identity:
-            raise ProtocolError(
-                f'{planned.work_dir} holds a job of another protocol ({before}, now {identity}): '
-                'use another --work-dir, or delete that folder'
-            )
+    record = FolderRecord(planned.work_dir, JOB_NAME, shared=True, can_overwrite=False)
+    record.check(dict(identity=identity))
     if not done_file.is_file():
         run = classifier_run(
             config,

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from cellgan_plugin.benchmark.job_files import KEPT_NAME, WEIGHTS_NAME
 from cellgan_plugin.datasets.manifest import write_manifest
-from cellgan_plugin.runs.config_values import digest_of
+from cellgan_plugin.records import digest_of
 from cellgan_plugin.runs.job_program import CONFIG_NAME
 from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.selection.extractor import McDropoutClassifier

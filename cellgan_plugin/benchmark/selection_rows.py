@@ -22,7 +22,7 @@ from cellgan_plugin.benchmark.synthetic import Arm
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.models.mc_dropout import BackboneError, SplitBackbone, check_probability
-from cellgan_plugin.runs.config_values import digest_of, plain
+from cellgan_plugin.records import digest_of, plain
 from cellgan_plugin.runs.job_program import JOB_NAME
 from cellgan_plugin.selection.rules import build_rule, images_asked
 from cellgan_plugin.selection.saved_scores import ScoreSettings

@@ -1,6 +1,5 @@
 """Which synthetic images an arm adds to the training images of a fold."""
 
-import json
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,12 +11,12 @@ import numpy as np
 from cellgan_plugin.benchmark.folds import Sample
 from cellgan_plugin.benchmark.protocol import REAL, Generator, slug
 from cellgan_plugin.datasets.content_hash import HASH_BYTES, content_hashes, from_hex, to_hex
-from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.problems import ERROR, DatasetError, Problem
 from cellgan_plugin.datasets.sources import Patch, list_patches
 from cellgan_plugin.errors import ProtocolError
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import is_hidden, say_damaged, write_json
+from cellgan_plugin.records import contents_of, digest_of, read_json
 
 _CACHE_NAME = 'hashes.json'
 
@@ -63,7 +62,7 @@ def real_only(folds: int) -> Arm:
 
 
 class HashCache:
-    """Hashes of image contents, remembered by path, size and time of the last change.
+    """Hashes of image contents, remembered by the bytes of the files.
 
     Args:
         folder (str | Path): Where ``hashes.json`` is.
@@ -71,30 +70,23 @@ class HashCache:
 
     def __init__(self, folder: Union[str, Path]):
         self.path = Path(folder) / _CACHE_NAME
-        self.known: Dict[str, List] = {}
-        if self.path.is_file():
-            try:
-                self.known = json.loads(self.path.read_text(encoding='utf-8'))
-            except ValueError:  # a cache may always be made again
-                self.known = {}
+        kept = read_json(self.path) or {}
+        self.known: Dict[str, str] = kept.get('hashes', {})  # SHA-256 of a file -> of its pixels
+        if self.path.is_file() and kept.get('seal') != digest_of(self.known):
+            say_damaged(self.path, 'it does not fit its seal')
+            self.known = {}
 
     def hashes(self, files: Sequence[str], title: str) -> np.ndarray:
         """uint8 (N, 16), see :func:`~cellgan_plugin.datasets.content_hash.content_hashes`."""
-        stamps = {}
-        for file in files:
-            info = os.stat(file)
-            stamps[file] = [info.st_size, info.st_mtime_ns]
-        missing = [f for f in stamps if self.known.get(f, [None] * 3)[:2] != stamps[f]]
+        contents = contents_of({file: file for file in files})
+        missing = {content: file for file, content in contents.items() if content not in self.known}
         if missing:
-            for file, text in zip(
-                missing, to_hex(content_hashes(missing, title=title)), strict=True
-            ):
-                self.known[file] = [*stamps[file], text]
-            with atomic_write(self.path, 'w', encoding='utf-8') as out:
-                json.dump(self.known, out)
+            found = to_hex(content_hashes(list(missing.values()), title=title))
+            self.known.update(zip(missing, found, strict=True))
+            write_json(self.path, dict(hashes=self.known, seal=digest_of(self.known)))
         if not files:
             return np.zeros((0, HASH_BYTES), np.uint8)
-        return from_hex(self.known[file][2] for file in files)
+        return from_hex(self.known[contents[file]] for file in files)
 
 
 def _listed(

@@ -7,46 +7,47 @@ from mmagic.registry import DATASETS, METRICS, MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from cellgan_plugin.comparison.parts import Evaluation, class_distances, digest, flat, read_json
+from cellgan_plugin.comparison.parts import Evaluation, class_distances
 from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan
 from cellgan_plugin.compat import load_tensors, quiet_upstream
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset
 from cellgan_plugin.models.model_checks import check_model_and_data, check_model_config
+from cellgan_plugin.records import FolderRecord, digest_of
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.trained_model import config_classes
 
 COMPARISON = 'comparison.json'
 
 
-def check_folder(out: Path, plan: ComparisonPlan, classes: Sequence[str]) -> None:
-    """Refuse a folder that holds something else.
+def folder_record(out: Path) -> FolderRecord:
+    """What an output folder says of the comparison that it belongs to."""
+    return FolderRecord(out, COMPARISON)
 
-    Raises:
-        ValueError: Another comparison, or files that are of no comparison.
-    """
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise ValueError(f'--out {out} is a file; name a folder')
-    if not (out / COMPARISON).is_file():
-        if any(out.iterdir()):
-            raise ValueError(
-                f'--out {out} holds files but no {COMPARISON}, so it is not the folder of a '
-                'comparison: name a new or empty one'
-            )
-        return
-    found = read_json(out / COMPARISON)
-    if found is None:
-        raise ValueError(f'{out / COMPARISON} is damaged: remove it, the finished parts are kept')
-    for what, there, here in (
-        ('comparison', found.get('name'), plan.name),
-        ('classes', found.get('classes'), list(classes)),
-    ):
-        if there != here:
-            raise ValueError(
-                f'--out {out} belongs to another comparison (its {what}: {there}, here: {here}): '
-                'name another folder'
-            )
+
+class TrainingSets:
+    """The training sets of a comparison, each read once."""
+
+    def __init__(self):
+        self._read: Dict[str, Tuple[Any, Optional[str]]] = {}
+
+    def dataset(self, config: Config) -> Any:
+        """The data set that a config trains on, nothing of it in memory."""
+        return self._of(config)[0]
+
+    def images(self, config: Config) -> Optional[str]:
+        """Digest of its images and labels by content; None where it does not tell."""
+        return None if config.get('train_dataloader') is None else self._of(config)[1]
+
+    def _of(self, config: Config) -> Tuple[Any, Optional[str]]:
+        init_default_scope('mmagic')
+        options = config.train_dataloader.dataset.to_dict()
+        options.pop('cache', None)
+        key = digest_of(options)
+        if key not in self._read:
+            dataset = DATASETS.build(options)
+            described = describe_dataset(dataset)
+            self._read[key] = dataset, None if described is None else described['files']
+        return self._read[key]
 
 
 def read_evaluation(plan: ComparisonPlan) -> Config:
@@ -146,7 +147,11 @@ def _check_model(config: Config, dataset, checkpoint: Optional[Path] = None) -> 
 
 
 def check_parts(
-    plan: ComparisonPlan, parts: Sequence[Evaluation], evaluation: Config, real: Any
+    plan: ComparisonPlan,
+    parts: Sequence[Evaluation],
+    evaluation: Config,
+    real: Any,
+    training_sets: Optional[TrainingSets] = None,
 ) -> List[str]:
     """Build what is still to be trained or sampled, and compare it with the images.
 
@@ -156,6 +161,7 @@ def check_parts(
             are complete are passed over.
         evaluation (Config): See :func:`read_evaluation`.
         real (BaseDataset): The real images of the evaluation.
+        training_sets (TrainingSets, optional): Defaults to None: they are read.
 
     Returns:
         list[str]: What is no mistake but should be known.
@@ -166,7 +172,7 @@ def check_parts(
     """
     init_default_scope('mmagic')
     real_shape = _image_shape(real)
-    datasets: Dict[str, Any] = {}
+    training_sets = training_sets or TrainingSets()
     asked = {part.model for part in parts if part.result is None}
     for model in plan.models:
         if model.name not in asked:
@@ -181,19 +187,15 @@ def check_parts(
                 continue
             if config.get('train_dataloader') is None:
                 raise ValueError(f'{where} has no train_dataloader: it cannot be trained')
-            training = config.train_dataloader.dataset.to_dict()
-            training.pop('cache', None)  # one image is looked at
-            key = digest(flat(training))
-            if key not in datasets:
-                datasets[key] = _named(where, DATASETS.build, training)
-            shape = _image_shape(datasets[key])
+            dataset = _named(where, training_sets.dataset, config)
+            shape = _image_shape(dataset)
             if shape != real_shape:
                 raise ValueError(
                     f'{where}: trains on images of shape {shape} (channels, height, width), the '
                     f'evaluation {plan.evaluation} reads {real_shape}: set out_size of '
                     'FitCellPatch in one of them'
                 )
-            _named(where, _check_model, config, datasets[key])
+            _named(where, _check_model, config, dataset)
     return _remarks(plan)
 
 
@@ -216,7 +218,7 @@ def training_data(plan: ComparisonPlan, model: ComparedModel) -> Optional[Mappin
 
 def _remarks(plan: ComparisonPlan) -> List[str]:
     found = {m.name: training_data(plan, m) for m in plan.models if m.trained}
-    if len({digest(dict(data)) for data in found.values()}) > 1:
+    if len({digest_of(data) for data in found.values()}) > 1:
         what = '; '.join(f'{name}: {dict(data)}' for name, data in found.items())
         return [f'The models are not trained on the same images: {what}']
     return []

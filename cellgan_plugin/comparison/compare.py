@@ -15,11 +15,12 @@ from mmengine.config import DictAction
 
 from cellgan_plugin.comparison.checks import (
     COMPARISON,
+    TrainingSets,
     check_classes,
-    check_folder,
     check_parts,
     evaluation_classes,
     evaluation_facts,
+    folder_record,
     read_evaluation,
 )
 from cellgan_plugin.comparison.parts import Evaluation, lay_out
@@ -29,7 +30,7 @@ from cellgan_plugin.comparison.report import ComparisonResults, figure, tables
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.local import JobResult, run_jobs
-from cellgan_plugin.runs.command_line import ToolParser, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, user_errors
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.version import __version__
@@ -58,12 +59,13 @@ def compare(
     workers: int = 1,
     launcher: str = 'local',
     slurm_options: Optional[Mapping[str, Any]] = None,
+    overwrite: bool = False,
 ) -> Dict[str, Any]:
     """Run a comparison as far as it is not done, and write its tables, picture and record.
 
     Every training, and every evaluation, runs in a process of its own with its output in
     ``job.log`` of its folder. What is done is not done again; what was done with other settings
-    is, and it is said why. One model's failure leaves the others.
+    or images is refused. One model's failure leaves the others.
 
     Args:
         comparison (ComparisonPlan): See :func:`read_comparison`.
@@ -74,6 +76,8 @@ def compare(
             in the table are those of busy neighbours then. Defaults to 1.
         launcher (str): 'local' or 'slurm', see :func:`~cellgan_plugin.jobs.local.run_jobs`.
         slurm_options (Mapping, optional): See there.
+        overwrite (bool): Do again what was done with other settings or images; former trainings
+            are kept in ``<model>/former``. Defaults to False.
 
     Returns:
         dict: ``rows`` (as in ``table.json``), ``failures`` (name of a job to what went wrong),
@@ -83,8 +87,8 @@ def compare(
         DatasetError: Training or real images cannot be read.
         FileNotFoundError: Data, or weights of an extractor, are missing.
         KeyboardInterrupt: Interrupted; the jobs have saved, the same call goes on.
-        ValueError: Configs that do not fit together, or a folder of something else. Raised before
-            anything is trained.
+        RecordError: A folder of something else, or parts that were made from something else.
+        ValueError: Configs that do not fit together. All are raised before anything is trained.
     """
     out = Path(out)
     names = [model.name for model in comparison.models]
@@ -94,11 +98,15 @@ def compare(
     evaluation = read_evaluation(comparison)
     classes = evaluation_classes(evaluation)
     check_classes(comparison, classes)
-    check_folder(out, comparison, classes)
+    record = folder_record(out)
+    record.check(dict(name=comparison.name, classes=classes))
     facts, real = evaluation_facts(comparison, evaluation)
-    parts = lay_out(comparison, out, evaluation, facts)
+    training_sets = TrainingSets()
+    parts = lay_out(comparison, out, evaluation, facts, training_sets.images)
     chosen = [part for part in parts if part.model in (only or names)]
-    remarks = check_parts(comparison, chosen, evaluation, real)
+    if not overwrite:
+        record.refuse([line for part in chosen for line in part.differs()])
+    remarks = check_parts(comparison, chosen, evaluation, real, training_sets)
     for remark in remarks:
         print(f'note: {remark}', flush=True)
 
@@ -249,6 +257,7 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
     )  # fmt: skip
     parser.add_argument('--out', help='default: work_dirs/comparisons/<name>')
     parser.add_argument('--only', nargs='+', metavar='NAME', help='work on these models')
+    add_overwrite(parser, 'do again what was done with other settings or images')
     parser.add_argument('--workers', type=int, default=1, help='jobs at a time')
     parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
     parser.add_argument(
@@ -302,7 +311,15 @@ def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None
         plan = read_comparison(args.config, _overrides(args))
         out = Path(args.out or Path('work_dirs') / 'comparisons' / plan.name)
         try:
-            result = compare(plan, out, args.only, args.workers, args.launcher, args.slurm_options)
+            result = compare(
+                plan,
+                out,
+                args.only,
+                args.workers,
+                args.launcher,
+                args.slurm_options,
+                args.overwrite,
+            )
         except KeyboardInterrupt:
             print('interrupted; the same command goes on where it stopped', flush=True)
             return 130

@@ -16,10 +16,11 @@ from mmagic.registry import MODELS
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from cellgan_plugin.comparison.parts import EVALUATED, REQUEST, read_json
+from cellgan_plugin.comparison.parts import EVALUATED, REQUEST
 from cellgan_plugin.engine.training_cost import device_name, read_training_cost
 from cellgan_plugin.files import atomic_write, file_sha256, write_json
 from cellgan_plugin.models.sampling import draw_noise, sample_pixels
+from cellgan_plugin.records import read_json
 from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.test import git_revision, test
 from cellgan_plugin.runs.trained_model import LoadedModel, load_model
@@ -140,11 +141,9 @@ def evaluate(folder: Path) -> Dict[str, Any]:
         raise FileNotFoundError(f'{folder / REQUEST} does not exist; tools/compare.py writes it')
     checkpoint = Path(request['checkpoint'])
     loaded = load_model(folder / 'config.py', checkpoint)
-    status = checkpoint.stat()
     weights = dict(
         path=str(checkpoint),
         sha256=file_sha256(checkpoint),
-        stamp=[status.st_size, status.st_mtime_ns],
         iteration=loaded.iteration,
         classes=list(loaded.classes),
     )
@@ -187,7 +186,7 @@ def evaluate(folder: Path) -> Dict[str, Any]:
 
 
 def _evaluate(folder: Path, checkpoint: Path) -> List[Dict[str, Any]]:
-    reports = test(folder / 'config.py', checkpoint, work_dir=folder / 'evaluation')
+    reports = test(folder / 'config.py', checkpoint, work_dir=folder / 'evaluation', overwrite=True)
     if not reports:
         raise ValueError(f'{folder / "config.py"}: val_evaluator has no ClassDistances')
     return reports

@@ -8,19 +8,18 @@
     OUT/<model>/former/                parts made with settings that no longer hold
 """
 
-import hashlib
-import json
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan
 from cellgan_plugin.files import file_sha256, write_json
 from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.records import differences, digest_of, read_json
 
 TRAINED, EVALUATED, REQUEST, SETTINGS = (
     'training.json',
@@ -63,35 +62,10 @@ def config_settings(config: Config) -> Dict[str, Any]:
     return {key: value for key, value in values.items() if not f'{key}.'.startswith(left_out)}
 
 
-def digest(settings: Mapping[str, Any]) -> str:
-    """SHA-256 of settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def what_changed(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3) -> str:
-    """The first differences of two settings in words; '' when there are none."""
-    parts = []
-    for key in sorted(set(before) | set(now)):
-        if key in before and key in now:
-            if before[key] != now[key]:
-                parts.append(f'{key}: {_short(before[key])} -> {_short(now[key])}')
-        else:
-            parts.append(f'{key} is {"new" if key in now else "gone"}')
-    more = f' and {len(parts) - most} more' if len(parts) > most else ''
-    return '; '.join(parts[:most]) + more
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + '...'
-
-
-def read_json(path: Path) -> Optional[Dict[str, Any]]:
-    """A JSON file; None where there is none or it is damaged."""
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+def said_briefly(lines: Sequence[str], most: int = 3) -> str:
+    """The first differences of settings in one line; '' when there are none."""
+    more = f' and {len(lines) - most} more' if len(lines) > most else ''
+    return '; '.join(lines[:most]) + more
 
 
 @dataclass(frozen=True)
@@ -128,6 +102,11 @@ class Training:
         """What the run said when it was complete, else None."""
         return read_json(self.folder / TRAINED) if self.checkpoint.is_file() else None
 
+    def differs(self) -> List[str]:
+        """In what the run that is there differs from the one that is asked for."""
+        before = read_json(self.folder / SETTINGS)
+        return [] if before is None else differences(before, self.settings)
+
     def prepare(self) -> str:
         """Make the folder ready for the job; a run of other settings is moved aside.
 
@@ -135,9 +114,8 @@ class Training:
             str: What was done, for the user; '' when nothing was to be said.
         """
         said = ''
-        before = read_json(self.folder / SETTINGS)
-        if before is not None and before != self.settings:
-            why = what_changed(before, self.settings)
+        if differing := self.differs():
+            why = said_briefly(differing)
             said = f'{self.job}: trained again, {why}; {move_aside(self.folder)}'
         elif (self.folder / TRAINED).is_file() and not self.checkpoint.is_file():
             said = f'{self.job}: trained on, {self.checkpoint} is gone'
@@ -221,19 +199,30 @@ class Evaluation:
         found = read_json(self.folder / EVALUATED)
         if found is None:
             return 'not done yet'
-        for name, now in (('evaluation', self.evaluation), ('samples', self.samples)):
-            before = found['settings'][name]
-            if before['weights'] != now['weights']:
-                return 'the weights are others'
-            if before != now:
-                return f'{name}, {what_changed(before, now)}'
+        if differing := self._settings_differ(found):
+            weights = [line for line in differing if '.weights: ' in line]
+            return 'the weights are others' if weights else said_briefly(differing)
         if not self.checkpoint.is_file():
             return f'{self.checkpoint} is gone'
-        status = self.checkpoint.stat()
-        if [status.st_size, status.st_mtime_ns] != found['checkpoint']['stamp']:
-            if file_sha256(self.checkpoint) != found['checkpoint']['sha256']:
-                return f'{self.checkpoint} is another file'
+        if file_sha256(self.checkpoint) != found['checkpoint']['sha256']:
+            return f'{self.checkpoint} is another file'
         return None
+
+    def _settings_differ(self, found: Mapping[str, Any]) -> List[str]:
+        return differences(
+            found['settings'], dict(evaluation=self.evaluation, samples=self.samples)
+        )
+
+    def differs(self) -> List[str]:
+        """In what the parts that are there differ from those that are asked for.
+
+        Of an evaluation whose training differs, nothing more is said.
+        """
+        lines = [f'{t.job}, {line}' for t in self.trainings for line in t.differs()]
+        found = read_json(self.folder / EVALUATED)
+        if not lines and found is not None:
+            lines = [f'{self.job}, {line}' for line in self._settings_differ(found)]
+        return lines
 
     def prepare(self) -> str:
         """Make the folder ready for the job; what to tell the user, or ''."""
@@ -297,7 +286,11 @@ def class_distances(config: Config) -> List[dict]:
 
 
 def lay_out(
-    plan: ComparisonPlan, out: Path, evaluation: Config, facts: Mapping[str, Any]
+    plan: ComparisonPlan,
+    out: Path,
+    evaluation: Config,
+    facts: Mapping[str, Any],
+    images_of: Callable[[Config], Optional[str]] = lambda config: None,
 ) -> List[Evaluation]:
     """The parts of a comparison.
 
@@ -307,6 +300,8 @@ def lay_out(
         evaluation (Config): As :attr:`ComparisonPlan.evaluation` reads.
         facts (Mapping): What the evaluation depends on beside its config: the extractors'
             fingerprints, and the real images.
+        images_of (Callable): From the config of a training to the digest of its images and labels.
+            Defaults to one that does not say it.
 
     Returns:
         list[Evaluation]: One per model and seed; the trainings are in each.
@@ -314,11 +309,13 @@ def lay_out(
     parts = []
     for model in plan.models:
         for seed in plan.seeds_of(model):
-            parts.append(_lay_out_model(plan, out, evaluation, facts, model, seed))
+            parts.append(_lay_out_model(plan, out, evaluation, facts, model, seed, images_of))
     return parts
 
 
-def _lay_out_model(plan, out, evaluation, facts, model: ComparedModel, seed: int) -> Evaluation:
+def _lay_out_model(
+    plan, out, evaluation, facts, model: ComparedModel, seed: int, images_of
+) -> Evaluation:
     folder = out / model.folder / (f'seed_{seed}' if model.trained else 'given')
     title = f'{model.name}, seed {seed}' if model.trained else model.name
     trainings: List[Training] = []
@@ -336,7 +333,7 @@ def _lay_out_model(plan, out, evaluation, facts, model: ComparedModel, seed: int
         settings = config_settings(plan.stage_config(model, index, seed))
         settings.update(origins)
         minutes = plan.minutes_of(stage)
-        settings.update({'budget.minutes': minutes, 'amp': plan.amp})
+        settings.update({'budget.minutes': minutes, 'amp': plan.amp, 'images': images_of(config)})
         name = title if len(model.stages) == 1 else f'{title}, {stage.name}'
         training = Training(
             model=model.name,
@@ -350,7 +347,7 @@ def _lay_out_model(plan, out, evaluation, facts, model: ComparedModel, seed: int
         )
         trainings.append(training)
         checkpoints.append(str(training.checkpoint))
-        origins[f'stage{index}'] = digest(settings)
+        origins[f'stage{index}'] = digest_of(settings)
     own = evaluated(plan.stage_config(model, -1, seed, checkpoints[:-1]), evaluation, plan, model)
     weights = {'weights': origins[f'stage{len(model.stages) - 1}']}
     generator = flat(dict(model=plan.stage_config(model, -1, seed).model.to_dict()))

@@ -13,7 +13,6 @@ image twice. Other parameters, or other inputs, are refused: two conversions nev
 
 import contextlib
 import csv
-import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,11 +20,11 @@ from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.datasets.classes import check_class_names
-from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.datasets.problems import printable
 from cellgan_plugin.datasets.sources import SPLITS
-from cellgan_plugin.files import write_json
+from cellgan_plugin.errors import OutputError
+from cellgan_plugin.records import FolderRecord, RecordError
 
 RECORD_NAME = 'conversion.json'
 # Raised when an output of the same parameters would change; a finished folder then is not mixed.
@@ -89,14 +88,6 @@ def check_area(size: Union[int, Sequence[int]]) -> Union[int, Tuple[int, int]]:
     return check_size(size[0], 'height'), check_size(size[1], 'width')
 
 
-def digest_of(items: Iterable[object]) -> str:
-    """SHA-256 (hex) over the text of ``items``, in their order."""
-    digest = hashlib.sha256()
-    for item in items:
-        digest.update(str(item).encode('utf-8', 'surrogateescape') + b'\x1e')
-    return digest.hexdigest()
-
-
 def make_record(
     converter: str, parameters: Mapping[str, object], inputs: Mapping[str, object]
 ) -> Dict[str, object]:
@@ -122,52 +113,14 @@ def check_output(out_dir: PathLike, record: Mapping[str, object]) -> bool:
     Raises:
         ConverterError: When it holds anything else.
     """
-    out_dir = Path(out_dir)
-    if not out_dir.exists():
-        return False
-    if not out_dir.is_dir():
-        raise ConverterError(f'{out_dir}: is a file; give a folder for the output')
-    path = out_dir / RECORD_NAME
-    if not path.exists():
-        # Hidden files are what an interrupted write leaves behind.
-        strangers = sorted(p.name for p in out_dir.iterdir() if not is_hidden(p.name))
-        if strangers:
-            raise ConverterError(
-                f'{out_dir}: not empty and without {RECORD_NAME} (holds {some_of(strangers, 3)}); '
-                'give a new or an empty folder'
-            )
-        return False
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-        sections = {name: found[name] for name in ('parameters', 'inputs')}
-        kind = (found['converter'], found['format'])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConverterError(
-            f'{path}: not a record of a conversion ({type(error).__name__}: {error}); give another '
-            'folder, or remove this one'
-        ) from error
-    if kind != (record['converter'], record['format']):
-        raise ConverterError(
-            f'{out_dir}: was made by converter {kind[0]!r} (format {kind[1]}), this is '
-            f'{record["converter"]!r} (format {record["format"]}); give another folder'
-        )
-    differences = []
-    for name, theirs in sections.items():
-        ours = record[name]
-        keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
-        differences += [f'{key} was {_short(theirs.get(key))}, now {_short(ours.get(key))}'
-                        for key in keys]  # fmt: skip
-    if differences:
-        raise ConverterError(
-            f'{out_dir}: was made otherwise ({some_of(differences)}); give another folder, or '
-            'repeat the former command to continue it'
-        )
-    return True
+        return _record_of(out_dir).check(record) is not None
+    except (RecordError, OutputError) as error:
+        raise ConverterError(str(error)) from error
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f'{text[:57]}...'
+def _record_of(out_dir: PathLike) -> FolderRecord:
+    return FolderRecord(out_dir, RECORD_NAME, can_overwrite=False)
 
 
 def begin_output(
@@ -185,7 +138,7 @@ def begin_output(
     """
     out_dir = Path(out_dir)
     if not (out_dir / RECORD_NAME).exists():
-        write_json(out_dir / RECORD_NAME, record)
+        _record_of(out_dir).write(record)
     waiting = [file for file in files if not (out_dir / file).exists()]
     if waiting:
         # A manifest says "finished", and this run is not.

@@ -23,7 +23,6 @@ from cellgan_plugin.converters.common import (
     check_classes,
     check_output,
     check_size,
-    digest_of,
     make_record,
     some_of,
     split_table,
@@ -48,6 +47,7 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import write_json
+from cellgan_plugin.records import contents_of, digest_of
 
 SCALE_NAME = 'scale_check.json'
 COLUMNS = (
@@ -146,8 +146,7 @@ def convert_cric(
         },
         {
             'annotations': digest_of(nuclei),
-            # Names and sizes, not contents: a check of hundreds of fields must not read them all.
-            'images': digest_of((name, path.stat().st_size) for name, path in images.items()),
+            'images': digest_of(contents_of(images)),
         },
     )  # fmt: skip
     out_dir = Path(out_dir)

@@ -24,7 +24,6 @@ from cellgan_plugin.converters.common import (
     begin_output,
     check_area,
     check_output,
-    digest_of,
     make_record,
     some_of,
     split_table,
@@ -43,6 +42,7 @@ from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_he
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.sources import SPLITS
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.records import digest_of
 
 COLUMNS = ('file', 'label', 'split', 'group', 'source', 'width', 'height')
 POLICIES = ('resize', 'crop', 'keep')
@@ -165,8 +165,8 @@ def convert_folders(
         },
         # Class, group and pixels of every image: whatever led to them (map, pattern, CSV).
         {
-            'images': digest_of((s, contents[s.file].digest) for s in sources),
-            **({'splits': digest_of(known.splits.items())} if known and known.splits else {}),
+            'images': digest_of([[s, contents[s.file].digest] for s in sources]),
+            **({'splits': digest_of(list(known.splits.items()))} if known and known.splits else {}),
         },
     )  # fmt: skip
     check_output(out_dir, record)

@@ -17,7 +17,8 @@ from cellgan_plugin.converters.common import (
     read_table,
     some_of,
 )
-from cellgan_plugin.datasets.file_names import is_hidden, is_image_name
+from cellgan_plugin.datasets.file_names import is_image_name
+from cellgan_plugin.files import is_hidden
 
 GLAS_SUBSETS: Tuple[str, ...] = ('train', 'testA', 'testB')
 # The challenge's two classes.

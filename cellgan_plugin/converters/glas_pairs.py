@@ -22,7 +22,6 @@ from cellgan_plugin.converters.common import (
     PathLike,
     begin_output,
     check_output,
-    digest_of,
     make_record,
     some_of,
     split_table,
@@ -41,6 +40,7 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.mask_io import load_mask, orientation_differs, read_mask_header
+from cellgan_plugin.records import digest_of
 
 SPLIT_RULES = ('published', 'patient')
 COLUMNS = (
@@ -92,8 +92,8 @@ def convert_glas(
     record = make_record(
         'glas',
         {'split_by': split_by, **({'fractions': fractions, 'seed': seed} if by_patient else {})},
-        {'pairs': digest_of((i.name, i.patient, i.grade, i.category, found[i.name][0])
-                            for i in items)},
+        {'pairs': digest_of([[i.name, i.patient, i.grade, i.category, found[i.name][0]]
+                             for i in items])},
     )  # fmt: skip
     check_output(out_dir, record)
     sides = {item.name: item.split for item in items}

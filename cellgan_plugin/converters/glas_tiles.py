@@ -20,7 +20,6 @@ from cellgan_plugin.converters.common import (
     begin_output,
     check_output,
     check_size,
-    digest_of,
     make_record,
     split_table,
 )
@@ -37,6 +36,7 @@ from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_he
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.mask_io import load_mask, orientation_differs, read_mask_header
 from cellgan_plugin.datasets.tiling import tile_grid
+from cellgan_plugin.records import digest_of, file_digests
 
 COLUMNS = ('file', 'label', 'split', 'group', 'source', 'x', 'y', 'gland', 'width', 'height')
 LABELS = {'grade': GLAS_GRADES, 'category': GLAS_CATEGORIES}
@@ -93,9 +93,8 @@ def convert_glas_tiles(
         },
         {
             'images': digest_of(
-                (i.name, i.patient, i.grade, i.category, i.image.stat().st_size,
-                 i.mask.stat().st_size)
-                for i in images
+                [[i.name, i.patient, i.grade, i.category, *file_digests([i.image, i.mask])]
+                 for i in images]
             )
         },
     )  # fmt: skip

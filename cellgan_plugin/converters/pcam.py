@@ -17,7 +17,6 @@ from cellgan_plugin.converters.common import (
     PathLike,
     begin_output,
     check_output,
-    digest_of,
     make_record,
     some_of,
     split_table,
@@ -31,7 +30,9 @@ from cellgan_plugin.converters.pcam_files import (
 )
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.files import file_sha256
 from cellgan_plugin.randomness import rng_for
+from cellgan_plugin.records import digest_of
 
 PCAM_CLASSES = ('normal', 'tumor')
 COLUMNS = ('file', 'label', 'split', 'group', 'source', 'width', 'height')
@@ -98,10 +99,9 @@ def convert_pcam(
             'fraction': fraction, 'unit': unit, 'held_out_fraction': held_out_fraction,
             'splits': sorted(splits), 'seed': seed, 'with_meta': with_meta,
         },
-        # Labels and slides by content, the gigabytes of images by size.
         {
             side.split: digest_of(
-                (side.images.stat().st_size, side.labels.tobytes().hex(), side.groups)
+                [file_sha256(side.images), side.labels.tobytes().hex(), side.groups]
             )
             for side in sides
         },

@@ -5,7 +5,8 @@ import unicodedata
 from collections import Counter
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from cellgan_plugin.datasets.file_names import is_hidden, nfc
+from cellgan_plugin.datasets.file_names import nfc
+from cellgan_plugin.files import is_hidden
 
 # CellGAN, Sec. 3.1: the order of Table 1.
 BETHESDA_CLASSES: Tuple[str, ...] = ('NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL')

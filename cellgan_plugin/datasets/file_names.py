@@ -10,34 +10,19 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Iterator, List, Union
 
+from cellgan_plugin.files import OWN_FOLDERS, is_hidden
+
 PathLike = Union[str, 'os.PathLike[str]']
 
 EXTENSIONS = (
     '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp',
 )  # fmt: skip
 MAX_NAME_BYTES = 255
-# Folders that this project's tools keep beside class folders.
-TRUTH_FOLDER, SCORES_FOLDER = '_truth', '_scores'
-OWN_FOLDERS = (TRUTH_FOLDER, SCORES_FOLDER)
-# What systems and archives leave in folders; a name with a dot in front is hidden anyway.
-_LEFT_BY_SYSTEMS = {
-    '__macosx', 'thumbs.db', 'ehthumbs.db', 'desktop.ini', '@eadir', '$recycle.bin',
-    'system volume information', 'lost+found',
-}  # fmt: skip
 
 
 def is_image_name(name: str) -> bool:
     """Whether a file of this name is read as an image."""
     return name.lower().endswith(EXTENSIONS)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is passed over for its name alone.
-
-    Names with a dot in front, what systems leave (``__MACOSX``, ``Thumbs.db``), and this project's
-    own folders. An underscore in front hides nothing: cameras write ``_DSC0001.JPG``.
-    """
-    return name.startswith('.') or name in OWN_FOLDERS or name.casefold() in _LEFT_BY_SYSTEMS
 
 
 def nfc(text: str) -> str:

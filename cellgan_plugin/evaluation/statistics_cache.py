@@ -1,9 +1,6 @@
 """Features of real images, computed once and kept on disk."""
 
-import hashlib
-import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
@@ -13,12 +10,13 @@ from mmengine.logging import print_log
 
 from cellgan_plugin.evaluation.extractors import FeatureExtractor
 from cellgan_plugin.evaluation.features import FeatureSet, RealImages, extract_images
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import read_arrays, say_damaged, write_arrays
+from cellgan_plugin.records import contents_of, digest_of
 
 CACHE_VARIABLE = 'CELLGAN_FEATURE_CACHE'
 DEFAULT_CACHE = Path('work_dirs') / 'feature_cache'
 # Raised when what is written, or how features are computed, changes.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def cache_folder(cache_dir: Optional[Union[str, Path]] = None) -> Path:
@@ -29,26 +27,26 @@ def cache_folder(cache_dir: Optional[Union[str, Path]] = None) -> Path:
 def describe_dataset(dataset) -> Optional[Dict[str, Any]]:
     """Everything the images and labels of a data set depend on, or None when it cannot be told.
 
-    Files count by path, size and modification time; further by label, class names, split,
-    channels and the transforms with their settings.
+    Files count by their content, with label and tile; further the class names, the split, the
+    channels and the transforms with their settings. Where the files lie does not matter.
     """
     pipeline = getattr(getattr(dataset, 'pipeline', None), 'transforms', None)
     if pipeline is None or not hasattr(dataset, 'get_data_info'):
         return None
-    files = hashlib.sha256()
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        path = info.get('img_path') or info.get('gt_path')
-        try:
-            status = os.stat(path)
-        except (OSError, TypeError):
-            return None
-        row = [os.path.abspath(path), status.st_size, status.st_mtime_ns, str(info.get('gt_label'))]
-        files.update(json.dumps(row).encode())
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    paths = [info.get('img_path') or info.get('gt_path') for info in infos]
+    try:
+        content = contents_of({path: path for path in paths})
+    except (OSError, TypeError):
+        return None
+    rows = [
+        [content[path], info.get('gt_label'), info.get('tile')]
+        for path, info in zip(paths, infos, strict=True)
+    ]
     return dict(
         type=type(dataset).__name__,
         images=len(dataset),
-        files=files.hexdigest(),
+        files=digest_of(rows),
         classes=list(dataset.metainfo.get('classes') or ()),
         split=getattr(dataset, 'split', None),
         channels=getattr(dataset, 'channels', None),
@@ -58,37 +56,31 @@ def describe_dataset(dataset) -> Optional[Dict[str, Any]]:
 
 def cache_key(description: Dict[str, Any], extractor: FeatureExtractor) -> str:
     """Name of the cache file: a hash of the data set's description and the extractor."""
-    content = [_FORMAT, description, extractor.fingerprint, extractor.feature_dim]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return digest_of([_FORMAT, description, extractor.fingerprint, extractor.feature_dim])
 
 
 def load_cached(path: Path, key: str, feature_dim: int) -> Optional[Dict[str, np.ndarray]]:
     """Features and labels of a cache file; None when there is none or it is damaged (said)."""
-    if not path.is_file():
+    found = read_arrays(path)
+    if found is None:
         return None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(labels=archive['labels'], features=archive['features'])
-            whole = (
-                str(archive['key']) == key
-                and arrays['features'].shape == (len(arrays['labels']), feature_dim)
-                and arrays['features'].dtype == np.float32
-                and bool(np.isfinite(arrays['features']).all())
-            )
-        if whole:
-            return arrays
-        reason = 'it holds something else'
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    print_log(f'{path} is damaged ({reason}); its features are computed again', 'current', 30)
-    return None
+    whole = (
+        set(found) == {'key', 'labels', 'features'}
+        and str(found['key']) == key
+        and found['features'].shape == (len(found['labels']), feature_dim)
+        and found['features'].dtype == np.float32
+        and bool(np.isfinite(found['features']).all())
+    )
+    if not whole:
+        say_damaged(path, 'it holds something else')
+        return None
+    return found
 
 
 def store(path: Path, key: str, labels: np.ndarray, features: np.ndarray) -> None:
     """Write a cache file, whole or not at all; a folder that cannot be written is only said."""
     try:
-        with atomic_write(path) as file:
-            np.savez(file, key=np.array(key), labels=labels, features=features)
+        write_arrays(path, key=np.array(key), labels=labels, features=features)
     except OSError as error:
         print_log(
             f'features of real images are not kept on disk: {error}. Set {CACHE_VARIABLE} to a '

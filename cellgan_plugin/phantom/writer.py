@@ -1,18 +1,17 @@
 """A folder of phantoms: class folders, a manifest, and the truth in a tree of its own."""
 
 import csv
-import json
 import re
 from pathlib import Path, PurePosixPath
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
 
 import numpy as np
 
-from cellgan_plugin.datasets.file_names import TRUTH_FOLDER, is_hidden
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import TRUTH_FOLDER, atomic_write
+from cellgan_plugin.records import FolderRecord
 
 from .kinds import PHANTOM_KINDS, PhantomKind, Size, TruthRow
 from .workers import run_in_processes
@@ -100,42 +99,36 @@ def _resolve_splits(
     return {split: _resolve_counts(kind, number, split) for split, number in by_split.items()}
 
 
-def _check_folder(out_dir: Path, parameters: Dict[str, object]) -> None:
-    """Refuse a folder that holds anything but an earlier, smaller or equal run of the same."""
-    if out_dir.exists() and not out_dir.is_dir():
-        raise NotADirectoryError(f'{out_dir} is a file: give a folder for the phantom data set')
-    record = out_dir / TRUTH_FOLDER / PARAMETERS_NAME
-    if not record.is_file():
-        found = [item.name for item in out_dir.iterdir()] if out_dir.is_dir() else []
-        found = sorted(name for name in found if not is_hidden(name))
-        if found:
-            raise FileExistsError(
-                f'{out_dir} is not empty ({", ".join(found[:4])}) and was not made by this '
-                f'generator (no {TRUTH_FOLDER}/{PARAMETERS_NAME}): give an empty or a new folder'
-            )
-        return
-    try:
-        former = json.loads(record.read_text(encoding='utf-8'))
-        former_counts = former.pop('counts')
-    except (ValueError, KeyError, AttributeError) as error:
-        raise FileExistsError(
-            f'{record} is not readable ({error!r}): give an empty or a new folder'
-        ) from error
-    differing = [
-        f'{key} was {former.get(key)!r}, now {value!r}'
-        for key, value in parameters.items()
-        if key != 'counts' and former.get(key) != value
-    ]
-    for split, by_class in former_counts.items():
-        for label, number in by_class.items():
-            asked = parameters['counts'].get(split, {}).get(label, 0)
-            if asked < number:
-                differing.append(f'{split}/{label} held {number} patches, now {asked}')
-    if differing:
-        raise FileExistsError(
-            f'{out_dir} holds a phantom data set with other parameters: {"; ".join(differing)}. '
-            'Give the former parameters (numbers may grow) to complete it, or another folder'
-        )
+def open_folder(
+    out_dir: Path, name: str, parameters: Mapping[str, Any], amounts: Mapping[str, Any]
+) -> None:
+    """Begin a folder, or one that an earlier run of the same left, perhaps with fewer images.
+
+    Args:
+        out_dir (Path): The folder.
+        name (str): File of its record.
+        parameters (Mapping): What it is made with.
+        amounts (Mapping): Name of the amounts in the record -> numbers, which may grow.
+
+    Raises:
+        RecordError: The folder holds something else.
+    """
+    record = FolderRecord(out_dir, name, can_overwrite=False)
+    former = record.check(parameters)
+    for key, now in amounts.items():
+        record.refuse(_fewer((former or {}).get(key), now, key))
+    record.write({**parameters, **amounts})
+
+
+def _fewer(there: Any, now: Any, where: str) -> List[str]:
+    """Where less is asked for than was made."""
+    if isinstance(there, Mapping):
+        now = now if isinstance(now, Mapping) else {}
+        lines = [_fewer(number, now.get(name), f'{where}.{name}') for name, number in there.items()]
+        return [line for part in lines for line in part]
+    if there is None or there <= (now or 0):
+        return []
+    return [f'{where}: {there} there, {now or 0} now; numbers may only grow']
 
 
 def _make(task: _Task) -> _Written:
@@ -220,7 +213,7 @@ def write_phantom_dataset(
 
     Raises:
         ValueError: On an unknown kind or class, a bad size, number or split name.
-        FileExistsError: When ``out_dir`` holds something else.
+        RecordError: When ``out_dir`` holds something else.
     """
     if kind not in PHANTOM_KINDS:
         raise ValueError(f'no phantom of kind {kind!r}: choose one of {", ".join(PHANTOM_KINDS)}')
@@ -234,11 +227,8 @@ def write_phantom_dataset(
         'generator': phantoms.generator,
         'seed': int(seed),
         'size': size,
-        'counts': wanted,
     }
-    _check_folder(out_dir, parameters)
-    with atomic_write(out_dir / TRUTH_FOLDER / PARAMETERS_NAME, 'w', encoding='utf-8') as file:
-        json.dump(parameters, file, indent=2)
+    open_folder(out_dir, f'{TRUTH_FOLDER}/{PARAMETERS_NAME}', parameters, {'counts': wanted})
 
     truth = {
         name: _read_rows(out_dir / TRUTH_FOLDER / name, columns)

@@ -172,6 +172,14 @@ def mask_rule(args: argparse.Namespace) -> Dict[str, Any]:
     return dict(min_area=args.min_area, fill_holes=args.fill_holes, connectivity=args.connectivity)
 
 
+def add_overwrite(
+    parser: argparse.ArgumentParser,
+    meaning: str = 'delete what the folder holds, where it was made from something else',
+) -> None:
+    """Add ``--overwrite``, the way out that :class:`~cellgan_plugin.records.RecordError` names."""
+    parser.add_argument('--overwrite', action='store_true', help=meaning)
+
+
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """Print the errors of :data:`USER_ERRORS` as one message and exit with status 2.

@@ -1,35 +1,15 @@
 """Settings of a benchmark as a config file says them, and configs as plain values."""
 
-import hashlib
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 from cellgan_plugin.datasets.tiling import tile_size
 from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.records import plain
 from cellgan_plugin.user_modules import import_of_config, read_config
-
-
-def digest_of(value: Any) -> str:
-    """32 hexadecimal digits, equal for equal plain values whatever the order of their keys."""
-    text = json.dumps(plain(value), sort_keys=True, separators=(',', ':'))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """Configs and tuples as dicts and lists; other objects as their text."""
-    if isinstance(value, (Config, ConfigDict)):
-        value = value.to_dict()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return str(value)
 
 
 def find_beside(path: str, config: Config) -> str:

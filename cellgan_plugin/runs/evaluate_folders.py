@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -9,13 +10,13 @@ import torch
 from mmengine.logging import print_log
 
 from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset, resolve_class
-from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.evaluation.class_table import class_table
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
-from cellgan_plugin.evaluation.features import FeatureSet
-from cellgan_plugin.evaluation.statistics_cache import real_features
+from cellgan_plugin.evaluation.statistics_cache import describe_dataset, real_features
 from cellgan_plugin.evaluation.table_distances import TableOptions
+from cellgan_plugin.files import is_hidden
+from cellgan_plugin.records import FolderRecord
 from cellgan_plugin.runs.test import write_report
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.tables import text_table
@@ -96,6 +97,7 @@ def evaluate_folders(
     batch_size: int = 32,
     num_workers: int = 0,
     device: Optional[str] = None,
+    overwrite: bool = False,
 ) -> Dict[str, Any]:
     """Compare two trees of class folders by the rule that evaluates the plugin's own models.
 
@@ -115,6 +117,8 @@ def evaluate_folders(
         batch_size (int): Images at a time. Defaults to 32.
         num_workers (int): Loader workers. Defaults to 0.
         device (str, optional): Defaults to None: a GPU where there is one.
+        overwrite (bool): Replace tables in ``work_dir`` that are of other images or settings.
+            Defaults to False.
 
     Returns:
         dict: ``rows``, ``protocol``, ``seconds`` and, with a work directory, ``files``. A class on
@@ -122,6 +126,7 @@ def evaluate_folders(
 
     Raises:
         FileNotFoundError: A folder or the extractor's weights are missing.
+        RecordError: ``work_dir`` has tables of that name, of other images or settings.
         ValueError: No class folders, or options that do not fit.
     """
     started = time.perf_counter()
@@ -130,23 +135,36 @@ def evaluate_folders(
     if classes is None:
         found = [class_folders(folder) for folder, _, _ in trees]
         # A folder of the second tree that is spelled a little otherwise is that of the first.
-        names = [*found[0], *(n for n in found[1] if resolve_class(n, found[0]) is None)]
+        merged = [*found[0], *(n for n in found[1] if resolve_class(n, found[0]) is None)]
         order = {name: index for index, name in enumerate(BETHESDA_CLASSES)}
-        classes = sorted(names, key=lambda name: order.get(name, len(order)))
+        classes = sorted(merged, key=lambda name: order.get(name, len(order)))
     network = build_extractor(extractor)
     network.check_classes(classes)
     network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
-    def read(tree: Tuple[str, str, Optional[str]]) -> FeatureSet:
-        folder, ann_file, split = tree
-        dataset = folder_dataset(folder, classes, size, ann_file, split)
-        return real_features(dataset, network, cache_dir, batch_size, num_workers)
-
-    real_set, fake_set = read(trees[0]), read(trees[1])
-    training_set = None
-    if training is not None:
-        training_tree = _split_name(training)
-        training_set = real_set if training_tree == trees[0] else read(training_tree)
+    names = ['real', 'generated', 'training']
+    trees += [] if training is None else [_split_name(training)]
+    datasets = {
+        tree: folder_dataset(tree[0], classes, size, tree[1], tree[2])
+        for tree in dict.fromkeys(trees)
+    }
+    stem = 'evaluation_' + re.sub(r'[^\w.-]+', '_', Path(fake).resolve().name)
+    record = None
+    if work_dir is not None:
+        described = {tree: describe_dataset(dataset) for tree, dataset in datasets.items()}
+        record = FolderRecord(work_dir, f'{stem}.json', shared=True)
+        made_from = dict(
+            extractor=network.fingerprint,
+            options=asdict(table_options),
+            size=size,
+            **{name: described[tree] for name, tree in zip(names, trees, strict=False)},
+        )
+        record.check(made_from, overwrite=overwrite)
+    features = {
+        tree: real_features(dataset, network, cache_dir, batch_size, num_workers)
+        for tree, dataset in datasets.items()
+    }
+    real_set, fake_set, training_set = (*(features[tree] for tree in trees), None)[:3]
     rows = class_table(
         real_set,
         fake_set,
@@ -176,7 +194,7 @@ def evaluate_folders(
     if work_dir is not None:
         head = dict(real=str(real), fake=str(fake))
         title = f'{network.frechet_name}: {Path(fake).name} against {Path(real).name}'
-        stem = 'evaluation_' + re.sub(r'[^\w.-]+', '_', Path(fake).resolve().name)
+        record.write(made_from)
         files = write_report(work_dir, stem, report, head, title)
         report['files'] = [str(path) for path in files]
         print_log('Written: ' + ', '.join(report['files']))

@@ -15,7 +15,10 @@ from torch import nn
 from cellgan_plugin.compat import load_tensors, start_cpu_process_group
 from cellgan_plugin.engine.checkpoint import without_wrappers
 from cellgan_plugin.evaluation import ClassDistances
+from cellgan_plugin.evaluation.statistics_cache import describe_dataset
+from cellgan_plugin.files import file_sha256
 from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.records import FolderRecord, plain
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.visualization.tables import append_json_lines, draw_table, write_csv
 
@@ -107,8 +110,8 @@ def load_weights(model: nn.Module, path: Union[str, Path], state: Optional[dict]
     found = without_wrappers(model, state.get('state_dict', state))
     fitting, missing = {}, []
     expected = model.state_dict()
-    for (key, own), plain in zip(expected.items(), without_wrappers(model, expected), strict=True):
-        value = found.get(plain)
+    for (key, own), name in zip(expected.items(), without_wrappers(model, expected), strict=True):
+        value = found.get(name)
         if value is not None and value.shape == own.shape:
             fitting[key] = value
         elif not key.startswith('discriminator.'):
@@ -127,6 +130,7 @@ def test(
     work_dir: Optional[Union[str, Path]] = None,
     options: Optional[dict] = None,
     launcher: str = 'none',
+    overwrite: bool = False,
 ) -> List[Dict[str, Any]]:
     """Evaluate a checkpoint by the config's ``test_evaluator``, else its ``val_evaluator``.
 
@@ -139,6 +143,8 @@ def test(
         work_dir (str | Path, optional): See :func:`~cellgan_plugin.runs.train.load_config`.
         options (dict, optional): Overrides of the config. Defaults to None.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
+        overwrite (bool): Replace tables of the checkpoint's name that are of another evaluation.
+            Defaults to False.
 
     Returns:
         list[dict]: One report per metric of this plugin (``rows``, ``protocol``, ``seconds``,
@@ -147,6 +153,7 @@ def test(
 
     Raises:
         FileNotFoundError: No such config, checkpoint or extractor weights.
+        RecordError: The work directory has tables of another evaluation under that name.
         ValueError: The config has no evaluation.
     """
     config = load_config(config, work_dir, options)
@@ -155,6 +162,7 @@ def test(
         raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
     _testable(config)
     config_hash = hashlib.sha256(config.pretty_text.encode()).hexdigest()
+    asked = {key: plain(config.get(key)) for key in ('model', 'test_evaluator')}
     config.launcher = launcher
     start_cpu_process_group(launcher)
     config.load_from, config.resume = None, False
@@ -167,6 +175,13 @@ def test(
     runner = Runner.from_cfg(config)
     load_weights(runner.model, checkpoint)
     runner.logger.info(f'Weights: {checkpoint}')
+    stem = f'evaluation_{checkpoint.stem}'
+    loop = runner.test_loop
+    loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
+    images = [describe_dataset(loader.dataset) for loader in loaders]
+    made_from = dict(asked, checkpoint_sha256=file_sha256(checkpoint), images=images)
+    record = FolderRecord(runner.work_dir, f'{stem}.json', shared=True)
+    record.check(made_from, overwrite=overwrite)
     runner.test()
 
     reports: List[Dict[str, Any]] = []
@@ -176,13 +191,13 @@ def test(
         head = dict(
             config=str(config.filename), config_sha256=config_hash, checkpoint=str(checkpoint)
         )
+        record.write(made_from)
         for metric in metrics:
             if not isinstance(metric, ClassDistances):
                 continue
             number = f'_{len(reports) + 1}' if reports else ''
-            stem = f'evaluation_{checkpoint.stem}{number}'
             title = f'{metric.names[0]}: {checkpoint.name}'
-            files = write_report(runner.work_dir, stem, metric.report, head, title)
+            files = write_report(runner.work_dir, f'{stem}{number}', metric.report, head, title)
             reports.append(dict(metric.report, files=[str(path) for path in files]))
             print_log('Written: ' + ', '.join(map(str, files)), 'current')
     barrier()

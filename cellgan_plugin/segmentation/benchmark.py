@@ -12,14 +12,15 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 import numpy as np
 import torch
 
+from cellgan_plugin.benchmark.record import ExperimentRecord
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.whole_images import files_by_name
 from cellgan_plugin.evaluation.segmentation import part_scores
-from cellgan_plugin.files import atomic_write
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.local import JobResult, run_jobs
-from cellgan_plugin.runs.config_values import plain, training_scale
+from cellgan_plugin.records import plain
+from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.segmentation.epochs import share_epochs
 from cellgan_plugin.segmentation.evaluate_masks import CLASSES_DIR, SCORES_NAME, read_scores
@@ -29,7 +30,7 @@ from cellgan_plugin.segmentation.plan import (
     Division,
     SegmenterRun,
     divisions,
-    job_folder,
+    identity,
     segmenter_runs,
     write_job,
 )
@@ -80,6 +81,7 @@ class SegmentationBenchmark:
         DatasetError: Images that cannot be used.
         FoldError: Images that cannot be divided.
         ProtocolError: A mistake in the protocol, or test images that are trained on.
+        RecordError: ``out_dir`` holds the results of other settings or images.
     """
 
     def __init__(self, protocol: SegmentationProtocol, out_dir: Union[str, Path]):
@@ -89,6 +91,8 @@ class SegmentationBenchmark:
         self.runs: List[SegmenterRun]
         self.runs, self.left_out = segmenter_runs(protocol, self.divisions, self.out_dir)
         share_epochs(self.runs)
+        decides = dict(runs={cell.job: identity(cell, protocol) for cell in self.runs})
+        self._record = ExperimentRecord(self.out_dir, RECORD_NAME, decides, 'runs')
 
     def describe(self) -> str:
         """Images, methods and jobs as text, for a person to read before anything runs."""
@@ -142,7 +146,7 @@ class SegmentationBenchmark:
 
     def jobs(self) -> List[Job]:
         """Write what the jobs read, and make the jobs."""
-        record = dict(
+        said = dict(
             title=self.protocol.title,
             protocol=plain(vars(self.protocol) | dict(
                 methods=[vars(method) for method in self.protocol.methods])),
@@ -152,8 +156,7 @@ class SegmentationBenchmark:
             torch=torch.__version__,
             started=time.strftime('%Y-%m-%dT%H:%M:%S'),
         )  # fmt: skip
-        with atomic_write(self.out_dir / RECORD_NAME, 'w', encoding='utf-8') as file:
-            json.dump(record, file, indent=1, default=str)
+        self._record.write(said)
         by_fold = {division.fold: division for division in self.divisions}
         return [write_job(cell, self.protocol, by_fold[cell.fold]) for cell in self.runs]
 
@@ -169,9 +172,6 @@ class SegmentationBenchmark:
 
     # Results ------------------------------------------------------------------------------------
 
-    def _folder(self, cell: SegmenterRun) -> Path:
-        return job_folder(cell, self.protocol)
-
     def results(self, jobs: Optional[Mapping[str, JobResult]] = None) -> SegmentationResults:
         """Read what is done.
 
@@ -181,7 +181,7 @@ class SegmentationBenchmark:
         trained = []
         for cell in self.runs:
             one = Trained(**cell.said)
-            path = self._folder(cell) / SCORES_NAME
+            path = cell.work_dir / SCORES_NAME
             if path.is_file():
                 scores, classes = read_scores(path)
                 one.scores = part_scores(scores, classes)
@@ -281,7 +281,7 @@ class SegmentationBenchmark:
         for method in dict.fromkeys(cell.method for cell in self.runs):
             own = [cell for cell in self.runs if cell.method == method]
             cell = min(own, key=lambda c: (c.ratio, -(c.size or 0), c.fold or 0, c.seed))
-            folder = self._folder(cell)
+            folder = cell.work_dir
             if not (folder / SCORES_NAME).is_file():
                 continue
             masks = files_by_name(folder / MASKS_DIR / CLASSES_DIR)

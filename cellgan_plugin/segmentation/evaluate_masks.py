@@ -28,12 +28,14 @@ from cellgan_plugin.evaluation.segmentation import (
     score_image,
 )
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.records import FolderRecord, contents_of, digest_of, file_digests, plain
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, write_report_table
 from cellgan_plugin.visualization.tables import as_cell
 
 PathLike = Union[str, Path]
 CLASSES_DIR, INSTANCES_DIR = 'classes', 'instances'
 SCORES_NAME = 'scores.json'
+RECORD_NAME = 'evaluation.json'
 PER_IMAGE_NAME = 'metrics.csv'
 # key, title, digits, what is better
 _COLUMNS = (
@@ -73,7 +75,8 @@ class PredictedMasks:
         self.instances = instances
         self.mask_map = None if mask_map is None else {int(k): int(v) for k, v in mask_map.items()}
         self.pairs = (folder / CLASSES_DIR).is_dir()
-        self.files = files_by_name(folder / CLASSES_DIR if self.pairs else folder)
+        self.files_in = folder / CLASSES_DIR if self.pairs else folder
+        self.files = files_by_name(self.files_in)
 
     def require(self, images: Sequence[WholeImage]) -> None:
         """FileNotFoundError unless every image has a prediction."""
@@ -85,13 +88,22 @@ class PredictedMasks:
                 f'{next(iter(self.files))}'
             )
 
+    def _paths(self, image: WholeImage) -> List[Path]:
+        """The mask of an image, and its object ids where they are in a file of their own."""
+        path = self.files[image.name + self.suffix]
+        own = self.folder / INSTANCES_DIR / path.relative_to(self.files_in)
+        return [path, own] if self.pairs and own.is_file() else [path]
+
+    def digests(self, images: Sequence[WholeImage]) -> Dict[str, str]:
+        """Digest of the predictions of every image, by content."""
+        return {image.name: digest_of(file_digests(self._paths(image))) for image in images}
+
     def read(self, image: WholeImage) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """Class ids and object ids (None: to be found) of one image."""
-        path = self.files[image.name + self.suffix]
+        path, *objects = self._paths(image)
         raw = load_mask(str(path))
         if self.pairs:
-            own = self.folder / INSTANCES_DIR / path.relative_to(self.folder / CLASSES_DIR)
-            return raw, load_mask(str(own)).astype(np.int32) if own.is_file() else None
+            return raw, load_mask(str(objects[0])).astype(np.int32) if objects else None
         if self.instances:
             return (raw != 0).astype(np.uint8), raw.astype(np.int32)
         if self.mask_map is not None:
@@ -252,6 +264,7 @@ def evaluate_masks(
     parts: Optional[Mapping[str, str]] = None,
     title: Optional[str] = None,
     label_column: str = 'label',
+    overwrite: bool = False,
 ) -> Tuple[List[ImageScores], ReportTable]:
     """Compare two folders of masks, wherever they come from.
 
@@ -272,6 +285,8 @@ def evaluate_masks(
         title (str, optional): Of the table.
         label_column (str): Of the manifest: the class of an image's objects, for
             ``true_instances='label'``. Defaults to 'label'.
+        overwrite (bool): Delete what ``out`` holds where it was made from something else. Defaults
+            to False.
 
     Returns:
         tuple: The scores of every image, and the table.
@@ -279,6 +294,7 @@ def evaluate_masks(
     Raises:
         DatasetError: The manifest cannot be used.
         FileNotFoundError: A folder or a prediction is missing.
+        RecordError: ``out`` holds something else, or the scores of other masks or settings.
         ValueError: Masks that cannot be compared.
     """
     meaning = MaskMeaning(check_class_names(classes), true_map, true_instances)
@@ -297,9 +313,26 @@ def evaluate_masks(
         ]
         look_at_masks(images)
     predicted = PredictedMasks(pred, pred_instances, pred_suffix, pred_map)
-    scores = score_masks(images, predicted, meaning, ObjectRule(**(rule or {})), parts)
-    if not scores:
+    images = [image for image in images if image.mask is not None]
+    if not images:
         raise ValueError(f'{true}: no image has a true mask')
+    object_rule = ObjectRule(**(rule or {}))
+    if out is not None:
+        predicted.require(images)
+        made_from = dict(
+            true=contents_of({image.name: image.mask for image in images}),
+            predicted=predicted.digests(images),
+            labels=digest_of([image.label for image in images]),
+            meaning=[meaning.classes, meaning.mask_map, meaning.instances],
+            pred_instances=pred_instances,
+            pred_map=pred_map,
+            rule=asdict(object_rule),
+            parts=dict(parts or {}),
+        )
+        record = FolderRecord(out, RECORD_NAME)
+        record.check(made_from, overwrite=overwrite)
+        record.write(plain(made_from))
+    scores = score_masks(images, predicted, meaning, object_rule, parts)
     title = title or f'{Path(pred).name} against {Path(true).name}'
     if out is not None:
         write_scores(out, scores, meaning.classes, title)

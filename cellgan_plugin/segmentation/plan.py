@@ -3,11 +3,10 @@
 import copy
 import csv
 import io
-import json
 import os
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from mmengine.config import Config
 
 from cellgan_plugin.benchmark.balance import assign_units
-from cellgan_plugin.benchmark.classifier_run import write_run
+from cellgan_plugin.benchmark.classifier_run import file_digest, starting_weights, write_run
 from cellgan_plugin.benchmark.protocol import slug
 from cellgan_plugin.benchmark.synthetic import HashCache
 from cellgan_plugin.datasets.content_hash import to_hex
@@ -23,10 +22,10 @@ from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.datasets.mask_sources import PairLayout, TissuePair, list_pairs
 from cellgan_plugin.datasets.problems import DatasetError, raise_or_say
 from cellgan_plugin.errors import ProtocolError
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import atomic_write, write_json
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.randomness import rng_for
-from cellgan_plugin.runs.config_values import digest_of, plain
+from cellgan_plugin.records import digest_of, file_digests, plain
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.segmentation.evaluate_masks import SCORES_NAME
 from cellgan_plugin.segmentation.job import CONFIG_NAME, JOB_NAME
@@ -44,6 +43,7 @@ class Division:
         test (tuple[str]): Splits that test.
         train_pairs (list[TissuePair]): Training images.
         test_pairs (list[TissuePair]): Test images.
+        images (str): Digest of the images and their masks by content, their patients and labels.
     """
 
     fold: Optional[int]
@@ -52,6 +52,7 @@ class Division:
     test: Tuple[str, ...]
     train_pairs: List[TissuePair] = field(repr=False)
     test_pairs: List[TissuePair] = field(repr=False)
+    images: str = ''
 
     @property
     def shared_groups(self) -> Tuple[int, int]:
@@ -59,11 +60,6 @@ class Division:
         known = [pair.group for pair in self.test_pairs if pair.group]
         trained = {pair.group for pair in self.train_pairs}
         return sum(group in trained for group in known), len(known)
-
-    @property
-    def images(self) -> str:
-        """Digest of the images, their masks, patients and labels: lists of one name may change."""
-        return digest_of([[list(p) for p in own] for own in (self.train_pairs, self.test_pairs)])
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,16 @@ def divisions(protocol: SegmentationProtocol, out_dir: Path) -> List[Division]:
         found = [Division(None, ann_file, train, protocol.test_splits, *own)]
     for division in found:
         _refuse_leaks(protocol, division, root, cache)
-    return found
+    return [replace(division, images=_contents(division, root, cache)) for division in found]
+
+
+def _contents(division: Division, root: str, cache: HashCache) -> str:
+    parts = []
+    for pairs in (division.train_pairs, division.test_pairs):
+        images = cache.hashes([os.path.join(root, pair.file) for pair in pairs], 'Hashing images')
+        masks = file_digests(os.path.join(root, pair.mask) for pair in pairs if pair.mask)
+        parts.append([[list(pair) for pair in pairs], to_hex(images), masks])
+    return digest_of(parts)
 
 
 def _listed(layout: PairLayout, splits: Tuple[str, ...]) -> List[TissuePair]:
@@ -342,24 +347,25 @@ def identity(cell: SegmenterRun, protocol: SegmentationProtocol) -> Dict[str, An
     loader = dict(own['train_dataloader'] or {})
     for key in ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'):
         loader.pop(key, None)
+    # Which images these are, their content says.
+    loader['dataset'] = {
+        key: value
+        for key, value in (loader.get('dataset') or {}).items()
+        if key not in ('data_root', 'ann_file')
+    }
     own['train_dataloader'] = loader
     own['rule'] = dict(protocol.rule)
     own['parts'] = dict(protocol.parts)
     own['images'] = cell.images
     own['generation'] = plain(dict(protocol.generation))
     own['segments'] = bool(protocol.metrics)
+    own['weights'] = {path: file_digest(path) for path in starting_weights(cell.config)}
     return own
-
-
-def job_folder(cell: SegmenterRun, protocol: SegmentationProtocol) -> Path:
-    """Where a cell's job works: named after its settings, so that others do not mix with them."""
-    return cell.work_dir / digest_of(identity(cell, protocol))[:10]
 
 
 def write_job(cell: SegmenterRun, protocol: SegmentationProtocol, division: Division) -> Job:
     """Write what a job reads, and make it."""
-    folder = job_folder(cell, protocol)
-    cell.config.work_dir = str(folder)
+    folder = cell.work_dir
     request = dict(
         images=division.ann_file,
         data_root=str(Path(protocol.data['data_root']).expanduser().absolute()),
@@ -375,8 +381,7 @@ def write_job(cell: SegmenterRun, protocol: SegmentationProtocol, division: Divi
         keep_weights=protocol.keep_weights,
         cell=cell.said,
     )
-    with atomic_write(folder / JOB_NAME, 'w', encoding='utf-8') as file:
-        json.dump(request, file, indent=1, default=str)
+    write_json(folder / JOB_NAME, request, default=str)
     write_run(cell.config, folder / CONFIG_NAME)
     return Job(
         cell.job,

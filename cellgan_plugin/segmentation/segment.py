@@ -1,25 +1,40 @@
 """Segment whole images with a trained model: what ``tools/segment.py`` does, for a notebook."""
 
-import json
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Deque, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from torch import nn
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from cellgan_plugin.datasets.image_encoding import write_png
-from cellgan_plugin.datasets.image_io import load_image
+from cellgan_plugin.datasets.image_io import ImageFileError, load_image
+from cellgan_plugin.datasets.inspection import in_threads
+from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.transforms import FitTissue
 from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.evaluation.segmentation import ObjectRule
 from cellgan_plugin.files import atomic_write, file_sha256
+from cellgan_plugin.records import FolderRecord, contents_of, digest_of, merged, plain
 from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import load_model
@@ -97,7 +112,7 @@ def predict_masks(
     meaning: Optional[MaskMeaning] = None,
     scale: float = 1.0,
 ) -> int:
-    """Segment images one by one; those whose masks are there already are left alone.
+    """Segment images one by one; those whose masks are there and whole are left alone.
 
     Memory is that of a few images, however many there are: one is decoded while another is
     segmented and the ones before are written. Every file is written whole or not at all, the class
@@ -122,7 +137,15 @@ def predict_masks(
         ValueError: More objects than 16 bits can name.
     """
     out = Path(out)
-    todo = [image for image in images if not _mask_path(out, CLASSES_DIR, image).is_file()]
+    needed = [(INSTANCES_DIR, load_mask), (CLASSES_DIR, load_mask)]
+    needed += [(OVERLAYS_DIR, load_image)] if overlays else []
+
+    def is_done(image: WholeImage) -> bool:
+        return all(_is_whole(_mask_path(out, folder, image), read) for folder, read in needed)
+
+    todo = [
+        image for image, done in zip(images, in_threads(is_done, images), strict=True) if not done
+    ]
     if not todo:
         return 0
     model.eval()
@@ -147,6 +170,18 @@ def predict_masks(
         for future in waiting:
             future.result()
     return len(todo)
+
+
+def _is_whole(path: Path, read: Callable[[str], np.ndarray]) -> bool:
+    """Whether a file of an earlier call is there and can be read."""
+    if not path.is_file():
+        return False
+    try:
+        read(str(path))
+    except ImageFileError as error:
+        print_log(f'{error.path} is damaged ({error.reason}); it is made again', 'current', 30)
+        return False
+    return True
 
 
 def _mask_path(out: Path, folder: str, image: WholeImage) -> Path:
@@ -208,18 +243,17 @@ def _meaning_of(config: Config, classes: Tuple[str, ...], given: Mapping[str, An
     return MaskMeaning(classes, None if mask_map is None else dict(mask_map), said.get('instances'))
 
 
-def _check_record(out: Path, record: Dict[str, Any]) -> None:
-    """ValueError when the folder holds masks that were made otherwise."""
-    path = out / RECORD_NAME
-    if path.is_file():
-        before = json.loads(path.read_text(encoding='utf-8'))
-        for key in ('checkpoint_sha256', 'model', 'rule', 'scale'):
-            if before.get(key) != record[key]:
-                raise ValueError(
-                    f'{out} holds masks that were made with another {key.split("_")[0]} '
-                    f'({before.get("checkpoint")}, {before.get("rule")}); give another --out, or '
-                    'delete the folder'
-                )
+def _truths(
+    images: Sequence[WholeImage], meaning: MaskMeaning, before: Mapping[str, str], out: Path
+) -> Dict[str, str]:
+    """What is known of the true masks; overlays of others are removed, and drawn again."""
+    means = plain([meaning.classes, meaning.mask_map, meaning.instances])
+    masks = contents_of({image: image.mask for image in images if image.mask is not None})
+    truths = {image.name: digest_of([mask, image.label, means]) for image, mask in masks.items()}
+    for image in images:
+        if before.get(image.name) != truths.get(image.name):
+            _mask_path(out, OVERLAYS_DIR, image).unlink(missing_ok=True)
+    return truths
 
 
 def segment(
@@ -237,6 +271,7 @@ def segment(
     overlays: bool = True,
     device: Optional[str] = None,
     options: Optional[dict] = None,
+    overwrite: bool = False,
 ) -> Segmented:
     """Segment a folder or manifest of whole images, and score them where the truth is known.
 
@@ -263,14 +298,16 @@ def segment(
         overlays (bool): Draw outlines over the images. Defaults to True.
         device (str, optional): Defaults to None: a GPU where there is one.
         options (dict, optional): Overrides of the config.
+        overwrite (bool): Delete what ``out`` holds where it was made from something else. Defaults
+            to False.
 
     Returns:
         Segmented: What was made.
 
     Raises:
         FileNotFoundError: No such config, checkpoint, folder or mask.
-        ValueError: A model that does not segment, masks that do not fit, or a folder that holds
-            the masks of another model.
+        RecordError: A folder of something else, of another model or of other images.
+        ValueError: A model that does not segment, or masks that do not fit.
     """
     out = Path(out)
     config = load_config(config, options=options)
@@ -288,18 +325,19 @@ def segment(
         loaded.config, loaded.classes, dict(instances=instances, mask_map=mask_map)
     )
     scale = training_scale(loaded.config)
-    record = dict(
-        checkpoint=str(loaded.checkpoint),
+    made_from = dict(
         checkpoint_sha256=file_sha256(loaded.checkpoint),
-        iteration=loaded.iteration,
-        model=json.loads(json.dumps(loaded.config.model.to_dict(), default=str)),
+        model=plain(loaded.config.model),
         classes=list(loaded.classes),
         rule=asdict(object_rule),
         scale=scale,
+        images=contents_of({image.name: image.image for image in listed}),
     )
-    _check_record(out, record)
-    with atomic_write(out / RECORD_NAME, 'w', encoding='utf-8') as file:
-        json.dump(record, file, indent=1)
+    record = FolderRecord(out, RECORD_NAME)
+    before = record.check(made_from, ('images',), overwrite) or {}
+    truths = _truths(listed, meaning, before.get('truths', {}), out)
+    said = dict(checkpoint=str(loaded.checkpoint), iteration=loaded.iteration)
+    record.write({**merged(before, made_from), **said, 'truths': truths})
     made = predict_masks(loaded.model, listed, out, object_rule, overlays, meaning, scale)
     title = f'{Path(checkpoint).stem} on {Path(images).name}'
     return Segmented(

@@ -1,12 +1,11 @@
 """The folder that a selection writes."""
 
 import errno
-import json
 import os
 import time
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Callable, List, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -19,11 +18,12 @@ from cellgan_plugin.datasets.content_hash import (
     read_training_images,
     write_training_images,
 )
-from cellgan_plugin.datasets.file_names import fit_name, is_hidden
+from cellgan_plugin.datasets.file_names import fit_name
 from cellgan_plugin.datasets.inspection import resolve_inside
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.errors import explained_output_errors
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import SCORES_FOLDER, atomic_write
+from cellgan_plugin.records import FolderRecord
 from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
 from cellgan_plugin.selection.table import SelectionTable
 
@@ -64,50 +64,21 @@ class SelectionFolder:
 
     def __init__(self, root: Union[str, Path]):
         self.root = Path(root).expanduser().resolve()
-        self.record_path = self.root / RECORD_NAME
+        self.record = FolderRecord(self.root, RECORD_NAME, keep=[SCORES_FOLDER])
 
     def check(self, candidates: ImageTree) -> None:
-        """SelectionError for a folder that is not ours or of other candidates; before any work."""
+        """SelectionError for a folder among the candidates; RecordError for somebody else's."""
         if self.root == candidates.root or candidates.root in self.root.parents:
             raise SelectionError(
                 f'the output folder {self.root} lies in the candidates {candidates.root}: choose '
                 'another one'
             )
-        if self.root.exists() and not self.root.is_dir():
-            raise SelectionError(f'{self.root} is a file: choose another output folder')
-        names = [path.name for path in self.root.iterdir()] if self.root.is_dir() else []
-        # A write that was killed leaves hidden files, and saved scores.
-        if all(map(is_hidden, names)):
-            return
-        if not self.record_path.is_file():
-            raise SelectionError(
-                f'{self.root} holds other files and no {RECORD_NAME}: choose an empty or new folder'
-            )
-        try:
-            record = json.loads(self.record_path.read_text(encoding='utf-8'))
-            before = _named(record['candidates'], record.get('candidates_split'))
-        except (ValueError, KeyError, TypeError) as error:
-            raise SelectionError(
-                f'{self.record_path} is damaged ({error!r}): delete the folder, or choose another'
-            ) from error
-        now_named = _named(str(candidates.root), candidates.split)
-        if before != now_named:  # images of those would stay beside what is kept of these
-            raise SelectionError(
-                f'{self.root} holds a selection from {before}, not from {now_named}: choose '
-                'another output folder'
-            )
-
-    def write_record(self, record: Dict[str, Any]) -> None:
-        """Write ``selection.json``."""
-        with explained_output_errors(self.root):
-            with atomic_write(self.record_path, 'w', encoding='utf-8') as file:
-                json.dump(record, file, indent=2)
-                file.write('\n')
+        self.record.check({}, overwrite=True)
 
     def write_images(
         self, table: SelectionTable, candidates: ImageTree, link: Optional[str]
     ) -> List[str]:
-        """Copy or link what was kept, and remove what an earlier selection had kept.
+        """Copy or link what was kept.
 
         Returns:
             list[str]: Names of all candidates in this folder, kept or not.
@@ -116,12 +87,9 @@ class SelectionFolder:
         with explained_output_errors(self.root):
             (self.root / MANIFEST_NAME).unlink(missing_ok=True)  # it says that all is there
             for name, file, kept in zip(names, table.files, table.kept, strict=True):
-                target = self.root / name
-                if not kept:
-                    target.unlink(missing_ok=True)
-                    continue
-                source = Path(resolve_inside(str(candidates.root), str(candidates.root / file)))
-                _place(source, target, link)
+                if kept:
+                    file = resolve_inside(str(candidates.root), str(candidates.root / file))
+                    _place(Path(file), self.root / name, link)
         return names
 
     def write_manifest(
@@ -172,10 +140,6 @@ class SelectionFolder:
             level=30,
         )
         return False
-
-
-def _named(root: str, split: Optional[str]) -> str:
-    return f'{root}:{split}' if split else root
 
 
 def _place(source: Path, target: Path, link: Optional[str]) -> None:

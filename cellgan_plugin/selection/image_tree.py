@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from cellgan_plugin.datasets.inspection import Reader
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, ManifestError, iter_manifest
 from cellgan_plugin.datasets.problems import ERROR, DatasetError
 from cellgan_plugin.datasets.sources import list_patches
+from cellgan_plugin.records import digest_of, file_digests
 
 
 class SelectionError(ValueError):
@@ -65,13 +66,10 @@ class ImageTree:
         files = [self.files[i] for i in index]
         return replace(self, files=files, labels=self.labels[index])
 
-    def listing(self) -> List[Tuple[str, int, int, int]]:
-        """File, label, size and time of change of every image: what saved scores are known by."""
-        found = []
-        for file, label in zip(self.files, self.labels.tolist(), strict=True):
-            stat = os.stat(self.root / file)
-            found.append((file, label, stat.st_size, stat.st_mtime_ns))
-        return found
+    def digest(self) -> str:
+        """Changes with the name, label or content of any image: what saved scores are known by."""
+        contents = file_digests(self.root / file for file in self.files)
+        return digest_of(list(zip(self.files, self.labels.tolist(), contents, strict=True)))
 
 
 def _manifest_rows(root: Path) -> Dict[str, Dict[str, str]]:

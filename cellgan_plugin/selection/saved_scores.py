@@ -1,7 +1,5 @@
 """Scores of a pool of candidates, saved while they are computed and read again by the next call."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
@@ -9,16 +7,12 @@ from typing import List, Optional, Sequence, Tuple, Union
 import numpy as np
 import torch
 
-from cellgan_plugin.datasets.content_hash import (
-    TRAINING_IMAGES,
-    content_hashes,
-    read_training_images,
-    write_training_images,
-)
+from cellgan_plugin.datasets.content_hash import content_hashes, merge_hashes
 from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.evaluation.neighbours import nearest_training_neighbours
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import read_arrays, write_arrays
 from cellgan_plugin.models.mc_dropout import SplitBackbone
+from cellgan_plugin.records import digest_of
 from cellgan_plugin.selection.centroids import Centroids
 from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
@@ -91,10 +85,14 @@ class PoolScorer:
             ImageStream(tree.reader, tree.files, network.input_size, batch_size)
             for tree in (pool, training)
         )
-        parts = [network.fingerprint, network.input_size, asdict(settings)]
-        text = json.dumps([*parts, pool.listing(), training.listing()], default=str)
-        name = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self.save_dir = Path(cache_dir).expanduser() / name
+        self.made_from = dict(
+            network=network.fingerprint,
+            input_size=network.input_size,
+            settings=asdict(settings),
+            candidates=pool.digest(),
+            real=training.digest(),
+        )
+        self.save_dir = Path(cache_dir).expanduser() / digest_of(self.made_from)[:16]
         self._centroids: Optional[Centroids] = None
 
     def scores(self) -> CandidateScores:
@@ -115,31 +113,29 @@ class PoolScorer:
     def centroids(self) -> Centroids:
         """Centroids of the real images, computed or read when they are first asked for."""
         path = self.save_dir / 'centroids.npz'
-        if self._centroids is None and path.is_file():
-            with np.load(path, allow_pickle=False) as arrays:
-                stages = [
-                    torch.from_numpy(arrays[f'stage_{i}']) for i in range(len(arrays.files) - 1)
-                ]
-                counts = torch.from_numpy(arrays['counts'])
+        if self._centroids is None and (arrays := read_arrays(path)) is not None:
+            stages = [torch.from_numpy(arrays[f'stage_{i}']) for i in range(len(arrays) - 1)]
+            counts = torch.from_numpy(arrays['counts'])
             self._centroids = Centroids(stages, counts).to(self.network.device)
         if self._centroids is None:
             found = compute_centroids(
                 self.network, self.real, self.training.labels, self.settings.seed
             )
-            arrays = {f'stage_{i}': stage.cpu().numpy() for i, stage in enumerate(found.maps)}
-            with atomic_write(path) as file:
-                np.savez(file, counts=found.counts.cpu().numpy(), **arrays)
+            stages = {f'stage_{i}': stage.cpu().numpy() for i, stage in enumerate(found.maps)}
+            write_arrays(path, counts=found.counts.cpu().numpy(), **stages)
             self._centroids = found
         return self._centroids
 
     def real_hashes(self) -> np.ndarray:
         """Hashes of the real images' contents, uint8 (N, 16); computed once and saved."""
-        path = self.save_dir / TRAINING_IMAGES
-        if not path.is_file():
+        path = self.save_dir / 'real_hashes.npz'
+        arrays = read_arrays(path)
+        if arrays is None:
             files = [self.training.root / file for file in self.training.files]
+            arrays = dict(hashes=content_hashes(files, title='Hashing real images'))
             with explained_output_errors(self.save_dir):
-                write_training_images(path, content_hashes(files, title='Hashing real images'))
-        return read_training_images(path)
+                write_arrays(path, **arrays)
+        return merge_hashes(arrays['hashes'])
 
     def memorised(self, classes: Sequence[str]) -> np.ndarray:
         """Which candidates are copies of real images of their class: bool (n,).
@@ -148,9 +144,8 @@ class PoolScorer:
             SelectionError: A class has a single real image.
         """
         path = self.save_dir / 'memorised.npz'
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as arrays:
-                return arrays['memorised']
+        if (arrays := read_arrays(path)) is not None:
+            return arrays['memorised']
         features: List[np.ndarray] = [
             pooled_features(self.network, stream, f'Features, {what}')
             for stream, what in ((self.candidates, 'candidates'), (self.real, 'real'))
@@ -165,6 +160,6 @@ class PoolScorer:
                     'are found from two on. Leave --drop-memorised out, or add images'
                 )
             found[own] = nearest_training_neighbours(fake[own], base).memorised
-        with explained_output_errors(self.save_dir), atomic_write(path) as file:
-            np.savez(file, memorised=found)
+        with explained_output_errors(self.save_dir):
+            write_arrays(path, memorised=found)
         return found

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import read_arrays, write_arrays
 from cellgan_plugin.selection.centroids import Centroids, CentroidSums
 from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.scores import CENTROID_PASS, CandidateScores, score_batch
@@ -93,8 +93,7 @@ def score_candidates(
                 )
                 part = CandidateScores.concatenate(found)
                 if path is not None:
-                    with atomic_write(path) as file:
-                        np.savez(file, **vars(part))
+                    write_arrays(path, **vars(part))
             else:
                 bar.update(len(part))
             parts.append(part)
@@ -121,12 +120,10 @@ def _score_part(
 
 
 def _saved(path: Path, count: int) -> Optional[CandidateScores]:
-    """A part that an earlier call saved, or None; files are whole or absent."""
-    if not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        part = CandidateScores(**{name: arrays[name] for name in arrays.files})
-    return part if len(part) == count else None
+    """A part that an earlier call saved, or None; damaged ones are said."""
+    arrays = read_arrays(path)
+    part = None if arrays is None else CandidateScores(**arrays)
+    return part if part is not None and len(part) == count else None
 
 
 @torch.no_grad()

@@ -12,8 +12,9 @@ from mmengine.logging import print_log
 
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets.content_hash import from_hex
-from cellgan_plugin.datasets.file_names import SCORES_FOLDER
 from cellgan_plugin.errors import explained_output_errors
+from cellgan_plugin.files import SCORES_FOLDER
+from cellgan_plugin.records import plain
 from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.train import load_config
@@ -61,6 +62,7 @@ def select(
     cache_dir: Optional[Folder] = None,
     tsne_images: int = 100,
     options: Optional[dict] = None,
+    overwrite: bool = False,
 ) -> Dict[str, Any]:
     """Select round(r N_i) candidates of every class (HistoGAN, Sec. 3.2, Algorithm 1).
 
@@ -71,7 +73,8 @@ def select(
     come from any generator.
 
     Scores are saved while they are computed: the same call continues what was interrupted, and
-    another rule or ratio on the same candidates scores nothing again. An image is decoded once
+    another rule or ratio on the same candidates scores nothing again (``overwrite``, or
+    ``cache_dir``). An image is decoded once
     (once more for ``drop_memorised``, and a few hundred for the pictures). Classes without
     candidates are left alone.
 
@@ -82,8 +85,7 @@ def select(
             the centroids.
         config (str | Path | Config): An MMPretrain classifier, ResNet or DenseNet.
         checkpoint (str | Path): Its weights; a file or a work directory.
-        out (str | Path): New folder, or that of an earlier selection from these candidates, whose
-            images are replaced.
+        out (str | Path): New folder, or that of the same selection.
         rule (str | dict | SelectionRule): See :mod:`cellgan_plugin.selection.rules`. Defaults to
             'selective'.
         ratio (float): r. Defaults to 0.5 (best in Sec. 4.3).
@@ -104,6 +106,8 @@ def select(
         tsne_images (int): Real images, and as many candidates, of each class in ``tsne.png``; 0
             for no picture. Defaults to 100.
         options (dict, optional): Overrides of the config. Defaults to None.
+        overwrite (bool): Delete what ``out`` holds of another selection, but for its scores, which
+            are known by what they were computed from. Defaults to False.
 
     Returns:
         dict: ``table`` (:class:`~cellgan_plugin.selection.SelectionTable`), ``classes`` (a row of
@@ -111,6 +115,7 @@ def select(
 
     Raises:
         FileNotFoundError: No such folder, config or checkpoint.
+        RecordError: A folder of something else, or of another selection.
         SelectionError: Classes disagree, or a setting cannot be.
         PoolError: Fewer candidates than the rule needs.
         ScoreError: A score is NaN or infinite.
@@ -157,9 +162,16 @@ def select(
         started=now(),
         finished=None,
     )
-    folder.write_record(record)  # makes the folder ours, before anything else is written there
     cache = cache_dir or folder.root / SCORES_FOLDER
     scorer = PoolScorer(network, pool, training, settings, batch_size, cache)
+    record['made_from'] = dict(
+        scorer.made_from,
+        rule=plain(vars(chosen_rule) | dict(rule=type(chosen_rule).__name__)),
+        ratio=ratio,
+        drop_memorised=drop_memorised,
+    )
+    folder.record.check(dict(made_from=record['made_from']), overwrite=overwrite)
+    folder.record.write(record)  # makes the folder ours, before anything else is written there
     scores = scorer.scores()
     memorised = scorer.memorised(classes) if drop_memorised else None
     table = apply_rule(
@@ -175,7 +187,7 @@ def select(
     folder.write_training_images(pool, lambda: _behind_the_choice(scorer, checkpoint))
     seconds = round(time.perf_counter() - began, 3)
     record.update(rows=rows, finished=now(), seconds=seconds)
-    folder.write_record(record)
+    folder.record.write(record)
     manifest = folder.write_manifest(table, names, pool)
     print_log(f'{folder.root}: {int(table.kept.sum())} of {len(names)} kept\n{rows_text(rows)}')
     return dict(

@@ -2,23 +2,22 @@
 
 import contextlib
 import errno
-import json
 import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Set, Union
+from typing import Any, Dict, List, Sequence, Set, Union
 
 import numpy as np
 from mmengine.logging import print_log
 
-from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.inspection import in_threads, with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest, write_manifest
 from cellgan_plugin.errors import OutputError, SynthesisError, explained_output_errors
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.records import FolderRecord
 from cellgan_plugin.runs.sampling_settings import LabelAndSeed
 from cellgan_plugin.visualization import image_grid
 
@@ -54,66 +53,8 @@ class SynthesisFolder:
 
     def __init__(self, root: Union[str, Path]):
         self.root = Path(root).expanduser()
-        self.record_path = self.root / RECORD_NAME
+        self.record = FolderRecord(root, RECORD_NAME)
         self.manifest_path = self.root / MANIFEST_NAME
-
-    def read_record(self) -> Optional[Dict[str, Any]]:
-        """What ``synthesis.json`` says, or None for a folder that is still empty.
-
-        Raises:
-            SynthesisError: The folder holds something else.
-            OutputError: It cannot be written.
-        """
-        place = self.root
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        if not place.is_dir():
-            raise SynthesisError(f'{self.root}: {place} is a file; choose another output folder')
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise OutputError(
-                errno.EACCES, f'{place} cannot be written: choose another output folder'
-            )
-        if place != self.root:
-            return None
-        if not self.record_path.is_file():
-            found = next((p.name for p in self.root.iterdir() if not is_hidden(p.name)), None)
-            if found is not None:
-                raise SynthesisError(
-                    f'{self.root} holds other files ({found}, ...) and no {RECORD_NAME}: choose an '
-                    'empty or new output folder'
-                )
-            return None
-        try:
-            record = json.loads(self.record_path.read_text(encoding='utf-8'))
-            record['protocol']['classes'], record['image_shape']  # noqa: B018
-            return record
-        except (ValueError, KeyError, TypeError) as error:
-            raise SynthesisError(
-                f'{self.record_path} is damaged ({error!r}): delete the folder, or choose another'
-            ) from error
-
-    def check_same(self, record: Dict[str, Any], protocol: Dict[str, Any]) -> None:
-        """SynthesisError naming every setting in which two protocols differ."""
-        there = record['protocol']
-        differing = [
-            f'  {key}: {_shown(there.get(key))} there, {_shown(protocol.get(key))} now'
-            for key in sorted(set(there) | set(protocol))
-            if there.get(key) != protocol.get(key)
-        ]
-        if differing:
-            raise SynthesisError(
-                f'{self.root} was made with other settings (its {RECORD_NAME}); images of both '
-                'would be mixed:\n'
-                + '\n'.join(differing)
-                + '\nGive the settings of the folder to continue it, or choose another folder'
-            )
-
-    def write_record(self, record: Dict[str, Any]) -> None:
-        """Write ``synthesis.json``."""
-        with explained_output_errors(self.root):
-            with atomic_write(self.record_path, 'w', encoding='utf-8') as file:
-                json.dump(record, file, indent=2)
-                file.write('\n')
 
     def complete(self, record: Dict[str, Any]) -> Set[LabelAndSeed]:
         """Images that are there and whole: right format and size, and an end.
@@ -259,11 +200,6 @@ class SynthesisFolder:
                 with contextlib.suppress(FileNotFoundError):  # another process deletes them too
                     if path.stat().st_mtime < before:
                         path.unlink()
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text[:12] + '...' if re.fullmatch('[0-9a-f]{64}', text) else text
 
 
 def _size(number: float) -> str:

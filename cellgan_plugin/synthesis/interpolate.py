@@ -1,6 +1,5 @@
 """What lies between two images: a strip, a GIF and a film; ``tools/interpolate.py``."""
 
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -16,6 +15,7 @@ from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.files import atomic_write, file_sha256
 from cellgan_plugin.models.conditional_gan import ConditionalGAN
 from cellgan_plugin.models.sampling import truncate_noise
+from cellgan_plugin.records import FolderRecord
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
     ImageSampler,
@@ -176,6 +176,7 @@ def interpolate(
     precision: str = 'auto',
     batch_size: int = GPU_BATCH_SIZE,
     options: Optional[dict] = None,
+    overwrite: bool = False,
 ) -> Dict[str, Any]:
     """Draw the images on the way from one image to the next.
 
@@ -189,7 +190,7 @@ def interpolate(
         config (str | Path | Config): The run that the model comes from, or the name of a shipped
             model.
         checkpoint (str | Path, optional): A file, or a work directory; None for a shipped model.
-        out (str | Path): Folder for the files; those of these names are replaced.
+        out (str | Path): A new folder, or that of the same call.
         classes (Sequence[str]): See :func:`key_images`.
         seeds (Sequence[int]): See :func:`key_images`.
         steps (int): Frames from one image to the next. Defaults to 24.
@@ -206,6 +207,8 @@ def interpolate(
         precision (str): Defaults to 'auto'.
         batch_size (int): Images per call on a GPU.
         options (dict, optional): Overrides of the config.
+        overwrite (bool): Delete what ``out`` holds where it was made from something else. Defaults
+            to False.
 
     Returns:
         dict: ``files`` (list of str), ``images`` (uint8 array (rows, frames, H, W, C)) and
@@ -215,6 +218,7 @@ def interpolate(
         SynthesisError: Between classes, when the model takes whole labels only; and for settings
             that cannot be.
         OutputError: No room or no permission.
+        RecordError: A folder of something else.
     """
     out = Path(out).expanduser()
     if steps < 1 or rows < 1 or not 1 <= strip_steps <= steps or not fps > 0:
@@ -232,6 +236,21 @@ def interpolate(
     keys = key_images(classes, seeds, loaded.classes)
     if keep_noise and len({label for label, _ in keys}) == 1:
         raise SynthesisError('keep_noise leaves nothing to change within one class')
+    protocol = dict(
+        settings,
+        classes=list(loaded.classes),
+        keys=[dict(label=loaded.classes[label], seed=seed) for label, seed in keys],
+        steps=steps,
+        strip_steps=strip_steps,
+        fps=fps,
+        formats=sorted(formats),
+        rows=rows,
+        keep_noise=keep_noise,
+        checkpoint_sha256=file_sha256(checkpoint),
+        config_sha256=model_sha256(config),
+    )
+    record = FolderRecord(out, 'interpolation.json')
+    record.check(protocol, overwrite=overwrite)
     size = loaded.model.noise_size
     noise = []
     for row in range(rows):
@@ -258,25 +277,13 @@ def interpolate(
         progress.close()
     frames = sorted({frame for _, frame in wanted})
     images = np.stack([np.stack([found[row, f] for f in frames]) for row in range(rows)])
-    protocol = dict(
-        settings,
-        classes=list(loaded.classes),
-        keys=[dict(label=loaded.classes[label], seed=seed) for label, seed in keys],
-        steps=steps,
-        rows=rows,
-        keep_noise=keep_noise,
-        checkpoint_sha256=file_sha256(checkpoint),
-        config_sha256=model_sha256(config),
-    )
     positions = {frame: index for index, frame in enumerate(frames)}
     strip = [positions[f] for f in _strip_frames(len(keys), steps, strip_steps)]
     titles = [loaded.classes[keys[i // strip_steps][0]] if i % strip_steps == 0 else ''
               for i in range(len(strip))]  # fmt: skip
     with explained_output_errors(out):
+        record.write(protocol)
         files = _write(out, images, strip, titles, keys, formats, fps)
-        with atomic_write(out / 'interpolation.json', 'w', encoding='utf-8') as file:
-            json.dump(protocol, file, indent=2)
-            file.write('\n')
     print_log('Written: ' + ', '.join(map(str, files)))
     return dict(files=[str(file) for file in files], images=images, protocol=protocol)
 

@@ -25,6 +25,7 @@ from cellgan_plugin.datasets.content_hash import write_training_images
 from cellgan_plugin.datasets.image_encoding import check_format, encode_image
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.files import file_sha256
+from cellgan_plugin.records import read_json
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
     ImageSampler,
@@ -90,6 +91,7 @@ def synthesize(
     sheet: int = 8,
     options: Optional[dict] = None,
     launcher: str = 'none',
+    overwrite: bool = False,
 ) -> Dict[str, Any]:
     """Generate images into class folders with a manifest.
 
@@ -123,13 +125,16 @@ def synthesize(
         sheet (int): Images of each class on ``sheet.png``; 0 for none. Defaults to 8.
         options (dict, optional): Overrides of the config. Defaults to None.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi': several processes share the work.
+        overwrite (bool): Delete what ``out`` holds where it was made from something else. Defaults
+            to False.
 
     Returns:
         dict: ``images`` in the folder, ``made`` by this call (of all processes), ``seconds`` of
         sampling, ``out``, ``manifest`` and ``protocol``.
 
     Raises:
-        SynthesisError: A setting that cannot be, or a folder with images of other settings.
+        RecordError: A folder of something else, or with images of other settings.
+        SynthesisError: A setting that cannot be.
         OutputError: No room or no permission; what was written is whole.
         FileNotFoundError: No such config or checkpoint.
         FloatingPointError: The model has diverged.
@@ -151,7 +156,7 @@ def synthesize(
 
     def plan() -> _Plan:
         wanted = (per_class, classes, None if seeds is None else list(seeds))
-        return _make_plan(folder, config, checkpoint, settings, wanted)
+        return _make_plan(folder, config, checkpoint, settings, wanted, overwrite)
 
     found = _from_main(plan)
     result = dict(out=str(folder.root), protocol=found.protocol, made=0, seconds=0.0)
@@ -204,18 +209,19 @@ def _make_plan(
     checkpoint: Path,
     settings: Dict[str, Any],
     wanted: Tuple[Optional[int], Optional[dict], Optional[List[int]]],
+    overwrite: bool,
 ) -> _Plan:
-    record = folder.read_record()
     hashes = dict(checkpoint_sha256=file_sha256(checkpoint), config_sha256=model_sha256(config))
-    if record is not None:
-        names = record['protocol']['classes']
-        protocol = dict(settings, classes=names, **hashes)
-        folder.check_same(record, protocol)
+    # Of the same weights and config, which the classes follow from, they are on record.
+    former = (read_json(folder.record.path) or {}).get('protocol') or {}
+    if all(former.get(key) == value for key, value in hashes.items()) and former.get('classes'):
+        names = former['classes']
     else:
         meta = load_tensors(checkpoint, 'cpu').get('meta') or {}
         in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
         names = list(settle_classes(config, in_checkpoint, config.model.get('num_classes')))
-        protocol = dict(settings, classes=names, **hashes)
+    protocol = dict(settings, classes=names, **hashes)
+    record = folder.record.check(dict(protocol=protocol), overwrite=overwrite)
     check_folder_names(names)
     rows = wanted_rows(names, *wanted)
     complete = folder.complete(record) if record is not None else set()
@@ -320,7 +326,7 @@ def _begin(
     folder.check_room(len(plan.todo), sum(sizes) / len(sizes))
     # The record makes the folder ours, so it comes before the first image.
     plan.record = _record(loaded, plan, shape)
-    folder.write_record(plan.record)
+    folder.record.write(plan.record)
     if loaded.training_images is None:
         print_log(
             f'{loaded.checkpoint.name} does not say which images it was trained on: the benchmark '
@@ -363,7 +369,7 @@ def _finish(
         plan.record['runs'][-1].update(
             finished=time.strftime('%Y-%m-%dT%H:%M:%S'), seconds=result['seconds']
         )
-        folder.write_record(plan.record)
+        folder.record.write(plan.record)
     folder.write_manifest(plan.record, rows)
     rate = f', {result["made"] / result["seconds"]:.1f} a second' if result['seconds'] else ''
     print_log(f'{folder.root}: {len(rows)} images, {result["made"]} new{rate}')

@@ -1,6 +1,5 @@
 """Write synthetic tissue from masks: what ``tools/synthesize.py --masks`` does, for a notebook."""
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,9 @@ from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import write_training_images
 from cellgan_plugin.datasets.file_names import fit_name
 from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.image_io import ImageFileError, read_header
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.datasets.mask_io import read_mask_header
 from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
 from cellgan_plugin.datasets.whole_images import (
     MaskMeaning,
@@ -28,9 +29,10 @@ from cellgan_plugin.datasets.whole_images import (
     look_at_masks,
 )
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
-from cellgan_plugin.files import atomic_write, file_sha256
+from cellgan_plugin.files import file_sha256
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import derive_seed
+from cellgan_plugin.records import FolderRecord, contents_of, merged, plain
 from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.runs.sampling_settings import model_sha256
 from cellgan_plugin.runs.trained_model import load_model
@@ -89,6 +91,7 @@ def synthesize_tissue(
     device: Optional[str] = None,
     sheet: bool = True,
     options: Optional[dict] = None,
+    overwrite: bool = False,
 ) -> SyntheticTissue:
     """Generate images of masks.
 
@@ -117,12 +120,15 @@ def synthesize_tissue(
         device (str, optional): Defaults to None: a GPU where there is one.
         sheet (bool): Draw ``sheet.png``. Defaults to True.
         options (dict, optional): Overrides of the config. Defaults to None.
+        overwrite (bool): Delete what ``out`` holds where it was made from something else. Defaults
+            to False.
 
     Returns:
         SyntheticTissue: The folder.
 
     Raises:
-        SynthesisError: A setting that cannot be, or a folder with images of other settings.
+        RecordError: A folder of something else, of other settings or of other masks.
+        SynthesisError: A setting that cannot be.
         ValueError: A mask holds numbers without a class, or is too small.
         FileNotFoundError: No such config, checkpoint or mask.
     """
@@ -150,11 +156,17 @@ def synthesize_tissue(
         seed=seed,
         relabel={classes[a]: classes[b] for a, b in changes.items()},
         mask_class=mask_class,
+        scale=scale,
+        mask_map=plain(meaning.mask_map),
+        instances=meaning.instances,
+        labels=plain({image.name: image.label for image in listed}),
+        masks=contents_of({image.name: image.mask for image in listed}),
     )
-    _check_record(out / RECORD_NAME, protocol)
+    record = FolderRecord(out, RECORD_NAME)
+    before = record.check(protocol, ('masks', 'labels'), overwrite)
     rows: List[Dict[str, Any]] = []
     shown: List[_Source] = []
-    made = 0
+    made, written = 0, False
     with tqdm(total=len(listed) * per_mask, desc='Synthesising') as bar:
         for batch in _batches(
             _sources(listed, meaning, scale, model, changes), per_mask, batch_size
@@ -163,14 +175,12 @@ def synthesize_tissue(
                 if number == 0 and len(shown) < _SHEET_ROWS:
                     shown.append(source)
                 rows.append(_row(source, number, classes, protocol))
-            todo = [
-                entry
-                for entry in batch
-                if not (out / _image_file(entry[0].image, entry[1])).exists()
-            ]
+            todo = [entry for entry in batch if before is None or not _is_whole(out, *entry)]
             if todo:
                 with explained_output_errors(out):
-                    _write_record(out / RECORD_NAME, protocol)
+                    if not written:  # before the first image: it makes the folder ours
+                        record.write(merged(before, protocol))
+                        written = True
                     _write(out, todo, _generate(model, todo, seed))
             made += len(todo)
             bar.update(len(batch))
@@ -284,28 +294,6 @@ def _batches(
         yield batch
 
 
-def _check_record(path: Path, protocol: Dict[str, Any]) -> None:
-    """Compare the record of a folder, where there is one, with what is asked for."""
-    if not path.exists():
-        return
-    found = json.loads(path.read_text(encoding='utf-8'))
-    differing = [key for key in protocol if found.get(key) != protocol[key]]
-    if differing:
-        raise SynthesisError(
-            f'{path.parent} has images of other settings: '
-            + ', '.join(f'{key} {found.get(key)} -> {protocol[key]}' for key in differing)
-            + '. Choose another folder'
-        )
-
-
-def _write_record(path: Path, protocol: Dict[str, Any]) -> None:
-    """Before the first image of a folder."""
-    if not path.exists():
-        with atomic_write(path, 'w', encoding='utf-8') as file:
-            json.dump(protocol, file, indent=2)
-            file.write('\n')
-
-
 # Making it ----------------------------------------------------------------------------------------
 
 
@@ -316,6 +304,22 @@ def _image_file(image: WholeImage, number: int) -> str:
 
 def _mask_file(image: WholeImage) -> str:
     return f'masks/{image.name}.png'
+
+
+def _is_whole(out: Path, source: _Source, number: int) -> bool:
+    """Whether an earlier call made an image and its mask, and both are whole."""
+    try:
+        headers = [
+            read_header(str(out / _image_file(source.image, number))),
+            read_mask_header(str(out / _mask_file(source.image))),
+        ]
+    except ImageFileError as error:
+        if error.kind != 'missing':
+            print_log(f'{error.path} is damaged ({error.reason}); it is made again', 'current', 30)
+        return False
+    return all(
+        header.complete and (header.height, header.width) == source.mask.shape for header in headers
+    )
 
 
 def _row(
@@ -356,10 +360,9 @@ def _pixels(images: torch.Tensor) -> List[np.ndarray]:
 def _write(out: Path, batch: Sequence[Tuple[_Source, int]], images: Sequence[np.ndarray]) -> None:
     for (source, number), image in zip(batch, images, strict=True):
         mask = out / _mask_file(source.image)
-        if not mask.exists():
+        if number == 0 or not mask.exists():
             write_png(mask, source.mask)
-        path = out / _image_file(source.image, number)
-        write_png(path, image)
+        write_png(out / _image_file(source.image, number), image)
 
 
 def _sheet(

@@ -33,7 +33,7 @@ from cellgan_plugin.datasets.content_hash import (  # noqa: E402
 )
 from cellgan_plugin.datasets.manifest import read_manifest, write_manifest  # noqa: E402
 from cellgan_plugin.errors import ProtocolError
-from cellgan_plugin.runs.config_values import digest_of  # noqa: E402
+from cellgan_plugin.records import digest_of  # noqa: E402
 from cellgan_plugin.selection import PoolError, ScoreError  # noqa: E402
 from cellgan_plugin.selection import scoring as scoring_module  # noqa: E402
 from cellgan_plugin.selection.image_tree import SelectionError  # noqa: E402

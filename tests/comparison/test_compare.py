@@ -16,6 +16,7 @@ from cellgan_plugin.comparison.plan import make_comparison, parse_models, read_c
 from cellgan_plugin.comparison.progress import progress_of
 from cellgan_plugin.engine.training_cost import TrainingCost
 from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.records import differences, digest_of
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = REPO / 'configs'
@@ -176,10 +177,11 @@ def test_settings_are_flat_and_their_differences_named():
     }  # fmt: skip
     now = {**before, 'c': 'y', 'f': 1}
     del now['d']
-    assert parts.what_changed(before, now) == 'c: "x" -> "y"; d is gone; f is new'
-    assert parts.what_changed(before, now, most=1) == 'c: "x" -> "y" and 2 more'
-    assert parts.what_changed(before, dict(before)) == ''
-    assert parts.digest(before) == parts.digest(dict(reversed(before.items())))
+    lines = differences(before, now)
+    assert lines == ['c: "x" there, "y" now', 'd: only there', 'f: only now']
+    assert parts.said_briefly(lines, most=1) == 'c: "x" there, "y" now and 2 more'
+    assert parts.said_briefly(differences(before, dict(before))) == ''
+    assert digest_of(before) == digest_of(dict(reversed(before.items())))
 
 
 def finish_training(training, iterations=40, **cost):
@@ -231,13 +233,13 @@ def test_a_finished_part_holds_until_something_that_it_depends_on_changes(tmp_pa
 
     # Another picture, other real images, another evaluation: sampled or evaluated again.
     (other,) = lay_out(plan_of(figure=dict(samples_per_class=2)), tmp_path, real='set 1')
-    assert other.stale() == 'samples, samples_per_class: 4 -> 2'
+    assert other.stale() == 'samples.samples_per_class: 4 there, 2 now'
     (other,) = lay_out(plan, tmp_path, real='set 2')
-    assert other.stale() == 'evaluation, real: "set 1" -> "set 2"'
+    assert other.stale() == 'evaluation.real: "set 1" there, "set 2" now'
     (other,) = lay_out(plan_of(samples_per_class=5), tmp_path, real='set 1')
-    assert 'val_evaluator.metrics.0.fake_nums: "match" -> 5' in other.stale()
+    assert 'val_evaluator.metrics.0.fake_nums: "match" there, 5 now' in other.stale()
     assert other.trainings[0].prepare() == ''  # nothing to do with the training
-    assert other.prepare().startswith('evaluate CellGAN, seed 0: again, evaluation, val_evaluator')
+    assert other.prepare().startswith('evaluate CellGAN, seed 0: again, evaluation.val_evaluator')
     assert not (part.folder / parts.EVALUATED).exists()
 
 
@@ -265,8 +267,8 @@ def test_a_changed_config_is_trained_again_and_the_former_run_kept(tmp_path):
     (other,) = lay_out(plan_of(changed), tmp_path)
     said = other.trainings[0].prepare()
     assert said.startswith(
-        'train CellGAN, seed 0: trained again, model.generator.base_channels: 4 -> 8; the former '
-        'one is kept in '
+        'train CellGAN, seed 0: trained again, model.generator.base_channels: 4 there, 8 now; '
+        'the former one is kept in '
     )
     (former,) = (tmp_path / 'CellGAN' / 'former').iterdir()
     assert former.name.endswith('_seed_0_training') and (former / 'final.pth').is_file()
@@ -277,7 +279,7 @@ def test_a_changed_config_is_trained_again_and_the_former_run_kept(tmp_path):
 
     # Another budget is another run, too.
     (longer,) = lay_out(plan_of(changed, budget=dict(minutes=3)), tmp_path)
-    assert 'budget.minutes: null -> 3' in longer.trainings[0].prepare()
+    assert 'budget.minutes: null there, 3 now' in longer.trainings[0].prepare()
 
 
 def test_what_does_not_change_the_weights_is_not_trained_again(tmp_path):
@@ -292,7 +294,7 @@ def test_what_does_not_change_the_weights_is_not_trained_again(tmp_path):
     changed = dict(name='CellGAN', config=PHANTOM, options=options)
     (other,) = lay_out(plan_of(changed), tmp_path)
     assert other.trainings[0].prepare() == '' and other.trainings[0].report is not None
-    assert other.stale() == 'evaluation, model.sampling.num_inference_steps is new'
+    assert other.stale() == 'evaluation.model.sampling.num_inference_steps: only now'
 
 
 def test_a_later_stage_depends_on_the_earlier_one(tmp_path):
@@ -307,7 +309,8 @@ def test_a_later_stage_depends_on_the_earlier_one(tmp_path):
     (moved,) = lay_out(plan_of(model()), tmp_path / 'elsewhere')
     assert moved.trainings[1].settings == second.settings  # the place does not matter
     (other,) = lay_out(plan_of(model(**{'model.generator.base_channels': 8})), tmp_path)
-    assert parts.what_changed(second.settings, other.trainings[1].settings).startswith('stage0: ')
+    (line,) = differences(second.settings, other.trainings[1].settings)
+    assert line.startswith('stage0: ')
 
 
 def test_the_commands_of_the_jobs(tmp_path):
@@ -345,24 +348,30 @@ def test_class_lists_must_agree(tmp_path):
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     plan = plan_of()
-    checks.check_folder(tmp_path / 'new', plan, CLASSES)
-    checks.check_folder(tmp_path, plan, CLASSES)
+
+    def check(out, classes=CLASSES):
+        checks.folder_record(out).check(dict(name=plan.name, classes=classes))
+
+    check(tmp_path / 'new')
+    check(tmp_path)
     (tmp_path / 'notes.txt').write_text('mine')
-    with pytest.raises(ValueError, match='holds files but no comparison.json'):
-        checks.check_folder(tmp_path, plan, CLASSES)
-    with pytest.raises(ValueError, match='is a file; name a folder'):
-        checks.check_folder(tmp_path / 'notes.txt', plan, CLASSES)
+    with pytest.raises(
+        ValueError, match=r'holds other files \(notes.txt, ...\) and no compar'
+    ):
+        check(tmp_path)
+    with pytest.raises(ValueError, match='is a file; choose another'):
+        check(tmp_path / 'notes.txt')
     record = tmp_path / 'comparison.json'
     record.write_text(json.dumps(dict(name='test', classes=CLASSES)))
-    checks.check_folder(tmp_path, plan, CLASSES)
-    with pytest.raises(ValueError, match=r"another comparison \(its classes: .*here: \['a'"):
-        checks.check_folder(tmp_path, plan, ['a'])
+    check(tmp_path)
+    with pytest.raises(ValueError, match=r'classes: \["NILM", .* there, \["a"\] now'):
+        check(tmp_path, ['a'])
     record.write_text(json.dumps(dict(name='other', classes=CLASSES)))
-    with pytest.raises(ValueError, match='its comparison: other, here: test'):
-        checks.check_folder(tmp_path, plan, CLASSES)
+    with pytest.raises(ValueError, match='name: "other" there, "test" now'):
+        check(tmp_path)
     record.write_text('{')
     with pytest.raises(ValueError, match='is damaged'):
-        checks.check_folder(tmp_path, plan, CLASSES)
+        check(tmp_path)
 
 
 def test_an_evaluation_needs_its_parts(tmp_path):

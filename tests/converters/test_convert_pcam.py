@@ -148,7 +148,7 @@ def test_an_interrupted_run_goes_on(archive, tmp_path, monkeypatch):
     for row in whole.rows:
         parts = [(tmp_path / name / row['file']).read_bytes() for name in ('whole', 'out')]
         assert parts[0] == parts[1]
-    with pytest.raises(ConverterError, match=r'fraction was 0.2, now 0.5'):
+    with pytest.raises(ConverterError, match='fraction: 0.2 there, 0.5 now'):
         convert_pcam(archive, tmp_path / 'out', fraction=0.5, progress=False)
 
 

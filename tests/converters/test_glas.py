@@ -147,7 +147,7 @@ def test_a_split_by_patient_keeps_patients_apart(tmp_path):
     assert all(len(side) == 1 for side in sides.values())
     assert {row['split'] for row in result.rows} == {'train', 'test'}
     assert [row['subset'] for row in result.rows] == ['train', 'train', 'testA', 'testB']
-    with pytest.raises(ConverterError, match='was made otherwise'):
+    with pytest.raises(ConverterError, match='was made from something else'):
         convert_glas(root, tmp_path / 'out', progress=False)
 
 

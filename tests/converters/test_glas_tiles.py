@@ -81,7 +81,7 @@ def test_a_finished_folder_is_left_alone_and_other_parameters_are_refused(glas):
     again = convert(glas)
     assert again.rows == first.rows
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    with pytest.raises(ConverterError, match='min_gland was 0.2, now 0.6'):
+    with pytest.raises(ConverterError, match='min_gland: 0.2 there, 0.6 now'):
         convert(glas, min_gland=0.6)
 
 

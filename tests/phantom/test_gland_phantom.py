@@ -15,6 +15,7 @@ from cellgan_plugin.phantom.glands import (
     generate_gland_phantom,
     write_gland_phantom,
 )
+from cellgan_plugin.records import RecordError
 
 REPO = Path(__file__).parents[2]
 TOOL = REPO / 'tools' / 'dataset_converters' / 'gland_phantom.py'
@@ -191,9 +192,9 @@ def test_a_stopped_run_goes_on_and_may_grow_but_not_change(tmp_path):
     assert kept.is_file()
     for change in (dict(size=48), dict(seed=1), dict(splits=dict(train=1)), dict(masks_only=True)):
         arguments = dict(splits=dict(train=2), size=32, categories=['healthy'])
-        with pytest.raises(FileExistsError, match='with other parameters'):
+        with pytest.raises(RecordError, match='was made from something else'):
             write_gland_phantom(tmp_path / 'a', **{**arguments, **change})
-    with pytest.raises(FileExistsError, match='was not made by this generator'):
+    with pytest.raises(RecordError, match='holds other files'):
         write_gland_phantom(tmp_path, dict(train=1))
     with pytest.raises(ValueError, match='must be a whole number of at least 1'):
         write_gland_phantom(tmp_path / 'c', dict(train=0))

@@ -19,6 +19,7 @@ from cellgan_plugin.phantom import (
 )
 from cellgan_plugin.phantom import kinds as kinds_module
 from cellgan_plugin.phantom.slides import SLIDES_PER_SPLIT
+from cellgan_plugin.records import RecordError
 
 CLI = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'phantom.py'
 SIZE = 16
@@ -123,33 +124,33 @@ def test_lost_files_are_made_again(tmp_path):
 @pytest.mark.parametrize(
     'change, named',
     (
-        ({'seed': 1}, 'seed was 0, now 1'),
-        ({'size': 32}, 'size was 16, now 32'),
-        ({'counts': {'NILM': 1}}, 'train/NILM held 2 patches, now 1'),
-        ({'splits': ('val',)}, 'train/NILM held 2 patches, now 0'),
+        ({'seed': 1}, 'seed: 0 there, 1 now'),
+        ({'size': 32}, 'size: 16 there, 32 now'),
+        ({'counts': {'NILM': 1}}, 'counts.train.NILM: 2 there, 1 now'),
+        ({'splits': ('val',)}, 'counts.train.NILM: 2 there, 0 now'),
     ),
 )
 def test_other_parameters_are_refused(tmp_path, change, named):
     same = {'size': SIZE, 'counts': {'NILM': 2}}
     write_phantom_dataset(tmp_path, **same)
     before = snapshot(tmp_path)
-    with pytest.raises(FileExistsError, match=named):
+    with pytest.raises(RecordError, match=named):
         write_phantom_dataset(tmp_path, **{**same, **change})
     assert snapshot(tmp_path) == before
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / 'holiday.jpg').write_bytes(b'')
-    with pytest.raises(FileExistsError, match='holiday.jpg'):
+    with pytest.raises(RecordError, match='holiday.jpg'):
         write_phantom_dataset(tmp_path, SIZE, 1)
-    with pytest.raises(NotADirectoryError, match='holiday.jpg'):
+    with pytest.raises(RecordError, match='holiday.jpg'):
         write_phantom_dataset(tmp_path / 'holiday.jpg', SIZE, 1)
 
 
 def test_broken_parameters_are_refused(tmp_path):
     write_phantom_dataset(tmp_path, SIZE, {'NILM': 1})
     (tmp_path / '_truth' / 'parameters.json').write_text('[')
-    with pytest.raises(FileExistsError, match='not readable'):
+    with pytest.raises(RecordError, match='is damaged'):
         write_phantom_dataset(tmp_path, SIZE, {'NILM': 1})
 
 

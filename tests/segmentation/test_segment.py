@@ -23,6 +23,7 @@ from cellgan_plugin.evaluation.segmentation import (
     pooled,
     split_instances,
 )
+from cellgan_plugin.records import RecordError
 from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.segmentation import segment as segment_module
 from cellgan_plugin.segmentation.evaluate_masks import evaluate_masks, read_scores
@@ -117,7 +118,7 @@ def test_goes_on_after_an_interruption(pairs, run, tmp_path, monkeypatch):
     assert all(after[name].stat().st_mtime_ns == time for name, time in times.items())
     assert segment(*run, pairs, out, split='test').made == 0
     # Other settings would mix two kinds of masks.
-    with pytest.raises(ValueError, match='made with another rule'):
+    with pytest.raises(RecordError, match='rule.min_area: 0 there, 5 now'):
         segment(*run, pairs, out, split='test', rule=dict(min_area=5))
 
 

@@ -1,5 +1,4 @@
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from cellgan_plugin.datasets import TissueMaskDataset
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.evaluation.segmentation import part_scores, pixel_scores
 from cellgan_plugin.models.pyramid_gan.scales import parse_scales
+from cellgan_plugin.records import RecordError
 from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.segmentation.benchmark import (
     SegmentationBenchmark,
@@ -18,7 +18,7 @@ from cellgan_plugin.segmentation.benchmark import (
 )
 from cellgan_plugin.segmentation.evaluate_masks import read_scores
 from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
-from cellgan_plugin.segmentation.plan import Division, divisions, job_folder, segmenter_runs
+from cellgan_plugin.segmentation.plan import Division, segmenter_runs
 from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 from cellgan_plugin.segmentation.results import (
     SegmentationResults,
@@ -85,14 +85,14 @@ def test_trains_scores_and_continues(folder, tmp_path, monkeypatch):
     found = benchmark.results()
     table = ratio_table(found, 'mIoU')
     for one, cell in zip(found.trained, benchmark.runs, strict=True):
-        scores, classes = read_scores(benchmark._folder(cell) / 'scores.json')
+        scores, classes = read_scores(cell.work_dir / 'scores.json')
         assert [s.name for s in scores] == ['testB_0', 'testA_1', 'testB_2']
         pooled = pixel_scores(sum(s.confusion for s in scores))
         assert one.value('mIoU') == pooled.mean_iou > 0.85  # learned: it starts below 0.5
         assert part_scores(scores, classes)['A']['images'] == 1
         assert one.iterations == 8
-        assert not list(benchmark._folder(cell).glob('*.pth'))
-        run = Config.fromfile(benchmark._folder(cell) / 'run.py').train_dataloader.dataset
+        assert not list(cell.work_dir.glob('*.pth'))
+        run = Config.fromfile(cell.work_dir / 'run.py').train_dataloader.dataset
         assert run.labelled_ratio == 0.5 and run.labelled_seed == 3 and run.split == 'train'
         assert run.labelled_only == (cell.method == 'single')
     assert table.rows[0]['0.5'][0] == found.trained[0].value('mIoU')
@@ -103,14 +103,14 @@ def test_trains_scores_and_continues(folder, tmp_path, monkeypatch):
     assert 'Training iterations over all scales: single 8; semi 8' in text
     assert '6 training and 3 test images' in text
 
-    # What is done is not done again; a changed setting is another job.
+    # What is done is not done again; a changed setting is refused.
     again = segmentation_benchmark(protocol, out, workers=1)
     assert [r.state for r in again.values()] == ['already done', 'already done']
     other = read_segmentation_protocol(
         plan(folder, options=dict(model=dict(bias=-9.0))), ratios=(0.5,), seeds=(3,)
     )
-    changed = SegmentationBenchmark(other, out)
-    assert all(one.scores is None for one in changed.results().trained)
+    with pytest.raises(RecordError, match=r'model.bias: 0.0 there, -9.0 now|model.bias: only now'):
+        SegmentationBenchmark(other, out)
 
 
 def test_which_trainings_there_are(folder, tmp_path):
@@ -208,16 +208,6 @@ def test_every_method_gets_the_same_number_of_updates(folder, tmp_path):
     assert images == {len(tiles)} and len(tiles.pairs) == 6
     assert [cell.ratio for cell in found[:6]] == [0.5, 1.0] * 3
     assert not any('epoch_images' in cell.config.train_cfg for cell in found[6:])
-
-
-def test_other_images_under_the_same_name_are_another_job(folder, tmp_path):
-    protocol = read_segmentation_protocol(plan(folder), only=['single'], ratios=(1.0,))
-    pairs = divisions(protocol, tmp_path)[0]
-    fewer = replace(pairs, train_pairs=pairs.train_pairs[1:])
-    first, second = (segmenter_runs(protocol, [own], tmp_path)[0][0] for own in (pairs, fewer))
-    assert job_folder(first, protocol) != job_folder(second, protocol)
-    again = segmenter_runs(protocol, [pairs], tmp_path)[0][0]
-    assert job_folder(first, protocol) == job_folder(again, protocol)
 
 
 CONFIGS = sorted(

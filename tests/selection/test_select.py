@@ -27,6 +27,7 @@ from cellgan_plugin.datasets.content_hash import (  # noqa: E402
 from cellgan_plugin.datasets.image_io import load_image  # noqa: E402
 from cellgan_plugin.datasets.manifest import read_manifest, write_manifest  # noqa: E402
 from cellgan_plugin.phantom import write_phantom_dataset  # noqa: E402
+from cellgan_plugin.records import RecordError
 from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.selection import PoolError  # noqa: E402
 from cellgan_plugin.selection.folder import SelectionError  # noqa: E402
@@ -164,7 +165,7 @@ def test_what_is_written(selected, phantoms, pool):
     assert len(dataset) == len(rows)  # the folder is a data set, scores and pictures are not
 
 
-def test_another_call_replaces_and_reads_saved_scores(
+def test_another_selection_is_refused_or_overwrites_and_reads_saved_scores(
     phantoms, classifier, pool, tmp_path, monkeypatch
 ):
     real = f'{phantoms}:train'
@@ -178,10 +179,11 @@ def test_another_call_replaces_and_reads_saved_scores(
     monkeypatch.setattr(
         ImageStream, 'read', lambda self, file: read.append(file) or original(self, file)
     )
-    again = select(
-        pool, real, *classifier, tmp_path / 'out', rule='random', ratio=0.1, tsne_images=0,
-        link='symbolic', batch_size=7,
-    )  # fmt: skip
+    other = dict(rule='random', ratio=0.1, tsne_images=0, link='symbolic', batch_size=7)
+    with pytest.raises(RecordError, match=f'ratio: {RATIO} there, 0.1 now'):
+        select(pool, real, *classifier, tmp_path / 'out', **other)
+    assert sorted(row['file'] for row in read_manifest(first['manifest'])) == sorted(kept)
+    again = select(pool, real, *classifier, tmp_path / 'out', overwrite=True, **other)
     assert len(read) < 30  # the picture's
     there = {str(p.relative_to(tmp_path / 'out')) for p in (tmp_path / 'out').glob('*/*.png')}
     assert there == {row['file'] for row in read_manifest(again['manifest'])}
@@ -245,7 +247,7 @@ def test_mistakes_are_said_before_any_work(phantoms, classifier, pool, tmp_path,
     full = tmp_path / 'full'
     full.mkdir()
     (full / 'notes.txt').write_text('mine')
-    said(SelectionError, 'holds other files', out=full)
+    said(RecordError, 'holds other files', out=full)
 
 
 def test_classes_without_candidates_are_left_alone(phantoms, classifier, pool, tmp_path):

@@ -15,6 +15,7 @@ from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.errors import SynthesisError
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import derive_seed
+from cellgan_plugin.records import RecordError
 from cellgan_plugin.runs.trained_model import load_model
 from cellgan_plugin.synthesis import tissue as synthesize_module
 from cellgan_plugin.synthesis.tissue import synthesize_tissue
@@ -136,7 +137,7 @@ def test_what_is_refused(run):
     with pytest.raises(SynthesisError, match='per_mask=0'):
         make(run, 'refused', per_mask=0)
     make(run, 'kept')
-    with pytest.raises(SynthesisError, match='images of other settings: seed 0 -> 1'):
+    with pytest.raises(RecordError, match='seed: 0 there, 1 now'):
         make(run, 'kept', seed=1)
     write_png(run / 'small' / 'x.png', np.ones((10, 64), np.uint8))
     with pytest.raises(ValueError, match='64x10 px are 32x5 at the scale of the model.*8 a side'):

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 
 from cellgan_plugin.datasets.image_encoding import check_format
+from cellgan_plugin.errors import OutputError
 from cellgan_plugin.phantom.glands import (
     GLAND_CATEGORIES,
     draw_gland_sheet,
@@ -84,7 +85,7 @@ def main() -> int:
             workers=args.workers,
             progress=not args.quiet,
         )
-    except (ValueError, FileExistsError, NotADirectoryError) as error:
+    except (ValueError, OutputError) as error:
         print(f'gland_phantom.py: {error}', file=sys.stderr)
         return 2
     print(f'Wrote {manifest}')

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 
 from cellgan_plugin.datasets.image_encoding import check_format
+from cellgan_plugin.errors import OutputError
 from cellgan_plugin.phantom import (
     PHANTOM_KINDS,
     draw_phantom_sheet,
@@ -95,7 +96,7 @@ def main() -> int:
             progress=not args.quiet,
             kind=args.kind,
         )
-    except (ValueError, FileExistsError, NotADirectoryError) as error:
+    except (ValueError, OutputError) as error:
         print(f'phantom.py: {error}', file=sys.stderr)
         return 2
     print(f'Wrote {manifest}')

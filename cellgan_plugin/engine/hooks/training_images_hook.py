@@ -1,7 +1,5 @@
 """Every checkpoint knows which images it was trained on."""
 
-import hashlib
-import os
 import time
 from pathlib import Path
 from typing import Any, Iterable, List, Optional
@@ -24,6 +22,7 @@ from cellgan_plugin.datasets.content_hash import (
 )
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, ImageFileError
 from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.records import digest_of, file_digests
 
 # Keys of a checkpoint.
 HASHES = 'training_images'
@@ -58,17 +57,6 @@ def _image_files(dataset: Any) -> Optional[Iterable[str]]:
     return None if None in files else files
 
 
-def _listing_digest(files: Iterable[str]) -> str:
-    """Changes when a file is added, taken away or written to."""
-    state = hashlib.blake2b(digest_size=16)
-    for file in sorted(map(os.path.abspath, files)):
-        info = os.stat(file)
-        state.update(
-            f'{file}\0{info.st_size}\0{info.st_mtime_ns}\n'.encode(errors='backslashreplace')
-        )
-    return state.hexdigest()
-
-
 @HOOKS.register_module()
 class TrainingImagesHook(Hook):
     """Writes down which images a model is trained on, by their pixels.
@@ -93,8 +81,8 @@ class TrainingImagesHook(Hook):
     is written, which a reader has to take for "unknown", and the log says why.
 
     Hashing costs 2 to 5 ms of one core per image of 256 px, once: a data set with a cache hashes
-    what it decodes anyway, and a resumed run whose files are the same (path, size, time of change)
-    takes the hashes from its checkpoint. No random numbers are drawn.
+    what it decodes anyway, and a resumed run whose files have the same bytes takes the hashes from
+    its checkpoint. No random numbers are drawn.
     """
 
     def __init__(self):
@@ -146,7 +134,7 @@ class TrainingImagesHook(Hook):
             self._unknown = f'{type(dataset).__name__} does not name the files of its images'
             return None
         try:
-            self._listing = _listing_digest(files)
+            self._listing = digest_of(sorted(file_digests(files)))
             if self._listing == self._loaded_listing:
                 return _NOTHING  # they are among the loaded ones
             if hasattr(dataset, 'known_hashes') and (known := dataset.known_hashes()) is not None:

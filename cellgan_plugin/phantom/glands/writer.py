@@ -1,19 +1,17 @@
 """A folder of phantom glands: image + mask pairs with a manifest."""
 
-import json
 import re
 from pathlib import Path
 from typing import Dict, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
-from cellgan_plugin.datasets.file_names import is_hidden
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
-from cellgan_plugin.files import atomic_write
 
 from ..workers import run_in_processes
+from ..writer import open_folder
 from .grades import GLAND_CATEGORIES, GLAND_TRAITS, check_category
 from .patch import Size, check_gland_size, generate_gland_phantom
 from .patients import gland_patient
@@ -72,44 +70,6 @@ def _check_amounts(
     return {split: int(number) for split, number in splits.items()}, names
 
 
-def _check_folder(out_dir: Path, parameters: Dict[str, object]) -> None:
-    """Refuse a folder that holds anything but an earlier, smaller or equal run of the same."""
-    if out_dir.exists() and not out_dir.is_dir():
-        raise NotADirectoryError(f'{out_dir} is a file: give a folder for the phantom data set')
-    record = out_dir / PARAMETERS_NAME
-    if not record.is_file():
-        found = sorted(p.name for p in out_dir.iterdir()) if out_dir.is_dir() else []
-        found = [name for name in found if not is_hidden(name)]
-        if found:
-            raise FileExistsError(
-                f'{out_dir} is not empty ({", ".join(found[:4])}) and was not made by this '
-                f'generator (no {PARAMETERS_NAME}): give an empty or a new folder'
-            )
-        return
-    try:
-        former = json.loads(record.read_text(encoding='utf-8'))
-        former_splits = dict(former['splits'])
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileExistsError(
-            f'{record} is not readable ({error!r}): give an empty or a new folder'
-        ) from error
-    differing = [
-        f'{key} was {former.get(key)!r}, now {value!r}'
-        for key, value in parameters.items()
-        if key != 'splits' and former.get(key) != value
-    ]
-    differing += [
-        f'split {split!r} held {number} images per category, now {parameters["splits"].get(split)}'
-        for split, number in former_splits.items()
-        if parameters['splits'].get(split, 0) < number
-    ]
-    if differing:
-        raise FileExistsError(
-            f'{out_dir} holds phantom glands with other parameters: {"; ".join(differing)}. Give '
-            'the former parameters (numbers may grow) to complete it, or another folder'
-        )
-
-
 def write_gland_phantom(
     out_dir: Union[str, Path],
     splits: Mapping[str, int],
@@ -151,7 +111,7 @@ def write_gland_phantom(
 
     Raises:
         ValueError: On an unknown category, a bad size, number or split name.
-        FileExistsError: When ``out_dir`` holds something else.
+        RecordError: When ``out_dir`` holds something else.
     """
     out_dir = Path(out_dir)
     size = check_gland_size(size)
@@ -164,11 +124,8 @@ def write_gland_phantom(
         'size': list(size),
         'categories': list(categories),
         'masks_only': bool(masks_only),
-        'splits': splits,
     }
-    _check_folder(out_dir, parameters)
-    with atomic_write(out_dir / PARAMETERS_NAME, 'w', encoding='utf-8') as file:
-        json.dump(parameters, file, indent=2)
+    open_folder(out_dir, PARAMETERS_NAME, parameters, {'splits': splits})
     rows, tasks = [], []
     needed = ('masks', 'classes') if masks_only else ('masks', 'classes', 'images')
     on_disk = {
