@@ -19,13 +19,13 @@ from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.fold_plan import FoldError
 from cellgan_plugin.benchmark.leak import LeakError
 from cellgan_plugin.benchmark.protocol import REAL, Generator, read_protocol
-from cellgan_plugin.benchmark.record import differences
 from cellgan_plugin.benchmark.scores import compute_scores
 from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.content_hash import content_hashes, write_training_images
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.records import RecordError
 
 GENERATOR = """
 default_scope = 'mmagic'
@@ -123,14 +123,6 @@ def test_paths_are_found_beside_the_config_and_options_win(folder):
         read_protocol(folder / 'none.py')
 
 
-def test_differences_are_said_in_words():
-    old = dict(a=1, b=dict(c=[1, 2], d=3), e=0)
-    new = dict(a=1, b=dict(c=[1], d=3, f=1))
-    assert differences(old, new) == [
-        'b.c: [1, 2] there, [1] now', 'b.f: only now', 'e: only there',
-    ]  # fmt: skip
-
-
 # Jobs -------------------------------------------------------------------------------------------
 
 
@@ -183,12 +175,12 @@ def test_the_same_call_makes_the_same_jobs_and_another_protocol_is_refused(folde
         (dict(num_folds=3), 'num_folds: 2 there, 3 now'),
         (dict(fold_seed=1), 'fold_seed'),
         (dict(equal_steps=True), 'equal_steps: false there, true now'),
-        (dict(synthetic_per_class=5), 'CellGAN: images: 17 there, 15 now'),
+        (dict(synthetic_per_class=5), 'arms.CellGAN.images: 17 there, 15 now'),
     ):
-        with pytest.raises(ProtocolError, match=words):
+        with pytest.raises(RecordError, match=words):
             Benchmark(protocol(folder, synthetic(folder), **changes), tmp_path)
     other = write_classifier(tmp_path / 'other', optim_wrapper=dict(optimizer=dict(type='Adam')))
-    with pytest.raises(ProtocolError, match='Tiny: optim_wrapper.optimizer.type: "SGD" there'):
+    with pytest.raises(RecordError, match='Tiny.optim_wrapper.optimizer.type: "SGD" there'):
         Benchmark(protocol(folder, classifiers=dict(Tiny=str(other))), tmp_path)
     # More of it is no other protocol: further arms, classifiers, seeds, folds' order.
     more = Generator('more', folder=str(folder / 'synthetic'), trained_on='itself')
@@ -198,7 +190,7 @@ def test_the_same_call_makes_the_same_jobs_and_another_protocol_is_refused(folde
     assert set(record['identity']['arms']) == {REAL, 'CellGAN', 'more'}
     # And with less, what is on record stays there.
     Benchmark(protocol(folder), tmp_path).jobs()
-    with pytest.raises(ProtocolError, match='images: 17 there'):
+    with pytest.raises(RecordError, match='images: 17 there'):
         Benchmark(protocol(folder, synthetic(folder), synthetic_per_class=5), tmp_path)
 
 
@@ -210,7 +202,7 @@ def test_changed_real_images_are_another_protocol(folder, tmp_path):
     # Moved is not changed.
     Benchmark(protocol(folder, options=options), out)
     write_images(tmp_path / 'real', 10, seed=1, groups=2, noise=50)
-    with pytest.raises(ProtocolError, match='images_and_folds'):
+    with pytest.raises(RecordError, match='images_and_folds'):
         Benchmark(protocol(folder, options=options), out)
 
 

@@ -33,7 +33,7 @@ from cellgan_plugin.datasets.content_hash import (  # noqa: E402
 )
 from cellgan_plugin.datasets.manifest import read_manifest, write_manifest  # noqa: E402
 from cellgan_plugin.errors import ProtocolError
-from cellgan_plugin.records import digest_of  # noqa: E402
+from cellgan_plugin.records import RecordError, digest_of  # noqa: E402
 from cellgan_plugin.selection import PoolError, ScoreError  # noqa: E402
 from cellgan_plugin.selection import scoring as scoring_module  # noqa: E402
 from cellgan_plugin.selection.image_tree import SelectionError  # noqa: E402
@@ -220,13 +220,13 @@ def test_rows_and_larger_pools_may_be_added_and_other_choices_are_refused(folder
     assert jobs['selection/G/fold1'].done_file != done['selection/G/fold1'], 'it is done again'
     assert all(jobs[name].done_file == path for name, path in done.items() if name[0] == 'A')
     for options, words in (
-        ({'selection.passes': 3}, 'selective: selection.passes: 2 there, 3 now'),
-        ({'rows.selective.ratio': 0.25}, 'selective: ratio: 0.5 there, 0.25 now'),
-        ({'rows.selective.pool': 1.5}, 'selective: .*pool'),
-        ({'rows.random.rule': 'confidence'}, 'random: rule: "random" there'),
+        ({'selection.passes': 3}, 'selective.selection.passes: 2 there, 3 now'),
+        ({'rows.selective.ratio': 0.25}, 'selective.ratio: 0.5 there, 0.25 now'),
+        ({'rows.selective.pool': 1.5}, 'selective.pool'),
+        ({'rows.random.rule': 'confidence'}, 'random.rule: "random" there'),
         ({'steps': 4}, 'steps: 3 there, 4 now'),
     ):
-        with pytest.raises(ProtocolError, match=words):
+        with pytest.raises(RecordError, match=words):
             Benchmark(protocol(folder, options), tmp_path)
 
 
