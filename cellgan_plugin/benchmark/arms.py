@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmengine.config import Config
 
-from cellgan_plugin.benchmark.classifier_run import classifier_identity, file_digest, write_run
+from cellgan_plugin.benchmark.classifier_run import classifier_identity, write_run
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
 from cellgan_plugin.benchmark.generators import (
     evaluated_by,
@@ -30,7 +30,6 @@ from cellgan_plugin.benchmark.synthetic import (
     real_only,
     write_list,
 )
-from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, to_hex
@@ -41,8 +40,8 @@ from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.records import digest_of, plain
 from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JOB_NAME
 from cellgan_plugin.runs.provenance import training_images_of
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.runs.trained_model import config_classes, find_checkpoint, settle_classes
+from cellgan_plugin.runs.sampling import Sampling
+from cellgan_plugin.runs.trained_model import config_classes
 
 _REPORT_NAME = 'training.json'
 
@@ -216,18 +215,14 @@ class ArmBuilder:
     def _of_checkpoint(
         self, generator: Generator, numbers: Numbers
     ) -> Tuple[Arm, List[LeakReport]]:
-        config = load_config(generator.config)
-        checkpoint = find_checkpoint(generator.checkpoint)
-        state = load_tensors(checkpoint, 'cpu')
-        meta = state.get('meta') or {}
-        in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
-        num_classes = (config.get('model') or {}).get('num_classes')
-        names = settle_classes(config, in_checkpoint, num_classes)
-        del state
-        self._check_classes(generator, names)
+        sampling = Sampling.settle(generator.config, generator.checkpoint)
+        checkpoint = sampling.checkpoint
+        self._check_classes(generator, sampling.classes)
         path = str(Path(generator.config).absolute())
         where = self._drawn(generator, largest(numbers), path, checkpoint, '')
-        identity = dict(model=plain(config.model), checkpoint=file_digest(checkpoint))
+        identity = dict(
+            model=plain(sampling.config.model), checkpoint=sampling.hashes['checkpoint_sha256']
+        )
         arm = self._arm(generator, [where] * len(self.plan.folds), identity)
         trained_on = training_images_of(checkpoint)
         arm.notes += seen_beyond(self.plan, generator.name, trained_on)

@@ -18,12 +18,13 @@ from torch import nn
 
 from cellgan_plugin.comparison.parts import EVALUATED, REQUEST
 from cellgan_plugin.engine.training_cost import device_name, read_training_cost
-from cellgan_plugin.files import atomic_write, file_sha256, write_json
+from cellgan_plugin.files import atomic_write, write_json
 from cellgan_plugin.models.sampling import draw_noise, sample_pixels
 from cellgan_plugin.records import read_json
 from cellgan_plugin.runs.command_line import ToolParser, user_errors
+from cellgan_plugin.runs.sampling import Sampling
 from cellgan_plugin.runs.test import git_revision, test
-from cellgan_plugin.runs.trained_model import LoadedModel, load_model
+from cellgan_plugin.runs.trained_model import LoadedModel
 from cellgan_plugin.user_modules import read_config
 from cellgan_plugin.version import __version__
 
@@ -49,29 +50,25 @@ def trained_parameters(model: nn.Module) -> int:
     return sum(value.numel() for value in model.parameters() if value.requires_grad)
 
 
-def fixed_samples(
-    loaded: LoadedModel, count: int, seed: int, sample_kwargs: Optional[dict] = None
-) -> np.ndarray:
+def fixed_samples(sampling: Sampling, count: int) -> np.ndarray:
     """The images of the comparison's picture.
 
     Image i of every class, and of every model with the same ``noise_size``, has the same z.
 
     Args:
-        loaded (LoadedModel): The model.
+        sampling (Sampling): The model; its seed is that of the noise.
         count (int): Images per class.
-        seed (int): Of the noise.
-        sample_kwargs (dict, optional): For the generator.
 
     Returns:
         np.ndarray: uint8 RGB (num_classes, count, H, W, C).
     """
-    model, classes = loaded.model, len(loaded.classes)
-    noise = draw_noise(model.noise_size, seed, 'compare', [(i,) for i in range(count)])
+    model, classes = sampling.loaded.model, len(sampling.loaded.classes)
+    noise = draw_noise(model.noise_size, sampling.seed, 'compare', [(i,) for i in range(count)])
     noise = noise.repeat(classes, 1)
     labels = torch.arange(classes).repeat_interleave(count)
     images = torch.cat(
         [
-            sample_pixels(model, z, y, sample_kwargs=sample_kwargs).cpu()
+            sample_pixels(model, z, y, sampling.sample_model, sampling.sample_kwargs).cpu()
             for z, y in zip(noise.split(_BATCH), labels.split(_BATCH), strict=True)
         ]
     )
@@ -79,18 +76,17 @@ def fixed_samples(
     return images.reshape(classes, count, *images.shape[1:])
 
 
-def sampling_speed(
-    loaded: LoadedModel, sample_kwargs: Optional[dict] = None, batch_size: int = _BATCH
-) -> float:
+def sampling_speed(sampling: Sampling, batch_size: int = _BATCH) -> float:
     """Images per second, from noise to uint8 pixels on the CPU, in batches of ``batch_size``.
 
     Whole batches for at least two seconds, after a first one that is not counted.
     """
-    noise = torch.randn(batch_size, loaded.model.noise_size)
-    labels = torch.arange(batch_size) % len(loaded.classes)
+    model = sampling.loaded.model
+    noise = torch.randn(batch_size, model.noise_size)
+    labels = torch.arange(batch_size) % len(sampling.loaded.classes)
 
     def batch() -> None:
-        sample_pixels(loaded.model, noise, labels, sample_kwargs=sample_kwargs).cpu()
+        sample_pixels(model, noise, labels, sampling.sample_model, sampling.sample_kwargs).cpu()
 
     batch()
     batches, started = 0, time.perf_counter()
@@ -100,15 +96,13 @@ def sampling_speed(
     return batches * batch_size / seconds
 
 
-def _sample(folder: Path, loaded: LoadedModel, request: Dict[str, Any]) -> Dict[str, Any]:
-    asked = request['sampling']
-    sample_kwargs = asked['sample_kwargs']
-    images = fixed_samples(loaded, asked['samples_per_class'], asked['seed'], sample_kwargs)
+def _sample(folder: Path, sampling: Sampling, request: Dict[str, Any]) -> Dict[str, Any]:
+    images = fixed_samples(sampling, request['sampling']['samples_per_class'])
     with atomic_write(folder / IMAGES) as file:
         np.savez_compressed(file, images=images)
     return dict(
         settings=request['samples'],
-        images_per_second=sampling_speed(loaded, sample_kwargs),
+        images_per_second=sampling_speed(sampling),
         batch_size=_BATCH,
         device=device_name(),
     )
@@ -140,10 +134,15 @@ def evaluate(folder: Path) -> Dict[str, Any]:
     if request is None:
         raise FileNotFoundError(f'{folder / REQUEST} does not exist; tools/compare.py writes it')
     checkpoint = Path(request['checkpoint'])
-    loaded = load_model(folder / 'config.py', checkpoint)
+    asked = request['sampling']
+    sampling = Sampling.settle(
+        folder / 'config.py', checkpoint, sample_kwargs=asked['sample_kwargs'], precision='fp32',
+        seed=asked['seed'],
+    )  # fmt: skip
+    loaded = sampling.loaded
     weights = dict(
         path=str(checkpoint),
-        sha256=file_sha256(checkpoint),
+        sha256=sampling.hashes['checkpoint_sha256'],
         iteration=loaded.iteration,
         classes=list(loaded.classes),
     )
@@ -154,7 +153,7 @@ def evaluate(folder: Path) -> Dict[str, Any]:
         kept[name] = found if fits and found['sha256'] == weights['sha256'] else None
     if kept['samples'] is None or not (folder / IMAGES).is_file():
         print(f'Sampling {checkpoint}', flush=True)
-        kept['samples'] = _sample(folder, loaded, request)
+        kept['samples'] = _sample(folder, sampling, request)
         kept['samples'].update(
             sha256=weights['sha256'], parameters=_parameters(folder, request['stages'], loaded)
         )

@@ -18,7 +18,8 @@ from cellgan_plugin.models import draw_noise
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.models.sampling import default_sample_model
-from cellgan_plugin.runs.trained_model import LoadedModel, load_model
+from cellgan_plugin.runs.sampling import Sampling
+from cellgan_plugin.runs.trained_model import LoadedModel
 from cellgan_plugin.visualization import image_grid
 
 
@@ -194,10 +195,13 @@ def write_attention_maps(
     """
     if not seeds:
         raise ValueError('no seed given: name at least one')
-    loaded = load_model(config, checkpoint, device, options)
+    sampling = Sampling.settle(
+        config, checkpoint, device, sample_model=sample_model, precision='fp32', options=options
+    )
+    loaded = sampling.loaded
     chosen = [_label_of(name, loaded) for name in classes or loaded.classes]
     labels = [label for label in chosen for _ in seeds]
-    maps = attention_maps(loaded.model, labels, list(seeds) * len(chosen), sample_model)
+    maps = attention_maps(loaded.model, labels, list(seeds) * len(chosen), sampling.sample_model)
     write_png(out, draw_attention(maps, loaded.classes))
     if arrays is not None:
         buffer = io.BytesIO()

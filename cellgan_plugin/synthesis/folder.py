@@ -18,7 +18,7 @@ from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest, write
 from cellgan_plugin.errors import OutputError, SynthesisError, explained_output_errors
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.records import FolderRecord
-from cellgan_plugin.runs.sampling_settings import LabelAndSeed
+from cellgan_plugin.runs.sampling import LabelAndSeed
 from cellgan_plugin.visualization import image_grid
 
 RECORD_NAME = 'synthesis.json'

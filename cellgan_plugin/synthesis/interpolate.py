@@ -12,7 +12,7 @@ from torch import Tensor
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
-from cellgan_plugin.files import atomic_write, file_sha256
+from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.conditional_gan import ConditionalGAN
 from cellgan_plugin.models.sampling import truncate_noise
 from cellgan_plugin.records import FolderRecord
@@ -22,16 +22,7 @@ from cellgan_plugin.runs.image_sampler import (
     Progress,
     sample_many,
 )
-from cellgan_plugin.runs.model_zoo import named_model
-from cellgan_plugin.runs.sampling_settings import (
-    check_sample_kwargs,
-    model_sha256,
-    prepare_sampler,
-    sample_settings,
-    synthesis_noise,
-)
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.runs.trained_model import find_checkpoint, load_model
+from cellgan_plugin.runs.sampling import Sampling, synthesis_noise
 from cellgan_plugin.synthesis.animation import side_by_side, write_gif, write_mp4
 from cellgan_plugin.synthesis.request import check_seeds
 from cellgan_plugin.visualization import image_grid
@@ -226,18 +217,16 @@ def interpolate(
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown or not formats:
         raise SynthesisError(f'formats {list(formats)}: choose of {", ".join(FORMATS)}')
-    config, checkpoint = named_model(config, checkpoint)
-    config = load_config(config, options=options)
-    checkpoint = find_checkpoint(checkpoint)
-    target = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    settings = sample_settings(config, target, truncation, sample_model, sample_kwargs, precision)
-    loaded = load_model(config, checkpoint, target)
-    check_sample_kwargs(loaded.model, settings)
+    sampling = Sampling.settle(
+        config, checkpoint, device, truncation, sample_model, sample_kwargs, precision, batch_size,
+        options=options,
+    )  # fmt: skip
+    loaded = sampling.loaded
     keys = key_images(classes, seeds, loaded.classes)
     if keep_noise and len({label for label, _ in keys}) == 1:
         raise SynthesisError('keep_noise leaves nothing to change within one class')
     protocol = dict(
-        settings,
+        sampling.settings,
         classes=list(loaded.classes),
         keys=[dict(label=loaded.classes[label], seed=seed) for label, seed in keys],
         steps=steps,
@@ -246,8 +235,7 @@ def interpolate(
         formats=sorted(formats),
         rows=rows,
         keep_noise=keep_noise,
-        checkpoint_sha256=file_sha256(checkpoint),
-        config_sha256=model_sha256(config),
+        **sampling.hashes,
     )
     record = FolderRecord(out, 'interpolation.json')
     record.check(protocol, overwrite=overwrite)
@@ -257,7 +245,7 @@ def interpolate(
         row_keys = [(label, seed + row) for label, seed in keys]
         noise.append(path_noise(size, row_keys, steps, keep_noise, truncation))
     labels = path_labels(keys, steps, len(loaded.classes))
-    sampler = prepare_sampler(loaded.model, settings, batch_size)
+    sampler = sampling.sampler()
     if labels.ndim == 2:
         check_mixes_classes(sampler, noise[0][:1], labels)
 

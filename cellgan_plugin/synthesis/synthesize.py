@@ -20,37 +20,21 @@ from mmengine.dist import (
 from mmengine.logging import print_log
 from torch import Tensor
 
-from cellgan_plugin.compat import load_tensors, start_cpu_process_group
+from cellgan_plugin.compat import start_cpu_process_group
 from cellgan_plugin.datasets.content_hash import write_training_images
 from cellgan_plugin.datasets.image_encoding import check_format, encode_image
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
-from cellgan_plugin.files import file_sha256
 from cellgan_plugin.records import read_json
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
     ImageSampler,
     Progress,
     chunks,
-    images_per_call,
     sample_many,
 )
-from cellgan_plugin.runs.model_zoo import named_model
-from cellgan_plugin.runs.sampling_settings import (
-    LabelAndSeed,
-    check_sample_kwargs,
-    model_sha256,
-    prepare_sampler,
-    sample_settings,
-    synthesis_noise,
-)
+from cellgan_plugin.runs.sampling import LabelAndSeed, Sampling
 from cellgan_plugin.runs.test import git_revision
-from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.runs.trained_model import (
-    LoadedModel,
-    find_checkpoint,
-    load_model,
-    settle_classes,
-)
+from cellgan_plugin.runs.trained_model import LoadedModel
 from cellgan_plugin.synthesis.folder import RECORD_NAME, SynthesisFolder, check_folder_names
 from cellgan_plugin.synthesis.request import wanted_rows
 from cellgan_plugin.version import __version__
@@ -141,30 +125,23 @@ def synthesize(
     """
     began = time.time()
     folder = SynthesisFolder(out)
-    config, checkpoint = named_model(config, checkpoint)
-    config = load_config(config, options=options)
-    checkpoint = find_checkpoint(checkpoint)
+    sampling = Sampling.settle(
+        config, checkpoint, device, truncation, sample_model, sample_kwargs, precision, batch_size,
+        options=options,
+    )  # fmt: skip
+    check_format(fmt)
     _start_processes(launcher)
-    target = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    if target.type == 'cuda' and not torch.cuda.is_available():
-        raise SynthesisError(f'device {device}: PyTorch finds no GPU here; say --device cpu')
-    settings = dict(
-        sample_settings(config, target, truncation, sample_model, sample_kwargs, precision),
-        image_format=check_format(fmt),
-        images_per_call=images_per_call(target, batch_size),
-    )
 
     def plan() -> _Plan:
         wanted = (per_class, classes, None if seeds is None else list(seeds))
-        return _make_plan(folder, config, checkpoint, settings, wanted, overwrite)
+        return _make_plan(folder, sampling, fmt, wanted, overwrite)
 
     found = _from_main(plan)
     result = dict(out=str(folder.root), protocol=found.protocol, made=0, seconds=0.0)
     if found.todo:
-        loaded = load_model(config, checkpoint, target)
-        check_sample_kwargs(loaded.model, settings)
+        _ = sampling.loaded  # its time is not the sampling's
         started = time.perf_counter()
-        _generate(folder, found, loaded, settings, workers)
+        _generate(folder, found, sampling, workers)
         _wait_for_all()
         result.update(made=len(found.todo), seconds=round(time.perf_counter() - started, 3))
     rows = found.complete | set(found.todo)
@@ -205,22 +182,22 @@ def _from_main(function: Callable[[], Any]) -> Any:
 
 def _make_plan(
     folder: SynthesisFolder,
-    config: Config,
-    checkpoint: Path,
-    settings: Dict[str, Any],
+    sampling: Sampling,
+    fmt: str,
     wanted: Tuple[Optional[int], Optional[dict], Optional[List[int]]],
     overwrite: bool,
 ) -> _Plan:
-    hashes = dict(checkpoint_sha256=file_sha256(checkpoint), config_sha256=model_sha256(config))
     # Of the same weights and config, which the classes follow from, they are on record.
     former = (read_json(folder.record.path) or {}).get('protocol') or {}
-    if all(former.get(key) == value for key, value in hashes.items()) and former.get('classes'):
-        names = former['classes']
-    else:
-        meta = load_tensors(checkpoint, 'cpu').get('meta') or {}
-        in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
-        names = list(settle_classes(config, in_checkpoint, config.model.get('num_classes')))
-    protocol = dict(settings, classes=names, **hashes)
+    same = all(former.get(key) == value for key, value in sampling.hashes.items())
+    names = list((same and former.get('classes')) or sampling.classes)
+    protocol = dict(
+        sampling.settings,
+        image_format=fmt,
+        images_per_call=sampling.images_per_call,
+        classes=names,
+        **sampling.hashes,
+    )
     record = folder.record.check(dict(protocol=protocol), overwrite=overwrite)
     check_folder_names(names)
     rows = wanted_rows(names, *wanted)
@@ -265,30 +242,24 @@ def _record(loaded: LoadedModel, plan: _Plan, shape: Sequence[int]) -> Dict[str,
 
 
 def _generate(
-    folder: SynthesisFolder,
-    plan: _Plan,
-    loaded: LoadedModel,
-    settings: Dict[str, Any],
-    workers: Optional[int],
+    folder: SynthesisFolder, plan: _Plan, sampling: Sampling, workers: Optional[int]
 ) -> None:
     """Make the images of this rank."""
-    model, truncation = loaded.model, settings['truncation']
-    sampler = prepare_sampler(model, settings, settings['images_per_call'])
+    sampler = sampling.sampler()
     rank, processes = get_dist_info()
     batches = chunks(plan.todo, sampler.images_per_call)[rank::processes]
 
     def inputs_of(rows: Sequence[LabelAndSeed]) -> Tuple[Tensor, Tensor]:
-        noise = synthesis_noise(model.noise_size, rows, truncation)
-        return noise, torch.tensor([label for label, _ in rows])
+        return sampling.noise(rows), torch.tensor([label for label, _ in rows])
 
     def write(row: LabelAndSeed, image: np.ndarray) -> None:
         name = plan.protocol['classes'][row[0]]
-        folder.write_image(name, row[1], settings['image_format'], image)
+        folder.write_image(name, row[1], plan.protocol['image_format'], image)
 
     progress = Progress(len(plan.todo), 'Synthesising', is_main_process(), processes)
     try:
         if is_main_process():
-            _begin(folder, plan, loaded, sampler, inputs_of, batches.pop(0), progress)
+            _begin(folder, plan, sampling.loaded, sampler, inputs_of, batches.pop(0), progress)
         _wait_for_all()  # the other ranks write only into a folder that says whose it is
         rows = [row for batch in batches for row in batch]
         sample_many(sampler, rows, inputs_of, write, workers, progress=progress)

@@ -29,13 +29,11 @@ from cellgan_plugin.datasets.whole_images import (
     look_at_masks,
 )
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
-from cellgan_plugin.files import file_sha256
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import derive_seed
 from cellgan_plugin.records import FolderRecord, contents_of, merged, plain
 from cellgan_plugin.runs.config_values import training_scale
-from cellgan_plugin.runs.sampling_settings import model_sha256
-from cellgan_plugin.runs.trained_model import load_model
+from cellgan_plugin.runs.sampling import Sampling
 from cellgan_plugin.synthesis.folder import RECORD_NAME, SHEET_NAME
 from cellgan_plugin.visualization import image_grid, mask_picture
 
@@ -134,7 +132,8 @@ def synthesize_tissue(
     """
     if per_mask < 1:
         raise SynthesisError(f'per_mask={per_mask}: must be at least 1')
-    loaded = load_model(config, checkpoint, device, options)
+    sampling = Sampling.settle(config, checkpoint, device, seed=seed, options=options)
+    loaded = sampling.loaded
     model, classes = loaded.model, loaded.classes
     if getattr(model, 'generators', None) is None or not hasattr(model, 'fit_masks'):
         raise SynthesisError(
@@ -149,11 +148,10 @@ def synthesize_tissue(
     scale = training_scale(loaded.config) * model.size / model.tile_size
     out = Path(out)
     protocol = dict(
-        checkpoint_sha256=file_sha256(loaded.checkpoint),
-        config_sha256=model_sha256(loaded.config),
+        **sampling.hashes,
         classes=list(classes),
         size_of_tile=model.size,
-        seed=seed,
+        seed=sampling.seed,
         relabel={classes[a]: classes[b] for a, b in changes.items()},
         mask_class=mask_class,
         scale=scale,

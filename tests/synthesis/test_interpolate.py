@@ -11,7 +11,7 @@ from tiny_generators import CLASSES, write_run
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.errors import SynthesisError
 from cellgan_plugin.models.sampling import truncate_noise
-from cellgan_plugin.runs.sampling_settings import synthesis_noise
+from cellgan_plugin.runs.sampling import synthesis_noise
 from cellgan_plugin.synthesis.interpolate import (
     interpolate,
     key_images,

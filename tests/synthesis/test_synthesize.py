@@ -19,9 +19,8 @@ from cellgan_plugin.files import file_sha256
 from cellgan_plugin.models import CellGAN, sample_pixels
 from cellgan_plugin.records import RecordError
 from cellgan_plugin.runs.image_sampler import ImageSampler, sample_many
-from cellgan_plugin.runs.sampling_settings import prepare_sampler, synthesis_noise
+from cellgan_plugin.runs.sampling import Sampling, synthesis_noise
 from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.synthesis import synthesize as module
 from cellgan_plugin.synthesis.folder import SynthesisFolder
 from cellgan_plugin.synthesis.synthesize import synthesize
 
@@ -119,8 +118,7 @@ def test_one_image_can_be_made_again_alone(run, made, tmp_path):
 
 
 def sampler_for(run, kind_of_call):
-    settings = dict(sample_model='ema', sample_kwargs={}, precision='fp32')
-    sampler = prepare_sampler(load_model(*run, device='cpu').model, settings)
+    sampler = Sampling.settle(*run, device='cpu', precision='fp32').sampler()
     sampler.images_per_call = kind_of_call
     return sampler
 
@@ -232,7 +230,7 @@ def test_a_model_that_draws_numbers_of_its_own_is_refused(tmp_path):
 def test_a_finished_run_is_a_no_op_that_loads_no_model(run, made, monkeypatch, capsys):
     out, _ = made
     before = {path: path.stat().st_mtime_ns for path in out.rglob('*')}
-    monkeypatch.setattr(module, 'load_model', None)
+    monkeypatch.setattr('cellgan_plugin.runs.sampling.load_model', None)
     result = synthesize(*run, out, per_class=4)
     assert result['made'] == 0 and result['images'] == 12
     synthesize(*run, out, per_class=2, classes=dict(HSIL=0))  # fewer are there as well
@@ -295,7 +293,7 @@ def test_a_lost_manifest_is_written_again_without_the_model(
     (out / 'manifest.csv').unlink()
     if content is not None:
         (out / 'manifest.csv').write_text(content)
-    monkeypatch.setattr(module, 'load_model', None)
+    monkeypatch.setattr('cellgan_plugin.runs.sampling.load_model', None)
     synthesize(*run, out, per_class=1)
     assert (out / 'manifest.csv').read_text() == (made[0] / 'manifest.csv').read_text()
 
@@ -357,7 +355,7 @@ def test_folders_that_are_not_ours_are_left_alone(run, tmp_path):
     ],
 )
 def test_mistakes_are_told_before_the_model_is_loaded(run, tmp_path, monkeypatch, options, message):
-    monkeypatch.setattr(module, 'load_model', None)
+    monkeypatch.setattr('cellgan_plugin.runs.sampling.load_model', None)
     with pytest.raises(ValueError, match=message):
         synthesize(*run, tmp_path / 'out', **{'per_class': 1, **options})
     assert not (tmp_path / 'out').exists()

@@ -17,7 +17,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from torch import nn
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.models.cellgan import CellGANGenerator
+from cellgan_plugin.models.fusing import fuse_for_sampling
 from cellgan_plugin.models.sampling import sample_pixels
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
@@ -46,11 +47,7 @@ from cellgan_plugin.runs.image_sampler import (
     ImageSampler,
     sample_many,
 )
-from cellgan_plugin.runs.sampling_settings import (
-    prepare_sampler,
-    sample_settings,
-    synthesis_noise,
-)
+from cellgan_plugin.runs.sampling import synthesis_noise
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import load_model
 from cellgan_plugin.synthesis.folder import SynthesisFolder
@@ -59,8 +56,8 @@ LabelAndSeed = Tuple[int, int]
 PLAIN, OURS = 'one at a time', 'synthesiser'
 
 
-def build(args: argparse.Namespace) -> Tuple[nn.Module, Dict[str, Any]]:
-    """A model on its device, and how to sample from it."""
+def build(args: argparse.Namespace) -> nn.Module:
+    """A model on its device."""
     config = load_config(args.config, options=args.cfg_options)
     device = torch.device(args.device)
     if args.checkpoint:
@@ -69,7 +66,7 @@ def build(args: argparse.Namespace) -> Tuple[nn.Module, Dict[str, Any]]:
         init_default_scope('mmagic')
         torch.manual_seed(0)
         model = MODELS.build(config.model).to(device).eval()
-    return model, sample_settings(config, device, precision=args.precision)
+    return model
 
 
 def literal(model: nn.Module) -> nn.Module:
@@ -80,13 +77,11 @@ def literal(model: nn.Module) -> nn.Module:
     return model.to(memory_format=torch.contiguous_format)
 
 
-def reference(
-    model: nn.Module, rows: List[LabelAndSeed], settings: Dict[str, Any], folder: Path
-) -> None:
+def reference(model: nn.Module, rows: List[LabelAndSeed], folder: Path) -> None:
     """One image at a time."""
     for label, seed in rows:
         noise = synthesis_noise(model.noise_size, [(label, seed)])
-        pixels = sample_pixels(model, noise, torch.tensor([label]), settings['sample_model'])
+        pixels = sample_pixels(model, noise, torch.tensor([label]))
         array = pixels[0].permute(1, 2, 0).cpu().numpy()
         Image.fromarray(array if array.shape[2] == 3 else array[:, :, 0]).save(
             folder / f'{label}_{seed}.png'
@@ -145,8 +140,8 @@ def run(args: argparse.Namespace) -> TimingReport:
     if hasattr(os, 'sched_setaffinity'):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[: args.threads])
-    model, settings = build(args)
-    sampler = prepare_sampler(model, settings, args.batch_size)
+    model = build(args)
+    sampler = ImageSampler(fuse_for_sampling(model), None, None, args.batch_size, args.precision)
     labels = range(model.num_classes)
     rows = [(label, seed) for seed in range(args.images) for label in labels][: args.images]
     notes = []
@@ -155,8 +150,8 @@ def run(args: argparse.Namespace) -> TimingReport:
         theirs.mkdir()
         contestants = {OURS: lambda some=rows: synthesiser(model, sampler, some, ours)}
         if args.reference:
-            plain = literal(build(args)[0])
-            one_by_one = lambda some=rows: reference(plain, some, settings, theirs)  # noqa: E731
+            plain = literal(build(args))
+            one_by_one = lambda some=rows: reference(plain, some, theirs)  # noqa: E731
             contestants = {PLAIN: one_by_one, **contestants}
         for function in contestants.values():  # kernels are chosen outside the measurement
             function(rows[: 2 * args.threads])
