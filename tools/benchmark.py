@@ -16,8 +16,13 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from cellgan_plugin.benchmark.protocol import read_protocol
-from cellgan_plugin.benchmark.run import benchmark, open_benchmark
-from cellgan_plugin.runs.command_line import ToolParser, add_job_arguments, report_jobs, user_errors
+from cellgan_plugin.benchmark.run import open_benchmark
+from cellgan_plugin.runs.command_line import (
+    ToolParser,
+    add_job_arguments,
+    run_experiment,
+    user_errors,
+)
 from cellgan_plugin.runs.train import set_trust
 
 
@@ -99,18 +104,7 @@ def main() -> int:
             **{name: getattr(args, name) for name in names},
         )
         out_dir = Path(args.work_dir or Path('work_dirs') / Path(args.config).stem)
-        if args.dry_run or args.tables_only:
-            found = open_benchmark(protocol, out_dir)
-            print(found.describe())
-            if args.tables_only:
-                found.write()
-                print('\n' + found.table())
-            return 0
-        return report_jobs(
-            lambda: benchmark(
-                protocol, out_dir, args.jobs, args.devices, args.launcher, args.slurm_options
-            )
-        )
+        return run_experiment(open_benchmark(protocol, out_dir), args)
 
 
 if __name__ == '__main__':

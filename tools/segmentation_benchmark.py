@@ -13,8 +13,13 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from cellgan_plugin.runs.command_line import ToolParser, add_job_arguments, report_jobs, user_errors
-from cellgan_plugin.segmentation.benchmark import SegmentationBenchmark, segmentation_benchmark
+from cellgan_plugin.runs.command_line import (
+    ToolParser,
+    add_job_arguments,
+    run_experiment,
+    user_errors,
+)
+from cellgan_plugin.segmentation.benchmark import SegmentationBenchmark
 from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 
 
@@ -53,18 +58,7 @@ def main() -> int:
             keep_weights=args.keep_weights,
         )
         out_dir = Path(args.work_dir or Path('work_dirs') / Path(args.config).stem)
-        if args.dry_run or args.tables_only:
-            found = SegmentationBenchmark(protocol, out_dir)
-            print(found.describe())
-            if args.tables_only:
-                found.write()
-                print('\n' + found.tables())
-            return 0
-        return report_jobs(
-            lambda: segmentation_benchmark(
-                protocol, out_dir, args.jobs, args.devices, args.launcher, args.slurm_options
-            )
-        )
+        return run_experiment(SegmentationBenchmark(protocol, out_dir), args)
 
 
 if __name__ == '__main__':

@@ -4,7 +4,7 @@ import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Union
+from typing import Dict, List, Mapping, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -26,7 +26,6 @@ from cellgan_plugin.benchmark.plan import (
 )
 from cellgan_plugin.benchmark.predictions import PredictionError
 from cellgan_plugin.benchmark.protocol import REAL, Protocol
-from cellgan_plugin.benchmark.record import ExperimentRecord
 from cellgan_plugin.benchmark.report import TABLE, write_report
 from cellgan_plugin.benchmark.scores import ScoreError
 from cellgan_plugin.benchmark.selection_rows import check_selection
@@ -34,7 +33,8 @@ from cellgan_plugin.benchmark.synthetic import Arm, HashCache
 from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job
-from cellgan_plugin.jobs.local import JobResult, run_jobs
+from cellgan_plugin.jobs.local import JobResult, reason_of
+from cellgan_plugin.runs.experiment import Experiment, ExperimentRecord
 from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.version import __version__
@@ -43,7 +43,7 @@ RECORD_NAME = 'benchmark.json'
 FOLDS_NAME = 'folds.json'
 
 
-class Benchmark:
+class Benchmark(Experiment):
     """A benchmark that was checked and can be run.
 
     Making one reads and hashes the real images, plans the folds, looks at every generator and
@@ -217,16 +217,6 @@ class Benchmark:
             ),
         ]
 
-    def run(
-        self,
-        workers: Optional[int] = None,
-        devices: Optional[Sequence[Union[int, str]]] = None,
-        launcher: str = 'local',
-        slurm_options: Optional[Mapping[str, object]] = None,
-    ) -> Dict[str, JobResult]:
-        """Run what is not done yet; see :func:`~cellgan_plugin.jobs.local.run_jobs`."""
-        return run_jobs(self.jobs(), workers, devices, launcher, slurm_options)
-
     # Results ------------------------------------------------------------------------------------
 
     def results(self, jobs: Optional[Mapping[str, JobResult]] = None) -> BenchmarkResults:
@@ -252,7 +242,7 @@ class Benchmark:
                 except (PredictionError, ScoreError) as error:
                     outcome.message = str(error)
             else:
-                outcome.message = _reason((jobs or {}).get(planned.job))
+                outcome.message = reason_of((jobs or {}).get(planned.job))
             outcomes.append(outcome)
         self._check_what_was_made()
         return collect(
@@ -291,27 +281,9 @@ class Benchmark:
                         arm.leaks.append(report.summary())
 
     def write(self, jobs: Optional[Mapping[str, JobResult]] = None) -> List[Path]:
-        """Write tables and pictures of what is done.
-
-        Args:
-            jobs (Mapping[str, JobResult], optional): See :meth:`results`.
-
-        Returns:
-            list[Path]: The files, the Markdown table first.
-        """
+        """See :meth:`Experiment.write`."""
         return write_report(self.out_dir, self.protocol, self.results(jobs), self.runs)
 
     def table(self) -> str:
-        """The written table, in Markdown."""
+        """See :meth:`Experiment.table`."""
         return (self.out_dir / f'{TABLE}.md').read_text(encoding='utf-8')
-
-
-def _reason(result: Optional[JobResult]) -> str:
-    """Why a job is not done, in one line for the notes of a table."""
-    if result is None or result.ok:
-        return 'not run yet'
-    lines = [line.strip() for line in result.message.splitlines() if line.strip()]
-    if result.state == 'skipped' or len(lines) < 2:
-        return lines[0] if lines else result.state
-    errors = [line for line in lines[1:] if 'error' in line.lower()]
-    return f'{lines[0].split(";")[0]}: {(errors or lines)[-1]}'

@@ -6,7 +6,7 @@ from typing import Dict, Mapping, Optional, Sequence, Union
 from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.shares import SharedBenchmark
-from cellgan_plugin.jobs.local import JobResult, run_jobs
+from cellgan_plugin.jobs.local import JobResult
 
 
 def benchmark(
@@ -33,13 +33,7 @@ def benchmark(
     Raises:
         See :class:`Benchmark`. KeyboardInterrupt: the jobs have saved, the same call goes on.
     """
-    found = open_benchmark(protocol, out_dir)
-    print(found.describe(), flush=True)
-    results = run_jobs(found.jobs(), workers, devices, launcher, slurm_options)
-    files = found.write(results)
-    print(found.table())
-    print('Written: ' + ', '.join(str(path) for path in files), flush=True)
-    return results
+    return open_benchmark(protocol, out_dir).conduct(workers, devices, launcher, slurm_options)
 
 
 def open_benchmark(

@@ -11,6 +11,7 @@ from cellgan_plugin.benchmark.synthetic import HashCache
 from cellgan_plugin.benchmark.tables import main_table
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.runs.experiment import Experiment
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, write_report_table
 
 
@@ -35,7 +36,7 @@ def of_share(protocol: Protocol, share: float) -> Protocol:
     )
 
 
-class SharedBenchmark:
+class SharedBenchmark(Experiment):
     """Benchmarks that differ in how many training images there are; used as one.
 
     Each is a :class:`~cellgan_plugin.benchmark.experiment.Benchmark` in a folder of its own below
@@ -62,7 +63,7 @@ class SharedBenchmark:
         }
 
     def describe(self) -> str:
-        """See :meth:`Benchmark.describe`."""
+        """See :meth:`Experiment.describe`."""
         return '\n\n'.join(
             f'{found.protocol.title}\n{found.describe()}' for found in self.benchmarks.values()
         )
@@ -83,14 +84,7 @@ class SharedBenchmark:
         return jobs
 
     def write(self, jobs: Optional[Mapping[str, JobResult]] = None) -> List[Path]:
-        """Write tables and pictures of every share, and the table of all.
-
-        Args:
-            jobs (Mapping[str, JobResult], optional): Why jobs failed. Defaults to None.
-
-        Returns:
-            list[Path]: The files, the table of all first.
-        """
+        """See :meth:`Experiment.write`."""
         files: List[Path] = []
         tables: Dict[float, ReportTable] = {}
         for share, found in self.benchmarks.items():
@@ -123,7 +117,7 @@ class SharedBenchmark:
         return write_report_table(self.out_dir, TABLE, table) + files
 
     def table(self) -> str:
-        """The written table of all shares, in Markdown."""
+        """See :meth:`Experiment.table`."""
         return (self.out_dir / f'{TABLE}.md').read_text(encoding='utf-8')
 
 

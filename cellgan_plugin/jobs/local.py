@@ -60,6 +60,17 @@ class JobResult:
         return self.state in ('done', 'already done')
 
 
+def reason_of(result: Optional[JobResult]) -> str:
+    """Why a job is not done, in one line for the notes of a table."""
+    if result is None or result.ok:
+        return 'not run yet'
+    lines = [line.strip() for line in result.message.splitlines() if line.strip()]
+    if result.state == 'skipped' or len(lines) < 2:
+        return lines[0] if lines else result.state
+    errors = [line for line in lines[1:] if 'error' in line.lower()]
+    return f'{lines[0].split(";")[0]}: {(errors or lines)[-1]}'
+
+
 def _check(jobs: Sequence[Job]) -> None:
     """ValueError for jobs that cannot be run as given."""
     by_name: Dict[str, Job] = {}

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmengine.config import DictAction
 
@@ -12,7 +12,7 @@ from cellgan_plugin.compat import UnavailableError, UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
 from cellgan_plugin.engine.hooks import NonFiniteLossError
 from cellgan_plugin.errors import OutputError
-from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.runs.experiment import Experiment
 from cellgan_plugin.user_modules import (
     UserModuleError,
     import_modules_of_environment,
@@ -196,18 +196,21 @@ def user_errors() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-def report_jobs(run: Callable[[], Mapping[str, JobResult]]) -> int:
-    """Run the jobs of a benchmark and say how they ended.
-
-    Args:
-        run (Callable): Does the work; results by the name of the job.
+def run_experiment(experiment: Experiment, args: argparse.Namespace) -> int:
+    """Do what the arguments of :func:`add_job_arguments` say, and how it ended.
 
     Returns:
-        int: Exit status: 0 when all are done, 1 when some are not, 2 without the package that a
-        launcher needs, 130 when interrupted.
+        int: Exit status: 0 when all jobs are done, 1 when some are not, 2 without the package that
+        a launcher needs, 130 when interrupted.
     """
+    if args.dry_run or args.tables_only:
+        print(experiment.describe())
+        if args.tables_only:
+            experiment.write()
+            print('\n' + experiment.table())
+        return 0
     try:
-        results = run()
+        results = experiment.conduct(args.jobs, args.devices, args.launcher, args.slurm_options)
     except ImportError as error:  # submitit
         print(f'error: {error}', file=sys.stderr)
         return 2

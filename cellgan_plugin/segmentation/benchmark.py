@@ -12,15 +12,15 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 import numpy as np
 import torch
 
-from cellgan_plugin.benchmark.record import ExperimentRecord
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.whole_images import files_by_name
 from cellgan_plugin.evaluation.segmentation import part_scores
 from cellgan_plugin.jobs.job import Job
-from cellgan_plugin.jobs.local import JobResult, run_jobs
+from cellgan_plugin.jobs.local import JobResult, reason_of
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.config_values import training_scale
+from cellgan_plugin.runs.experiment import Experiment, ExperimentRecord
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.segmentation.epochs import share_epochs
 from cellgan_plugin.segmentation.evaluate_masks import CLASSES_DIR, SCORES_NAME, read_scores
@@ -61,7 +61,7 @@ def _small(picture: np.ndarray) -> np.ndarray:
     return picture[::step, ::step]
 
 
-class SegmentationBenchmark:
+class SegmentationBenchmark(Experiment):
     """A segmentation benchmark that was checked and can be run.
 
     Making one lists and hashes the images, divides them, and refuses what would not be fair;
@@ -160,16 +160,6 @@ class SegmentationBenchmark:
         by_fold = {division.fold: division for division in self.divisions}
         return [write_job(cell, self.protocol, by_fold[cell.fold]) for cell in self.runs]
 
-    def run(
-        self,
-        workers: Optional[int] = None,
-        devices: Optional[Sequence[Union[int, str]]] = None,
-        launcher: str = 'local',
-        slurm_options: Optional[Mapping[str, object]] = None,
-    ) -> Dict[str, JobResult]:
-        """Run what is not done yet; see :func:`~cellgan_plugin.jobs.local.run_jobs`."""
-        return run_jobs(self.jobs(), workers, devices, launcher, slurm_options)
-
     # Results ------------------------------------------------------------------------------------
 
     def results(self, jobs: Optional[Mapping[str, JobResult]] = None) -> SegmentationResults:
@@ -188,10 +178,7 @@ class SegmentationBenchmark:
                 said = json.loads(path.read_text(encoding='utf-8'))
                 one.iterations, one.generation = said.get('iterations'), said.get('generation')
             else:
-                result = (jobs or {}).get(cell.job)
-                lines = [] if result is None or result.ok else result.message.splitlines()
-                errors = [line.strip() for line in lines if 'error' in line.lower()]
-                one.message = (errors or [line.strip() for line in lines] or ['not run yet'])[-1]
+                one.message = reason_of((jobs or {}).get(cell.job))
             trained.append(one)
         protocol = self.protocol
         over = [
@@ -308,7 +295,7 @@ class SegmentationBenchmark:
         images = {image.name: image for image in job_images(job)}
         return {name: meaning.read(images[name])[0] for name in names}
 
-    def tables(self) -> str:
+    def table(self) -> str:
         """The written tables by metric, in Markdown."""
         start = 'sizes_' if self.protocol.sizes else ''
         paths = [self.out_dir / f'{start}{metric}.md' for metric in self.protocol.metrics]
@@ -337,13 +324,5 @@ def segmentation_benchmark(
     Returns:
         dict[str, JobResult]: By job. What failed is said in the tables.
     """
-    benchmark = SegmentationBenchmark(protocol, out_dir)
-    print(benchmark.describe(), flush=True)
-    try:
-        jobs = benchmark.run(workers, devices, launcher, slurm_options)
-    except KeyboardInterrupt:
-        benchmark.write()
-        raise
-    benchmark.write(jobs)
-    print('\n' + benchmark.tables(), flush=True)
-    return jobs
+    experiment = SegmentationBenchmark(protocol, out_dir)
+    return experiment.conduct(workers, devices, launcher, slurm_options)
