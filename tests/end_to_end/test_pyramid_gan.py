@@ -142,4 +142,4 @@ def test_masks_become_pairs_that_train_again(run):
     assert len(dataset) == 16
     assert set(dataset[0]['inputs']['mask'].unique().tolist()) == {0, 1}
     refused = run_tool(*command, '--seed', 5, check=False)
-    assert refused.returncode != 0 and 'images of other settings: seed 0 -> 5' in refused.stderr
+    assert refused.returncode != 0 and 'seed: 0 there, 5 now' in refused.stderr
