@@ -24,7 +24,7 @@ from cellgan_plugin.compat import (
 )
 from cellgan_plugin.engine.training_cost import device_name
 from cellgan_plugin.machine import usable_cores
-from cellgan_plugin.runs.config_values import digest_of
+from cellgan_plugin.records import digest_of
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.version import __version__
 

@@ -21,7 +21,6 @@ from cellgan_plugin.converters.common import (
     check_area,
     check_classes,
     check_output,
-    digest_of,
     make_record,
     some_of,
     split_table,
@@ -33,6 +32,8 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.sources import SPLITS
+from cellgan_plugin.files import file_sha256
+from cellgan_plugin.records import digest_of
 
 COLUMNS = ('file', 'label', 'split', 'group', 'source')
 
@@ -74,6 +75,11 @@ class SourceImage:
         return array
 
     @property
+    def content(self) -> str:
+        """Digest of its file; of a function nothing is known but where it says to read."""
+        return self.where if callable(self.image) else file_sha256(self.image)
+
+    @property
     def where(self) -> str:
         """For the manifest and for messages."""
         return self.source or ('' if callable(self.image) else Path(self.image).name) or self.name
@@ -104,7 +110,8 @@ def convert_images(
             they just cover it, and their centre is cut. Defaults to None: as they are.
         fractions (Sequence[float]): Of train, val and test. Defaults to (0.7, 0.15, 0.15).
         seed (int): Of the split. Defaults to 0.
-        parameters (Mapping, optional): What else the output depends on, as JSON values.
+        parameters (Mapping, optional): What else the output depends on, as JSON values; of images
+            that are functions, the content of what they read.
         progress (bool): Show a progress bar on a terminal. Defaults to True.
 
     Returns:
@@ -123,7 +130,7 @@ def convert_images(
             'classes': list(classes), 'size': size, **({} if given else {'fractions': fractions}),
             'seed': seed, **(parameters or {}),
         },
-        {'images': digest_of((i.file, i.group, i.split, i.where) for i in images)},
+        {'images': digest_of([[i.file, i.group, i.split, i.content] for i in images])},
     )  # fmt: skip
     check_output(out_dir, record)
     if given:

@@ -51,7 +51,7 @@ def test_writes_a_data_set_split_by_group_and_continues(tmp_path):
     again = convert_images('mine', images(), out, CLASSES, size=16, fractions=(0.4, 0.3, 0.3))
     assert '1 images written, 11 were there already' in again.lines[-1]
     assert rows_of(out) == rows
-    with pytest.raises(ConverterError, match='made otherwise'):
+    with pytest.raises(ConverterError, match='made from something else'):
         convert_images('mine', images(8), out, CLASSES, size=16, fractions=(0.4, 0.3, 0.3))
 
 
@@ -66,6 +66,9 @@ def test_files_and_published_splits(tmp_path):
         ('train', 'x.png'), ('test', 'two'),
     ]  # fmt: skip
     assert (cv2.imread(str(tmp_path / 'out' / 'a' / 'one.png')) == 7).all()
+    cv2.imwrite(str(tmp_path / 'x.png'), pixels(8))
+    with pytest.raises(ConverterError, match='images: other content'):
+        convert_images('mine', given, tmp_path / 'out', CLASSES)
 
 
 @pytest.mark.parametrize(
