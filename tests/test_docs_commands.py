@@ -21,6 +21,7 @@ PAGES = [
 # not in this repository, or hours. That they can be read is tested with all other configs.
 PAPER_SIZED = {
     'biggan_cric', 'biggan_tct', 'biggan_tct_128', 'biggan_tct_diffaug', 'cellgan_phantom_fd',
+    'cellgan_plus_demo',
     'cellgan_table1_cric_64', 'cellgan_table1_tct', 'cellgan_table3_cric_64',
     'cellgan_table3_phantom', 'cellgan_tct_modulate', 'histogan_cervical',
     'histogan_fig12_tissue_phantom', 'histogan_glas', 'histogan_pcam', 'histogan_table1_cric_64',

@@ -38,8 +38,8 @@ What next
       once more: goes on where it stopped, and is a no-op when it is done
   . .venv/bin/activate
   export CELLGAN_PHANTOM_ROOT={run.parent / 'data'} CELLGAN_CLASSIFIER={run.parent / 'classifier'}
-  python tools/train.py configs/cellgan_phantom_fd.py --work-dir {run} --resume \\
-      --cfg-options train_cfg.max_iters=5000
+  python tools/train.py configs/cellgan_plus/cellgan_plus_demo.py --work-dir {run} --resume \\
+      --cfg-options train_cfg.max_iters=6000
       train longer
   CELLGAN_DATA_ROOT=/your/class/folders python tools/check_dataset.py configs/cellgan_tct.py
       check your own images; then train on them with tools/train.py configs/cellgan_tct.py

@@ -53,6 +53,8 @@ def test_a_wheel_carries_configs_and_tools_for_mim(wheel):
         for path in files:
             assert f'cellgan_plugin/.mim/{path.relative_to(REPO).as_posix()}' in names
     assert 'cellgan_plugin/.mim/model-index.yml' in names
+    for name in ('cellgan_phantom.safetensors', 'cellgan_phantom.md'):
+        assert f'cellgan_plugin/.mim/weights/{name}' in names
     assert not [name for name in names if name.endswith('.pyc') or '__pycache__' in name]
 
 

@@ -123,8 +123,19 @@ HISTOGAN = dict(
     ema_config=dict(type='ForeachEMA', momentum=0.1),
 )
 
+SNGAN = dict(
+    type='SNGAN',
+    num_classes=3,
+    noise_size=8,
+    data_preprocessor=dict(type='CellDataPreprocessor'),
+    generator=dict(type='SNGANGenerator', output_scale=32, base_channels=4, auto_sync_bn=False),
+    ema_config=dict(type='ForeachEMA', momentum=0.1),
+)
 
-@pytest.mark.parametrize('config', [MODEL_CONFIGS['biggan'], HISTOGAN], ids=['BigGAN', 'HistoGAN'])
+
+@pytest.mark.parametrize(
+    'config', [MODEL_CONFIGS['biggan'], SNGAN, HISTOGAN], ids=['BigGAN', 'SNGAN', 'HistoGAN']
+)
 def test_networks_of_real_models(config):
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(config)).eval()
