@@ -61,6 +61,14 @@ def test_adversarial_loss(mode):
         assert value.item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize('mode', ['vanilla', 'lsgan', 'hinge'])
+def test_the_segmenters_term_does_not_grow_with_the_discriminators(mode):
+    loss = PatchAdversarialLoss(mode)
+    one = [[torch.full((2, 1, 3, 3), 0.7)]]
+    assert torch.allclose(loss.segmenter(3 * one), loss.generator(one))
+    assert torch.allclose(loss.generator(3 * one), 3 * loss.generator(one))
+
+
 def test_adversarial_loss_takes_weights_of_pairs():
     maps = feature_maps(1, count=3)
     weights = torch.tensor([0.5, 0.3, 0.2])

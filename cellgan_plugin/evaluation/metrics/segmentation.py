@@ -33,9 +33,9 @@ class SegmentationScores(BaseMetric):
 
     Reads ``pred_sem_seg`` and ``gt_sem_seg`` ((H, W) class ids), ``gt_instances`` ((H, W) object
     ids, where there are any) and ``img_path`` of every data sample. Values are those of all images
-    pooled: ``mIoU``, ``OPA``, ``SMA``, ``J/<class>``, ``object_f1``, ``object_dice``,
-    ``object_hausdorff``, ...; with several parts also ``A/mIoU``, ... Each image counts once, on
-    any number of ranks and however a sampler pads.
+    pooled: ``mIoU``, ``NLL`` and ``ECE`` (of models that give ``calibration``), ``OPA``, ``SMA``,
+    ``J/<class>``, ``object_f1``, ``object_dice``, ``object_hausdorff``, ...; with several parts
+    also ``A/mIoU``, ... Each image counts once, on any number of ranks and however a sampler pads.
 
     Args:
         parts (Mapping[str, str], optional): Part of the test set -> what file names of its images
@@ -102,6 +102,8 @@ class SegmentationScores(BaseMetric):
                 self.rule,
                 ignore_index=self.ignore_index,
             )
+            if sample.get('calibration') is not None:
+                scores.calibration = np.asarray(sample['calibration'])
             self.results.append((sample.get('sample_idx', name), scores))
 
     def evaluate(self, size: int) -> Dict[str, float]:

@@ -1,5 +1,6 @@
 """Evaluating segmentations and images made from masks: pure functions of arrays."""
 
+from .calibration import Calibration, calibration_of
 from .confusion import PixelScores, confusion_matrix, pixel_scores
 from .images import ImageScores, ObjectRule, part_name, part_scores, score_image
 from .instances import dense_labels, split_instances
@@ -13,6 +14,8 @@ from .objects import (
 from .similarity import Similarity, ms_ssim, sample_similarity
 
 __all__ = [
+    'Calibration',
+    'calibration_of',
     'ImageScores',
     'ObjectRule',
     'ObjectStatistics',

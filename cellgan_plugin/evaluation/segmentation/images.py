@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from cellgan_plugin.evaluation.segmentation.calibration import calibration_of
 from cellgan_plugin.evaluation.segmentation.confusion import confusion_matrix, pixel_scores
 from cellgan_plugin.evaluation.segmentation.instances import split_instances
 from cellgan_plugin.evaluation.segmentation.objects import (
@@ -51,6 +52,9 @@ class ImageScores:
         confusion (np.ndarray): int64 (K, K).
         objects (ObjectStatistics | None): None where objects are not evaluated.
         notes (list[str]): What a reader should know.
+        calibration (np.ndarray | None): float64 (bins, 4), see
+            :func:`~cellgan_plugin.models.calibration.calibration_sums`; None where the
+            probabilities are not known.
     """
 
     name: str
@@ -58,10 +62,13 @@ class ImageScores:
     confusion: np.ndarray
     objects: Optional[ObjectStatistics] = None
     notes: List[str] = field(default_factory=list)
+    calibration: Optional[np.ndarray] = None
 
     def values(self, classes: Optional[Sequence[str]] = None) -> Dict[str, float]:
         """All scores of this image by name."""
         scores = pixel_scores(self.confusion).as_dict(classes)
+        if self.calibration is not None:
+            scores.update(calibration_of(self.calibration).as_dict())
         if self.objects is not None:
             scores.update(self.objects.as_dict())
         return scores
@@ -172,6 +179,9 @@ def part_scores(
             continue
         values: Dict[str, Any] = dict(images=len(members))
         values.update(pixel_scores(sum(image.confusion for image in members)).as_dict(classes))
+        if all(image.calibration is not None for image in members):
+            sums = sum(image.calibration for image in members)
+            values.update(calibration_of(sums).as_dict())
         statistics = [image.objects for image in members if image.objects is not None]
         if statistics:
             values.update(pooled(statistics).as_dict())

@@ -17,8 +17,9 @@ FeatureMaps = Sequence[Sequence[Tensor]]
 class PatchAdversarialLoss(nn.Module):
     """Adversarial loss over the patches of several discriminators (Eq. 2 and 6).
 
-    The mean over patches and images, summed over the discriminators as in pix2pixHD. Eq. (6) is the
-    cross-entropy form; the generator's turn takes the non-saturating one (-log D).
+    The mean over patches and images, summed over the discriminators as in pix2pixHD, whose weights
+    of feature matching and perceptual term go with that sum. Eq. (6) is the cross-entropy form; the
+    generator's and the segmenter's turns take the non-saturating one (-log D).
 
     Args:
         mode (str): 'vanilla' (cross-entropy, Eq. 6), 'lsgan' (pix2pixHD) or 'hinge'. Defaults to
@@ -63,6 +64,15 @@ class PatchAdversarialLoss(nn.Module):
         if self.mode == 'hinge':
             return sum(-at_least_float32(stages[-1]).mean() for stages in maps)
         return sum(self._per_patch(stages[-1], True).mean() for stages in maps)
+
+    def segmenter(self, maps: FeatureMaps) -> Tensor:
+        """The same of segmented pairs, averaged over the discriminators; a scalar.
+
+        Beside the cross-entropy the weight of Eq. (8) then means what it says, however many
+        discriminators there are: summed over three, it is three times as large, and the
+        cross-entropy of a segmenter rises while its mIoU hides it.
+        """
+        return self.generator(maps) / len(maps)
 
 
 @MODELS.register_module()

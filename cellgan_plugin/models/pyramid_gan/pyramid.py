@@ -87,6 +87,8 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         )
         # In the checkpoint: whoever loads it knows which scales are trained.
         self.register_buffer('scale_index', torch.zeros((), dtype=torch.long))
+        # The finest scale that was ever trained: a new run from finished weights keeps them.
+        self.register_buffer('finest_trained', torch.zeros((), dtype=torch.long))
         self.to(memory_format=torch.channels_last)  # faster convolutions; no number changes
         self.enter_scale(0)
 
@@ -129,6 +131,7 @@ class Pyramid(SegmentsWholeImages, BaseModel):
             raise ValueError(f'scale {index}: there are {len(self.scales)}, counted from 0')
         self.scale = index
         self.scale_index.fill_(index)
+        self.finest_trained.fill_(max(index, int(self.finest_trained)))
         for networks in self._kinds().values():
             for number, network in enumerate(networks):
                 network.requires_grad_(number == index)
@@ -139,14 +142,21 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         self.train(self.training)
 
     def begin_scale(self, index: int) -> None:
-        """Enter a scale that has not been trained yet: its networks get their first weights."""
-        if index and self.init_from_coarser:
+        """Enter the next scale: networks that were never trained get their first weights.
+
+        Those of a scale that was trained before, by the run whose weights were loaded, keep them.
+        """
+        if index > int(self.finest_trained):
+            self._first_weights(index)
+        self.enter_scale(index)
+
+    def _first_weights(self, index: int) -> None:
+        if self.init_from_coarser:
             for networks in self._kinds().values():
                 networks[index].load_state_dict(networks[index - 1].state_dict())
-        if index and self.generators is not None:
+        if self.generators is not None:
             if hasattr(self.generators[index], 'begin_as_identity'):
                 self.generators[index].begin_as_identity()
-        self.enter_scale(index)
 
     def train(self, mode: bool = True) -> 'Pyramid':
         """Set the mode of the current scale; the others stay in evaluation mode."""
@@ -157,6 +167,10 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         return self
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        key = f'{prefix}finest_trained'
+        if key not in state_dict and f'{prefix}scale_index' in state_dict:
+            # Checkpoints of before: what is finer than their scale was not trained.
+            state_dict = {**state_dict, key: state_dict[f'{prefix}scale_index']}
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self.enter_scale(int(self.scale_index))
 

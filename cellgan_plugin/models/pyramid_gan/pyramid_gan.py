@@ -78,8 +78,8 @@ class PyramidGAN(RepeatableStep, Pyramid):
             ``dict(type='FeatureMatchingLoss')`` (Eq. 4, weight 10).
         perceptual_loss (dict, optional): Off where its weights are not at hand. Defaults to None.
         cross_entropy_weight (float): alpha' of Eq. (8). Defaults to 1.0 (Sec. 3.4).
-        segmenter_adversarial_weight (float): Of the segmenter's part of the adversarial loss.
-            Defaults to 1.0 (Eq. 8).
+        segmenter_adversarial_weight (float): Of the segmenter's part of the adversarial loss, the
+            mean over the discriminators; 0: cross-entropy alone. Defaults to 1.0 (Eq. 8).
         synthetic_weight (float): Of the cross-entropy on generated images; 0: they are not used.
             Defaults to 0.03 (Sec. 3.4).
         synthetic_start (float): Epochs of a scale before they are used. Defaults to 100 (Sec. 3.4).
@@ -380,7 +380,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
                 torch.cat([batch.img, batch.unlabelled]), segmented.probabilities
             )
             terms['loss_segmenter'] = (
-                self.segmenter_adversarial_weight * self.adversarial_loss.generator(maps)
+                self.segmenter_adversarial_weight * self.adversarial_loss.segmenter(maps)
             )
         return terms
 

@@ -8,6 +8,7 @@ from mmagic.structures import DataSample
 from torch import Tensor
 
 from cellgan_plugin.datasets.tiling import Stitcher, tile_grid
+from cellgan_plugin.models.calibration import calibration_sums
 
 
 class SegmentsWholeImages:
@@ -65,7 +66,9 @@ class SegmentsWholeImages:
         Returns:
             Tensor | list[DataSample]: Logits (N, num_classes, H, W), or for every image on the CPU
             ``pred_sem_seg`` (H, W) uint8 class ids and, where given, ``gt_sem_seg`` (H, W) uint8,
-            ``gt_instances`` (H, W) int32, ``img_path``.
+            with it ``calibration`` (see
+            :func:`~cellgan_plugin.models.calibration.calibration_sums`), ``gt_instances`` (H, W)
+            int32, ``img_path``.
         """
         inputs = inputs if isinstance(inputs, dict) else dict(img=inputs)
         if mode == 'tensor':
@@ -74,9 +77,13 @@ class SegmentsWholeImages:
             raise ValueError(f"mode={mode!r}: must be 'tensor' or 'predict'")
         results = []
         for number, image in enumerate(inputs['img']):
-            fields = dict(pred_sem_seg=self.segment_whole(image).argmax(dim=0).to(torch.uint8))
+            probabilities = self.segment_whole(image)
+            fields = dict(pred_sem_seg=probabilities.argmax(dim=0).to(torch.uint8))
             if 'mask' in inputs:
-                fields['gt_sem_seg'] = inputs['mask'][number]
+                fields['gt_sem_seg'] = mask = inputs['mask'][number]
+                fields['calibration'] = calibration_sums(
+                    probabilities, mask.to(probabilities.device)
+                )
             if 'instances' in inputs:
                 fields['gt_instances'] = torch.as_tensor(np.asarray(inputs['instances'][number]))
             sample = DataSample(**{name: value.cpu() for name, value in fields.items()})

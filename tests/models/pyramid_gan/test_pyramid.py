@@ -106,6 +106,45 @@ def test_the_scale_travels_with_the_weights():
     assert not any(p.requires_grad for p in other.generators[0].parameters())
 
 
+@pytest.mark.parametrize('former', [False, True])
+def test_a_new_run_keeps_the_weights_of_every_scale_that_was_trained(former):
+    """``load_from`` a finished pyramid: all scales start from it, not the coarsest alone."""
+    finished = tiny_model()
+    for index in range(1, 3):
+        finished.begin_scale(index)
+    with torch.no_grad():
+        for number, parameter in enumerate(finished.parameters()):
+            parameter.add_(0.01 * (number + 1))
+    state = finished.state_dict()
+    if former:  # a checkpoint of before the buffer
+        del state['finest_trained']
+    model = tiny_model()
+    model.load_state_dict(state, strict=not former)
+    model.enter_scale(0)
+    again = tiny_model()  # stopped and resumed at the coarsest scale
+    again.load_state_dict(model.state_dict())
+    for one in (model, again):
+        for index in range(1, 3):
+            one.begin_scale(index)
+        for name, value in finished.named_parameters():
+            assert torch.equal(value, one.state_dict()[name]), name
+
+
+def test_scales_beyond_the_loaded_ones_start_from_the_coarser():
+    half = tiny_model()
+    half.begin_scale(1)
+    model = tiny_model()
+    torch.nn.init.normal_(next(model.segmenters[2].parameters()))
+    model.load_state_dict(half.state_dict())
+    model.enter_scale(0)
+    model.begin_scale(1)
+    model.begin_scale(2)
+    for a, b in zip(
+        model.segmenters[1].parameters(), model.segmenters[2].parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+
+
 def test_an_image_depends_on_its_mask_and_seed_alone():
     model = tiny_model()
     model.begin_scale(2)
