@@ -8,20 +8,27 @@ data = dict(
     data_root='{{$CELLGAN_GLAND_ROOT:data/gland_phantom}}', classes=['stroma', 'gland'],
     instances='binary', train='train', test='test')
 _pyramid = '../pyramid_gan/pyramid_phantom.py'
-# Half the steps of these configs, the same number for every method. An epoch of 40 labelled images is
-# 10 steps, one of all 200 is 50: generated images train the segmenter after 50 steps of a scale.
+# Half the steps of these configs. All methods have the same steps at the finest size, where the final
+# segmenter trains; what the pyramid spends at coarser sizes comes on top. An epoch of 40 labelled images
+# is 10 steps, one of all 200 is 50: generated images train the segmenter after 50 steps of a scale.
 _scales = [
     dict(size=16, batch_size=16, iters=150),
     dict(size=32, batch_size=8, iters=200),
     dict(size=64, batch_size=4, iters=300),
 ]
-_one_scale = dict(model=dict(scales=[dict(size=64, batch_size=4, iters=650)]))
+_one_scale = dict(model=dict(scales=_scales[-1:]))
 methods = {
     'm-FCDenseNet': dict(
         config='../pyramid_gan/fc_densenet_phantom.py', options=_one_scale),
     'm-FCDenseNet + pyramid': dict(
         config='../pyramid_gan/pyramid_phantom_no_synthetic.py',
         options=dict(model=dict(scales=_scales))),
+    # The pyramid of segmenters alone: what the adversarial term adds or costs is the next row less this.
+    'm-FCDenseNet + pyramid, cross-entropy only': dict(
+        config='../pyramid_gan/pyramid_phantom_no_synthetic.py',
+        options=dict(
+            model=dict(
+                scales=_scales, generator=None, discriminator=None, perceptual_loss=None))),
     '+ synthetic (Algorithm 2)': dict(
         config=_pyramid, options=dict(model=dict(scales=_scales, synthetic_start=5))),
     'semi-supervised (Algorithm 3)': dict(
@@ -33,6 +40,6 @@ methods = {
 }
 ratios = [0.2]
 seeds = [0]
-rule = dict(min_area=60, fill_holes=True)  # px of the full image; glands have hundreds to thousands
+metrics = ['mIoU', 'NLL', 'ECE', 'object_dice', 'object_f1', 'object_hausdorff']
 baseline = ['m-FCDenseNet', 'm-FCDenseNet + pyramid', '+ synthetic (Algorithm 2)']
 keep_weights = True

@@ -11,6 +11,9 @@ parts = dict(A='testA_', B='testB_')
 methods = {
     'm-FCDenseNet': dict(config='../pyramid_gan/fc_densenet_glas.py'),
     'm-FCDenseNet + pyramid': dict(config='../pyramid_gan/pyramid_glas_no_synthetic.py'),
+    'm-FCDenseNet + pyramid, cross-entropy only': dict(
+        config='../pyramid_gan/pyramid_glas_no_synthetic.py',
+        options=dict(model=dict(generator=None, discriminator=None, perceptual_loss=None))),
     # Algorithm 2 on the labelled share; with all masks it is the paper's "Ours".
     '+ synthetic': dict(config='../pyramid_gan/pyramid_glas.py', ratios=[0.2, 0.4, 0.6, 0.8]),
     'Consistency-based': dict(config='../pyramid_gan/mean_teacher_glas.py', unlabelled=True),
@@ -23,6 +26,5 @@ methods = {
         config='../pyramid_gan/pyramid_glas_semi.py', unlabelled=True, transductive=True),
 }
 ratios = [0.2, 0.4, 0.6, 0.8, 1.0]  # Sec. 4.4.1
-rule = dict(min_area=200, fill_holes=True)  # px; the paper names no post-processing
 baseline = ['m-FCDenseNet', 'm-FCDenseNet + pyramid', 'Ours']  # Fig. 6
 show_truth = False  # annotations of GlaS are not ours to show

@@ -6,7 +6,8 @@ data = dict(
     data_root='{{$CELLGAN_GLAS_ROOT:data/glas}}', classes=['stroma', 'gland'], instances='binary',
     train='train', test='testA', shared_groups='warn')
 _config = '../pyramid_gan/pyramid_glas_64.py'
-# The same number of steps for every method. An epoch of the 102 tiles of 17 labelled images is 26 steps
+# The same steps at the finest size for every method, where the final segmenter trains; what the pyramid
+# spends at coarser sizes comes on top. An epoch of the 102 tiles of 17 labelled images is 26 steps
 # at 64 px, one of all 510 tiles 128: generated images train the segmenter after some 50 steps of a scale.
 _scales = [
     dict(size=16, batch_size=16, iters=150),
@@ -19,9 +20,14 @@ methods = {
         options=dict(
             model=dict(
                 generator=None, discriminator=None, perceptual_loss=None,
-                scales=[dict(size=64, batch_size=4, iters=650)]))),
+                scales=_scales[-1:]))),
     'm-FCDenseNet + pyramid': dict(
         config=_config, options=dict(model=dict(scales=_scales, synthetic_weight=0))),
+    'm-FCDenseNet + pyramid, cross-entropy only': dict(
+        config=_config,
+        options=dict(
+            model=dict(
+                scales=_scales, generator=None, discriminator=None, perceptual_loss=None))),
     '+ synthetic (Algorithm 2)': dict(
         config=_config, options=dict(model=dict(scales=_scales, synthetic_start=2))),
     'semi-supervised (Algorithm 3)': dict(
@@ -37,7 +43,7 @@ methods = {
 }
 ratios = [0.2]
 seeds = [0]
-rule = dict(min_area=200, fill_holes=True)  # px of the full image; a gland has about 10000
+metrics = ['mIoU', 'NLL', 'ECE', 'object_dice', 'object_f1', 'object_hausdorff']
 baseline = ['m-FCDenseNet', 'm-FCDenseNet + pyramid', '+ synthetic (Algorithm 2)']
 show_truth = False  # annotations of GlaS are not ours to show
 keep_weights = True

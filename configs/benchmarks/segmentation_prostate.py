@@ -1,4 +1,5 @@
-# Table 3: four classes of prostate tissue, all masks, five folds (by patient where the manifest has it).
+# Table 3: four classes of prostate tissue at 512 px, all masks, five folds (by patient where the manifest
+# has it).
 # Where image + mask pairs with a manifest lie: CELLGAN_PROSTATE_ROOT.
 #   python tools/segmentation_benchmark.py configs/benchmarks/segmentation_prostate.py --run-folds 0
 title = 'prostate'
@@ -8,12 +9,12 @@ data = dict(
 folds = 5
 methods = {
     'm-FCDenseNet': dict(
-        config='../pyramid_gan/pyramid_prostate.py',
+        config='../pyramid_gan/pyramid_prostate_512.py',
         options=dict(
             model=dict(
                 generator=None, discriminator=None, perceptual_loss=None,
-                scales=[dict(size=1024, batch_size=3, epochs=200, checkpoint=True)]))),
-    'Ours': dict(config='../pyramid_gan/pyramid_prostate.py'),
+                scales=[dict(size=512, batch_size=4, epochs=200)]))),
+    'Ours': dict(config='../pyramid_gan/pyramid_prostate_512.py'),
 }
 ratios = [1.0]
 metrics = ['mIoU', 'OPA', 'SMA']

@@ -4,4 +4,4 @@ model = dict(
     generator=None,
     discriminator=None,
     perceptual_loss=None,
-    scales=[dict(size=64, batch_size=4, iters=1400)])  # as many steps as the pyramid's
+    scales=[dict(size=64, batch_size=4, iters=600)])  # the steps of the pyramid's finest scale

@@ -7,7 +7,7 @@ _base_ = [
 model = dict(
     type='MeanTeacher',
     num_classes=2,
-    scales=[dict(size=64, batch_size=4, iters=1400)],
+    scales=[dict(size=64, batch_size=4, iters=600)],
     segmenter=dict(
         type='FCDenseNet',
         first_channels=16,

@@ -1,5 +1,6 @@
 # Algorithm 2 on 1024 px tiles, five scales, four classes: prostate Gleason grading (Sec. 4.1.2).
-# Fits 32 GB with the segmenter: the finest scale recomputes activations, see docs/pyramid_gan.md.
+# The finest scale recomputes activations: an estimate of 26 GiB with the segmenter, counted and never run
+# (docs/pyramid_gan.md). The paper's tables are of 512 px: pyramid_prostate_512.py.
 # Where image + mask pairs with a manifest lie: CELLGAN_PROSTATE_ROOT.
 _base_ = 'pyramid_glas.py'
 prostate = dict(
