@@ -109,15 +109,19 @@ class ScaleTrainLoop(ResumableTrainLoop):
         """What decides which images an iteration sees, at which size: goes into checkpoints.
 
         Returns:
-            dict: Per scale the lists ``sizes``, ``batch_sizes`` and ``ends``, and ``images``, the
-            length of the training set.
+            dict: Per scale the lists ``sizes``, ``batch_sizes`` and ``ends``; ``images``, the
+            length of the training set; ``perceptual``, SHA-256 of the weights of a perceptual loss
+            ('' where it is off or there is none).
         """
-        scales = unwrap(self.runner.model).scales
+        model = unwrap(self.runner.model)
+        scales = model.scales
         return dict(
             sizes=[scale.size for scale in scales],
             batch_sizes=[scale.batch_size for scale in scales],
             ends=list(self.ends),
             images=self._images,
+            perceptual=getattr(getattr(model, 'perceptual_loss', None), 'weights_sha256', None)
+            or '',
         )
 
     def scale_of(self, iteration: int) -> int:
@@ -165,6 +169,16 @@ class ScaleTrainLoop(ResumableTrainLoop):
             raise ValueError(
                 f'the checkpoint was trained by another schedule ({_in_words(trained)}) than this '
                 f'run has ({_in_words(ours)}): {way_out}'
+            )
+        perceptual = (trained or {}).get('perceptual', ours['perceptual'])
+        if perceptual != ours['perceptual']:
+            before, now = (
+                f'with VGG weights {digest[:12]}' if digest else 'without a perceptual term'
+                for digest in (perceptual, ours['perceptual'])
+            )
+            raise ValueError(
+                f'the checkpoint was trained {before}, and this run is {now}: set or unset '
+                'CELLGAN_VGG_WEIGHTS as it was, or start anew from its weights with load_from'
             )
         model.enter_scale(index)
         self._build_optimizers()

@@ -18,6 +18,7 @@ from cellgan_plugin.datasets.whole_images import files_by_name
 from cellgan_plugin.evaluation.segmentation import part_scores
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.local import JobResult, reason_of
+from cellgan_plugin.models.losses.perceptual import VGG_VARIABLE, perceptual_weights
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.runs.experiment import Experiment, ExperimentRecord
@@ -142,6 +143,17 @@ class SegmentationBenchmark(Experiment):
         notes.append(f'Labelled images are chosen by {by} and seed; more labels include the fewer')
         if protocol.rule:
             notes.append('Objects: ' + ', '.join(f'{k}={v}' for k, v in protocol.rule.items()))
+        off = [
+            run.method for run in self.runs
+            if (config := run.config.model.get('perceptual_loss'))
+            and perceptual_weights(config) is None
+        ]  # fmt: skip
+        if off:
+            notes.append(
+                f'NO PERCEPTUAL TERM in {", ".join(dict.fromkeys(off))}, since {VGG_VARIABLE} is '
+                'not set: the discriminator alone holds their images, while pix2pix keeps its L1. '
+                'Rows of images cannot be compared with the paper, nor with each other'
+            )
         return [*notes, *protocol.notes, *self.left_out]
 
     def jobs(self) -> List[Job]:

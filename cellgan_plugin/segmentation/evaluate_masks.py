@@ -33,7 +33,7 @@ from cellgan_plugin.visualization.report_tables import Column, ReportTable, writ
 from cellgan_plugin.visualization.tables import as_cell
 
 PathLike = Union[str, Path]
-CLASSES_DIR, INSTANCES_DIR = 'classes', 'instances'
+CLASSES_DIR, INSTANCES_DIR, CALIBRATION_DIR = 'classes', 'instances', 'calibration'
 SCORES_NAME = 'scores.json'
 RECORD_NAME = 'evaluation.json'
 PER_IMAGE_NAME = 'metrics.csv'
@@ -46,6 +46,11 @@ _COLUMNS = (
     ('OPA', 'OPA', 3, 'higher'),
     ('SMA', 'SMA', 3, 'higher'),
 )
+
+
+def calibration_path(folder: Path, image: WholeImage) -> Path:
+    """Where the sums of calibration of an image lie beside its predicted masks."""
+    return folder / CALIBRATION_DIR / f'{image.name}.json'
 
 
 class PredictedMasks:
@@ -93,6 +98,13 @@ class PredictedMasks:
         path = self.files[image.name + self.suffix]
         own = self.folder / INSTANCES_DIR / path.relative_to(self.files_in)
         return [path, own] if self.pairs and own.is_file() else [path]
+
+    def calibration(self, image: WholeImage) -> Optional[np.ndarray]:
+        """Sums of calibration, float64 (bins, 4); None where the probabilities are not known."""
+        path = calibration_path(self.folder, image)
+        if not path.is_file():
+            return None
+        return np.array(json.loads(path.read_text(encoding='utf-8')), dtype=np.float64)
 
     def digests(self, images: Sequence[WholeImage]) -> Dict[str, str]:
         """Digest of the predictions of every image, by content."""
@@ -147,18 +159,18 @@ def score_masks(
     for image, part in tqdm(list(zip(images, names, strict=True)), 'Scoring masks', unit='image'):
         true, instances = meaning.read(image)
         pred, objects = predicted.read(image)
-        scores.append(
-            score_image(
-                image.name,
-                pred,
-                true,
-                len(meaning.classes),
-                part,
-                instances,
-                rule or ObjectRule(),
-                objects,
-            )
+        one = score_image(
+            image.name,
+            pred,
+            true,
+            len(meaning.classes),
+            part,
+            instances,
+            rule or ObjectRule(),
+            objects,
         )
+        one.calibration = predicted.calibration(image)
+        scores.append(one)
     return scores
 
 
@@ -225,6 +237,7 @@ def save_scores(
             confusion=s.confusion.tolist(),
             objects=None if s.objects is None else asdict(s.objects),
             notes=s.notes,
+            calibration=None if s.calibration is None else s.calibration.tolist(),
         )
         for s in scores
     ]
@@ -242,8 +255,10 @@ def read_scores(path: PathLike) -> Tuple[List[ImageScores], Tuple[str, ...]]:
             np.array(image['confusion'], dtype=np.int64),
             None if image['objects'] is None else ObjectStatistics(**image['objects']),
             list(image['notes']),
+            None if sums is None else np.array(sums, dtype=np.float64),
         )
         for image in found['images']
+        for sums in [image.get('calibration')]
     ]
     return scores, tuple(found['classes'])
 

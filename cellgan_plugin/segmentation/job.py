@@ -91,7 +91,9 @@ def run_job(path: Union[str, Path]) -> Path:
                 'or the benchmark metrics=[] for generators alone'
             )
         out = work_dir / MASKS_DIR
-        predict_masks(model, images, out, rule, overlays=False, scale=scale)
+        predict_masks(
+            model, images, out, rule, overlays=False, meaning=meaning, scale=scale, calibrate=True
+        )
         scores = score_masks(images, PredictedMasks(out), meaning, rule, job['parts'])
         mask_sheet(out, images, meaning.classes)
     if job['generation'] and getattr(model, 'generators', None) is not None:

@@ -24,6 +24,7 @@ from cellgan_plugin.datasets.problems import DatasetError, raise_or_say
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import atomic_write, write_json
 from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.models.losses.perceptual import perceptual_weights
 from cellgan_plugin.randomness import rng_for
 from cellgan_plugin.records import digest_of, file_digests, plain
 from cellgan_plugin.runs.train import load_config
@@ -360,6 +361,9 @@ def identity(cell: SegmenterRun, protocol: SegmentationProtocol) -> Dict[str, An
     own['generation'] = plain(dict(protocol.generation))
     own['segments'] = bool(protocol.metrics)
     own['weights'] = {path: file_digest(path) for path in starting_weights(cell.config)}
+    # Named by the environment, so that no key of the config says it.
+    file = perceptual_weights(cell.config.model.get('perceptual_loss'))
+    own['perceptual'] = None if file is None else file_digest(file)
     return own
 
 

@@ -15,10 +15,12 @@ DATA_KEYS = (
     'data_root', 'ann_file', 'classes', 'instances', 'mask_map', 'label_column', 'train', 'test',
     'shared_groups', 'follow_links',
 )  # fmt: skip
-METRICS = ('mIoU', 'OPA', 'SMA', 'object_f1', 'object_dice', 'object_hausdorff')
+METRICS = (
+    'mIoU', 'OPA', 'SMA', 'NLL', 'ECE', 'object_f1', 'object_dice', 'object_hausdorff',
+)  # fmt: skip
 GENERATION_KEYS = ('extractor', 'split', 'similarity_masks', 'similarity_samples')
 # Higher is better but for distances.
-LOWER_IS_BETTER = ('object_hausdorff',)
+LOWER_IS_BETTER = ('NLL', 'ECE', 'object_hausdorff')
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ class SegmentationProtocol:
     parts: Mapping[str, str] = field(default_factory=dict)
     rule: Mapping[str, Any] = field(default_factory=dict)
     sizes: Tuple[int, ...] = ()
-    metrics: Tuple[str, ...] = ('mIoU', 'object_dice', 'object_f1', 'object_hausdorff')
+    metrics: Tuple[str, ...] = (
+        'mIoU', 'NLL', 'ECE', 'object_dice', 'object_f1', 'object_hausdorff',
+    )  # fmt: skip
     options: Mapping[str, Any] = field(default_factory=dict)
     baseline: Optional[Tuple[str, str, str]] = None
     generation: Mapping[str, Any] = field(default_factory=dict)

@@ -33,7 +33,8 @@ from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.transforms import FitTissue
 from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.evaluation.segmentation import ObjectRule
-from cellgan_plugin.files import atomic_write, file_sha256
+from cellgan_plugin.files import atomic_write, file_sha256, write_json
+from cellgan_plugin.models.calibration import calibration_sums
 from cellgan_plugin.records import FolderRecord, contents_of, digest_of, merged, plain
 from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.runs.train import load_config
@@ -42,6 +43,7 @@ from cellgan_plugin.segmentation.evaluate_masks import (
     CLASSES_DIR,
     INSTANCES_DIR,
     PredictedMasks,
+    calibration_path,
     score_masks,
     write_scores,
 )
@@ -79,17 +81,17 @@ def as_input(image: np.ndarray) -> torch.Tensor:
     return tensor.to(torch.float32).div_(127.5).sub_(1)
 
 
-def segment_at(model: nn.Module, pixels: np.ndarray, scale: float = 1.0) -> np.ndarray:
-    """Class ids of a whole image.
+def probabilities_at(model: nn.Module, pixels: np.ndarray, scale: float = 1.0) -> torch.Tensor:
+    """Class probabilities of a whole image.
 
     Args:
         model (nn.Module): See :func:`predict_masks`.
         pixels (np.ndarray): uint8 RGB (H, W, 3).
         scale (float): The model sees the image resized by it, as in training; probabilities are
-            enlarged to the image's size, bilinearly, before the largest is taken. Defaults to 1.
+            enlarged to the image's size, bilinearly. Defaults to 1.
 
     Returns:
-        np.ndarray: uint8 (H, W).
+        Tensor: float32 (K, H, W) on the model's device.
     """
     height, width = pixels.shape[:2]
     if scale != 1:
@@ -100,7 +102,16 @@ def segment_at(model: nn.Module, pixels: np.ndarray, scale: float = 1.0) -> np.n
             probabilities = interpolate(
                 probabilities[None].float(), (height, width), mode='bilinear', align_corners=False
             )[0]
-        return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    return probabilities
+
+
+def segment_at(model: nn.Module, pixels: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """The class of the largest of :func:`probabilities_at`, uint8 (H, W)."""
+    return _largest(probabilities_at(model, pixels, scale))
+
+
+def _largest(probabilities: torch.Tensor) -> np.ndarray:
+    return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
 
 
 def predict_masks(
@@ -111,6 +122,7 @@ def predict_masks(
     overlays: bool = True,
     meaning: Optional[MaskMeaning] = None,
     scale: float = 1.0,
+    calibrate: bool = False,
 ) -> int:
     """Segment images one by one; those whose masks are there and whole are left alone.
 
@@ -127,7 +139,10 @@ def predict_masks(
         rule (ObjectRule): How class masks become objects.
         overlays (bool): Draw the outlines over the image. Defaults to True.
         meaning (MaskMeaning, optional): Of true masks, whose outlines are drawn below.
-        scale (float): See :func:`segment_at`. Defaults to 1.
+        scale (float): See :func:`probabilities_at`. Defaults to 1.
+        calibrate (bool): Also write ``calibration/<name>.json``, the sums of
+            :func:`~cellgan_plugin.models.calibration.calibration_sums`, for images with a true
+            mask; needs ``meaning``. Defaults to False.
 
     Returns:
         int: Images that were segmented.
@@ -160,7 +175,12 @@ def predict_masks(
             pixels = following.result()
             if index + 1 < len(todo):
                 following = reader.submit(load_image, str(todo[index + 1].image))
-            semantic = segment_at(model, pixels, scale)
+            probabilities = probabilities_at(model, pixels, scale)
+            if calibrate and image.mask is not None:
+                truth = torch.from_numpy(meaning.read(image)[0]).to(probabilities.device)
+                sums = calibration_sums(probabilities, truth)
+                write_json(calibration_path(out, image), sums.tolist())
+            semantic = _largest(probabilities)
             waiting.append(
                 writer.submit(_write, out, image, pixels, semantic, rule, overlays, meaning)
             )

@@ -203,6 +203,17 @@ def test_a_schedule_may_change_only_from_here_on(tmp_path, number, change, refus
         assert train(tmp_path, 'second', stop=7, **resumed).iter == 7
 
 
+def test_a_perceptual_term_does_not_come_or_go_on_resume(tmp_path):
+    train(tmp_path, 'first', stop=5)
+    path = tmp_path / 'first' / 'iter_5.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    assert checkpoint['scale_schedule']['perceptual'] == ''
+    checkpoint['scale_schedule']['perceptual'] = 'ab12' * 16
+    loop = train(tmp_path, 'second', stop=0).train_loop
+    with pytest.raises(ValueError, match='with VGG weights ab12ab12ab12, and this run is without'):
+        loop.enter_resumed(1, 5, checkpoint['scale_schedule'])
+
+
 def test_what_would_not_survive_a_change_of_scale_is_refused(tmp_path):
     with pytest.raises(ValueError, match='param_scheduler is set'):
         train(tmp_path, 'run', param_scheduler=dict(type='ConstantLR', by_epoch=False))

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.files import file_sha256
 from cellgan_plugin.models.layers import check_one_of, checkpointed
 
 VGG_VARIABLE = 'CELLGAN_VGG_WEIGHTS'
@@ -32,6 +33,17 @@ _FILES = dict(
     vgg16='vgg16-397923af.pth',
     vgg19='vgg19-dcbb9e9d.pth',
 )
+
+
+def perceptual_weights(config: Optional[Mapping[str, Any]]) -> Optional[str]:
+    """The file that a perceptual loss of this config reads; None where the term is off.
+
+    Args:
+        config (Mapping, optional): Of a :class:`VGGPerceptualLoss`, as in a model's config.
+    """
+    if not config:
+        return None
+    return str(config.get('weights') or os.environ.get(VGG_VARIABLE) or '') or None
 
 
 @MODELS.register_module()
@@ -96,7 +108,8 @@ class VGGPerceptualLoss(nn.Module):
             )
         # In a list, so that it is no part of the state dict; _apply moves it to the device.
         self._hidden: List[nn.Module] = []
-        weights = weights or os.environ.get(VGG_VARIABLE)
+        self.weights_sha256: Optional[str] = None
+        weights = perceptual_weights(dict(weights=weights))
         if not weights:
             print_log(
                 f'The perceptual loss is off: there are no VGG weights. Set {VGG_VARIABLE}=FILE '
@@ -110,6 +123,7 @@ class VGGPerceptualLoss(nn.Module):
         if linear_weights and distance != 'lpips':
             raise ValueError("linear_weights belong to distance='lpips'")
         self._hidden.append(_VGG(arch, self.layers, weights, linear_weights))
+        self.weights_sha256 = file_sha256(weights)
         print_log(f'Perceptual loss: {arch} from {weights}', 'current')
 
     @property
