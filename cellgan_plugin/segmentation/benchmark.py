@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.whole_images import files_by_name
 from cellgan_plugin.evaluation.segmentation import part_scores
@@ -26,7 +27,16 @@ from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.segmentation.epochs import share_epochs
 from cellgan_plugin.segmentation.evaluate_masks import CLASSES_DIR, SCORES_NAME, read_scores
 from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
-from cellgan_plugin.segmentation.job import JOB_NAME, MASKS_DIR, job_images, job_meaning
+from cellgan_plugin.segmentation.job import (
+    GENERATED,
+    JOB_NAME,
+    MASK_SAMPLES,
+    MASKS_DIR,
+    ORIGINALS,
+    SAMPLES_DIR,
+    job_images,
+    job_meaning,
+)
 from cellgan_plugin.segmentation.plan import (
     Division,
     SegmenterRun,
@@ -233,6 +243,7 @@ class SegmentationBenchmark(Experiment):
         largest = max(protocol.ratios)
         if protocol.generation:
             files += write_report_table(out, 'generation', generation_table(results, largest))
+            files += filter(None, [self._generation_sheet()])
         if not protocol.metrics:
             return files
         if protocol.sizes:
@@ -273,13 +284,35 @@ class SegmentationBenchmark(Experiment):
         path = self.out_dir / 'scores.png'
         return draw_score_curves(path, panels, protocol.title, label, percent=not protocol.sizes)
 
+    def _shown_run(self, method: str) -> SegmenterRun:
+        """The run of a method that pictures show: the fewest masks, the first fold and seed."""
+        runs = [run for run in self.runs if run.method == method]
+        return min(runs, key=lambda r: (r.ratio, -(r.size or 0), r.fold or 0, r.seed))
+
+    def _generation_sheet(self) -> Optional[Path]:
+        """Images of the same masks by every method, masks above and originals below (Fig. 3)."""
+        rows: Dict[str, List[np.ndarray]] = {}
+        for method in dict.fromkeys(run.method for run in self.runs):
+            folder = self._shown_run(method).work_dir / SAMPLES_DIR
+            for name, shown in ((MASK_SAMPLES, 'mask'), (GENERATED, method), (ORIGINALS, '')):
+                # Every run has the same masks and originals: those of the first are shown.
+                shown = shown or 'original'
+                files = sorted(folder.glob(f'{name}_*.png'))
+                if files and shown not in rows:
+                    rows[shown] = [load_image(str(file)) for file in files]
+        if not rows:
+            return None
+        rows['original'] = rows.pop('original')
+        path = self.out_dir / 'generation.png'
+        write_png(path, image_grid(list(rows.values()), list(rows)))
+        return path
+
     def _mask_sheet(self) -> Optional[Path]:
         """Predicted masks of a few test images by every method, at the smallest share of masks."""
         rows: Dict[str, Dict[str, np.ndarray]] = {}
         names: List[str] = []
         for method in dict.fromkeys(cell.method for cell in self.runs):
-            own = [cell for cell in self.runs if cell.method == method]
-            cell = min(own, key=lambda c: (c.ratio, -(c.size or 0), c.fold or 0, c.seed))
+            cell = self._shown_run(method)
             folder = cell.work_dir
             if not (folder / SCORES_NAME).is_file():
                 continue

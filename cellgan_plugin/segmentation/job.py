@@ -37,6 +37,7 @@ from cellgan_plugin.visualization import image_grid, mask_picture
 __all__ = ['CONFIG_NAME', 'JOB_NAME', 'MASKS_DIR', 'job_images', 'job_meaning', 'run_job']
 MASKS_DIR = 'masks'
 SHEET_NAME = 'generated.png'
+SAMPLES_DIR, MASK_SAMPLES, GENERATED, ORIGINALS = 'samples', 'mask', 'generated', 'original'
 _SHEET_IMAGES = 8
 
 
@@ -150,8 +151,14 @@ def _evaluate_images(
         model.eval(), pairs, extractor, keep=_SHEET_IMAGES, **options
     )
     rows = [image.permute(1, 2, 0).numpy() for image in images]
+    real = [pairs[i][0].permute(1, 2, 0).numpy() for i in range(len(images))]
     masks = [mask_picture(pairs[i][1].numpy()) for i in range(len(images))]
-    write_png(work_dir / SHEET_NAME, image_grid([masks, rows], ['mask', 'generated']))
+    write_png(
+        work_dir / SHEET_NAME, image_grid([masks, rows, real], ['mask', 'generated', 'original'])
+    )
+    for name, pictures in ((MASK_SAMPLES, masks), (GENERATED, rows), (ORIGINALS, real)):
+        for index, picture in enumerate(pictures):
+            write_png(work_dir / SAMPLES_DIR / f'{name}_{index}.png', picture)
     return scores.as_dict()
 
 

@@ -6,6 +6,8 @@ import pytest
 import torch
 import torchvision
 
+from cellgan_plugin.datasets.image_io import load_image
+
 from .conftest import REPO, run_on_two_ranks, run_tool
 
 BENCHMARK = """
@@ -67,6 +69,10 @@ def test_from_phantom_to_tables(data, tmp_path):
     assert 0 < rows['pyramid']['among']['mean'] <= 1 and rows['original images']['fd'] > 0
     assert any('FD(shufflenet_v2_x0_5) of 4 images' in note for note in table['notes'])
     assert len(list(out.glob('jobs/pyramid/*/*/generated.png'))) == 1
+    assert load_image(str(out / 'generation.png')).ndim == 3  # masks, pyramid, originals (Fig. 3)
+    for metric in ('NLL', 'ECE'):  # of the training that starts at random: near log 2, and small
+        value = json.loads((out / f'{metric}.json').read_text())['rows'][0]['0.5']['mean']
+        assert 0 < value < 3
 
     # The trained segmenter on a folder of images, and on true masks by the tool for others' masks.
     (folder,) = out.glob('jobs/single/50percent/seed0')
@@ -80,7 +86,6 @@ def test_from_phantom_to_tables(data, tmp_path):
     by_part = {row['part']: row for row in json.loads((result / 'table.json').read_text())['rows']}
     job = json.loads((folder / 'scores.json').read_text())
     assert by_part['test']['images'] == 1 and job['iterations'] == 3
-    # The benchmark removes small objects, this call did not; pixels are the same.
     confusion = job['images'][0]['confusion']
     assert by_part['test']['OPA'] == pytest.approx(
         (confusion[0][0] + confusion[1][1]) / sum(map(sum, confusion))
