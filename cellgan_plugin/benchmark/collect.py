@@ -214,10 +214,8 @@ def collect(
             else:
                 comparisons[name, metric] = compare_with_baseline(scores, REAL, train, test)
         seeds = sorted({outcome.seed for row in own for outcome in row.outcomes})
-        # The first training of every fold; of a single fold all, which share its test images.
-        runs = (
-            [(0, seed) for seed in seeds] if folds == 1 else [(f, seeds[0]) for f in range(folds)]
-        )
+        # Every training, as in the tests beside: the seeds of a fold share its test images.
+        runs = [(fold, seed) for fold in range(folds) for seed in seeds]
         predicted: Dict[str, List[Optional[np.ndarray]]] = {}
         for row in own:
             by_run = {(o.fold, o.seed): o.probabilities for o in row.outcomes}
@@ -229,7 +227,7 @@ def collect(
             metrics,
             REPLICATES,
             groups=None if groups is None else [groups[fold] for fold, _ in runs],
-            same_images=folds == 1,
+            same_images=[fold for fold, _ in runs],
         )
     return BenchmarkResults(
         plan,
