@@ -56,8 +56,9 @@ def make_parser() -> ToolParser:
     parser.add_argument('--epochs', type=int)
     parser.add_argument('--steps', type=int, help='optimizer steps of every arm')
     parser.add_argument(
-        '--equal-steps', action='store_true', default=None,
-        help='the same number of optimizer steps for every arm',
+        '--equal-steps', action=argparse.BooleanOptionalAction, default=None,
+        help='the same number of optimizer steps for every arm (default: yes, but for '
+        '--paper-protocol)',
     )  # fmt: skip
     parser.add_argument('--seeds', type=int, nargs='+', help='trainings per fold, one per seed')
     leak = parser.add_mutually_exclusive_group()
@@ -73,7 +74,12 @@ def make_parser() -> ToolParser:
     )  # fmt: skip
     parser.add_argument(
         '--train-generators', action='store_true', default=None,
-        help="train generators without checkpoint once per fold, on the fold's training images",
+        help='train generators without checkpoint once per fold, outside of its test images',
+    )  # fmt: skip
+    parser.add_argument(
+        '--generator-images', choices=['all', 'drawn'],
+        help='what these train on: all images outside of the test part and its groups (default), '
+        'or those that the classifiers of the fold train on',
     )  # fmt: skip
     parser.add_argument('--keep-weights', action='store_true', default=None)
     add_job_arguments(parser)
@@ -94,7 +100,7 @@ def main() -> int:
             options['data.data_root'] = args.data_root
         names = (
             'num_folds', 'per_class', 'synthetic_per_class', 'epochs', 'steps', 'equal_steps',
-            'seeds', 'leak', 'train_generators', 'keep_weights',
+            'seeds', 'leak', 'train_generators', 'generator_images', 'keep_weights',
         )  # fmt: skip
         protocol = read_protocol(
             args.config,

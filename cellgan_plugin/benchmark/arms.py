@@ -308,9 +308,12 @@ class ArmBuilder:
         config = self._trainable(generator)
         where, reports = [], []
         inherited = inherited_images(config)
+        counts = []
         for fold, parts in enumerate(self.real):
             run, needs = read_generator(generator), ()
-            on_images(run, parts['train'])
+            images, samples = self._generator_images(generator, fold, parts['train'])
+            counts.append(len(samples))
+            on_images(run, images)
             if generator.best_by_fd:
                 job = baseline_job(self.protocol.selecting, fold, self.protocol.seeds[0])
                 evaluated_by(run, parts['train'], self.out_dir / 'jobs' / job)
@@ -320,21 +323,44 @@ class ArmBuilder:
             where.append(self._trained(generator, numbers[fold], run, f'fold{fold + 1}', needs))
             trained_on = None
             if inherited is not None:
-                indices = self.plan.folds[fold].train
-                trained_on = inherited | {self.plan.samples[i].content for i in indices}
+                trained_on = inherited | {sample.content for sample in samples}
             reports.append(self._leak(generator, trained_on, fold))
-        identity = dict(training_identity(config, generator), trained='per fold')
+        identity = dict(
+            training_identity(config, generator),
+            trained='per fold',
+            images=self.protocol.generator_images,
+            counts=counts,
+        )
         chosen = ''
         if generator.best_by_fd:
             name = self.protocol.selecting
             identity['evaluated_by'] = classifier_identity(self.classifiers[name])
             chosen = f'; its weights of the lowest smoothed FD to these, with features of {name}'
         arm = self._arm(generator, where, identity)
+        which = 'its training images'
+        if self.protocol.generator_images == 'all':
+            which = 'all images outside of its test and validation part and of their groups'
+        least, most = min(counts), max(counts)
+        number = f'{least}' if least == most else f'{least} to {most}'
         arm.notes.append(
             f'{generator.name}: one generator per {"fold" if len(where) > 1 else "split"}, trained '
-            f'on its training images{chosen}'
+            f'on {which} ({number}){chosen}'
         )
         return arm, reports
+
+    def _generator_images(
+        self, generator: Generator, fold: int, drawn: Dict[str, Any]
+    ) -> Tuple[Dict[str, Any], List[Sample]]:
+        """What a generator of one fold trains on: arguments of a data set, and the images."""
+        if self.protocol.generator_images == 'drawn':
+            return drawn, [self.plan.samples[i] for i in self.plan.folds[fold].train]
+        samples = self.plan.outside(fold, self.samples)
+        root = Path(drawn['data_root'])
+        files = [Path(sample.file).relative_to(root).as_posix() for sample in samples]
+        labels = [self.protocol.classes[sample.label] for sample in samples]
+        path = self.out_dir / 'lists' / f'fold{fold + 1}_generator.csv'
+        self._lists.append((path, files, labels))
+        return dict(drawn, ann_file=str(path.absolute())), samples
 
     def _trained_once(self, generator: Generator, numbers: Numbers) -> Tuple[Arm, List[LeakReport]]:
         config = self._trainable(generator)

@@ -169,6 +169,15 @@ class Benchmark(Experiment):
     def title(self) -> str:
         """Of the tables; says so when results may be too good."""
         title = self.protocol.title
+        starts = {name: starting_weights(config) for name, config in self.classifiers.items()}
+        if not any(starts.values()):
+            title += ', classifiers from random weights'
+        else:
+            each = (
+                f'{name} from {", ".join(Path(p).name for p in paths) or "random weights"}'
+                for name, paths in starts.items()
+            )
+            title += f', {"; ".join(each)}'
         if self.protocol.leak == 'paper':
             title += ' (paper protocol: one generator for all folds)'
         if any(arm.leaks for arm in self.arms):

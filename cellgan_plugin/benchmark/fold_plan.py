@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -84,6 +84,23 @@ class FoldPlan:
     def grouped(self) -> bool:
         """Whether a group is known of any image."""
         return any(sample.group for sample in self.samples)
+
+    def outside(self, fold: int, samples: Sequence[Sample]) -> List[Sample]:
+        """Images that share nothing with the test and validation part of a fold.
+
+        Args:
+            fold (int): From 0.
+            samples (Sequence[Sample]): All images, also those that were not drawn.
+
+        Returns:
+            list[Sample]: Without images of these parts, copies of them, and images of their groups.
+        """
+        held = [self.samples[i] for i in (*self.folds[fold].test, *self.folds[fold].val)]
+        contents = {sample.content for sample in held}
+        groups = {sample.group for sample in held if sample.group}
+        # A copy may stand under another group: with it the whole group is out.
+        groups |= {s.group for s in samples if s.group and s.content in contents}
+        return [s for s in samples if s.content not in contents and s.group not in groups]
 
     @property
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from cellgan_plugin.runs.config_values import find_beside, read_settings
 REAL = 'real only'
 LEAK_RULES = ('refuse', 'allow', 'paper')
 SHARE_OF = ('train', 'all')
+GENERATOR_IMAGES = ('all', 'drawn')
 # Of the tables: CellGAN's Table 3, and the area under the ROC curve.
 TABLE_3 = ('accuracy', 'precision', 'recall', 'f1', 'auc')
 _SELECTION_KEYS = ('passes', 'dropout', 'layers', 'seed', 'drop_memorised')
@@ -54,8 +55,10 @@ class Protocol:
         synthetic_per_class (int): Images that every generator adds to each class of the training
             images. Defaults to 2000 (Sec. 3.3).
         epochs (int): Passes over the training images. Defaults to 30 (Sec. 3.3).
-        equal_steps (bool): Every arm trains for as many optimizer steps as the one with the
-            most images does in ``epochs``. Defaults to False, as in the paper.
+        equal_steps (bool | None): Every arm trains for as many optimizer steps as the one with the
+            most images does in ``epochs``: else the arms with synthetic images train longer, and
+            longer training alone may raise a score. Defaults to None: True, but for
+            ``leak='paper'``, where every arm has the paper's epochs.
         steps (int | None): Optimizer steps of every arm, in place of ``epochs``. Defaults to
             None.
         seeds (tuple[int]): One training each per fold. Defaults to (0,).
@@ -64,8 +67,12 @@ class Protocol:
         leak (str): ``'refuse'`` generators that were trained on test images or on unknown ones,
             ``'allow'`` and say so in every table, ``'paper'``: the same, labelled as the paper's
             protocol of one generator for all folds. Defaults to 'refuse'.
-        train_generators (bool): Train generators that have no checkpoint once per fold, on the
-            fold's training images. Defaults to False.
+        train_generators (bool): Train generators that have no checkpoint once per fold. Defaults
+            to False.
+        generator_images (str | None): What these train on: ``'all'`` images that are in no test or
+            validation part and of no slide or patient there, or the ``'drawn'`` ones that the
+            fold's classifiers train on. Defaults to None: all, but drawn where ``shares`` say how
+            many images there are.
         keep_weights (bool): Keep the classifiers' checkpoints. Defaults to False.
         metrics (tuple[str]): Of the tables, some of :data:`~cellgan_plugin.benchmark
             .score_registry.SCORES`. Defaults to those of CellGAN's Table 3, and AUC.
@@ -91,12 +98,13 @@ class Protocol:
     fold_seed: int = 0
     synthetic_per_class: int = 2000
     epochs: int = 30
-    equal_steps: bool = False
+    equal_steps: Optional[bool] = None
     steps: Optional[int] = None
     seeds: Tuple[int, ...] = (0,)
     select: str = 'last'
     leak: str = 'refuse'
     train_generators: bool = False
+    generator_images: Optional[str] = None
     keep_weights: bool = False
     metrics: Tuple[str, ...] = TABLE_3
     baseline: str = REAL
@@ -110,6 +118,20 @@ class Protocol:
         for key in ('num_folds', 'synthetic_per_class', 'epochs'):
             if not isinstance(getattr(self, key), int) or getattr(self, key) < 1:
                 raise ProtocolError(f'{key} must be 1 or more, got {getattr(self, key)!r}')
+        if self.equal_steps is None:
+            object.__setattr__(self, 'equal_steps', self.leak != 'paper')
+        if self.generator_images is None:
+            object.__setattr__(self, 'generator_images', 'drawn' if self.shares else 'all')
+        if self.generator_images not in GENERATOR_IMAGES:
+            raise ProtocolError(
+                f'generator_images must be one of {list(GENERATOR_IMAGES)}, got '
+                f'{self.generator_images!r}'
+            )
+        if self.shares and self.generator_images == 'all':
+            raise ProtocolError(
+                "generator_images='all' would train generators on more images than the share of "
+                "a row: leave it out, or say 'drawn'"
+            )
         if self.steps is not None and (not isinstance(self.steps, int) or self.steps < 1):
             raise ProtocolError(f'steps must be 1 or more, got {self.steps!r}')
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):

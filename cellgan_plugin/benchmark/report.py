@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from cellgan_plugin.benchmark.collect import BenchmarkResults, ResultRow
+from cellgan_plugin.benchmark.convergence import still_rising
 from cellgan_plugin.benchmark.figures import (
     draw_boxes,
     draw_confusions,
@@ -43,6 +44,8 @@ def write_report(
     Returns:
         list[Path]: The files, the Markdown table first.
     """
+    curves = _curves(results, planned_runs)
+    results.notes += baseline_warnings(results, curves)
     files = write_report_table(out, TABLE, main_table(results))
     files += write_report_table(out, 'statistics', statistics_table(results))
     files += write_report_table(out, 'per_class', per_class_table(results))
@@ -60,11 +63,31 @@ def write_report(
     matrices = {(row.classifier, results.shown[row.arm]): row.confusion for row in rows}
     classes = results.plan.classes
     files.append(draw_confusions(out / 'confusion.png', matrices, classes, results.title))
-    curves = _curves(results, [planned for planned in planned_runs if planned.arm not in points])
+    shown = {results.shown[row.arm] for row in rows}
+    curves = {
+        classifier: {arm: found for arm, found in by_arm.items() if arm in shown}
+        for classifier, by_arm in curves.items()
+    }
     files.append(draw_learning_curves(out / 'learning_curves.png', curves, results.title))
     if protocol.sweep:
         files += _sweeps(out, protocol, results)
     return files
+
+
+def baseline_warnings(
+    results: BenchmarkResults, curves: Dict[str, Dict[str, List[dict]]]
+) -> List[str]:
+    """One sentence for every classifier whose baseline had not finished learning."""
+    warnings = []
+    for classifier, by_arm in curves.items():
+        said = still_rising(by_arm.get(results.shown[REAL], []))
+        if said is not None:
+            warnings.append(
+                f'THE BASELINE HAD NOT CONVERGED: {classifier}, {results.shown[REAL]}: {said}. '
+                'More steps alone may raise it: give more --epochs or --steps before a gain is '
+                'believed'
+            )
+    return warnings
 
 
 def _curves(

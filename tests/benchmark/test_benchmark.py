@@ -63,8 +63,10 @@ def folder(tmp_path_factory):
     return root
 
 
-def protocol(folder, *generators, **changes):
-    return read_protocol(folder / 'benchmark.py', list(generators), **changes)
+def protocol(folder, *generators, equal_steps=False, **changes):
+    return read_protocol(
+        folder / 'benchmark.py', list(generators), equal_steps=equal_steps, **changes
+    )
 
 
 def synthetic(root, **changes):
@@ -164,6 +166,51 @@ def test_equal_steps_are_those_of_the_largest_setting(folder, tmp_path):
     assert any('same number of optimizer steps' in note for note in found.notes())
 
 
+def test_more_steps_are_no_gain_unless_the_paper_is_asked_for(folder):
+    assert protocol(folder, synthetic(folder), equal_steps=None).equal_steps is True
+    paper = protocol(folder, synthetic(folder), equal_steps=None, leak='paper')
+    assert paper.equal_steps is False
+    assert protocol(folder, synthetic(folder), leak='paper', equal_steps=True).equal_steps is True
+
+
+def test_the_title_says_how_classifiers_start(folder, tmp_path):
+    found = Benchmark(protocol(folder, synthetic(folder)), tmp_path)
+    assert found.title == 'Tiny, classifiers from random weights'
+    found.classifiers['Tiny'].load_from = '/models/resnet34_in1k.pth'
+    assert found.title == 'Tiny, Tiny from resnet34_in1k.pth'
+
+
+@pytest.mark.parametrize('which', ['all', 'drawn'])
+def test_generators_train_on_everything_outside_of_the_test_part(folder, tmp_path, which):
+    generator = Generator('GAN', config=str(folder / 'gan.py'))
+    asked = {} if which == 'all' else dict(generator_images='drawn')  # all is the default
+    options = dict(per_class=4, train_generators=True, **asked)
+    found = Benchmark(protocol(folder, generator, **options), tmp_path)
+    found.jobs()
+    for number, fold in enumerate(found.plan.folds, 1):
+        run = Config.fromfile(tmp_path / f'generators/GAN/fold{number}/run.py')
+        with open(run.train_dataloader.dataset.ann_file) as file:
+            files = {row['file'] for row in csv.DictReader(file)}
+        test = [found.plan.samples[i] for i in fold.test]
+        groups = {sample.group for sample in test}
+        if which == 'drawn':
+            expected = {found.plan.samples[i].file for i in fold.train}
+        else:
+            samples = found._builder.samples
+            expected = {s.file for s in samples if s.group not in groups}
+            assert len(expected) > len(fold.train)
+        assert {str(folder / 'real' / file) for file in files} == expected
+    assert any(f'({len(expected)}' in note for note in found.notes() if note.startswith('GAN:'))
+
+
+def test_a_share_of_the_images_is_the_generators_too(folder):
+    assert protocol(folder, shares=(0.5,)).generator_images == 'drawn'
+    with pytest.raises(ProtocolError, match='on more images than the share'):
+        protocol(folder, shares=(0.5,), generator_images='all')
+    with pytest.raises(ProtocolError, match='must be one of'):
+        protocol(folder, generator_images='some')
+
+
 def test_the_same_call_makes_the_same_jobs_and_another_protocol_is_refused(folder, tmp_path):
     found = Benchmark(protocol(folder, synthetic(folder)), tmp_path)
     found.jobs()
@@ -220,7 +267,7 @@ def test_generators_of_the_folds_are_jobs_that_others_need(folder, tmp_path):
         assert [hook.type for hook in run.custom_hooks] == ['PreemptionHook']
         data = run.train_dataloader.dataset
         assert data.split is None and data.data_root == str(folder / 'real')
-        assert data.ann_file.endswith(f'fold{fold}_train.csv')
+        assert data.ann_file.endswith(f'fold{fold}_generator.csv')
         request = json.loads((tmp_path / f'jobs/synthesis/GAN/fold{fold}/job.json').read_text())
         assert request['classes'] == dict.fromkeys(CLASSES, 6)
         assert request['checkpoint'].endswith(f'generators/GAN/fold{fold}/final.pth')

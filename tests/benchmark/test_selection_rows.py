@@ -157,8 +157,9 @@ def test_the_best_weights_of_a_generator_are_scored_by_the_baseline_on_training_
     jobs = {job.name: job for job in best.jobs()}
     assert jobs['generator/G/fold1'].needs == ('A/real/fold1_seed0',)
     run = Config.fromfile(out / 'generators/G/fold1/run.py')
-    for loader in (run.train_dataloader, run.val_dataloader):
-        assert loader.dataset.ann_file == str((out / 'lists/fold1_train.csv').absolute())
+    # It trains on all images outside of the test part, and is compared with the classifiers'.
+    for loader, name in ((run.train_dataloader, 'generator'), (run.val_dataloader, 'train')):
+        assert loader.dataset.ann_file == str((out / f'lists/fold1_{name}.csv').absolute())
         assert loader.dataset.data_root == str(folder / 'real') and loader.dataset.split is None
     extractor = run.val_evaluator.metrics[0].extractor
     baseline = jobs['A/real/fold1_seed0'].work_dir.absolute()
