@@ -34,6 +34,7 @@ from cellgan_plugin.datasets.transforms import FitTissue
 from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.evaluation.segmentation import ObjectRule
 from cellgan_plugin.files import atomic_write, file_sha256
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import FolderRecord, contents_of, digest_of, merged, plain
 from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.runs.train import load_config
@@ -256,6 +257,7 @@ def _truths(
     return truths
 
 
+@writes_folder('out', deep=True)
 def segment(
     config: Union[PathLike, Config],
     checkpoint: PathLike,
