@@ -25,11 +25,6 @@ from cellgan_plugin.jobs.slurm import Submitted
 from cellgan_plugin.locks import lock_descriptor
 from cellgan_plugin.machine import usable_cores
 
-try:
-    import fcntl
-except ImportError:  # Windows, where run_jobs refuses
-    fcntl = None
-
 _LOCK_NAME = '.job.lock'
 _TAIL_BYTES = 8192
 _TAIL_LINES = 6
