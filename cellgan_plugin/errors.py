@@ -5,6 +5,9 @@ import errno
 from pathlib import Path
 from typing import Iterator, Union
 
+# sysexits.h: try again. Told to stop, it has saved, and continues when it is run again.
+EXIT_STOPPED = 75
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -15,6 +18,14 @@ class ProtocolError(ValueError):
 
 class SynthesisError(ValueError):
     """What was asked for cannot be made. The message says what to change."""
+
+
+class FolderInUseError(ValueError):
+    """Another process writes to the folder; the message names it."""
+
+
+class LostProcessError(RuntimeError):
+    """A process that the work needs has ended: another rank, or one that loads images."""
 
 
 class OutputError(OSError):
@@ -35,8 +46,8 @@ def explained_output_errors(root: Union[str, Path]) -> Iterator[None]:
         if error.errno in _NO_ROOM:
             raise OutputError(
                 error.errno,
-                f'no room is left on the disk of {root} ({error.strerror}). The images written so '
-                'far are whole; make room, then the same command continues',
+                f'no room is left on the disk of {root} ({error.strerror}). What was written '
+                'so far is whole; make room, then the same command continues',
             ) from error
         if error.errno in _NOT_ALLOWED:
             raise OutputError(

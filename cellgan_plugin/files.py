@@ -4,15 +4,18 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, Mapping, Optional, Union
+from typing import IO, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.logging import print_log
 
+# What atomic_write leaves behind when its process is killed.
+_TEMPORARY = re.compile(r'\..*\.[0-9a-f]{12}\.tmp', re.DOTALL)
 # Folders that this project's tools keep beside class folders.
 TRUTH_FOLDER, SCORES_FOLDER = '_truth', '_scores'
 OWN_FOLDERS = (TRUTH_FOLDER, SCORES_FOLDER)
@@ -95,6 +98,37 @@ def write_json(
         json.dump(value, file, indent=1, ensure_ascii=False, default=default)
         file.write('\n')
     return Path(path)
+
+
+def is_temporary(path: Union[str, Path]) -> bool:
+    """Whether a file is what :func:`atomic_write` leaves behind when its process is killed."""
+    return _TEMPORARY.fullmatch(Path(path).name) is not None
+
+
+def remove_temporary(
+    folder: Union[str, Path], deep: bool = False, prefixes: Sequence[str] = ('',)
+) -> int:
+    """Remove what killed writers left behind; for who alone writes these files.
+
+    Args:
+        folder (str | Path): A folder of this program's own output; it may be missing.
+        deep (bool): Its folders as well. Defaults to False.
+        prefixes (Sequence[str]): How the names begin of the files that were to be written.
+            Defaults to all.
+
+    Returns:
+        int: Number of files removed.
+    """
+    removed, wanted = 0, tuple(f'.{prefix}' for prefix in prefixes)
+    for place, folders, names in os.walk(folder):
+        for name in names:
+            if is_temporary(name) and name.startswith(wanted):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(place, name))
+                    removed += 1
+        if not deep:
+            folders.clear()
+    return removed
 
 
 def file_sha256(path: Union[str, Path]) -> str:

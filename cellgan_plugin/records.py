@@ -23,6 +23,7 @@ from mmengine.config import Config, ConfigDict
 
 from cellgan_plugin.errors import OutputError, explained_output_errors
 from cellgan_plugin.files import file_sha256, is_hidden, write_json
+from cellgan_plugin.locks import LOCK_NAME
 from cellgan_plugin.machine import usable_cores
 
 PathLike = Union[str, Path]
@@ -234,7 +235,7 @@ class FolderRecord:
         if not self.shared:
             last = Path(self.name).parts[0]
             for item in sorted(self.root.iterdir(), key=lambda item: item.name == last):
-                if item.name in self.keep:
+                if item.name in (*self.keep, LOCK_NAME):  # the lock is held meanwhile
                     continue
                 if item.is_dir() and not item.is_symlink():
                     shutil.rmtree(item)

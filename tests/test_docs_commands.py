@@ -39,7 +39,6 @@ TOOLS_NOT_RUN = {
     'tools/benchmarks/training_memory.py',
     'tools/dist_test.sh',
     'tools/interpolate.py',
-    'tools/slurm_train.sh',
 }
 
 

@@ -3,7 +3,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import (
+    atomic_write,
+    is_temporary,
+    remove_temporary,
+)
 
 
 def test_the_file_is_there_only_when_the_block_ends(tmp_path):
@@ -55,3 +59,20 @@ def test_threads_that_write_at_once_leave_the_permissions_of_ordinary_files(tmp_
     assert now == 0o027
     assert {(tmp_path / str(n)).stat().st_mode & 0o777 for n in range(200)} == {0o640}
     assert all((tmp_path / str(n)).read_text() == str(n) for n in range(200))
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / 'inner').mkdir()
+    context = atomic_write(tmp_path / 'inner' / 'b.csv')
+    context.__enter__()
+    (left,) = (tmp_path / 'inner').iterdir()
+    assert is_temporary(left)
+    others = ('.hidden', 'a.tmp', '.a.tmp', '.a.0123456789ab.tmp.txt', 'a.0123456789ab.tmp')
+    for name in others:
+        (tmp_path / name).write_text('')
+        assert not is_temporary(name)
+    assert remove_temporary(tmp_path) == 0
+    assert remove_temporary(tmp_path, deep=True) == 1
+    assert not list((tmp_path / 'inner').iterdir())
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, 'inner'])
+    assert remove_temporary(tmp_path / 'none') == 0

@@ -1,6 +1,7 @@
 """Evaluate a checkpoint: the table of classes and metrics, as text, JSON lines, CSV and a picture.
 
 python tools/test.py configs/cellgan_phantom.py work_dirs/cellgan_phantom/best_iter_2000.pth
+python tools/test.py CONFIG work_dirs/cellgan_phantom
 python tools/test.py CONFIG --checkpoint CKPT --cfg-options val_evaluator.metrics.0.fake_nums=1000
 tools/dist_test.sh CONFIG CKPT 4
 """
@@ -19,7 +20,7 @@ def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file or work directory')
     parser.add_argument('--checkpoint', dest='named_checkpoint', help='the same, by name')
     add_overwrite(parser, 'replace tables of another evaluation')
     return parser

@@ -331,6 +331,9 @@ def _runtime(config: Config, iterations: int, select: str, say_images: bool) -> 
         by_epoch=False,
         max_keep_ckpts=1,
     )
+    own_checkpoint = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    if own_checkpoint.get('partial_load_from'):  # weights of other classes than the benchmark's
+        checkpoint.update(partial_load_from=True)
     if select == 'best':
         checkpoint.update(save_best='accuracy/top1', rule='greater')
     hooks = [dict(hook) for hook in config.get('custom_hooks') or []]

@@ -7,8 +7,10 @@ from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.shares import SharedBenchmark
 from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.locks import writes_folder
 
 
+@writes_folder('out_dir')
 def benchmark(
     protocol: Protocol,
     out_dir: Union[str, Path],

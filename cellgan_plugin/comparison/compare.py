@@ -30,6 +30,7 @@ from cellgan_plugin.comparison.report import ComparisonResults, figure, tables
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.local import JobResult, run_jobs
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, user_errors
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.train import set_trust
@@ -52,6 +53,7 @@ def failure_text(result: JobResult) -> str:
     return f'{result.name} {lines[0]}' + (f': {said}' if said else '')
 
 
+@writes_folder('out')
 def compare(
     comparison: ComparisonPlan,
     out: Union[str, Path],

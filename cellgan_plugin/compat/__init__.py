@@ -6,6 +6,7 @@ has to stand before MMagic is imported, when :mod:`cellgan_plugin` is imported.
 
 import importlib
 
+from cellgan_plugin.checkpoint_reading import TRUST_VARIABLE, UntrustedCheckpointError, load_tensors
 from cellgan_plugin.compat.diffusers import diffusers_class
 from cellgan_plugin.compat.fast_start import FAST_START_VARIABLE, fast_start_wanted, start_fast
 from cellgan_plugin.compat.lazy_packages import UnavailableError
@@ -21,8 +22,6 @@ from cellgan_plugin.compat.mmengine import (
     start_cpu_process_group,
 )
 from cellgan_plugin.compat.quiet import quiet_upstream
-from cellgan_plugin.compat.safetensors import load_safetensors, save_safetensors
-from cellgan_plugin.compat.torch import TRUST_VARIABLE, UntrustedCheckpointError, load_tensors
 from cellgan_plugin.compat.versions import (
     SUPPORTED,
     SUPPORTED_PYTHON,
@@ -30,6 +29,7 @@ from cellgan_plugin.compat.versions import (
     check_versions,
     installed_version,
 )
+from cellgan_plugin.safetensors_files import load_safetensors, save_safetensors
 
 
 def apply_repairs() -> None:

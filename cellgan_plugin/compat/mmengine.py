@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Optional, Tuple
 
-from cellgan_plugin.compat.torch import load_tensors
+from cellgan_plugin.checkpoint_reading import load_tensors
 
 
 def make_checkpoint_loading_safe() -> None:

@@ -47,6 +47,7 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import write_json
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import contents_of, digest_of
 
 SCALE_NAME = 'scale_check.json'
@@ -78,6 +79,7 @@ class CricResult:
     lines: List[str] = field(default_factory=list)
 
 
+@writes_folder('out_dir', deep=True)
 def convert_cric(
     annotations: PathLike,
     image_dir: PathLike,

@@ -42,6 +42,7 @@ from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_he
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.sources import SPLITS
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import digest_of
 
 COLUMNS = ('file', 'label', 'split', 'group', 'source', 'width', 'height')
@@ -65,6 +66,7 @@ class _Content(NamedTuple):
     jpeg: bool
 
 
+@writes_folder('out_dir', deep=True)
 def convert_folders(
     source: PathLike,
     out_dir: PathLike,

@@ -40,6 +40,7 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.mask_io import load_mask, orientation_differs, read_mask_header
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import digest_of
 
 SPLIT_RULES = ('published', 'patient')
@@ -48,6 +49,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
+@writes_folder('out_dir', deep=True)
 def convert_glas(
     root: PathLike,
     out_dir: PathLike,

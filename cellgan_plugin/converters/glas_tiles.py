@@ -36,12 +36,14 @@ from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_he
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.mask_io import load_mask, orientation_differs, read_mask_header
 from cellgan_plugin.datasets.tiling import tile_grid
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import digest_of, file_digests
 
 COLUMNS = ('file', 'label', 'split', 'group', 'source', 'x', 'y', 'gland', 'width', 'height')
 LABELS = {'grade': GLAS_GRADES, 'category': GLAS_CATEGORIES}
 
 
+@writes_folder('out_dir', deep=True)
 def convert_glas_tiles(
     root: PathLike,
     out_dir: PathLike,

@@ -33,6 +33,7 @@ from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.sources import SPLITS
 from cellgan_plugin.files import file_sha256
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import digest_of
 
 COLUMNS = ('file', 'label', 'split', 'group', 'source')
@@ -85,6 +86,7 @@ class SourceImage:
         return self.source or ('' if callable(self.image) else Path(self.image).name) or self.name
 
 
+@writes_folder('out_dir', deep=True)
 def convert_images(
     converter: str,
     images: Iterable[SourceImage],

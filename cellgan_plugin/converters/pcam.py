@@ -31,6 +31,7 @@ from cellgan_plugin.converters.pcam_files import (
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import file_sha256
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.randomness import rng_for
 from cellgan_plugin.records import digest_of
 
@@ -39,6 +40,7 @@ COLUMNS = ('file', 'label', 'split', 'group', 'source', 'width', 'height')
 UNITS = ('patches', 'groups')
 
 
+@writes_folder('out_dir', deep=True)
 def convert_pcam(
     source: PathLike,
     out_dir: PathLike,

@@ -13,9 +13,9 @@ from torch import nn
 
 from cellgan_plugin.checkpoint_files import (  # noqa: F401  (found here by their users)
     find_resumable,
-    is_whole,
     numbered_checkpoints,
 )
+from cellgan_plugin.checkpoint_reading import with_checksum
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.conditional_gan import unwrap
 
@@ -26,13 +26,16 @@ _HISTORY_KEY = '__history_buffer__'
 class AtomicLocalBackend(LocalBackend):
     """MMEngine's local file backend with writes that are whole or not at all.
 
+    Checkpoints get the checksum of their content
+    (:func:`~cellgan_plugin.checkpoint_reading.with_checksum`).
+
     Name it in a hook with ``backend_args=dict(backend='cellgan_atomic')``.
     """
 
     def put(self, obj: Union[bytes, memoryview], filepath: Union[str, Path]) -> None:
         """Write bytes to a temporary file, flush it to the disk and move it into place."""
         with atomic_write(filepath, 'wb') as file:
-            file.write(obj)
+            file.writelines(with_checksum(obj) if Path(filepath).suffix == '.pth' else [obj])
 
     def put_text(self, obj: str, filepath: Union[str, Path], encoding: str = 'utf-8') -> None:
         """As :meth:`put`, for text."""

@@ -8,9 +8,13 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
+from cellgan_plugin.engine.random_state import unchanged_random_state
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.model_checks import check_model_and_data
 from cellgan_plugin.randomness import derive_seed, generator_for
+
+# Key of MMEngine's message hub: the iteration that was validated last, 0 before the first.
+_VALIDATED = 'validated'
 
 
 @LOOPS.register_module()
@@ -29,6 +33,10 @@ class ResumableTrainLoop(IterBasedTrainLoop):
 
     Attributes:
         stop_reason (str | None): Why the run was stopped before ``max_iters``, if it was.
+
+    A validation that was due at the iteration of the checkpoint, but had not run when that was
+    saved, is made up for after a resume. What it draws from the global random generators does not
+    show in the training.
 
     Raises:
         TypeError: When the sampler cannot be told its position.
@@ -70,11 +78,19 @@ class ResumableTrainLoop(IterBasedTrainLoop):
             )
         check_model_and_data(unwrap(runner.model), self.dataloader.dataset)
         self.stop_reason: Optional[str] = None
+        self._hurry = False
 
-    def request_stop(self, reason: str) -> None:
-        """Stop after the current iteration; hooks still run their ``after_train``."""
+    def request_stop(self, reason: str, hurry: bool = False) -> None:
+        """Stop after the current iteration; hooks still run their ``after_train``.
+
+        Args:
+            reason (str): For the log.
+            hurry (bool): Leave out a validation that is due; the resumed run makes up for it.
+                Defaults to False.
+        """
         self.stop_reason = reason
         self.stop_training = True
+        self._hurry = hurry
 
     def run(self):
         """Train from the current iteration to the last.
@@ -94,6 +110,7 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         self._prepare_training()
         runner.call_hook('before_train')
         runner.call_hook('before_train_epoch')
+        self._make_up_validation()
         batches = iter(self.dataloader)
         while self._iter < self._max_iters and not self.stop_training:
             runner.model.train()
@@ -109,6 +126,8 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         """Settle seeds and weights, which of a resumed run are loaded now."""
         runner = self.runner
         runner.message_hub.update_info('seed', runner.seed)  # for the model, see StepRandom
+        if not self._iter:
+            self.mark_validated()
         # Starting the workers draws a number; from torch's global generator it would leave that one
         # elsewhere than in a run that was never stopped.
         self.dataloader.generator = generator_for(runner.seed, 'loader_workers', self._iter)
@@ -120,7 +139,26 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         if hasattr(model, 'prepare_training'):
             model.prepare_training()
 
-    def _validate_when_due(self) -> None:
-        due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
-        if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
+    def validate(self) -> None:
+        """Validate now; the random numbers of the training stay what they are."""
+        self.mark_validated()
+        with unchanged_random_state():
             self.runner.val_loop.run()
+
+    def mark_validated(self) -> None:
+        """Remember that this iteration needs no validation any more."""
+        self.runner.message_hub.update_info(_VALIDATED, self._iter)
+
+    def _is_due(self) -> bool:
+        return self._iter % self.val_interval == 0 or self._iter == self._max_iters
+
+    def _validate_when_due(self) -> None:
+        if self.runner.val_loop is None or self._iter < self.val_begin or not self._is_due():
+            return
+        if not self._hurry:
+            self.validate()
+
+    def _make_up_validation(self) -> None:
+        # None: a checkpoint of an earlier version, or of a run that has never validated.
+        if self._iter and self.runner.message_hub.get_info(_VALIDATED) not in (None, self._iter):
+            self._validate_when_due()

@@ -223,6 +223,7 @@ class ScaleTrainLoop(ResumableTrainLoop):
         self._go_to_scale()
         runner.call_hook('before_train')
         runner.call_hook('before_train_epoch')
+        self._make_up_validation()
         batches: Optional[iter] = None
         while self._iter < self._max_iters and not self.stop_training:
             if batches is None or self._iter == self.scale_end:
@@ -239,10 +240,8 @@ class ScaleTrainLoop(ResumableTrainLoop):
         runner.call_hook('after_train')
         return runner.model
 
-    def _validate_when_due(self) -> None:
-        due = self._iter % self.val_interval == 0 or self._iter in self.ends
-        if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
-            self.runner.val_loop.run()
+    def _is_due(self) -> bool:
+        return self._iter % self.val_interval == 0 or self._iter in self.ends
 
 
 def _refuse_unmixed(loader: DataLoader) -> None:

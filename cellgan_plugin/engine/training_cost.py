@@ -100,8 +100,9 @@ def peak_memory() -> tuple:
 
 def cost_in(state: Mapping[str, Any]) -> Optional[TrainingCost]:
     """The cost in a checkpoint that has been loaded; None where it says none."""
-    values = (state.get('message_hub') or {}).get('runtime_info', {}).get(COST_KEY)
-    return TrainingCost.from_dict(values) if values else None
+    info = (state.get('message_hub') or {}).get('runtime_info')
+    values = info.get(COST_KEY) if isinstance(info, Mapping) else None
+    return TrainingCost.from_dict(values) if isinstance(values, Mapping) else None
 
 
 def read_training_cost(checkpoint: Union[str, 'os.PathLike[str]']) -> Optional[TrainingCost]:

@@ -19,14 +19,11 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Uni
 
 from tqdm import tqdm
 
+from cellgan_plugin.errors import EXIT_STOPPED
 from cellgan_plugin.jobs.job import Job, StartError
 from cellgan_plugin.jobs.slurm import Submitted
+from cellgan_plugin.locks import lock_descriptor
 from cellgan_plugin.machine import usable_cores
-
-try:
-    import fcntl
-except ImportError:  # Windows, where run_jobs refuses
-    fcntl = None
 
 _LOCK_NAME = '.job.lock'
 _TAIL_BYTES = 8192
@@ -136,24 +133,13 @@ def how_it_ended(returncode: Optional[int], job: Job, log_start: int) -> str:
             hint = ' (out of memory?)' if name == 'SIGKILL' else ''
             return '\n'.join(filter(None, [f'ended by {name}{hint}; see {job.log}', tail]))
         head = f'ended with status {returncode}'
+    elif returncode == EXIT_STOPPED:
+        head = 'was told to stop and has saved; the same command continues'
     elif returncode == 0:
         head = f'stopped before it was done ({Path(job.done_file).name} is missing)'
     else:
         head = f'ended with status {returncode}'
     return '\n'.join(filter(None, [f'{head}; see {job.log}', tail]))
-
-
-def _locked(file: int) -> bool:
-    """Whether the lock could be had, or the file system has none."""
-    for attempt in range(20):  # a process that was just killed may hold it for a moment
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            time.sleep(0.05 if attempt else 0.0)
-        except OSError:
-            return True
-    return False
 
 
 class _Process:
@@ -166,7 +152,7 @@ class _Process:
         # call must not train in the same directory.
         lock = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _locked(lock):
+            if not lock_descriptor(lock):
                 raise StartError(
                     f'{folder} is in use: another process is still running this job. Wait for it '
                     'or end it, then run the same command again'

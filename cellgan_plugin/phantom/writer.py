@@ -11,6 +11,7 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import TRUTH_FOLDER, atomic_write
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import FolderRecord
 
 from .kinds import PHANTOM_KINDS, PhantomKind, Size, TruthRow
@@ -167,6 +168,7 @@ def _write_rows(
             writer.writerows(by_file.get(name, ()))
 
 
+@writes_folder('out_dir', deep=True)
 def write_phantom_dataset(
     out_dir: Union[str, Path],
     size: Optional[Size] = None,

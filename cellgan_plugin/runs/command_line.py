@@ -11,7 +11,7 @@ from mmengine.config import DictAction
 from cellgan_plugin.compat import UnavailableError, UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
 from cellgan_plugin.engine.hooks import NonFiniteLossError
-from cellgan_plugin.errors import OutputError
+from cellgan_plugin.errors import LostProcessError, OutputError
 from cellgan_plugin.runs.experiment import Experiment
 from cellgan_plugin.user_modules import (
     UserModuleError,
@@ -25,6 +25,7 @@ USER_ERRORS = (
     ImageFileError,
     FileNotFoundError,
     FloatingPointError,
+    LostProcessError,
     MemoryError,
     NonFiniteLossError,
     OutputError,

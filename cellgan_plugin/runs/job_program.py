@@ -3,14 +3,13 @@
 import sys
 from typing import Any, Callable, Optional, Sequence
 
+from cellgan_plugin.errors import EXIT_STOPPED
 from cellgan_plugin.runs.command_line import user_errors
 from cellgan_plugin.user_modules import import_modules_of_environment
 
 JOB_NAME = 'job.json'
 CONFIG_NAME = 'run.py'
 DONE_NAME = 'done.json'
-# sysexits.h: try again. The job was told to stop, has saved, and continues when run again.
-STOPPED = 75
 
 
 class JobStopped(RuntimeError):
@@ -28,7 +27,7 @@ def job_program(
         arguments (Sequence[str], optional): Defaults to None: the command line.
 
     Returns:
-        int: Exit status: 0 when done, 2 when used wrongly, ``STOPPED`` when it can go on.
+        int: Exit status: 0 when done, 2 when used wrongly, ``EXIT_STOPPED`` when it can go on.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if len(arguments) != 1:
@@ -40,5 +39,5 @@ def job_program(
             run(arguments[0])
         except JobStopped as stopped:
             print(stopped, file=sys.stderr)
-            return STOPPED
+            return EXIT_STOPPED
     return 0

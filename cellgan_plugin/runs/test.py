@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
+from cellgan_plugin.checkpoint_files import find_checkpoint
 from cellgan_plugin.compat import load_tensors, start_cpu_process_group
 from cellgan_plugin.engine.checkpoint import without_wrappers
 from cellgan_plugin.evaluation import ClassDistances
@@ -139,7 +140,8 @@ def test(
 
     Args:
         config (str | Path | Config): The run, of a GAN or of a classifier.
-        checkpoint (str | Path): Its weights.
+        checkpoint (str | Path): Its weights, or the work directory that holds them (its best
+            checkpoint, else its newest).
         work_dir (str | Path, optional): See :func:`~cellgan_plugin.runs.train.load_config`.
         options (dict, optional): Overrides of the config. Defaults to None.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
@@ -157,9 +159,7 @@ def test(
         ValueError: The config has no evaluation.
     """
     config = load_config(config, work_dir, options)
-    checkpoint = Path(checkpoint).expanduser()
-    if not checkpoint.is_file():
-        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
+    checkpoint = find_checkpoint(checkpoint)
     _testable(config)
     config_hash = hashlib.sha256(config.pretty_text.encode()).hexdigest()
     asked = {key: plain(config.get(key)) for key in ('model', 'test_evaluator')}

@@ -3,28 +3,34 @@
 ``python -m cellgan_plugin.runs.train CONFIG ...`` is the same program.
 """
 
+import contextlib
 import importlib.util
 import itertools
 import json
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Optional, Sequence, Union
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from cellgan_plugin.checkpoint_files import FINAL_CHECKPOINT, files_of_a_run, find_resumable
 from cellgan_plugin.compat import TRUST_VARIABLE, start_cpu_process_group
 from cellgan_plugin.engine.amp import enable_amp
-from cellgan_plugin.engine.checkpoint import find_resumable
-from cellgan_plugin.engine.hooks import ThroughputHook, TimeBudgetHook
+from cellgan_plugin.engine.hooks import PreemptionHook, ThroughputHook, TimeBudgetHook
 from cellgan_plugin.engine.training_cost import read_training_cost
+from cellgan_plugin.errors import EXIT_STOPPED
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.locks import folder_lock, is_first_process
 from cellgan_plugin.models.model_checks import check_model_config
 from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
+from cellgan_plugin.runs.training_errors import explained_training_errors
 from cellgan_plugin.user_modules import read_config
 
 _run_numbers = itertools.count()  # of the runs of this process
@@ -73,8 +79,11 @@ def train(
     options: Optional[dict] = None,
     launcher: str = 'none',
     minutes: Optional[float] = None,
+    overwrite: bool = False,
 ) -> Runner:
     """Train a model.
+
+    The work directory is held while the run writes to it: a second run there is refused.
 
     Args:
         config (str | Path | Config): The run.
@@ -88,30 +97,66 @@ def train(
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
         minutes (float, optional): Stop when so much training time is spent, over all resumes, or
             at ``max_iters``, whichever comes first (``TimeBudgetHook``). Defaults to None.
+        overwrite (bool): Start anew in a work directory that holds the checkpoints of a run, which
+            are removed. Defaults to False: refuse.
 
     Returns:
         Runner: After training.
+
+    Raises:
+        ValueError: The work directory holds checkpoints, and neither ``resume`` nor ``overwrite``
+            is given; or the config or a checkpoint does not fit.
+        FolderInUseError: Another process trains in the work directory.
+        OutputError: The work directory cannot be written.
+        LostProcessError: Another rank or a loader's worker has ended.
     """
     config = load_config(config, work_dir, options)
     check_model_config(config.get('model') or {})
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(explained_training_errors(config.work_dir))
+        if is_first_process(launcher):
+            stack.enter_context(folder_lock(config.work_dir))
+        return _train(config, resume, amp, launcher, minutes, overwrite)
+
+
+class _RemoveFormerRun(Hook):
+    """Removes the files of the run that this one replaces, once it is known that this one starts.
+
+    Args:
+        files (Sequence[Path]): Those files.
+    """
+
+    def __init__(self, files: Sequence[Path]):
+        self.files = files
+
+    def before_run(self, runner: Runner) -> None:
+        if is_main_process():
+            for path in self.files:
+                path.unlink(missing_ok=True)
+
+
+def _train(
+    config: Config,
+    resume: Union[bool, str, Path],
+    amp: bool,
+    launcher: str,
+    minutes: Optional[float],
+    overwrite: bool,
+) -> Runner:
+    former = files_of_a_run(config.work_dir)
+    if former and not resume and not overwrite:
+        raise ValueError(
+            f'{config.work_dir} holds a run already ({former[0].name}'
+            f'{f" and {len(former) - 1} more" if len(former) > 1 else ""}). Go on with it by '
+            '--resume, start anew in its place by --overwrite, which removes these files, or give '
+            'another --work-dir'
+        )
     config.launcher = launcher
     start_cpu_process_group(launcher)
     if amp:
         print_log(f'--amp: {enable_amp(config.optim_wrapper)}', logger='current')
     if resume:
-        config.resume = True
-        if resume is True or resume == 'auto':
-            newest = find_resumable(config.work_dir)
-            config.resume = newest is not None
-            said = f'nothing to resume in {config.work_dir}'
-            if newest:
-                config.load_from = str(newest)
-                said = f'from {newest}'
-            elif config.get('load_from'):
-                said += f'; starting from the weights of {config.load_from}'
-            print_log(f'--resume: {said}', logger='current')
-        else:
-            config.load_from = str(resume)
+        _resume_from(config, resume)
     add_tensorboard(config)
     name_run(config)
     runner = Runner.from_cfg(config)
@@ -119,14 +164,35 @@ def train(
         if not any(isinstance(hook, ThroughputHook) for hook in runner.hooks):
             runner.register_hook(ThroughputHook())
         runner.register_hook(TimeBudgetHook(minutes))
+    if overwrite and not resume:
+        runner.register_hook(_RemoveFormerRun(former))
     runner.train()
+    barrier()  # the end of one rank lets launchers kill the others, which might still write
     return runner
 
 
+def _resume_from(config: Config, resume: Union[bool, str, Path]) -> None:
+    """Say in the config where to go on."""
+    config.resume = True
+    if resume is not True and resume != 'auto':
+        config.load_from = str(resume)
+        return
+    newest = find_resumable(config.work_dir)
+    config.resume = newest is not None
+    said = f'nothing to resume in {config.work_dir}'
+    if newest:
+        config.load_from = str(newest)
+        said = f'from {newest}'
+    elif config.get('load_from'):
+        said += f'; starting from the weights of {config.load_from}'
+    print_log(f'--resume: {said}', logger='current')
+
+
 def is_complete(runner: Runner) -> bool:
-    """Whether a run came to its end (``max_iters`` or its time budget) and was not interrupted."""
-    spent = any(hook.spent for hook in runner.hooks if isinstance(hook, TimeBudgetHook))
-    return spent or runner.iter >= runner.max_iters
+    """Whether a run came to its own end, and was not told to stop before it."""
+    if runner.iter >= runner.max_iters:
+        return True
+    return not any(hook.stopped for hook in runner.hooks if isinstance(hook, PreemptionHook))
 
 
 def write_training_report(runner: Runner, path: Union[str, Path]) -> None:
@@ -149,7 +215,9 @@ def write_training_report(runner: Runner, path: Union[str, Path]) -> None:
     newest = find_resumable(folder)
     if newest is None:
         raise FileNotFoundError(f'{folder} has no checkpoint although the run is complete')
-    final = folder / 'final.pth'
+    final = folder / FINAL_CHECKPOINT
+    for left in folder.glob('.final.*'):  # by a process that was killed here
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix='.final.') as temporary:
         copy = Path(temporary) / final.name
         try:
@@ -200,6 +268,11 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
         help='go on from the newest whole checkpoint of the work directory, or from a given one',
     )
     parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='start anew in a work directory that holds checkpoints, and remove them',
+    )
+    parser.add_argument(
         '--amp', action='store_true', help='mixed precision: bfloat16, or float16 with scaling'
     )
     parser.add_argument(
@@ -214,14 +287,21 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
     return parser
 
 
-def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None) -> None:
+def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None) -> int:
     """The program ``tools/train.py``.
 
     Args:
         argv (Sequence[str], optional): Defaults to None: the command line.
         description (str, optional): For ``--help``.
+
+    Returns:
+        int: Exit status: 0 when the run is complete, ``EXIT_STOPPED`` (75) when it was told to stop
+        (SIGTERM, SIGUSR1), has saved, and goes on with ``--resume``.
     """
-    args = make_parser(description).parse_args(argv)
+    parser = make_parser(description)
+    args = parser.parse_args(argv)
+    if args.resume and args.overwrite:
+        parser.error('--resume goes on with a run, --overwrite removes it: give one of them')
     set_trust(args.trust_checkpoint)
     with user_errors():
         runner = train(
@@ -232,10 +312,14 @@ def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None
             options=args.cfg_options,
             launcher=args.launcher,
             minutes=args.minutes,
+            overwrite=args.overwrite,
         )
-        if args.report and is_complete(runner):
+        if not is_complete(runner):
+            return EXIT_STOPPED
+        if args.report:
             write_training_report(runner, args.report)
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from cellgan_plugin.checkpoint_files import find_chosen
+from cellgan_plugin.checkpoint_files import find_checkpoint
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.runs.model_zoo import named_model
@@ -38,28 +38,6 @@ class LoadedModel:
     checkpoint: Path
     iteration: Optional[int] = None
     training_images: Optional[torch.Tensor] = None
-
-
-def find_checkpoint(path: Union[str, Path]) -> Path:
-    """A checkpoint by its own path or by the work directory that holds it.
-
-    In a work directory: the best one by its distance (``best_*.pth``) where there is one, else the
-    newest whole one.
-
-    Raises:
-        FileNotFoundError: There is none; the message names the command that makes one.
-    """
-    path = Path(path).expanduser()
-    if path.is_file():
-        return path
-    if path.is_dir():
-        found = find_chosen(path)
-        if found is not None:
-            return found
-        raise FileNotFoundError(
-            f'{path} has no checkpoint: train first, python tools/train.py CONFIG --work-dir {path}'
-        )
-    raise FileNotFoundError(f'checkpoint {path} does not exist')
 
 
 def config_classes(config: Config) -> Optional[Tuple[str, ...]]:

@@ -19,6 +19,7 @@ from cellgan_plugin.datasets.whole_images import files_by_name
 from cellgan_plugin.evaluation.segmentation import part_scores
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.local import JobResult, reason_of
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.losses.perceptual import VGG_VARIABLE, perceptual_weights
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.config_values import training_scale
@@ -348,6 +349,7 @@ class SegmentationBenchmark(Experiment):
         return '\n'.join(p.read_text(encoding='utf-8') for p in paths if p.is_file())
 
 
+@writes_folder('out_dir')
 def segmentation_benchmark(
     protocol: SegmentationProtocol,
     out_dir: Union[str, Path],

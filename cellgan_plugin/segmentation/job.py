@@ -39,6 +39,8 @@ MASKS_DIR = 'masks'
 SHEET_NAME = 'generated.png'
 SAMPLES_DIR, MASK_SAMPLES, GENERATED, ORIGINALS = 'samples', 'mask', 'generated', 'original'
 _SHEET_IMAGES = 8
+# The scores while there are checkpoints left to remove; SCORES_NAME says that the job is done.
+_UNFINISHED = '.scores.json'
 
 
 def job_images(job: Dict[str, Any]) -> List[WholeImage]:
@@ -74,6 +76,8 @@ def run_job(path: Union[str, Path]) -> Path:
     path = Path(path).resolve()
     work_dir = path.parent
     job = json.loads(path.read_text(encoding='utf-8'))
+    if (work_dir / _UNFINISHED).is_file():  # killed while it removed its checkpoints
+        return _finish(work_dir, job)
     images = job_images(job)  # before any second of training is spent
     meaning, rule = job_meaning(job), ObjectRule(**job['rule'])
     config = read_config(work_dir / CONFIG_NAME)
@@ -99,11 +103,16 @@ def run_job(path: Union[str, Path]) -> Path:
         mask_sheet(out, images, meaning.classes)
     if job['generation'] and getattr(model, 'generators', None) is not None:
         said['generation'] = _evaluate_images(model, config, job, work_dir)
+    save_scores(work_dir / _UNFINISHED, scores, meaning.classes, said)
+    return _finish(work_dir, job)
+
+
+def _finish(work_dir: Path, job: Dict[str, Any]) -> Path:
+    """Remove the checkpoints, now that the scores are on the disk, and say that all is done."""
     if not job['keep_weights']:
         for checkpoint in work_dir.glob('*.pth'):
             checkpoint.unlink()
-    save_scores(work_dir / SCORES_NAME, scores, meaning.classes, said)
-    return work_dir / SCORES_NAME
+    return (work_dir / _UNFINISHED).replace(work_dir / SCORES_NAME)
 
 
 class MaskTiles:

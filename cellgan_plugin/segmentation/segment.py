@@ -34,6 +34,7 @@ from cellgan_plugin.datasets.transforms import FitTissue
 from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.evaluation.segmentation import ObjectRule
 from cellgan_plugin.files import atomic_write, file_sha256, write_json
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.calibration import calibration_sums
 from cellgan_plugin.records import FolderRecord, contents_of, digest_of, merged, plain
 from cellgan_plugin.runs.config_values import training_scale
@@ -276,6 +277,7 @@ def _truths(
     return truths
 
 
+@writes_folder('out', deep=True)
 def segment(
     config: Union[PathLike, Config],
     checkpoint: PathLike,

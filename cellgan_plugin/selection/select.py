@@ -14,6 +14,7 @@ from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets.content_hash import from_hex
 from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.files import SCORES_FOLDER
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.runs.test import git_revision
@@ -42,6 +43,7 @@ from cellgan_plugin.version import __version__
 Folder = Union[str, Path]
 
 
+@writes_folder('out', deep=True)
 def select(
     candidates: Folder,
     real: Folder,

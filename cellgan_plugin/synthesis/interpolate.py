@@ -13,6 +13,7 @@ from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.conditional_gan import ConditionalGAN
 from cellgan_plugin.models.sampling import truncate_noise
 from cellgan_plugin.records import FolderRecord
@@ -148,6 +149,7 @@ def check_mixes_classes(sampler: ImageSampler, noise: Tensor, labels: Tensor) ->
                 raise SynthesisError(refusal)
 
 
+@writes_folder('out', deep=True)
 def interpolate(
     config: Union[str, Path, Config],
     checkpoint: Optional[Union[str, Path]],

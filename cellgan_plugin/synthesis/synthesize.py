@@ -24,6 +24,7 @@ from cellgan_plugin.compat import start_cpu_process_group
 from cellgan_plugin.datasets.content_hash import write_training_images
 from cellgan_plugin.datasets.image_encoding import check_format, encode_image
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import read_json
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
@@ -57,6 +58,7 @@ class _Plan:
     todo: List[LabelAndSeed]
 
 
+@writes_folder('out')
 def synthesize(
     config: Union[str, Path, Config],
     checkpoint: Optional[Union[str, Path]],

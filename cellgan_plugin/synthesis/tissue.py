@@ -29,6 +29,7 @@ from cellgan_plugin.datasets.whole_images import (
     look_at_masks,
 )
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
+from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import derive_seed
 from cellgan_plugin.records import FolderRecord, contents_of, merged, plain
@@ -75,6 +76,7 @@ class SyntheticTissue(NamedTuple):
     manifest: Path
 
 
+@writes_folder('out', deep=True)
 def synthesize_tissue(
     config: Union[PathLike, Config],
     checkpoint: PathLike,

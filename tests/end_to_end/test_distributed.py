@@ -1,10 +1,17 @@
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from .conftest import free_port, logged_losses, run_on_two_ranks, run_tool
+from cellgan_plugin.errors import EXIT_STOPPED
+
+from .conftest import REPO, free_port, logged_losses, run_on_two_ranks, run_tool
 
 
 @pytest.fixture(scope='module')
@@ -66,3 +73,53 @@ def test_a_distributed_run_resumes_on_any_number_of_ranks(
     assert 'do not match' not in result.stdout
     assert '[8/8]' in result.stdout
     assert_same_run(work_dir, one_rank, 8)
+
+
+def children(pid):
+    return [int(word) for word in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+
+
+def alive(pid):
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize('what', ['SIGUSR1', 'a rank is lost', 'torchrun is killed'])
+def test_how_two_ranks_end(half_batch, tmp_path, what):
+    process = subprocess.Popen(
+        ['bash', 'tools/dist_train.sh', str(half_batch), '2', '--work-dir', str(tmp_path / 'run'),
+         '--cfg-options', 'train_cfg.max_iters=100000',
+         'default_hooks.checkpoint.interval=100000'],
+        cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable, PORT=str(free_port())),
+    )  # fmt: skip
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if ' 3/100000]' in line:
+            break
+    ranks = children(process.pid)
+    assert len(ranks) == 2, ''.join(said)
+    if what == 'a rank is lost':
+        os.kill(ranks[1], signal.SIGKILL)
+    elif what == 'torchrun is killed':
+        os.kill(process.pid, signal.SIGKILL)
+    else:
+        os.kill(process.pid, signal.SIGUSR1)
+    said.append(process.communicate(timeout=300)[0])
+    text = ''.join(said)
+    deadline = time.monotonic() + 60
+    while any(map(alive, ranks)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(map(alive, ranks)), 'ranks train on as orphans'
+    saved = [path.name for path in (tmp_path / 'run').glob('iter_*.pth')]
+    if what == 'a rank is lost':
+        assert process.returncode == 128 + signal.SIGKILL, text
+        assert 'was ended by SIGKILL' in text and '--resume goes on' in text
+        assert not saved
+    else:
+        assert len(saved) == 1 and 'stopping; the same command with --resume goes on' in text
+        expected = -signal.SIGKILL if what == 'torchrun is killed' else EXIT_STOPPED
+        assert process.returncode == expected, text

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from cellgan_plugin.errors import EXIT_STOPPED
+
 from .conftest import REPO, logged_losses, run_tool
 
 KILLED_WHILE_WRITING = """
@@ -112,7 +114,8 @@ def test_killed_while_writing_then_resumed_gives_the_same_numbers(tiny, straight
 
 
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1'])
-def test_preemption_saves_and_exits_cleanly(tiny, name):
+def test_preemption_of_all_processes_saves_and_says_that_it_goes_on(tiny, name):
+    # As Slurm and torchrun do, the signal goes to the loader's workers as well.
     work_dir = tiny.root / f'preempted_{name}'
     process = subprocess.Popen(
         [
@@ -124,21 +127,23 @@ def test_preemption_saves_and_exits_cleanly(tiny, name):
             '--cfg-options',
             'train_cfg.max_iters=100000',
             'default_hooks.checkpoint.interval=100000',
+            'train_dataloader.num_workers=2',
         ],
         cwd=REPO,
         env=dict(os.environ, OMP_NUM_THREADS='1'),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     lines = []
     for line in process.stdout:
         lines.append(line)
         if ' 3/100000]' in line:
-            process.send_signal(signal.Signals[name])
+            os.killpg(process.pid, signal.Signals[name])
             break
     rest = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, ''.join(lines) + rest
+    assert process.returncode == EXIT_STOPPED, ''.join(lines) + rest
     assert f'{name}: saved' in rest and '--resume goes on' in rest
     saved = list(Path(work_dir).glob('iter_*.pth'))
     assert len(saved) == 1

@@ -1,5 +1,5 @@
 import enum
-import os
+import io
 
 import numpy as np
 import pytest
@@ -8,14 +8,8 @@ from mmengine.fileio import get_file_backend
 from mmengine.logging import HistoryBuffer
 from mmengine.model import StochasticWeightAverage
 
-from cellgan_plugin.engine.checkpoint import (
-    find_resumable,
-    from_plain,
-    is_whole,
-    numbered_checkpoints,
-    to_plain,
-    without_wrappers,
-)
+from cellgan_plugin.checkpoint_reading import checksum_fits
+from cellgan_plugin.engine.checkpoint import from_plain, to_plain, without_wrappers
 
 
 class Colour(enum.IntEnum):
@@ -60,37 +54,6 @@ def test_an_object_without_a_plain_form_is_named():
         to_plain({'a': object()})
 
 
-def test_the_checkpoint_written_last_comes_first(tmp_path):
-    # iter_100 is of an older, longer run in the same folder.
-    names = ('iter_100.pth', 'iter_9.pth', 'iter_10.pth', 'best_iter_30.pth', 'iter_x.pth', 'a.pth')
-    for second, name in enumerate(names):
-        (tmp_path / name).write_bytes(b'')
-        os.utime(tmp_path / name, (second, second))
-    found = [path.name for path in numbered_checkpoints(tmp_path)]
-    assert found == ['iter_10.pth', 'iter_9.pth', 'iter_100.pth']
-
-
-@pytest.mark.parametrize('damage', ['cut', 'empty', 'flipped'])
-def test_damaged_checkpoints_are_passed_over(tmp_path, damage):
-    for number in (2, 4):
-        torch.save({'a': torch.arange(5000)}, tmp_path / f'iter_{number}.pth')
-    newest = tmp_path / 'iter_4.pth'
-    data = bytearray(newest.read_bytes())
-    if damage == 'cut':
-        data = data[: len(data) // 2]
-    elif damage == 'empty':
-        data = b''
-    else:
-        data[len(data) // 2] ^= 0xFF
-    newest.write_bytes(data)
-    assert not is_whole(newest)
-    assert find_resumable(tmp_path) == tmp_path / 'iter_2.pth'
-
-
-def test_nothing_to_resume(tmp_path):
-    assert find_resumable(tmp_path) is None
-
-
 def test_the_backend_writes_whole_files(tmp_path):
     backend = get_file_backend(backend_args=dict(backend='cellgan_atomic'))
     backend.put(b'abc', tmp_path / 'x' / 'a.bin')
@@ -98,6 +61,15 @@ def test_the_backend_writes_whole_files(tmp_path):
     assert (tmp_path / 'x' / 'a.bin').read_bytes() == b'abc'
     assert (tmp_path / 'b.txt').read_text() == 'abc'
     assert sorted(p.name for p in tmp_path.iterdir()) == ['b.txt', 'x']
+
+
+def test_the_backend_gives_checkpoints_a_checksum(tmp_path):
+    data = io.BytesIO()
+    torch.save({'a': torch.arange(3)}, data)
+    backend = get_file_backend(backend_args=dict(backend='cellgan_atomic'))
+    backend.put(data.getvalue(), tmp_path / 'a.pth')
+    assert checksum_fits(tmp_path / 'a.pth') is True
+    assert torch.load(tmp_path / 'a.pth', weights_only=True)['a'].tolist() == [0, 1, 2]
 
 
 def test_weights_of_wrapped_networks_are_named_as_in_one_process():

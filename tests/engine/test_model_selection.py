@@ -3,9 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.runner import IterBasedTrainLoop
 
-from cellgan_plugin.engine import ModelSelectionHook
+from cellgan_plugin.engine import ModelSelectionHook, ResumableTrainLoop
 from cellgan_plugin.engine.hooks import model_selection_hook
 from cellgan_plugin.evaluation.distances import smoothed_curve
 
@@ -13,11 +12,16 @@ DISTANCES = {100: 9.0, 200: 4.0, 300: 8.0, 400: 3.0, 500: 3.5, 600: 9.0}
 KEY = 'FD(tiny)/mean'
 
 
-class Loop(IterBasedTrainLoop):
+class Loop(ResumableTrainLoop):
     """An iteration loop that holds nothing but its numbers."""
 
-    def __init__(self):
+    def __init__(self, runner):
+        self._runner = runner
         self.val_begin, self.val_interval = 1, 100
+
+    @property
+    def _iter(self):
+        return self.runner.iter
 
 
 class FakeRunner:
@@ -29,7 +33,7 @@ class FakeRunner:
         self.message_hub = MessageHub.get_instance(hub_name)
         if state is not None:
             self.message_hub.update_info('model_selection', state)
-        self.train_loop = Loop()
+        self.train_loop = Loop(self)
         self.val_loop = SimpleNamespace(run=self.validate)
         self.validated = []
         self.hook = ModelSelectionHook()
@@ -143,3 +147,35 @@ def test_values_that_cannot_be_used(tmp_path, hub):
         runner.hook.after_val_epoch(runner, {KEY: 1.0})
     with pytest.raises(ValueError, match='alpha'):
         ModelSelectionHook(alpha=1.0)
+
+
+@pytest.mark.parametrize('stored', ['elsewhere', 'of the original', 'nowhere', 'odd'])
+def test_only_files_of_the_own_work_directory_are_removed(tmp_path, hub, stored):
+    folder, original = tmp_path / 'copy', tmp_path / 'original'
+    for place in (folder, original):
+        place.mkdir()
+        (place / 'best_iter_100.pth').write_text('weights')
+    precious = tmp_path / 'thesis.tex'
+    precious.write_text('text')
+    file = {
+        'elsewhere': str(precious),
+        'of the original': str(original / 'best_iter_100.pth'),
+        'nowhere': '../thesis.tex',
+        'odd': ['best_iter_100.pth'],
+    }[stored]
+    best = dict(iteration=100, smoothed=1e9, file=file)
+    state = json.dumps(dict(metric=KEY, alpha=0.5, curve=[[100, 9.0]], rows={}, best=best))
+    runner = FakeRunner(folder, hub, state, iteration=100)
+    runner.train(100, 200)
+    assert precious.is_file() and (original / 'best_iter_100.pth').is_file()
+    # Replaced where it is known to be the run's own best.
+    kept = ['best_iter_200.pth'] + ['best_iter_100.pth'] * (stored != 'of the original')
+    assert sorted(best_files(folder)) == sorted(kept)
+
+
+@pytest.mark.parametrize('state', ['7', '[]', '{"curve": 3}', '{"best": "x"}', '{"rows": [1]}'])
+def test_a_damaged_state_is_left(tmp_path, hub, state):
+    runner = FakeRunner(tmp_path, hub, state, iteration=100)
+    runner.train(100, 200)
+    assert runner.validated == [100, 200], 'the lost validation is made up for'
+    assert best_files(tmp_path) == ['best_iter_200.pth']

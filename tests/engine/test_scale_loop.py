@@ -4,6 +4,8 @@ import copy
 
 import pytest
 import torch
+from mmagic.structures import DataSample
+from mmengine.evaluator import BaseMetric
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tiny_pyramid import DISCRIMINATOR, GENERATOR, OPTIMIZERS, SCALES, SEGMENTER, tissue_batch
@@ -25,7 +27,7 @@ class Tiles(torch.utils.data.Dataset):
         return len(self.samples)
 
     def __getitem__(self, index):
-        return dict(inputs=self.samples[int(index)], data_samples=None)
+        return dict(inputs=self.samples[int(index)], data_samples=DataSample())
 
 
 class StopAt(SafeCheckpointHook):
@@ -105,14 +107,37 @@ def assert_same(a, b):
     assert not different, different[:5]
 
 
+class Nothing(BaseMetric):
+    """Measures nothing; what matters is that a validation runs."""
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        return dict(images=len(results))
+
+
+def validated(interval):
+    """Options of :func:`runner` for a validation every ``interval`` iterations."""
+    return dict(
+        train_cfg=dict(type='ScaleTrainLoop', val_interval=interval),
+        val_dataloader=dict(
+            dataset=Tiles(), sampler=dict(type='DefaultSampler', shuffle=False), batch_size=4
+        ),
+        val_cfg=dict(),
+        val_evaluator=[Nothing()],
+    )
+
+
 @pytest.mark.parametrize('stop', [3, 5], ids=['between scales', 'in the middle of scale 2'])
 def test_a_resumed_run_ends_with_the_numbers_of_one_that_was_never_stopped(tmp_path, stop):
-    train(tmp_path, 'whole', stop=9)
+    # The iteration of the checkpoint is validated after it was saved, as the end of every scale is.
+    train(tmp_path, 'whole', stop=9, **validated(stop))
     train(tmp_path, 'first', stop=stop)
     middle = str(tmp_path / 'first' / f'iter_{stop}.pth')
     saved = load_tensors(middle, 'cpu')
     assert int(saved['state_dict']['scale_index']) == (0 if stop == 3 else 1)
-    train(tmp_path, 'second', stop=9, resume=middle)
+    train(tmp_path, 'second', stop=9, resume=middle, **validated(stop))
     assert_same(
         final_state(tmp_path / 'whole' / 'iter_9.pth'),
         final_state(tmp_path / 'second' / 'iter_9.pth'),

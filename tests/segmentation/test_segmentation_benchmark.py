@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cellgan_plugin.segmentation.benchmark import (
 )
 from cellgan_plugin.segmentation.evaluate_masks import read_scores
 from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
+from cellgan_plugin.segmentation.job import run_job
 from cellgan_plugin.segmentation.plan import Division, segmenter_runs
 from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 from cellgan_plugin.segmentation.results import (
@@ -332,3 +334,12 @@ def test_what_a_method_refuses(folder, tmp_path):
         SegmentationBenchmark(read(config=str(tmp_path / 'cells.py')), tmp_path)
     with pytest.raises(ProtocolError, match="--only 'y'"):
         read_segmentation_protocol(plan(folder), only=['y'])
+
+
+def test_a_job_killed_while_it_removed_its_checkpoints_is_finished_without_training(tmp_path):
+    # The scores are written before a checkpoint is removed, and named as done after it.
+    (tmp_path / 'job.json').write_text(json.dumps(dict(keep_weights=False)))
+    (tmp_path / '.scores.json').write_text('{}')
+    (tmp_path / 'iter_8.pth').write_bytes(b'')
+    assert run_job(tmp_path / 'job.json') == tmp_path / 'scores.json'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['job.json', 'scores.json']

@@ -3,13 +3,14 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 from mmagic.registry import HOOKS
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import IterBasedTrainLoop
 
+from cellgan_plugin.checkpoint_files import own_file
+from cellgan_plugin.engine.loops import ResumableTrainLoop
 from cellgan_plugin.evaluation.uncertainty import smoothed_curve
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.distance_curves import draw_distance_curves
@@ -51,7 +52,7 @@ class ModelSelectionHook(Hook):
         self.alpha = alpha
         self.curve: List[List[float]] = []  # [iteration, distance], in the order of training
         self.rows: Dict[int, Dict[str, float]] = {}  # iteration to values of classes, mean, pooled
-        self.best: Optional[Dict[str, Any]] = None  # iteration, smoothed, file
+        self.best: Optional[Dict[str, Any]] = None  # iteration, smoothed, file (its name)
 
     # State --------------------------------------------------------------------------------------
 
@@ -63,39 +64,37 @@ class ModelSelectionHook(Hook):
         self.curve, self.rows, self.best = [], {}, None
         if runner.iter == 0:
             return
-        state = json.loads(runner.message_hub.get_info(_STATE) or '{}')
+        state = _as_state(runner.message_hub.get_info(_STATE), 'the checkpoint', runner.logger)
         written = [{}]
         if is_main_process() and self._file(runner).is_file():
-            try:
-                written = [json.loads(self._file(runner).read_text(encoding='utf-8'))]
-            except ValueError as error:
-                runner.logger.warning(
-                    f'{self._file(runner)} is damaged ({error}); the checkpoint is asked'
-                )
+            text = self._file(runner).read_text(encoding='utf-8', errors='replace')
+            written = [_as_state(text, self._file(runner), runner.logger)]
         broadcast_object_list(written)
-        points = {int(i): v for i, v in state.get('curve', [])}
-        points.update({int(i): v for i, v in written[0].get('curve', [])})
+        points = {**state.get('curve', {}), **written[0].get('curve', {})}
         self.curve = [[i, points[i]] for i in sorted(points) if i <= runner.iter]
         rows = {**state.get('rows', {}), **written[0].get('rows', {})}
-        self.rows = {i: rows[str(i)] for i, _ in self.curve if str(i) in rows}
+        self.rows = {i: rows[i] for i, _ in self.curve if i in rows}
         # The file's best may be of an iteration that is trained again: it was measured all the
         # same, and stays until there is a better one.
         for best in (written[0].get('best'), state.get('best')):
-            if best and Path(best['file']).is_file():
-                self.best = best
+            # By name: the run may be a copy, whose files lie elsewhere than the original's.
+            path = own_file(runner.work_dir, best['file']) if best else None
+            if path is not None:
+                self.best = dict(best, file=path.name)
                 break
 
     def before_train_epoch(self, runner) -> None:
         """Make up for the validation of the checkpoint that was resumed from."""
-        loop = runner.val_loop
         iteration = runner.iter
-        if loop is None or not isinstance(runner.train_loop, IterBasedTrainLoop):
+        if runner.val_loop is None or not isinstance(runner.train_loop, ResumableTrainLoop):
             return
         if not iteration or iteration < runner.train_loop.val_begin:
             return
         interval = runner.train_loop.val_interval
-        if iteration % interval == 0 and iteration not in [i for i, _ in self.curve]:
-            loop.run()
+        if iteration in [i for i, _ in self.curve]:
+            runner.train_loop.mark_validated()
+        elif iteration % interval == 0:
+            runner.train_loop.validate()
 
     def _remember(self, runner) -> None:
         state = json.dumps(
@@ -166,9 +165,7 @@ class ModelSelectionHook(Hook):
     def _save(self, runner, smoothed: float) -> None:
         name = f'best_iter_{runner.iter}.pth'
         previous = self.best
-        self.best = dict(
-            iteration=runner.iter, smoothed=smoothed, file=str(Path(runner.work_dir) / name)
-        )
+        self.best = dict(iteration=runner.iter, smoothed=smoothed, file=name)
         # SafeCheckpointHook makes it plain; the backend writes it whole or not at all.
         runner.save_checkpoint(
             runner.work_dir,
@@ -182,8 +179,32 @@ class ModelSelectionHook(Hook):
         runner.logger.info(
             f'model selection: {self.metric} smoothed {smoothed:.4g}, the lowest so far: {name}'
         )
-        if is_main_process() and previous and previous['file'] != self.best['file']:
-            Path(previous['file']).unlink(missing_ok=True)
+        if is_main_process() and previous and previous['file'] != name:
+            (Path(runner.work_dir) / previous['file']).unlink(missing_ok=True)
+
+
+def _as_state(text: Any, source: Union[str, Path], logger) -> Dict[str, Any]:
+    """``curve``, ``rows`` and ``best`` as they were remembered; {} when that is damaged."""
+    try:
+        state = json.loads(text or '{}')
+        best = state.get('best')
+        if best is not None:
+            best = dict(
+                iteration=int(best['iteration']),
+                smoothed=float(best['smoothed']),
+                file=str(best['file']),
+            )
+        return dict(
+            curve={int(i): float(value) for i, value in state.get('curve', [])},
+            rows={
+                int(i): {str(k): float(v) for k, v in row.items()}
+                for i, row in state.get('rows', {}).items()
+            },
+            best=best,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        logger.warning(f'the curve of the model selection in {source} is damaged ({error}); left')
+        return {}
 
 
 def _is_frechet(name: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.locks import writes_folder
 
 from ..workers import run_in_processes
 from ..writer import open_folder
@@ -70,6 +71,7 @@ def _check_amounts(
     return {split: int(number) for split, number in splits.items()}, names
 
 
+@writes_folder('out_dir', deep=True)
 def write_gland_phantom(
     out_dir: Union[str, Path],
     splits: Mapping[str, int],
