@@ -279,7 +279,8 @@ def test_our_own_programs_start_fast_unless_the_environment_forbids_it(program, 
     result = run('-X', 'importtime', *program, '--help', **{FAST_START_VARIABLE: variable})
     imported = {line.rpartition('|')[2].strip() for line in result.stderr.splitlines()}
     assert 'mmagic.registry' in imported
-    assert ('mmagic.models.editors.stylegan2' not in imported) == fast
+    # Upstream imports it with its package, whatever else is installed.
+    assert ('mmengine.optim.optimizer.zero_optimizer' not in imported) == fast
 
 
 @pytest.mark.parametrize(
