@@ -50,7 +50,7 @@ def kind_of(path: str, read=load_image) -> str:
 
 # Masks --------------------------------------------------------------------------------------------
 
-IDS = (np.arange(24 * 40) % 4).reshape(24, 40).astype(np.uint8)
+IDS = (np.arange(24 * 40) % 4).reshape(24, 40)  # an integer that holds 2**16
 
 
 @pytest.mark.parametrize('photometric', [0, 1])
