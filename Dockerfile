@@ -1,7 +1,7 @@
 # CPU:   docker build -t cellgan .
 # CUDA:  docker build -t cellgan:cuda --build-arg TORCH_INDEX= \
 #            --build-arg BASE=nvidia/cuda:13.0.2-base-ubuntu24.04 .
-# BASE needs apt-get; where it has no Python 3.10-3.12, Python comes from apt.
+# BASE needs apt-get; where it has no Python 3.10-3.14, Python comes from apt.
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 

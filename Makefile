@@ -5,9 +5,9 @@
 # Each makes .venv first, once, from requirements/constraints.txt.
 
 SHELL := /bin/bash
-# The first Python 3.10-3.12 that runs; override with PYTHON=...
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
-	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+# The first Python 3.10-3.14 that runs; override with PYTHON=...
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3.14 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,7 +32,7 @@ DEMO_AMP = $(shell grep -qsw avx512_bf16 /proc/cpuinfo && echo --amp)
 env: $(READY)
 
 $(READY): requirements/constraints.txt setup.py pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 found; install one or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "error: no Python from 3.10 to 3.14 found; install one or say make PYTHON=/path/to/python" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH_INDEX),)
 	$(PIP_INSTALL) -r requirements/constraints.txt

@@ -32,7 +32,7 @@ from cellgan_plugin.version import __version__
 _OTHERS = (
     *('torchvision', 'triton', 'opencv-python', 'opencv-python-headless'),
     *('opencv-contrib-python', 'pillow', 'matplotlib', 'scikit-learn', 'threadpoolctl'),
-    *('torch-fidelity', 'h5py', 'submitit', 'openmim', 'onedl-mim', 'pandas', 'setuptools'),
+    *('torch-fidelity', 'h5py', 'submitit', 'openmim', 'pandas', 'setuptools'),
     *('diffusers', 'huggingface-hub', 'transformers', 'albumentations', 'imageio'),
 )
 # What changes numbers or speed, and tells nothing about anybody.

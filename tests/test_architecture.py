@@ -39,6 +39,7 @@ ALLOWED: Dict[str, Set[str]] = {
     'apis': {
         'benchmark', 'comparison', 'datasets', 'runs', 'segmentation', 'selection', 'synthesis',
     },
+    'mim': {'compat'},
     'report': {'compat', 'engine', 'runs'},
     '__init__': {'compat', 'datasets', 'engine', 'evaluation', 'models'},
 }  # fmt: skip

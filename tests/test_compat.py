@@ -280,6 +280,32 @@ def test_packages_are_found_without_pkg_resources():
         installed_path('no_such_package')
 
 
+# In a process without pkg_resources, then without mim.
+MIM = """
+import importlib.util, sys
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: (
+    None if name == 'pkg_resources' else find_spec(name, *rest))
+from cellgan_plugin.compat import UnavailableError, mim_command
+command = mim_command()
+assert {'train', 'test', 'run'} <= set(command.list_commands(None))
+assert sys.modules['pkg_resources'].__name__ == 'pip._vendor.pkg_resources'
+for name in [name for name in sys.modules if name.split('.')[0] == 'mim']:
+    sys.modules[name] = None
+try:
+    mim_command()
+except UnavailableError as error:
+    assert 'pip install openmim' in str(error), error
+else:
+    raise AssertionError('found')
+"""
+
+
+def test_mim_runs_whatever_setuptools_brings():
+    result = subprocess.run([sys.executable, '-c', MIM], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_diffusers_that_does_not_import_is_named_with_its_fix(monkeypatch):
     from cellgan_plugin.models.latent_diffusion import LatentUNet
 

@@ -49,11 +49,14 @@ json.dump(dict(registered=registered, public=public), sys.stdout)
 
 LAZY = """
 import sys
+import torch
 import cellgan_plugin
 from mmagic.registry import MODELS
 heavy = {'diffusers', 'transformers', 'sklearn', 'scipy', 'pandas', 'albumentations', 'lpips',
          'matplotlib', 'torch.distributed.optim', 'mmpretrain', 'mmagic.models.editors.biggan',
          'torchvision', 'torch._dynamo', 'torch.distributed.fsdp', 'sympy'}
+if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 5):
+    heavy.remove('sympy')  # torch.distributed needs it
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 
 # Wrappers: what nobody has imported is no instance of anything.
@@ -269,7 +272,8 @@ def run_code(code, **environment):
 
 
 def test_somebody_elses_program_keeps_its_mmagic_and_mmengine():
-    run_code(PLAIN, **{FAST_START_VARIABLE: None})
+    # MMEngine's own imports warn with some versions of torch.
+    run_code(PLAIN, PYTHONWARNINGS='ignore', **{FAST_START_VARIABLE: None})
 
 
 @pytest.mark.parametrize('program', [['tools/train.py'], ['-m', 'cellgan_plugin.runs.train']])
@@ -279,7 +283,8 @@ def test_our_own_programs_start_fast_unless_the_environment_forbids_it(program, 
     result = run('-X', 'importtime', *program, '--help', **{FAST_START_VARIABLE: variable})
     imported = {line.rpartition('|')[2].strip() for line in result.stderr.splitlines()}
     assert 'mmagic.registry' in imported
-    assert ('mmagic.models.editors.stylegan2' not in imported) == fast
+    # Upstream imports it with its package, whatever else is installed.
+    assert ('mmengine.optim.optimizer.zero_optimizer' not in imported) == fast
 
 
 @pytest.mark.parametrize(
@@ -337,7 +342,7 @@ def eager():
 
 @pytest.mark.parametrize('fast', ['0', '1'])
 def test_packages_that_a_run_does_not_need_are_asked_for_when_they_are(fast):
-    run_code(BARE, **{FAST_START_VARIABLE: fast})
+    run_code(BARE, PYTHONWARNINGS='ignore', **{FAST_START_VARIABLE: fast})
 
 
 def test_mmagic_stays_whole_where_all_of_it_imports(monkeypatch):

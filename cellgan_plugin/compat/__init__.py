@@ -10,6 +10,7 @@ from cellgan_plugin.checkpoint_reading import TRUST_VARIABLE, UntrustedCheckpoin
 from cellgan_plugin.compat.diffusers import diffusers_class
 from cellgan_plugin.compat.fast_start import FAST_START_VARIABLE, fast_start_wanted, start_fast
 from cellgan_plugin.compat.lazy_packages import UnavailableError
+from cellgan_plugin.compat.mim import mim_command
 from cellgan_plugin.compat.mmagic import importable_mmagic, make_mmagic_lazy
 from cellgan_plugin.compat.mmcv import stub_mmcv_ops
 from cellgan_plugin.compat.mmengine import (
@@ -64,6 +65,7 @@ __all__ = [
     'installed_version',
     'load_safetensors',
     'load_tensors',
+    'mim_command',
     'quiet_upstream',
     'save_safetensors',
     'start_cpu_process_group',

@@ -56,7 +56,7 @@ IDS = (np.arange(24 * 40) % 4).reshape(24, 40).astype(np.uint8)
 @pytest.mark.parametrize('photometric', [0, 1])
 @pytest.mark.parametrize('bits', [1, 2, 4, 8, 16])
 def test_tiff_masks_are_read_as_stored(tmp_path, bits, photometric):
-    ids = (IDS % 2**bits).astype(np.uint16 if bits == 16 else np.uint8)
+    ids = (IDS.astype(int) % 2**bits).astype(np.uint16 if bits == 16 else np.uint8)
     path = write(tmp_path / 'a.tif', tiff(ids, bits, photometric))
     read = load_mask(path)
     assert np.array_equal(read, ids)
@@ -67,7 +67,7 @@ def test_tiff_masks_are_read_as_stored(tmp_path, bits, photometric):
 
 @pytest.mark.parametrize('bits', [1, 2, 4, 8])
 def test_png_masks_are_read_as_stored(tmp_path, bits):
-    ids = (IDS % 2**bits).astype(np.uint8)
+    ids = (IDS.astype(int) % 2**bits).astype(np.uint8)
     assert np.array_equal(load_mask(write(tmp_path / 'a.png', png(ids, bits))), ids)
     picture = Image.fromarray(ids, 'P')
     picture.putpalette([37 * i % 256 for i in range(3 * 2**bits)])

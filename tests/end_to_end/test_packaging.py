@@ -3,7 +3,6 @@ import sys
 import sysconfig
 import venv
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -75,8 +74,8 @@ def test_an_installed_wheel_trains_outside_of_the_checkout(wheel, tiny, tmp_path
         'train_cfg.max_iters=2',
     )
     result = run_tool(
-        *(python, '-m', 'mim', 'train', 'cellgan_plugin', 'cellgan_phantom.py', '--gpus', '0'),
-        *('--work-dir', 'run', '--cfg-options', *sizes),
+        *(python, '-m', 'cellgan_plugin.mim', 'train', 'cellgan_plugin', 'cellgan_phantom.py'),
+        *('--gpus', '0', '--work-dir', 'run', '--cfg-options', *sizes),
         **outside,
     )
     assert f'{site}/cellgan_plugin/.mim/tools/train.py' in result.stdout
@@ -87,10 +86,11 @@ def test_an_installed_wheel_trains_outside_of_the_checkout(wheel, tiny, tmp_path
 
 
 def test_mim_train(tiny):
-    mim = Path(sys.executable).with_name('mim')
     work_dir = tiny.root / 'mim'
     result = run_tool(
-        mim,
+        sys.executable,
+        '-m',
+        'cellgan_plugin.mim',
         'train',
         'cellgan_plugin',
         tiny.config,
