@@ -1,12 +1,32 @@
 """Errors that a user can act on and that several rooms raise: tools print only the message."""
 
 import contextlib
+import difflib
 import errno
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Collection, Iterator, Optional, Union
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+# What the same thing is called in other programs, where the letters do not lead there.
+_OTHER_NAMES = {
+    'learning_rate': ('lr',),
+    'epochs': ('max_epochs',),
+    'iterations': ('max_iters', 'iters'),
+    'steps': ('max_iters', 'iters', 'num_inference_steps'),
+    'image_size': ('out_size', 'in_size', 'size'),
+    'img_size': ('out_size', 'in_size', 'size'),
+    'root': ('data_root',),
+    'workers': ('num_workers',),
+    'optimizer': ('optim_wrapper',),
+    'random_seed': ('seed',),
+}
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run as it stands. The message names the key and what it could be."""
 
 
 class ProtocolError(ValueError):
@@ -45,3 +65,28 @@ def explained_output_errors(root: Union[str, Path]) -> Iterator[None]:
                 'output folder, or get the permission; the same command then continues',
             ) from error
         raise
+
+
+def nearest_name(name: str, known: Collection[str], cutoff: float = 0.6) -> Optional[str]:
+    """The name that was probably meant; None where nothing is near.
+
+    Args:
+        name (str): As written.
+        known (Collection[str]): What there is.
+        cutoff (float): Least likeness, 0 to 1 (:func:`difflib.get_close_matches`).
+            Defaults to 0.6.
+    """
+    for other in _OTHER_NAMES.get(name, ()):
+        if other in known:
+            return other
+    folded = {}
+    for candidate in sorted(known):
+        folded.setdefault(candidate.casefold(), candidate)
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
+    return folded[near[0]] if near else None
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """``'; did you mean ...?'`` to put behind what is wrong with a name, or nothing."""
+    near = nearest_name(name, known)
+    return '' if near is None else f'; did you mean {near!r}?'

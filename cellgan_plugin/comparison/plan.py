@@ -9,8 +9,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 
 from cellgan_plugin.compat import quiet_upstream
+from cellgan_plugin.errors import did_you_mean
+from cellgan_plugin.runs.config_check import check_config
+from cellgan_plugin.runs.config_file import merge_options, open_config
 from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.user_modules import import_of_config, read_config
+from cellgan_plugin.user_modules import import_of_config
 
 _PLAN_KEYS = (
     'name', 'title', 'models', 'evaluation', 'evaluation_options', 'options', 'budget',
@@ -18,6 +21,8 @@ _PLAN_KEYS = (
 )  # fmt: skip
 _MODEL_KEYS = ('name', 'config', 'options', 'checkpoint', 'stages', 'settings', 'sample_kwargs')
 _STAGE_KEYS = ('name', 'config', 'options', 'checkpoint', 'share')
+# Of an evaluation: what is read.
+_EVALUATION_PARTS = ('val_cfg', 'val_dataloader', 'val_evaluator')
 _FIGURE_KEYS = ('samples_per_class', 'seed', 'real', 'scale', 'columns')
 
 
@@ -161,13 +166,14 @@ class ComparisonPlan:
         """A config file; each is read once."""
         if path not in self._configs:
             with quiet_upstream():  # it says for every environment variable that it was used
-                self._configs[path] = read_config(path)
+                self._configs[path] = open_config(path)
         return deepcopy(self._configs[path])
 
     def evaluation_config(self) -> Config:
         """The config of the evaluation."""
         config = self._read(self.evaluation)
-        config.merge_from_dict(self.evaluation_options)
+        merge_options(config, self.evaluation_options)
+        check_config(config, self.evaluation_options, _EVALUATION_PARTS)
         return config
 
     def minutes_of(self, stage: Stage) -> Optional[float]:
@@ -198,7 +204,8 @@ def _replaced(value: Any, places: Mapping[str, str]) -> Any:
 def _known(found: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     unknown = sorted(set(found) - set(known))
     if unknown:
-        raise ValueError(f'{where} has {unknown}, which is none of {list(known)}')
+        hint = did_you_mean(unknown[0], known)
+        raise ValueError(f'{where} has {unknown}, which is none of {list(known)}{hint}')
 
 
 def find_file(path: Union[str, Path], folder: Optional[Path], what: str) -> Path:
@@ -356,10 +363,8 @@ def read_comparison(
     values: Dict[str, Any] = {}
     name, folder = 'comparison', None
     if config is not None:
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'comparison {config} does not exist')
         with quiet_upstream():
-            read = read_config(config)
+            read = open_config(config, 'comparison')
         import_of_config(read, for_jobs=True)
         values = read.to_dict()
         values.pop('custom_imports', None)

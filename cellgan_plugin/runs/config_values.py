@@ -7,9 +7,10 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Union
 from mmengine.config import Config
 
 from cellgan_plugin.datasets.tiling import tile_size
-from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.errors import ProtocolError, did_you_mean
 from cellgan_plugin.records import plain
-from cellgan_plugin.user_modules import import_of_config, read_config
+from cellgan_plugin.runs.config_file import merge_options, open_config
+from cellgan_plugin.user_modules import import_of_config
 
 
 def find_beside(path: str, config: Config) -> str:
@@ -43,13 +44,9 @@ def read_settings(
         FileNotFoundError: No such config.
         ProtocolError: A key that is no field.
     """
-    if not isinstance(config, Config):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'benchmark config {config} does not exist')
-        config = read_config(config)
+    config = open_config(config, f'{what} config')
     import_of_config(config, for_jobs=True)
-    if options:
-        config.merge_from_dict(options)
+    merge_options(config, options)
     known = {f.name for f in fields(kind)}
     values = plain(config)
     values.pop('custom_imports', None)
@@ -57,8 +54,9 @@ def read_settings(
     unknown = sorted(k for k in values if k not in known and not k.startswith('_'))
     if unknown:
         raise ProtocolError(
-            f'{config.filename}: {", ".join(unknown)} is no setting of a {what}; there are '
-            f'{", ".join(sorted(known))} (names that start with _ are free)'
+            f'{config.filename}: {", ".join(unknown)} is no setting of a {what}'
+            f'{did_you_mean(unknown[0], known)} There are {", ".join(sorted(known))} (names that '
+            'start with _ are free)'
         )
     values = {key: value for key, value in values.items() if key in known}
     values.update({key: value for key, value in overrides.items() if value is not None})

@@ -355,9 +355,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     check(tmp_path / 'new')
     check(tmp_path)
     (tmp_path / 'notes.txt').write_text('mine')
-    with pytest.raises(
-        ValueError, match=r'holds other files \(notes.txt, ...\) and no compar'
-    ):
+    with pytest.raises(ValueError, match=r'holds other files \(notes.txt, ...\) and no compar'):
         check(tmp_path)
     with pytest.raises(ValueError, match='is a file; choose another'):
         check(tmp_path / 'notes.txt')
