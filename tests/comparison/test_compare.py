@@ -77,12 +77,13 @@ def test_the_budget_is_split_over_the_stages():
 
 
 def test_options_seed_and_earlier_checkpoints_reach_the_config():
-    options = {'model.autoencoder.checkpoint': '{stage0}', 'a.b': ['{stage0}', 1]}
-    stages = [dict(config=PHANTOM, name='first'), dict(config=PHANTOM, name='x', options=options)]
+    options = {'model.autoencoder_checkpoint': '{stage0}', '_notes.b': ['{stage0}', 1]}
+    latent = CONFIGS / 'latent_diffusion' / 'ldm_phantom.py'
+    stages = [dict(config=PHANTOM, name='first'), dict(config=latent, name='x', options=options)]
     plan = plan_of(dict(name='M', stages=stages), options={'train_dataloader.batch_size': 3})
     config = plan.stage_config(plan.models[0], 1, 7, ['out/final.pth'])
-    assert config.model.autoencoder.checkpoint == 'out/final.pth'
-    assert config.a.b == ['out/final.pth', 1]
+    assert config.model.autoencoder_checkpoint == 'out/final.pth'
+    assert config._notes.b == ['out/final.pth', 1]
     assert config.train_dataloader.batch_size == 3 and config.randomness.seed == 7
 
 
@@ -283,18 +284,19 @@ def test_a_changed_config_is_trained_again_and_the_former_run_kept(tmp_path):
 
 
 def test_what_does_not_change_the_weights_is_not_trained_again(tmp_path):
-    (part,) = lay_out(plan_of(), tmp_path)
+    latent = str(CONFIGS / 'latent_diffusion' / 'ldm_phantom.py')
+    (part,) = lay_out(plan_of(dict(name='LDM', config=latent)), tmp_path)
     finish(part)
     options = {
         'default_hooks.checkpoint.interval': 7,
         'log_processor.window_size': 7,
-        'model.sampling': dict(num_inference_steps=7),
+        'model.sampling.num_inference_steps': 7,
         'val_dataloader': dict(batch_size=7),
     }
-    changed = dict(name='CellGAN', config=PHANTOM, options=options)
+    changed = dict(name='LDM', config=latent, options=options)
     (other,) = lay_out(plan_of(changed), tmp_path)
     assert other.trainings[0].prepare() == '' and other.trainings[0].report is not None
-    assert other.stale().startswith('evaluation.model.sampling.num_inference_steps: only now')
+    assert other.stale().startswith('evaluation.model.sampling.num_inference_steps: ')
 
 
 def test_a_later_stage_depends_on_the_earlier_one(tmp_path):
