@@ -21,7 +21,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from cellgan_plugin.compat import start_cpu_process_group
-from cellgan_plugin.datasets.content_hash import write_training_images
+from cellgan_plugin.datasets.content_hash import split_groups, write_training_images
 from cellgan_plugin.datasets.image_encoding import check_format, encode_image
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.records import read_json
@@ -207,13 +207,14 @@ def _make_plan(
 
 def _record(loaded: LoadedModel, plan: _Plan, shape: Sequence[int]) -> Dict[str, Any]:
     """The content of ``synthesis.json``, with an entry for the run that begins."""
+    seen = loaded.training_images
     record = plan.record or dict(
         protocol=plan.protocol,
         image_shape=list(shape),
         config=str(loaded.config.filename),
         checkpoint=str(loaded.checkpoint.resolve()),
         iteration=loaded.iteration,
-        training_images=None if loaded.training_images is None else len(loaded.training_images),
+        training_images=None if seen is None else len(split_groups(seen)[0]),
         runs=[],
     )
     device = next(loaded.model.parameters()).device
