@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Collection, Iterator, Optional, Union
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+# No permission, or a file where a folder would be.
+_NOT_ALLOWED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
 
 
 # What the same thing is called in other programs, where the letters do not lead there.
@@ -49,22 +58,36 @@ def explained_output_errors(root: Union[str, Path]) -> Iterator[None]:
     """Turn a full disk or a missing permission into an :class:`OutputError` that says so."""
     try:
         yield
-    except OutputError:
-        raise
     except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise OutputError(
-                error.errno,
-                f'no room is left on the disk of {root} ({error.strerror}). The images written so '
-                'far are whole; make room, then the same command continues',
-            ) from error
-        if error.errno in _NOT_ALLOWED:
-            raise OutputError(
-                error.errno,
-                f'{error.filename or root} cannot be written ({error.strerror}). Choose another '
-                'output folder, or get the permission; the same command then continues',
-            ) from error
-        raise
+        explained = output_error(error, root)
+        if explained is None or explained is error:
+            raise
+        raise explained from error
+
+
+def output_error(error: OSError, root: Union[str, Path, None] = None) -> Optional[OutputError]:
+    """An error of the file system as an :class:`OutputError`; None where it is of another kind.
+
+    Args:
+        error (OSError): As raised.
+        root (str | Path, optional): What was being written. Defaults to None: what the error names.
+    """
+    if isinstance(error, OutputError):
+        return error
+    where = error.filename or root or 'the output'
+    if error.errno in _NO_ROOM:
+        return OutputError(
+            error.errno,
+            f'no room is left on the disk of {root or where} ({error.strerror}). The files written '
+            'so far are whole; make room, then the same command continues',
+        )
+    if error.errno in _NOT_ALLOWED:
+        return OutputError(
+            error.errno,
+            f'{where} cannot be written ({error.strerror}). Choose another output folder, or get '
+            'the permission; the same command then continues',
+        )
+    return None
 
 
 def nearest_name(name: str, known: Collection[str], cutoff: float = 0.6) -> Optional[str]:

@@ -12,7 +12,7 @@ from mmengine.config import DictAction
 from cellgan_plugin.compat import UnavailableError, UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
 from cellgan_plugin.engine.hooks import NonFiniteLossError
-from cellgan_plugin.errors import OutputError
+from cellgan_plugin.errors import OutputError, output_error
 from cellgan_plugin.runs.experiment import Experiment
 from cellgan_plugin.user_modules import (
     UserModuleError,
@@ -220,14 +220,21 @@ def add_overwrite(
 def user_errors() -> Iterator[None]:
     """Print the errors of :data:`USER_ERRORS` as one message and exit with status 2.
 
+    A full disk and a missing permission are such errors wherever they come up.
+
     ``CELLGAN_TRACEBACK=1`` in the environment shows the traceback as well.
     """
     try:
         yield
-    except (*USER_ERRORS, KeyError) as error:
+    except (*USER_ERRORS, KeyError, OSError) as error:
         # MMEngine's answer to a type that is not registered.
         if isinstance(error, KeyError) and 'registry' not in str(error):
             raise
+        if isinstance(error, OSError) and not isinstance(error, USER_ERRORS):
+            explained = output_error(error)
+            if explained is None:
+                raise
+            error = explained
         if os.environ.get('CELLGAN_TRACEBACK') == '1':
             raise
         sys.stdout.flush()

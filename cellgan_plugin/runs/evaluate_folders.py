@@ -161,7 +161,14 @@ def evaluate_folders(
         )
         record.check(made_from, overwrite=overwrite)
     features = {
-        tree: real_features(dataset, network, cache_dir, batch_size, num_workers)
+        tree: real_features(
+            dataset,
+            network,
+            cache_dir,
+            batch_size,
+            num_workers,
+            f'{names[trees.index(tree)]} images',
+        )
         for tree, dataset in datasets.items()
     }
     real_set, fake_set, training_set = (*(features[tree] for tree in trees), None)[:3]

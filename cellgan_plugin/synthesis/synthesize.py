@@ -35,7 +35,12 @@ from cellgan_plugin.runs.image_sampler import (
 from cellgan_plugin.runs.sampling import LabelAndSeed, Sampling
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.trained_model import LoadedModel
-from cellgan_plugin.synthesis.folder import RECORD_NAME, SynthesisFolder, check_folder_names
+from cellgan_plugin.synthesis.folder import (
+    RECORD_NAME,
+    SynthesisFolder,
+    check_folder_names,
+    shown_size,
+)
 from cellgan_plugin.synthesis.request import wanted_rows
 from cellgan_plugin.version import __version__
 
@@ -280,7 +285,9 @@ def _begin(
     """Make the first batch; write it, and the record, when all will fit on the disk."""
     first: Dict[LabelAndSeed, np.ndarray] = {}
     before = _random_state(sampler.device)
+    started = time.perf_counter()
     sample_many(sampler, batch, inputs_of, first.__setitem__, workers=1)
+    seconds = time.perf_counter() - started
     if _random_state(sampler.device) != before:
         raise SynthesisError(
             f'{type(loaded.model).__name__} draws random numbers of its own while it samples, so '
@@ -296,6 +303,12 @@ def _begin(
     fmt, names = plan.protocol['image_format'], plan.protocol['classes']
     sizes = [len(encode_image(image, fmt)) for image in first.values()]
     folder.check_room(len(plan.todo), sum(sizes) / len(sizes))
+    room = shown_size(len(plan.todo) * sum(sizes) / len(sizes))
+    hours = seconds / len(first) * len(plan.todo) / get_dist_info()[1] / 3600
+    print_log(
+        f'{len(plan.todo)} images: about {room} on the disk of {folder.root}; at the pace of the '
+        f'first {len(first)}, sampled by one thread, {hours:.2g} hours'
+    )
     # The record makes the folder ours, so it comes before the first image.
     plan.record = _record(loaded, plan, shape)
     folder.record.write(plan.record)
