@@ -192,6 +192,23 @@ def _files(
             yield from _files(path.parent / base, seen, of_bases)
 
 
+def folders_of(text: str, config: Path) -> List[Path]:
+    """Folders to which a relative path in a config may refer, the likeliest first.
+
+    A path is relative to the file that says it, which may be a base of the one that was read.
+
+    Args:
+        text (str): The path.
+        config (Path): The file that was read.
+
+    Returns:
+        list[Path]: Folders of the config and its bases; first those of files that say the path.
+    """
+    files = [path for path, *_ in _files(config, set())] or [config]
+    saying = [path for path in files if text in path.read_text(encoding='utf-8')]
+    return list(dict.fromkeys(path.parent for path in [*saying, *files]))
+
+
 def _texts(node: Optional[ast.expr]) -> List[str]:
     try:
         value = ast.literal_eval(node)

@@ -9,14 +9,21 @@ from mmengine.config import Config
 from cellgan_plugin.datasets.tiling import tile_size
 from cellgan_plugin.errors import ProtocolError, did_you_mean
 from cellgan_plugin.records import plain
-from cellgan_plugin.runs.config_file import merge_options, open_config
+from cellgan_plugin.runs.config_file import folders_of, merge_options, open_config
 from cellgan_plugin.user_modules import import_of_config
 
 
 def find_beside(path: str, config: Config) -> str:
-    """A path in a config is relative to the config where it exists there, else to here."""
-    beside = Path(config.filename).parent / path if config.filename else Path(path)
-    return str(beside.resolve()) if beside.exists() else str(Path(path).expanduser())
+    """A path in a config is relative to the file that says it where it exists there, else to here.
+
+    Args:
+        path (str): As in the config, or in a base of it.
+        config (Config): As read.
+    """
+    for folder in folders_of(path, Path(config.filename)) if config.filename else ():
+        if (folder / path).exists():
+            return str((folder / path).resolve())
+    return str(Path(path).expanduser())
 
 
 def read_settings(

@@ -22,6 +22,17 @@ def test_every_config_can_be_read(path):
         assert generator.config is None or Path(generator.config).is_file()
 
 
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_paths_are_relative_to_the_file_that_says_them(path, tmp_path):
+    child = tmp_path / 'elsewhere' / 'mine.py'
+    child.parent.mkdir()
+    child.write_text(f"_base_ = '{path}'\ntitle = 'Mine'\n")
+    leak = 'paper' if path.stem == 'cellgan_table3_tct' else None
+    inherited, original = read_protocol(child, leak=leak), read_protocol(path, leak=leak)
+    assert inherited.classifiers == original.classifiers
+    assert [g.config for g in inherited.generators] == [g.config for g in original.generators]
+
+
 def rows_of(name):
     found = read_protocol(FOLDER / f'{name}.py')
     return found, {row.name: row for row in found.rows}

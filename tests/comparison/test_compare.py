@@ -87,6 +87,25 @@ def test_options_seed_and_earlier_checkpoints_reach_the_config():
     assert config.train_dataloader.batch_size == 3 and config.randomness.seed == 7
 
 
+def test_paths_of_an_inherited_comparison_are_relative_to_the_file_that_says_them(tmp_path):
+    config = CONFIGS / 'comparisons' / 'cellgan_table1_phantom.py'
+    child = tmp_path / 'elsewhere' / 'mine.py'
+    child.parent.mkdir()
+    (child.parent / 'own.py').write_text('model = dict()')
+    child.write_text(f"_base_ = '{config}'\ntitle = 'Mine'\n")
+    inherited, original = read_comparison(child), read_comparison(config)
+    assert inherited.title == 'Mine' and inherited.evaluation.samefile(original.evaluation)
+    for one, other in zip(inherited.models, original.models, strict=True):
+        assert all(
+            a.config.samefile(b.config) for a, b in zip(one.stages, other.stages, strict=True)
+        )
+    child.write_text(f"_base_ = '{config}'\nevaluation = 'own.py'\n")
+    assert read_comparison(child).evaluation == child.parent / 'own.py'
+    child.write_text(f"_base_ = '{config}'\nevaluation = 'gone.py'\n")
+    with pytest.raises(FileNotFoundError, match='gone.py'):
+        read_comparison(child)
+
+
 def test_command_line_values_take_the_place_of_the_configs():
     config = CONFIGS / 'comparisons' / 'cellgan_table1_phantom.py'
     overrides = dict(budget=dict(iterations=5), figure=dict(real=False), seeds=[0, 1])
