@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import errno
 from pathlib import Path
-from typing import Collection, Iterator, Optional, Union
+from typing import Collection, Iterable, Iterator, Optional, Union
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # No permission, or a file where a folder would be.
@@ -107,6 +107,21 @@ def nearest_name(name: str, known: Collection[str], cutoff: float = 0.6) -> Opti
         folded.setdefault(candidate.casefold(), candidate)
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
     return folded[near[0]] if near else None
+
+
+def check_known(where: str, given: Iterable[str], known: Collection[str]) -> None:
+    """ConfigError for the first name that is not known, with the nearest one.
+
+    Args:
+        where (str): The key that they stand below, for the message.
+        given (Iterable[str]): Names.
+        known (Collection[str]): What there is.
+    """
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(name, known) or '.'
+            there = ', '.join(sorted(known))
+            raise ConfigError(f'{where}.{name}: there is no such option{hint} There are {there}')
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

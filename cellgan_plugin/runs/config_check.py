@@ -30,6 +30,7 @@ from cellgan_plugin.runs.signatures import arguments_of
 
 # Taken out of the config of a part by whoever builds it, in MMagic and MMPretrain.
 _BY_PARENT = frozenset({'pretrained', 'init_cfg'})
+_METAINFO = ('classes', 'palette')
 _WRAPPER = ('type', 'constructor', 'paramwise_cfg', 'optimizer')
 _DEFAULT_HOOKS = tuple('runtime_info timer sampler_seed logger param_scheduler checkpoint'.split())
 
@@ -199,6 +200,9 @@ class _Walk:
 
     def inside(self, path: str, value: Mapping, kind: _Kind, scope: str) -> Iterator[str]:
         """The parts inside of a part."""
+        if kind is _DATASET:
+            metainfo = value.get('metainfo')
+            yield from unknown_keys(f'{path}.metainfo', metainfo, _METAINFO, 'metainfo', open_=True)
         for key, entry in value.items():
             here = f'{path}.{key}'
             first = entry[0] if isinstance(entry, (list, tuple)) and entry else entry

@@ -62,8 +62,8 @@ def read_settings(
     if unknown:
         raise ProtocolError(
             f'{config.filename}: {", ".join(unknown)} is no setting of a {what}'
-            f'{did_you_mean(unknown[0], known)} There are {", ".join(sorted(known))} (names that '
-            'start with _ are free)'
+            f'{did_you_mean(unknown[0], known) or "."} There are {", ".join(sorted(known))} '
+            '(names that start with _ are free)'
         )
     values = {key: value for key, value in values.items() if key in known}
     values.update({key: value for key, value in overrides.items() if value is not None})

@@ -22,7 +22,7 @@ from cellgan_plugin.datasets.content_hash import (
     to_hex,
 )
 from cellgan_plugin.engine.hooks import TrainingImagesHook, training_images_hook
-from cellgan_plugin.engine.hooks.training_images_hook import image_files
+from cellgan_plugin.engine.hooks.training_images_hook import files_and_groups
 from cellgan_plugin.phantom import write_phantom_dataset
 
 
@@ -31,6 +31,11 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp('phantom')
     write_phantom_dataset(root, size=32, counts=3, seed=0)
     return root
+
+
+def image_files(dataset):
+    found = files_and_groups(dataset)
+    return None if found is None else list(found)
 
 
 def dataset_of(data, **kwargs):

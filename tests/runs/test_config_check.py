@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from cellgan_plugin.errors import ConfigError, did_you_mean, nearest_name
+from cellgan_plugin.errors import ConfigError, check_known, did_you_mean, nearest_name
 from cellgan_plugin.runs.command_line import KeyValues
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import merge_options, open_config
@@ -82,6 +82,7 @@ MISSPELT = [
     ('train_dataloader.dataset.dataroot', 'd', ['dataset.dataroot', "'data_root'"]),
     ('train_dataloader.dataset.pipeline.0.out_sise', 8, ['pipeline.0.out_sise', "'out_size'"]),
     ('train_dataloader.dataset.typ', 'x', ["'type'"]),
+    ('train_dataloader.dataset.metainfo.clases', ['a'], ['metainfo.clases', "'classes'"]),
     ('train_dataloader.sampler.shuffel', True, ['sampler.shuffel', "'shuffle'"]),
     ('train_dataloader.collate_fn.type', 'stack_cell_bach', ["'stack_cell_batch'"]),
     ('default_hooks.checkpoint.intervall', 5, ['checkpoint.intervall', "'interval'"]),
@@ -276,6 +277,18 @@ def test_keyword_arguments_are_followed_to_the_class_that_takes_them():
         Middle(**{'a': 0, name: 0})
     with pytest.raises(TypeError):
         Middle(a=0, c=1)
+
+
+def test_options_of_parts_are_named_where_they_are_built(mmagic_scope):
+    from cellgan_plugin.evaluation.metrics import ClassDistances
+    from cellgan_plugin.models.latent_diffusion.sampler import check_schedule
+
+    with pytest.raises(ConfigError, match="options.intervall: .* did you mean 'interval'"):
+        ClassDistances(dict(type='InceptionFeatures'), options=dict(intervall='never'))
+    with pytest.raises(ConfigError, match="scheduler.beta_begin: .* did you mean 'beta_start'"):
+        check_schedule(dict(beta_begin=1))
+    with pytest.raises(ConfigError, match="sampling.num_inference_step: .*'num_inference_steps'"):
+        check_known('sampling', ['num_inference_step'], ['sampler', 'num_inference_steps'])
 
 
 def test_nearest_names():
