@@ -285,8 +285,8 @@ def test_options_of_parts_are_named_where_they_are_built(mmagic_scope):
 
     with pytest.raises(ConfigError, match="options.intervall: .* did you mean 'interval'"):
         ClassDistances(dict(type='InceptionFeatures'), options=dict(intervall='never'))
-    with pytest.raises(ConfigError, match="scheduler.beta_begin: .* did you mean 'beta_start'"):
-        check_schedule(dict(beta_begin=1))
+    with pytest.raises(ConfigError, match="scheduler.beta_starts: .* did you mean 'beta_start'"):
+        check_schedule(dict(beta_starts=1))
     with pytest.raises(ConfigError, match="sampling.num_inference_step: .*'num_inference_steps'"):
         check_known('sampling', ['num_inference_step'], ['sampler', 'num_inference_steps'])
 
