@@ -1,15 +1,44 @@
 """Errors that a user can act on and that several rooms raise: tools print only the message."""
 
 import contextlib
+import difflib
 import errno
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Collection, Iterable, Iterator, Optional, Union
 
 # sysexits.h: try again. Told to stop, it has saved, and continues when it is run again.
 EXIT_STOPPED = 75
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+# No permission, or a file where a folder would be.
+_NOT_ALLOWED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
+
+
+# What the same thing is called in other programs, where the letters do not lead there.
+_OTHER_NAMES = {
+    'learning_rate': ('lr',),
+    'epochs': ('max_epochs',),
+    'iterations': ('max_iters', 'iters'),
+    'steps': ('max_iters', 'iters', 'num_inference_steps'),
+    'image_size': ('out_size', 'in_size', 'size'),
+    'img_size': ('out_size', 'in_size', 'size'),
+    'root': ('data_root',),
+    'workers': ('num_workers',),
+    'optimizer': ('optim_wrapper',),
+    'random_seed': ('seed',),
+}
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run as it stands. The message names the key and what it could be."""
 
 
 class ProtocolError(ValueError):
@@ -40,19 +69,73 @@ def explained_output_errors(root: Union[str, Path]) -> Iterator[None]:
     """Turn a full disk or a missing permission into an :class:`OutputError` that says so."""
     try:
         yield
-    except OutputError:
-        raise
     except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise OutputError(
-                error.errno,
-                f'no room is left on the disk of {root} ({error.strerror}). What was written '
-                'so far is whole; make room, then the same command continues',
-            ) from error
-        if error.errno in _NOT_ALLOWED:
-            raise OutputError(
-                error.errno,
-                f'{error.filename or root} cannot be written ({error.strerror}). Choose another '
-                'output folder, or get the permission; the same command then continues',
-            ) from error
-        raise
+        explained = output_error(error, root)
+        if explained is None or explained is error:
+            raise
+        raise explained from error
+
+
+def output_error(error: OSError, root: Union[str, Path, None] = None) -> Optional[OutputError]:
+    """An error of the file system as an :class:`OutputError`; None where it is of another kind.
+
+    Args:
+        error (OSError): As raised.
+        root (str | Path, optional): What was being written. Defaults to None: what the error names.
+    """
+    if isinstance(error, OutputError):
+        return error
+    where = error.filename or root or 'the output'
+    if error.errno in _NO_ROOM:
+        return OutputError(
+            error.errno,
+            f'no room is left on the disk of {root or where} ({error.strerror}). The files written '
+            'so far are whole; make room, then the same command continues',
+        )
+    if error.errno in _NOT_ALLOWED:
+        return OutputError(
+            error.errno,
+            f'{where} cannot be written ({error.strerror}). Choose another output folder, or get '
+            'the permission; the same command then continues',
+        )
+    return None
+
+
+def nearest_name(name: str, known: Collection[str], cutoff: float = 0.6) -> Optional[str]:
+    """The name that was probably meant; None where nothing is near.
+
+    Args:
+        name (str): As written.
+        known (Collection[str]): What there is.
+        cutoff (float): Least likeness, 0 to 1 (:func:`difflib.get_close_matches`).
+            Defaults to 0.6.
+    """
+    for other in _OTHER_NAMES.get(name, ()):
+        if other in known:
+            return other
+    folded = {}
+    for candidate in sorted(known):
+        folded.setdefault(candidate.casefold(), candidate)
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
+    return folded[near[0]] if near else None
+
+
+def check_known(where: str, given: Iterable[str], known: Collection[str]) -> None:
+    """ConfigError for the first name that is not known, with the nearest one.
+
+    Args:
+        where (str): The key that they stand below, for the message.
+        given (Iterable[str]): Names.
+        known (Collection[str]): What there is.
+    """
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(name, known) or '.'
+            there = ', '.join(sorted(known))
+            raise ConfigError(f'{where}.{name}: there is no such option{hint} There are {there}')
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """``'; did you mean ...?'`` to put behind what is wrong with a name, or nothing."""
+    near = nearest_name(name, known)
+    return '' if near is None else f'; did you mean {near!r}?'

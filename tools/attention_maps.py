@@ -5,9 +5,7 @@ python tools/attention_maps.py configs/histogan/histogan_cervical.py work_dirs/h
 python tools/attention_maps.py CONFIG CKPT --classes CIN1 CIN3 --seeds 0 1 2 --npz attention.npz
 """
 
-from mmengine.config import DictAction
-
-from cellgan_plugin.runs.command_line import ToolParser, user_errors
+from cellgan_plugin.runs.command_line import KeyValues, ToolParser, user_errors
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.synthesis.attention import write_attention_maps
 
@@ -23,7 +21,7 @@ def make_parser() -> ToolParser:
     parser.add_argument('--npz', help='also write images, maps, labels and seeds as arrays')
     parser.add_argument('--sample-model', choices=['ema', 'orig'], help='default: ema if any')
     parser.add_argument('--device', help='default: a GPU where there is one')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     parser.add_argument('--trust-checkpoint', action='store_true')
     return parser
 

@@ -13,11 +13,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from cellgan_plugin.benchmark.protocol import read_protocol
 from cellgan_plugin.benchmark.run import open_benchmark
 from cellgan_plugin.runs.command_line import (
+    KeyValues,
     ToolParser,
     add_job_arguments,
     run_experiment,
@@ -83,7 +82,7 @@ def make_parser() -> ToolParser:
     )  # fmt: skip
     parser.add_argument('--keep-weights', action='store_true', default=None)
     add_job_arguments(parser)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     parser.add_argument(
         '--trust-checkpoint', action='store_true',
         help='load checkpoints that hold pickled objects; this runs code from the file',

@@ -7,11 +7,11 @@ with a contact sheet per class. Exit code 0: ready for training. 1: training wou
 
 import sys
 
-from mmengine.config import DictAction
-
 from cellgan_plugin.datasets.checks import check_dataset, datasets_of_config
-from cellgan_plugin.runs.command_line import ToolParser
-from cellgan_plugin.user_modules import read_config
+from cellgan_plugin.errors import explained_output_errors
+from cellgan_plugin.runs.command_line import KeyValues, ToolParser
+from cellgan_plugin.runs.config_fit import check_fit
+from cellgan_plugin.runs.train import load_config
 
 
 def make_parser() -> ToolParser:
@@ -24,7 +24,7 @@ def make_parser() -> ToolParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=KeyValues,
         metavar='KEY=VALUE',
         help='change config entries, e.g. train_dataloader.dataset.data_root=data/mine',
     )
@@ -35,17 +35,18 @@ def main() -> int:
     """Check and print; the exit code."""
     args = make_parser().parse_args()
     try:
-        config = read_config(args.config)
-        if args.cfg_options:
-            config.merge_from_dict(args.cfg_options)
+        config = load_config(args.config, options=args.cfg_options, parts=None)
+        check_fit(config)
         report = check_dataset(*datasets_of_config(config))
-    except (OSError, KeyError, TypeError, ValueError, SyntaxError) as error:
-        reason = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f'{args.config}: {reason}', file=sys.stderr)
+        print(report.to_text())
+        if args.out:
+            with explained_output_errors(args.out):
+                print('Written:', *report.save(args.out), sep='\n  ')
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        where = '' if args.config in reason else f'{args.config}: '
+        print(f'error: {where}{reason}', file=sys.stderr)
         return 2
-    print(report.to_text())
-    if args.out:
-        print('Written:', *report.save(args.out), sep='\n  ')
     return 1 if report.harmful else 0
 
 

@@ -12,9 +12,8 @@ challenge, mIoU and pixel accuracies: metrics.csv per image, table.md for the pa
 
 import sys
 
-from mmengine.config import DictAction
-
 from cellgan_plugin.runs.command_line import (
+    KeyValues,
     ToolParser,
     add_mask_arguments,
     add_overwrite,
@@ -45,7 +44,7 @@ def make_parser() -> ToolParser:
     )
     for which in ('true', 'pred'):
         parser.add_argument(
-            f'--{which}-map', nargs='+', action=DictAction, metavar='VALUE=CLASS',
+            f'--{which}-map', nargs='+', action=KeyValues, metavar='VALUE=CLASS',
             help=f'value in a {which} mask to class id, e.g. 0=0 255=1',
         )  # fmt: skip
         parser.add_argument(f'--{which}-suffix', default='', help=f'of names of {which} masks')

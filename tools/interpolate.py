@@ -9,9 +9,8 @@ Within a class, between classes, and with nothing but the class changing::
 CKPT is a checkpoint or a work directory (its best, else its newest checkpoint).
 """
 
-from mmengine.config import DictAction
-
 from cellgan_plugin.runs.command_line import (
+    KeyValues,
     ToolParser,
     add_config_arguments,
     add_overwrite,
@@ -42,7 +41,7 @@ def make_parser() -> ToolParser:
     parser.add_argument('--batch-size', type=int, default=GPU_BATCH_SIZE, help='on a GPU')
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
-    parser.add_argument('--sample-kwargs', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--sample-kwargs', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     add_overwrite(parser)
     parser.add_argument('--device', help='default: a GPU where there is one')
     return parser

@@ -12,9 +12,8 @@ challenge, mIoU, pixel accuracies. The same command goes on after an interruptio
 
 import sys
 
-from mmengine.config import DictAction
-
 from cellgan_plugin.runs.command_line import (
+    KeyValues,
     ToolParser,
     add_config_arguments,
     add_mask_arguments,
@@ -41,7 +40,7 @@ def make_parser() -> ToolParser:
         help='true masks hold object ids; their class is 1, or that of the manifest',
     )  # fmt: skip
     parser.add_argument(
-        '--mask-map', nargs='+', action=DictAction, metavar='VALUE=CLASS',
+        '--mask-map', nargs='+', action=KeyValues, metavar='VALUE=CLASS',
         help='value in a true mask to class id, e.g. 0=0 255=1',
     )  # fmt: skip
     parser.add_argument('--no-overlays', action='store_true')

@@ -11,9 +11,8 @@ The same command continues what was interrupted, and does again what failed.
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from cellgan_plugin.runs.command_line import (
+    KeyValues,
     ToolParser,
     add_job_arguments,
     run_experiment,
@@ -36,7 +35,7 @@ def make_parser() -> ToolParser:
     parser.add_argument('--keep-weights', action='store_true', default=None)
     add_job_arguments(parser)
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
         help='override the benchmark, e.g. options.train_dataloader.num_workers=8',
     )  # fmt: skip
     return parser

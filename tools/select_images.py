@@ -10,9 +10,7 @@ The same command continues what was interrupted.
 
 import sys
 
-from mmengine.config import DictAction
-
-from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, user_errors
+from cellgan_plugin.runs.command_line import KeyValues, ToolParser, add_overwrite, user_errors
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.selection import SELECTION_RULES
 from cellgan_plugin.selection.folder import LINKS
@@ -52,7 +50,7 @@ def make_parser() -> ToolParser:
     )
     add_overwrite(parser)
     parser.add_argument('--device', help='default: a GPU where there is one')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     parser.add_argument('--trust-checkpoint', action='store_true')
     return parser
 

@@ -22,11 +22,10 @@ The same command continues what was interrupted.
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 from cellgan_plugin.datasets.image_encoding import FORMATS
 from cellgan_plugin.errors import SynthesisError
 from cellgan_plugin.runs.command_line import (
+    KeyValues,
     ToolParser,
     add_config_arguments,
     add_overwrite,
@@ -83,7 +82,7 @@ def make_parser() -> ToolParser:
     )
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
-    parser.add_argument('--sample-kwargs', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--sample-kwargs', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     add_overwrite(parser)
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument('--workers', type=int, help='threads that sample; default: all cores')

@@ -11,6 +11,7 @@ from cellgan_plugin.benchmark.classifier_run import classifier_identity, write_r
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
 from cellgan_plugin.benchmark.generators import (
     evaluated_by,
+    inherited_groups,
     inherited_images,
     on_images,
     read_generator,
@@ -19,27 +20,28 @@ from cellgan_plugin.benchmark.generators import (
 )
 from cellgan_plugin.benchmark.job_files import baseline_job
 from cellgan_plugin.benchmark.leak import LeakReport, check_leak, seen_beyond
+from cellgan_plugin.benchmark.origins import groups_behind, images_behind
 from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.rows import Generator, slug
 from cellgan_plugin.benchmark.selection_rows import RowBuilder
 from cellgan_plugin.benchmark.synthetic import (
     Arm,
     HashCache,
-    data_folder_files,
+    data_folder_patches,
     read_folder,
     real_only,
     write_list,
 )
 from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.classes import resolve_class
-from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, to_hex
+from cellgan_plugin.datasets.content_hash import group_hashes, to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.records import digest_of, plain
 from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JOB_NAME
-from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 from cellgan_plugin.runs.sampling import Sampling
 from cellgan_plugin.runs.trained_model import config_classes
 
@@ -147,9 +149,13 @@ class ArmBuilder:
             write_json(path, request)
 
     def _leak(
-        self, generator: Generator, hashes: Optional[Set[str]], fold: Optional[int] = None
+        self,
+        generator: Generator,
+        hashes: Optional[Set[str]],
+        groups: Set[str],
+        fold: Optional[int] = None,
     ) -> LeakReport:
-        return check_leak(self.plan, generator.name, hashes, fold, self.samples)
+        return check_leak(self.plan, generator.name, hashes, fold, self.samples, groups)
 
     # Folders ------------------------------------------------------------------------------------
 
@@ -181,34 +187,17 @@ class ArmBuilder:
             identity,
             notes=found.notes,
         )
-        trained_on = self._provenance(generator, found.root, contents)
+        trained_on = images_behind(generator, found.root, contents, self.cache)
         if generator.trained_on != 'itself':
             arm.notes += seen_beyond(self.plan, generator.name, trained_on)
-        copies = self._leak(generator, set(contents))
+        copies = self._leak(generator, set(contents), set())
         if trained_on is None and copies.found:
             trained_on = set()  # what is known is bad enough, and can be shown
         if trained_on is not None:
             # A test image among the synthetic ones is a leak whoever made the folder.
             trained_on |= set(contents)
-        return arm, [self._leak(generator, trained_on)]
-
-    def _provenance(
-        self, generator: Generator, root: str, contents: Sequence[str]
-    ) -> Optional[Set[str]]:
-        """Hashes of the images behind a folder; None: unknown."""
-        source = generator.trained_on
-        if source is None:
-            return training_images_of(root)
-        if source == 'itself':
-            return set(contents)
-        path = Path(source).expanduser()
-        if path.is_dir() and not (path / TRAINING_IMAGES).is_file():
-            known = training_images_of(path)  # a work directory with a checkpoint
-            if known is not None:
-                return known
-            files = data_folder_files(path)
-            return set(to_hex(self.cache.hashes(files, f'Hashing images of {path.name}')))
-        return training_images_of(path)
+        groups = groups_behind(generator, found)
+        return arm, [self._leak(generator, trained_on, groups)]
 
     # Checkpoints --------------------------------------------------------------------------------
 
@@ -226,7 +215,7 @@ class ArmBuilder:
         arm = self._arm(generator, [where] * len(self.plan.folds), identity)
         trained_on = training_images_of(checkpoint)
         arm.notes += seen_beyond(self.plan, generator.name, trained_on)
-        return arm, [self._leak(generator, trained_on)]
+        return arm, [self._leak(generator, trained_on, training_groups_of(checkpoint))]
 
     def _check_classes(self, generator: Generator, names: Optional[Sequence[str]]) -> None:
         """ProtocolError unless the generator knows every class of the benchmark."""
@@ -321,10 +310,11 @@ class ArmBuilder:
             else:
                 unjudged(run)
             where.append(self._trained(generator, numbers[fold], run, f'fold{fold + 1}', needs))
-            trained_on = None
+            trained_on, groups = None, inherited_groups(config)
             if inherited is not None:
                 trained_on = inherited | {sample.content for sample in samples}
-            reports.append(self._leak(generator, trained_on, fold))
+                groups |= set(to_hex(group_hashes(sample.group or '' for sample in samples)))
+            reports.append(self._leak(generator, trained_on, groups, fold))
         identity = dict(
             training_identity(config, generator),
             trained='per fold',
@@ -366,11 +356,14 @@ class ArmBuilder:
         config = self._trainable(generator)
         data = config.train_dataloader.dataset
         root, ann_file = data.get('data_root') or '', data.get('ann_file') or ''
-        files = data_folder_files(
+        patches = data_folder_patches(
             root, config_classes(config), os.path.join(root, ann_file) if ann_file else '',
             data.get('split'), data.get('extra_classes', 'error'), data.get('follow_links', False),
         )  # fmt: skip
+        files = [os.path.join(os.path.abspath(os.path.expanduser(root)), p.file) for p in patches]
         trained_on = inherited_images(config)
+        groups = inherited_groups(config)
+        groups |= set(to_hex(group_hashes(patch.group or '' for patch in patches)))
         if trained_on is not None:
             contents = to_hex(self.cache.hashes(files, f'Hashing images of {generator.name}'))
             trained_on |= set(contents)
@@ -382,7 +375,7 @@ class ArmBuilder:
         )  # fmt: skip
         arm = self._arm(generator, [where] * len(self.plan.folds), identity)
         arm.notes += seen_beyond(self.plan, generator.name, trained_on)
-        return arm, [self._leak(generator, trained_on)]
+        return arm, [self._leak(generator, trained_on, groups)]
 
     def _trainable(self, generator: Generator) -> Config:
         config = read_generator(generator)

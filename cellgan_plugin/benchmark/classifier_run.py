@@ -15,7 +15,8 @@ from mmengine.config import Config
 from cellgan_plugin.datasets import transforms
 from cellgan_plugin.files import atomic_write, file_sha256
 from cellgan_plugin.records import plain
-from cellgan_plugin.user_modules import read_config
+from cellgan_plugin.runs.config_check import check_config
+from cellgan_plugin.runs.config_file import open_config
 
 SELECT = ('last', 'best')
 _VALIDATIONS = 20  # evenly spaced over a run that has validation images
@@ -38,12 +39,11 @@ def read_classifier(config: Union[str, Path, Config]) -> Config:
 
     Raises:
         FileNotFoundError: No such file.
+        ConfigError: It says what nothing reads.
         ValueError: It is no classifier, or has no training pipeline or optimizer.
     """
-    if not isinstance(config, Config):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'classifier config {config} does not exist')
-        config = read_config(config)
+    config = open_config(config, 'classifier config')
+    check_config(config)
     name = config.filename or 'the classifier config'
     model = config.get('model') or {}
     if 'head' not in model or 'num_classes' not in (model['head'] or {}):

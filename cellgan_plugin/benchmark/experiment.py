@@ -13,7 +13,7 @@ from cellgan_plugin.benchmark.arms import ArmBuilder
 from cellgan_plugin.benchmark.classifier_run import read_classifier, starting_weights
 from cellgan_plugin.benchmark.collect import BenchmarkResults, Outcome, collect, read_outcome
 from cellgan_plugin.benchmark.job_files import KEPT_NAME, PREDICTIONS_NAME, WEIGHTS_NAME
-from cellgan_plugin.benchmark.leak import LeakReport, check_leak, refuse_leaks
+from cellgan_plugin.benchmark.leak import NOT_SEEN, LeakReport, check_leak, refuse_leaks
 from cellgan_plugin.benchmark.plan import (
     ClassifierRun,
     classifier_job,
@@ -35,7 +35,7 @@ from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.local import JobResult, reason_of
 from cellgan_plugin.runs.experiment import Experiment, ExperimentRecord
-from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.version import __version__
 
@@ -161,6 +161,9 @@ class Benchmark(Experiment):
             weights = starting_weights(config)
             start = f'starts from {", ".join(weights)}' if weights else 'starts from random weights'
             notes.append(f'{name}: {start}')
+        if self.reports:
+            limits = dict.fromkeys(report.limits() for report in self.reports)
+            notes += [NOT_SEEN, *filter(None, limits)]
         for arm in self.arms:
             notes += arm.notes
         return [*notes, *self.plan.notes]
@@ -276,14 +279,26 @@ class Benchmark(Experiment):
                 root = Path(part['data_root'])
                 if arm.leaks or not arm.needs[fold] or not root.is_dir():
                     continue
-                report = check_leak(self.plan, arm.name, training_images_of(root), fold)
+                report = check_leak(
+                    self.plan,
+                    arm.name,
+                    training_images_of(root),
+                    fold,
+                    groups=training_groups_of(root),
+                )
                 if report.found:
                     arm.leaks.append(report.summary())
         for planned in self.runs:
             if not planned.selects or not (planned.work_dir / WEIGHTS_NAME).is_file():
                 continue
             trained_on = training_images_of(planned.work_dir)
-            report = check_leak(self.plan, 'the classifier that selects', trained_on, planned.fold)
+            report = check_leak(
+                self.plan,
+                'the classifier that selects',
+                trained_on,
+                planned.fold,
+                groups=training_groups_of(planned.work_dir),
+            )
             if report.found:
                 for arm in self.arms:
                     if any(arm.parts) and report.summary() not in arm.leaks:

@@ -10,7 +10,7 @@ from cellgan_plugin.benchmark.rows import Generator
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.job_program import CONFIG_NAME
-from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 from cellgan_plugin.runs.train import load_config
 
 # What of a generator's config decides its weights, beside its images.
@@ -122,6 +122,12 @@ def inherited_images(config: Config) -> Optional[Set[str]]:
             return None
         found |= known
     return found
+
+
+def inherited_groups(config: Config) -> Set[str]:
+    """Of which slides or patients those images are, as far as the weights say it."""
+    paths = [path for path in starting_weights(config) if Path(path).exists()]
+    return set().union(*map(training_groups_of, paths))
 
 
 def training_identity(config: Config, generator: Generator) -> Dict[str, Any]:

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Collection, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
-from cellgan_plugin.datasets.content_hash import (
-    TRAINING_IMAGES,
-)
+from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, group_hashes, to_hex
 
 _EXAMPLES = 3
+# What a clean report does not rule out.
+NOT_SEEN = (
+    'Test images are looked for among the training images of generators by equal pixels, and by '
+    'equal names in the column group. A copy that was saved as JPEG, resized, cropped, flipped or '
+    'changed in one pixel is not found, nor is a slide or patient of another name'
+)
 WAYS_OUT = (
     "--train-generators trains one generator per fold, on that fold's training images: the "
     'clean way, at the price of as many runs as folds.',
@@ -57,11 +61,14 @@ class LeakReport:
         source (str): The generator, as the user knows it.
         known (bool): Whether it says what it was trained on.
         folds (tuple[FoldLeak]): Every fold that was looked at, clean ones too.
+        groups_known (bool): Whether slides or patients could be compared by name: the generator
+            says those of its training images, or no test image has one. Defaults to True.
     """
 
     source: str
     known: bool
     folds: Tuple[FoldLeak, ...]
+    groups_known: bool = True
 
     @property
     def found(self) -> Tuple[FoldLeak, ...]:
@@ -72,6 +79,15 @@ class LeakReport:
     def clean(self) -> bool:
         """Whether a leak can be ruled out."""
         return self.known and not self.found
+
+    def limits(self) -> str:
+        """What could not be looked at; ``''`` when all was."""
+        if not self.known or self.groups_known:
+            return ''
+        return (
+            f'{self.source}: its training images do not say of which slides or patients they are; '
+            'those of the test images were compared through images that both have'
+        )
 
     def summary(self) -> str:
         """One line for the notes of a table; ``''`` when there is nothing to say."""
@@ -113,6 +129,7 @@ class LeakReport:
         return dict(
             source=self.source,
             known=self.known,
+            groups_known=self.groups_known,
             clean=self.clean,
             folds=[
                 dict(
@@ -149,14 +166,15 @@ def check_leak(
     hashes: Optional[Collection[str]],
     fold: Optional[int] = None,
     known_samples: Iterable[Sample] = (),
+    groups: Collection[str] = (),
 ) -> LeakReport:
     """Compare a generator's training images with the test images of folds.
 
     Found are test images themselves and exact copies of them (renamed, losslessly re-encoded),
-    and test images whose group another training image is of. Not found are near duplicates: a
-    patch that was cropped again, resized or saved as JPEG has other pixels. Groups of training
-    images that are neither in the plan nor in ``known_samples`` are not known either. Validation
-    images do not count: they choose a checkpoint and are not scored.
+    and test images whose group a training image is of: by the name of the group, where the
+    generator says those of its images, and through images that are in the plan or in
+    ``known_samples``. Not found are near duplicates (:data:`NOT_SEEN`). Validation images do not
+    count: they choose a checkpoint and are not scored.
 
     Args:
         fold_plan (FoldPlan): The benchmark's images.
@@ -166,6 +184,8 @@ def check_leak(
             all.
         known_samples (Iterable[Sample]): Images beyond the plan, whose groups count when they
             were trained on: all real images before 400 per class were drawn.
+        groups (Collection[str]): See
+            :func:`~cellgan_plugin.runs.provenance.training_groups_of`. Defaults to (): not said.
 
     Returns:
         LeakReport: One entry per fold that was looked at.
@@ -177,6 +197,9 @@ def check_leak(
         for sample in (*fold_plan.samples, *known_samples)
         if sample.group and sample.content in trained
     }
+    names = sorted({sample.group for sample in fold_plan.samples if sample.group})
+    by_name = {name: to_hex(group_hashes([name]))[0] for name in names}
+    trained_groups |= {name for name, entry in by_name.items() if entry in groups}
     leaks: List[FoldLeak] = []
     for number in numbers:
         test = [fold_plan.samples[index] for index in fold_plan.folds[number].test]
@@ -185,7 +208,8 @@ def check_leak(
             s.file for s in test if s.content not in trained and s.group in trained_groups
         )
         leaks.append(FoldLeak(number, len(test), same, group))
-    return LeakReport(source_name, hashes is not None, tuple(leaks))
+    groups_known = bool(groups) or not names or not trained
+    return LeakReport(source_name, hashes is not None, tuple(leaks), groups_known)
 
 
 def seen_beyond(fold_plan: FoldPlan, source_name: str, hashes: Optional[Set[str]]) -> List[str]:

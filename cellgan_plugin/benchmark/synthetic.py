@@ -234,15 +234,21 @@ def read_folder(
     return SyntheticFolder(root, kept, hashes, notes)
 
 
-def data_folder_files(
+def data_folder_files(root: Union[str, Path], **options: Any) -> List[str]:
+    """Paths of all images of a data folder; see :func:`data_folder_patches`."""
+    root = os.path.abspath(os.path.expanduser(root))
+    return [os.path.join(root, patch.file) for patch in data_folder_patches(root, **options)]
+
+
+def data_folder_patches(
     root: Union[str, Path],
     classes: Optional[Sequence[str]] = None,
     ann_file: str = '',
     split: Optional[str] = None,
     extra_classes: str = 'error',
     follow_links: bool = False,
-) -> List[str]:
-    """Paths of all images of a data folder.
+) -> List[Patch]:
+    """All images of a data folder, with their groups where a manifest has them.
 
     Args:
         root (str | Path): The folder.
@@ -262,10 +268,9 @@ def data_folder_files(
         with os.scandir(root) as entries:
             classes = sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
     where = f'The data set in {root}'
-    patches = _listed(
+    return _listed(
         where, root, classes, ann_file, split, extra_classes, follow_links, need_every_class=False
     )
-    return [os.path.join(root, patch.file) for patch in patches]
 
 
 def write_list(path: Path, files: Sequence[str], labels: Sequence[str]) -> Path:

@@ -13,6 +13,8 @@ from cellgan_plugin.compat import load_tensors, quiet_upstream
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset
 from cellgan_plugin.models.model_checks import check_model_and_data, check_model_config
 from cellgan_plugin.records import FolderRecord, digest_of
+from cellgan_plugin.runs.config_check import check_config
+from cellgan_plugin.runs.config_fit import check_fit
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.trained_model import config_classes
 
@@ -138,6 +140,9 @@ def _image_shape(dataset) -> Tuple[int, ...]:
 
 def _check_model(config: Config, dataset, checkpoint: Optional[Path] = None) -> None:
     """Build a model and compare it with weights and images, as is done before the first step."""
+    if checkpoint is None:
+        check_config(config)
+        check_fit(config)
     check_model_config(config.model)
     with quiet_upstream():  # the job's log has what a model says when it is built
         model = MODELS.build(config.model)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import torch
-from mmengine.config import DictAction
 
 from cellgan_plugin.comparison.checks import (
     COMPARISON,
@@ -31,7 +30,7 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.local import JobResult, run_jobs
 from cellgan_plugin.locks import writes_folder
-from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, user_errors
+from cellgan_plugin.runs.command_line import KeyValues, ToolParser, add_overwrite, user_errors
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.version import __version__
@@ -250,11 +249,11 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
         help="override every model's config",
     )  # fmt: skip
     parser.add_argument(
-        '--evaluation-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--evaluation-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
         help='override the evaluation',
     )  # fmt: skip
     parser.add_argument('--out', help='default: work_dirs/comparisons/<name>')
@@ -263,7 +262,7 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
     parser.add_argument('--workers', type=int, default=1, help='jobs at a time')
     parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
     parser.add_argument(
-        '--slurm-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--slurm-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
         help='of submitit, e.g. timeout_min=240 gpus_per_node=1',
     )  # fmt: skip
     parser.add_argument(

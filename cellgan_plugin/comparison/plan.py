@@ -9,8 +9,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 
 from cellgan_plugin.compat import quiet_upstream
+from cellgan_plugin.errors import did_you_mean
+from cellgan_plugin.runs.config_check import check_config
+from cellgan_plugin.runs.config_file import folders_of, merge_options, open_config
 from cellgan_plugin.runs.train import load_config
-from cellgan_plugin.user_modules import import_of_config, read_config
+from cellgan_plugin.user_modules import import_of_config
 
 _PLAN_KEYS = (
     'name', 'title', 'models', 'evaluation', 'evaluation_options', 'options', 'budget',
@@ -18,6 +21,8 @@ _PLAN_KEYS = (
 )  # fmt: skip
 _MODEL_KEYS = ('name', 'config', 'options', 'checkpoint', 'stages', 'settings', 'sample_kwargs')
 _STAGE_KEYS = ('name', 'config', 'options', 'checkpoint', 'share')
+# Of an evaluation: what is read.
+_EVALUATION_PARTS = ('val_cfg', 'val_dataloader', 'val_evaluator')
 _FIGURE_KEYS = ('samples_per_class', 'seed', 'real', 'scale', 'columns')
 
 
@@ -161,13 +166,14 @@ class ComparisonPlan:
         """A config file; each is read once."""
         if path not in self._configs:
             with quiet_upstream():  # it says for every environment variable that it was used
-                self._configs[path] = read_config(path)
+                self._configs[path] = open_config(path)
         return deepcopy(self._configs[path])
 
     def evaluation_config(self) -> Config:
         """The config of the evaluation."""
         config = self._read(self.evaluation)
-        config.merge_from_dict(self.evaluation_options)
+        merge_options(config, self.evaluation_options)
+        check_config(config, self.evaluation_options, _EVALUATION_PARTS)
         return config
 
     def minutes_of(self, stage: Stage) -> Optional[float]:
@@ -198,17 +204,19 @@ def _replaced(value: Any, places: Mapping[str, str]) -> Any:
 def _known(found: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     unknown = sorted(set(found) - set(known))
     if unknown:
-        raise ValueError(f'{where} has {unknown}, which is none of {list(known)}')
+        hint = did_you_mean(unknown[0], known)
+        raise ValueError(f'{where} has {unknown}, which is none of {list(known)}{hint}')
 
 
-def find_file(path: Union[str, Path], folder: Optional[Path], what: str) -> Path:
-    """A file by its path from the folder of the comparison's config, else from here.
+def find_file(path: Union[str, Path], source: Optional[Path], what: str) -> Path:
+    """A file by its path from the config that says it, else from here.
 
     Raises:
         FileNotFoundError: It is in neither place; the message names both.
     """
     path = Path(path).expanduser()
-    tried = [path] if folder is None or path.is_absolute() else [folder / path, path]
+    folders = [] if source is None or path.is_absolute() else folders_of(str(path), source)
+    tried = [*(folder / path for folder in folders), path]
     for candidate in tried:
         if candidate.is_file():
             return candidate
@@ -226,7 +234,7 @@ def _checkpoint(path: Any, what: str) -> Optional[Path]:
         raise FileNotFoundError(f'{what}: {error}') from None
 
 
-def _read_stages(found: Mapping[str, Any], folder: Optional[Path], where: str) -> Tuple[Stage, ...]:
+def _read_stages(found: Mapping[str, Any], source: Optional[Path], where: str) -> Tuple[Stage, ...]:
     if ('config' in found) == ('stages' in found):
         raise ValueError(f'{where} needs either config=... or stages=[dict(config=...), ...]')
     if 'config' in found:
@@ -244,7 +252,7 @@ def _read_stages(found: Mapping[str, Any], folder: Optional[Path], where: str) -
         _known(entry, _STAGE_KEYS, here)
         if 'config' not in entry:
             raise ValueError(f'{here} has no config')
-        config = find_file(entry['config'], folder, f'{here}: config')
+        config = find_file(entry['config'], source, f'{here}: config')
         stages.append(
             Stage(
                 name=re.sub(r'[^\w.-]+', '_', entry.get('name') or config.stem),
@@ -268,7 +276,7 @@ def _read_stages(found: Mapping[str, Any], folder: Optional[Path], where: str) -
     return tuple(stages)
 
 
-def _read_model(found: Any, folder: Optional[Path]) -> ComparedModel:
+def _read_model(found: Any, source: Optional[Path]) -> ComparedModel:
     if not isinstance(found, Mapping) or not found.get('name'):
         raise ValueError(f'models: each is a dict with a name, got {found!r}')
     where = f'model {found["name"]!r}'
@@ -278,19 +286,19 @@ def _read_model(found: Any, folder: Optional[Path]) -> ComparedModel:
         raise ValueError(f'{where}: settings are True or False, got {settings}')
     return ComparedModel(
         name=str(found['name']),
-        stages=_read_stages(found, folder, where),
+        stages=_read_stages(found, source, where),
         settings=settings,
         sample_kwargs=dict(found.get('sample_kwargs') or {}),
     )
 
 
-def make_comparison(found: Mapping[str, Any], name: str, folder: Optional[Path]) -> ComparisonPlan:
+def make_comparison(found: Mapping[str, Any], name: str, source: Optional[Path]) -> ComparisonPlan:
     """Check the values of a comparison and put them in order.
 
     Args:
         found (Mapping): As of a comparison's config, see docs/comparison.md.
         name (str): Where the config says none.
-        folder (Path | None): Of the config, for relative paths.
+        source (Path | None): The config file, for relative paths.
 
     Raises:
         FileNotFoundError: A config or a checkpoint does not exist.
@@ -301,7 +309,7 @@ def make_comparison(found: Mapping[str, Any], name: str, folder: Optional[Path])
     for key in ('models', 'evaluation'):
         if not found.get(key):
             raise ValueError(f'comparison {name} has no {key}')
-    models = tuple(_read_model(model, folder) for model in found['models'])
+    models = tuple(_read_model(model, source) for model in found['models'])
     folders = [model.folder.lower() for model in models]
     twice = next((m.name for m in models if folders.count(m.folder.lower()) > 1), None)
     if twice is not None:
@@ -320,7 +328,7 @@ def make_comparison(found: Mapping[str, Any], name: str, folder: Optional[Path])
         raise ValueError(f"samples_per_class: a positive number, 'match' or None, got {samples!r}")
     figure = dict(found.get('figure') or {})
     _known(figure, _FIGURE_KEYS, 'figure')
-    evaluation = find_file(found['evaluation'], folder, 'evaluation')
+    evaluation = find_file(found['evaluation'], source, 'evaluation')
     name = found.get('name') or name
     return ComparisonPlan(
         name=name,
@@ -354,21 +362,19 @@ def read_comparison(
         ValueError: See :func:`make_comparison`.
     """
     values: Dict[str, Any] = {}
-    name, folder = 'comparison', None
+    name, source = 'comparison', None
     if config is not None:
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'comparison {config} does not exist')
         with quiet_upstream():
-            read = read_config(config)
+            read = open_config(config, 'comparison')
         import_of_config(read, for_jobs=True)
         values = read.to_dict()
         values.pop('custom_imports', None)
-        name, folder = Path(config).stem, Path(config).resolve().parent
+        name, source = Path(config).stem, Path(config).resolve()
     for key, value in (overrides or {}).items():
         merge = isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
         # A budget has one entry: another one takes its place.
         values[key] = {**values[key], **value} if merge and key != 'budget' else value
-    return make_comparison(values, name, folder)
+    return make_comparison(values, name, source)
 
 
 def parse_models(words: Sequence[str]) -> List[Dict[str, Any]]:

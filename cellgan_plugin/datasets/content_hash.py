@@ -1,9 +1,14 @@
-"""Know an image again by its pixels: after renaming, copying or lossless re-encoding."""
+"""Know an image again by its pixels: after renaming, copying or lossless re-encoding.
+
+A set of hashes may also name the groups (slides, fields, patients) of the images: entries of a form
+of their own, so that they travel wherever the hashes do.
+"""
 
 import hashlib
 import re
+import unicodedata
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence, Union
+from typing import Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -15,6 +20,9 @@ from cellgan_plugin.files import atomic_write
 # Lies in the work directory of a run and beside the manifest of a synthetic folder.
 TRAINING_IMAGES = 'training_images.txt'
 HASH_BYTES = 16
+
+# A hash that begins so stands for the name of a group; of an image it does once in 2**32.
+_GROUP = b'grp\0'
 
 _HEX = re.compile(f'[0-9a-f]{{{2 * HASH_BYTES}}}')
 Hashes = Union[np.ndarray, torch.Tensor]
@@ -83,6 +91,29 @@ def as_hashes(hashes: Hashes) -> np.ndarray:
             f'{hashes.shape}'
         )
     return hashes
+
+
+def group_hashes(names: Iterable[str]) -> np.ndarray:
+    """Entries that stand for groups, by their names.
+
+    Args:
+        names (Iterable[str]): Of slides, fields or patients, as in the column ``group``. Empty ones
+            are left out; Unicode forms (NFC, NFD) and blanks around do not matter.
+
+    Returns:
+        np.ndarray: uint8 (N, 16), sorted, each once.
+    """
+    names = {unicodedata.normalize('NFC', name).strip() for name in names} - {''}
+    size = HASH_BYTES - len(_GROUP)
+    rows = [_GROUP + hashlib.blake2b(name.encode(), digest_size=size).digest() for name in names]
+    return merge_hashes(np.frombuffer(b''.join(rows), dtype=np.uint8).reshape(-1, HASH_BYTES))
+
+
+def split_groups(hashes: Hashes) -> Tuple[np.ndarray, np.ndarray]:
+    """The hashes of images among some, and the entries of groups: two arrays uint8 (N, 16)."""
+    rows = as_hashes(hashes)
+    is_group = (rows[:, : len(_GROUP)] == np.frombuffer(_GROUP, dtype=np.uint8)).all(axis=1)
+    return rows[~is_group], rows[is_group]
 
 
 def merge_hashes(*parts: Hashes) -> np.ndarray:

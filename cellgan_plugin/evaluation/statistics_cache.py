@@ -1,4 +1,4 @@
-"""Features of real images, computed once and kept on disk."""
+"""Features of a data set's images, computed once and kept on disk."""
 
 import os
 from pathlib import Path
@@ -96,6 +96,7 @@ def real_features(
     cache_dir: Optional[Union[str, Path]] = None,
     batch_size: int = 32,
     num_workers: int = 0,
+    what: str = 'real images',
 ) -> FeatureSet:
     """Features of a data set, from the cache or computed. Every rank must call it.
 
@@ -105,6 +106,7 @@ def real_features(
         cache_dir (str | Path, optional): See :func:`cache_folder`.
         batch_size (int): Images at a time. Defaults to 32.
         num_workers (int): Loader workers. Defaults to 0.
+        what (str): The images are, for messages. Defaults to 'real images'.
 
     Returns:
         FeatureSet: The same on every rank that computed, complete on the first one always.
@@ -121,14 +123,14 @@ def real_features(
     broadcast_object_list(hit)
     if not hit[0]:
         labels, features = extract_images(
-            RealImages(dataset), extractor, batch_size, num_workers, 'Features of real images'
+            RealImages(dataset), extractor, batch_size, num_workers, f'Features of {what}'
         )
         arrays = dict(labels=labels, features=features)
         if path is not None and get_rank() == 0:
             store(path, key, labels, features)
-            print_log(f'Features of {len(labels)} real images are kept in {path}', 'current')
+            print_log(f'Features of {len(labels)} {what} are kept in {path}', 'current')
     elif get_rank() == 0:
-        print_log(f'Features of {len(arrays["labels"])} real images: {path}', 'current')
+        print_log(f'Features of {len(arrays["labels"])} {what}: {path}', 'current')
     if arrays is None:  # another rank than the first, and a hit: nothing is computed here
         arrays = dict(
             labels=np.zeros(0, np.int64), features=np.zeros((0, extractor.feature_dim), np.float32)

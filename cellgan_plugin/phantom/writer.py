@@ -18,6 +18,7 @@ from .kinds import PHANTOM_KINDS, PhantomKind, Size, TruthRow
 from .workers import run_in_processes
 
 PARAMETERS_NAME = 'parameters.json'
+MAX_PATCHES = 10**7  # of one split
 
 Counts = Union[int, Mapping[str, int]]
 
@@ -69,6 +70,11 @@ def _resolve_counts(kind: PhantomKind, counts: Counts, split: str) -> Dict[str, 
                 f'of 0 or more, got {number!r}'
             )
     kept = {label: int(wanted[label]) for label in kind.classes if wanted.get(label)}
+    if sum(kept.values()) > MAX_PATCHES:
+        raise ValueError(
+            f'split {split!r}: {sum(kept.values()):,} patches are asked for, and at most '
+            f'{MAX_PATCHES:,} go into one data set'
+        )
     if not kept:
         raise ValueError(f'split {split!r}: no patch is asked for; give a class a number above 0')
     return kept

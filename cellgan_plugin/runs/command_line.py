@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -11,7 +12,7 @@ from mmengine.config import DictAction
 from cellgan_plugin.compat import UnavailableError, UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
 from cellgan_plugin.engine.hooks import NonFiniteLossError
-from cellgan_plugin.errors import LostProcessError, OutputError
+from cellgan_plugin.errors import LostProcessError, OutputError, output_error
 from cellgan_plugin.runs.experiment import Experiment
 from cellgan_plugin.user_modules import (
     UserModuleError,
@@ -80,6 +81,9 @@ class ToolParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
 
+_DICT = re.compile(r'\bdict\(|\{\s*[\'"]')
+
+
 def name_numbers(text: str) -> Dict[str, int]:
     """Parse ``NAME=NUMBER,NAME=NUMBER``, as the type of an argument."""
     parsed: Dict[str, int] = {}
@@ -101,6 +105,38 @@ def image_size(text: str) -> Union[int, Tuple[int, int]]:
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
+class KeyValues(DictAction):
+    """``KEY=VALUE ...`` as MMEngine reads them, with a message for what it cannot read."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: Optional[str] = None,
+    ) -> None:
+        """Add the values of one option; a mistake is one of the command line."""
+        for text in values or []:
+            key, equals, value = text.partition('=')
+            if not (key and equals):
+                raise argparse.ArgumentError(self, f'{text!r} is not of the form KEY=VALUE')
+            if _DICT.search(value):
+                raise argparse.ArgumentError(
+                    self,
+                    f'{text!r}: a dict cannot be given here. Set its entries one by one, e.g. '
+                    f'{key}.NAME=VALUE, or {key}.0.NAME=VALUE where it stands in a list; or write '
+                    'a config that inherits',
+                )
+            try:
+                super().__call__(parser, namespace, [text], option_string)
+            except (AssertionError, RecursionError):
+                raise argparse.ArgumentError(
+                    self,
+                    f'{text!r}: {value!r} is no value. Lists are written [1,2] or 1,2, tuples '
+                    '(1,2), both may stand inside of each other',
+                ) from None
+
+
 def add_config_arguments(
     parser: argparse.ArgumentParser, work_dir: bool = True, launcher: bool = True
 ) -> None:
@@ -117,7 +153,7 @@ def add_config_arguments(
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=KeyValues,
         metavar='KEY=VALUE',
         help='override the config, e.g. train_dataloader.dataset.data_root=DIR',
     )
@@ -142,7 +178,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--slurm-options',
         nargs='+',
-        action=DictAction,
+        action=KeyValues,
         metavar='KEY=VALUE',
         help="of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
     )
@@ -157,7 +193,7 @@ def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--parts',
         nargs='+',
-        action=DictAction,
+        action=KeyValues,
         metavar='PART=START',
         help='parts of the test set by what file names start with, e.g. A=testA_ B=testB_',
     )
@@ -185,15 +221,26 @@ def add_overwrite(
 def user_errors() -> Iterator[None]:
     """Print the errors of :data:`USER_ERRORS` as one message and exit with status 2.
 
+    A full disk and a missing permission are such errors wherever they come up.
+
     ``CELLGAN_TRACEBACK=1`` in the environment shows the traceback as well.
     """
     try:
         yield
-    except USER_ERRORS as error:
+    except (*USER_ERRORS, KeyError, OSError) as error:
+        # MMEngine's answer to a type that is not registered.
+        if isinstance(error, KeyError) and 'registry' not in str(error):
+            raise
+        if isinstance(error, OSError) and not isinstance(error, USER_ERRORS):
+            explained = output_error(error)
+            if explained is None:
+                raise
+            error = explained
         if os.environ.get('CELLGAN_TRACEBACK') == '1':
             raise
         sys.stdout.flush()
-        print(f'\nerror: {error}', file=sys.stderr)
+        said = error.args[0] if isinstance(error, KeyError) else error
+        print(f'\nerror: {said}', file=sys.stderr)
         raise SystemExit(2) from None
 
 

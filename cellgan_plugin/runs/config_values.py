@@ -7,15 +7,23 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Union
 from mmengine.config import Config
 
 from cellgan_plugin.datasets.tiling import tile_size
-from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.errors import ProtocolError, did_you_mean
 from cellgan_plugin.records import plain
-from cellgan_plugin.user_modules import import_of_config, read_config
+from cellgan_plugin.runs.config_file import folders_of, merge_options, open_config
+from cellgan_plugin.user_modules import import_of_config
 
 
 def find_beside(path: str, config: Config) -> str:
-    """A path in a config is relative to the config where it exists there, else to here."""
-    beside = Path(config.filename).parent / path if config.filename else Path(path)
-    return str(beside.resolve()) if beside.exists() else str(Path(path).expanduser())
+    """A path in a config is relative to the file that says it where it exists there, else to here.
+
+    Args:
+        path (str): As in the config, or in a base of it.
+        config (Config): As read.
+    """
+    for folder in folders_of(path, Path(config.filename)) if config.filename else ():
+        if (folder / path).exists():
+            return str((folder / path).resolve())
+    return str(Path(path).expanduser())
 
 
 def read_settings(
@@ -43,13 +51,9 @@ def read_settings(
         FileNotFoundError: No such config.
         ProtocolError: A key that is no field.
     """
-    if not isinstance(config, Config):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'benchmark config {config} does not exist')
-        config = read_config(config)
+    config = open_config(config, f'{what} config')
     import_of_config(config, for_jobs=True)
-    if options:
-        config.merge_from_dict(options)
+    merge_options(config, options)
     known = {f.name for f in fields(kind)}
     values = plain(config)
     values.pop('custom_imports', None)
@@ -57,8 +61,9 @@ def read_settings(
     unknown = sorted(k for k in values if k not in known and not k.startswith('_'))
     if unknown:
         raise ProtocolError(
-            f'{config.filename}: {", ".join(unknown)} is no setting of a {what}; there are '
-            f'{", ".join(sorted(known))} (names that start with _ are free)'
+            f'{config.filename}: {", ".join(unknown)} is no setting of a {what}'
+            f'{did_you_mean(unknown[0], known) or "."} There are {", ".join(sorted(known))} '
+            '(names that start with _ are free)'
         )
     values = {key: value for key, value in values.items() if key in known}
     values.update({key: value for key, value in overrides.items() if value is not None})

@@ -2,7 +2,7 @@
 
 import re
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset, resolve_class
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
+from cellgan_plugin.errors import check_known
 from cellgan_plugin.evaluation.class_table import class_table
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset, real_features
@@ -130,6 +131,7 @@ def evaluate_folders(
         ValueError: No class folders, or options that do not fit.
     """
     started = time.perf_counter()
+    check_known('options', options or {}, {f.name for f in fields(TableOptions)})
     table_options = TableOptions(distances=tuple(distances), **(options or {}))
     trees = [_split_name(folder) for folder in (real, fake)]
     if classes is None:
@@ -161,7 +163,14 @@ def evaluate_folders(
         )
         record.check(made_from, overwrite=overwrite)
     features = {
-        tree: real_features(dataset, network, cache_dir, batch_size, num_workers)
+        tree: real_features(
+            dataset,
+            network,
+            cache_dir,
+            batch_size,
+            num_workers,
+            f'{names[trees.index(tree)]} images',
+        )
         for tree, dataset in datasets.items()
     }
     real_set, fake_set, training_set = (*(features[tree] for tree in trees), None)[:3]

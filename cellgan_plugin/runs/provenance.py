@@ -3,10 +3,17 @@
 from pathlib import Path
 from typing import Optional, Set, Union
 
+import numpy as np
 import torch
 
 from cellgan_plugin.compat import load_tensors
-from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, read_training_images, to_hex
+from cellgan_plugin.datasets.content_hash import (
+    TRAINING_IMAGES,
+    as_hashes,
+    read_training_images,
+    split_groups,
+    to_hex,
+)
 from cellgan_plugin.engine import find_resumable
 from cellgan_plugin.engine.hooks.training_images_hook import HASHES
 
@@ -27,18 +34,41 @@ def training_images_of(source: Union[str, Path]) -> Optional[Set[str]]:
         ValueError: The list or the checkpoint is damaged.
         UntrustedCheckpointError: The checkpoint holds more than tensors and plain containers.
     """
+    rows = _seen_by(source)
+    return None if rows is None else set(to_hex(split_groups(rows)[0]))
+
+
+def training_groups_of(source: Union[str, Path]) -> Set[str]:
+    """Of which slides, fields or patients a generator's training images are, as far as it says.
+
+    Args:
+        source (str | Path): As of :func:`training_images_of`.
+
+    Returns:
+        set[str]: :func:`~cellgan_plugin.datasets.content_hash.group_hashes` in hexadecimal; empty
+        where nothing says it.
+
+    Raises:
+        FileNotFoundError: As :func:`training_images_of`, with its other errors.
+    """
+    rows = _seen_by(source)
+    return set() if rows is None else set(to_hex(split_groups(rows)[1]))
+
+
+def _seen_by(source: Union[str, Path]) -> Optional[np.ndarray]:
+    """Everything that a generator says of its training: images and groups, uint8 (N, 16)."""
     source = Path(source).expanduser()
     if not source.exists():
         raise FileNotFoundError(f'{source} does not exist: name a checkpoint or a folder')
     if source.is_dir():
         if (source / TRAINING_IMAGES).is_file():
-            return set(to_hex(read_training_images(source)))
+            return read_training_images(source)
         newest = find_resumable(source)
         if newest is None:
             return None
         source = newest
     if source.name == TRAINING_IMAGES:
-        return set(to_hex(read_training_images(source)))
+        return read_training_images(source)
     checkpoint = load_tensors(source, 'cpu')
     hashes = checkpoint.get(HASHES) if isinstance(checkpoint, dict) else None
     if hashes is None:
@@ -46,6 +76,6 @@ def training_images_of(source: Union[str, Path]) -> Optional[Set[str]]:
     try:
         if not isinstance(hashes, torch.Tensor):
             raise ValueError(f'a {type(hashes).__name__} is no tensor')
-        return set(to_hex(hashes))
+        return as_hashes(hashes)
     except ValueError as error:
         raise ValueError(f'{source}: {HASHES} cannot be read ({error})') from error

@@ -24,6 +24,12 @@ from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.visualization.tables import append_json_lines, draw_table, write_csv
 
 JSON_LINES = 'evaluation.jsonl'
+# Of a config: what a test reads.
+_PARTS = (
+    'model', 'data_preprocessor', 'test_dataloader', 'test_cfg', 'test_evaluator', 'val_dataloader',
+    'val_cfg', 'val_evaluator', 'default_hooks', 'env_cfg', 'visualizer', 'log_processor',
+    'model_wrapper_cfg', 'randomness',
+)  # fmt: skip
 
 
 def git_revision(folder: Union[str, Path, None] = None) -> Optional[str]:
@@ -158,7 +164,7 @@ def test(
         RecordError: The work directory has tables of another evaluation under that name.
         ValueError: The config has no evaluation.
     """
-    config = load_config(config, work_dir, options)
+    config = load_config(config, work_dir, options, parts=_PARTS)
     checkpoint = find_checkpoint(checkpoint)
     _testable(config)
     config_hash = hashlib.sha256(config.pretty_text.encode()).hexdigest()

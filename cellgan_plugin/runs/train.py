@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Collection, Optional, Sequence, Union
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -28,10 +28,11 @@ from cellgan_plugin.engine.training_cost import read_training_cost
 from cellgan_plugin.errors import EXIT_STOPPED
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.locks import folder_lock, is_first_process
-from cellgan_plugin.models.model_checks import check_model_config
 from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
+from cellgan_plugin.runs.config_check import check_config
+from cellgan_plugin.runs.config_file import merge_options, open_config
+from cellgan_plugin.runs.config_fit import check_fit
 from cellgan_plugin.runs.training_errors import explained_training_errors
-from cellgan_plugin.user_modules import read_config
 
 _run_numbers = itertools.count()  # of the runs of this process
 
@@ -40,24 +41,29 @@ def load_config(
     config: Union[str, Path, Config],
     work_dir: Optional[Union[str, Path]] = None,
     options: Optional[dict] = None,
+    parts: Optional[Collection[str]] = ('model',),
 ) -> Config:
-    """Read a config and settle its work directory.
+    """Read a config, check it, and settle its work directory.
 
     Args:
         config (str | Path | Config): File, or a config that has been read already.
         work_dir (str | Path, optional): Defaults to None: the config's own, else
             ``work_dirs/<config name>``.
         options (dict, optional): Overrides, as of ``--cfg-options``. Defaults to None.
+        parts (Collection[str], optional): What is read of it, see
+            :func:`~cellgan_plugin.runs.config_check.check_config`; None: all.
+            Defaults to the model.
 
     Returns:
         Config: With ``work_dir`` set.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ConfigError: It cannot be read, or says what nothing reads.
     """
-    if not isinstance(config, Config):
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'config {config} does not exist')
-        config = read_config(config)
-    if options:
-        config.merge_from_dict(options)
+    config = open_config(config)
+    merge_options(config, options)
+    check_config(config, options, parts)
     if work_dir is not None:
         config.work_dir = str(work_dir)
     elif config.get('work_dir') is None:
@@ -110,8 +116,8 @@ def train(
         OutputError: The work directory cannot be written.
         LostProcessError: Another rank or a loader's worker has ended.
     """
-    config = load_config(config, work_dir, options)
-    check_model_config(config.get('model') or {})
+    config = load_config(config, work_dir, options, parts=None)
+    check_fit(config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(explained_training_errors(config.work_dir))
         if is_first_process(launcher):

@@ -27,6 +27,8 @@ from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.models.losses.perceptual import perceptual_weights
 from cellgan_plugin.randomness import rng_for
 from cellgan_plugin.records import digest_of, file_digests, plain
+from cellgan_plugin.runs.config_check import check_config
+from cellgan_plugin.runs.config_file import merge_options
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.segmentation.evaluate_masks import SCORES_NAME
 from cellgan_plugin.segmentation.job import CONFIG_NAME, JOB_NAME
@@ -300,7 +302,8 @@ def _cell(
     config = copy.deepcopy(config)
     for own in (protocol.options, options, {} if size is None else method.sizes[size]):
         if own:
-            config.merge_from_dict(plain(own))
+            merge_options(config, plain(own))
+    check_config(config)
     dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
     if str(dataset.get('type')).split('.')[-1] != 'TissueMaskDataset':
         raise ProtocolError(

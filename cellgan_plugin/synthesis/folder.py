@@ -113,9 +113,9 @@ class SynthesisFolder:
         if needed > free:
             raise OutputError(
                 errno.ENOSPC,
-                f'{images} images need about {_size(needed)}, and {_size(free)} are free on the '
-                f'disk of {self.root}. Nothing was written: make room, or choose another folder, '
-                'fewer images or a smaller format (--format webp, jpg)',
+                f'{images} images need about {shown_size(needed)}, and {shown_size(free)} are free '
+                f'on the disk of {self.root}. Nothing was written: make room, or choose another '
+                'folder, fewer images or a smaller format (--format webp, jpg)',
             )
         if hasattr(os, 'statvfs'):
             entries = os.statvfs(place)
@@ -202,7 +202,8 @@ class SynthesisFolder:
                         path.unlink()
 
 
-def _size(number: float) -> str:
+def shown_size(number: float) -> str:
+    """Bytes as a person reads them."""
     for unit in ('B', 'kB', 'MB', 'GB'):
         if number < 1000:
             return f'{number:.0f} {unit}' if unit in ('B', 'kB') else f'{number:.1f} {unit}'

@@ -7,6 +7,7 @@ from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.errors import SynthesisError
 
 MAX_SEED = 2**62
+MAX_IMAGES = 10**7  # of one folder; their list alone takes 1 GB
 
 
 def parse_seeds(text: str) -> List[int]:
@@ -21,10 +22,20 @@ def parse_seeds(text: str) -> List[int]:
         if match is None:
             raise SynthesisError(f'seeds {text!r}: write 17, 0-1999 or 3,5,10-19')
         first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last - first >= 10**8:
+        if last < first:
             raise SynthesisError(f'seeds {part!r}: the first must not be above the last')
+        check_number(last - first + 1 + len(seeds))
         seeds.extend(range(first, last + 1))
     return check_seeds(seeds)
+
+
+def check_number(images: int) -> None:
+    """SynthesisError for more images than a folder can have."""
+    if images > MAX_IMAGES:
+        raise SynthesisError(
+            f'{images:,} images are asked for, and at most {MAX_IMAGES:,} go into one folder: ask '
+            'for fewer, or make several folders (--seeds 0-999999, --seeds 1000000-1999999, ...)'
+        )
 
 
 def check_seeds(seeds: Iterable[int]) -> List[int]:
@@ -110,6 +121,7 @@ def wanted_rows(
             f'{wanted[name]} images of {name}, but only {len(chosen)} seeds: give more seeds '
             '(--seeds FIRST-LAST) or fewer images'
         )
+    check_number(sum(wanted.values()))
     rows = [
         (label, seed)
         for label, name in enumerate(classes)

@@ -21,7 +21,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from cellgan_plugin.compat import start_cpu_process_group
-from cellgan_plugin.datasets.content_hash import write_training_images
+from cellgan_plugin.datasets.content_hash import split_groups, write_training_images
 from cellgan_plugin.datasets.image_encoding import check_format, encode_image
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.locks import writes_folder
@@ -36,7 +36,12 @@ from cellgan_plugin.runs.image_sampler import (
 from cellgan_plugin.runs.sampling import LabelAndSeed, Sampling
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.trained_model import LoadedModel
-from cellgan_plugin.synthesis.folder import RECORD_NAME, SynthesisFolder, check_folder_names
+from cellgan_plugin.synthesis.folder import (
+    RECORD_NAME,
+    SynthesisFolder,
+    check_folder_names,
+    shown_size,
+)
 from cellgan_plugin.synthesis.request import wanted_rows
 from cellgan_plugin.version import __version__
 
@@ -209,13 +214,14 @@ def _make_plan(
 
 def _record(loaded: LoadedModel, plan: _Plan, shape: Sequence[int]) -> Dict[str, Any]:
     """The content of ``synthesis.json``, with an entry for the run that begins."""
+    seen = loaded.training_images
     record = plan.record or dict(
         protocol=plan.protocol,
         image_shape=list(shape),
         config=str(loaded.config.filename),
         checkpoint=str(loaded.checkpoint.resolve()),
         iteration=loaded.iteration,
-        training_images=None if loaded.training_images is None else len(loaded.training_images),
+        training_images=None if seen is None else len(split_groups(seen)[0]),
         runs=[],
     )
     device = next(loaded.model.parameters()).device
@@ -281,7 +287,9 @@ def _begin(
     """Make the first batch; write it, and the record, when all will fit on the disk."""
     first: Dict[LabelAndSeed, np.ndarray] = {}
     before = _random_state(sampler.device)
+    started = time.perf_counter()
     sample_many(sampler, batch, inputs_of, first.__setitem__, workers=1)
+    seconds = time.perf_counter() - started
     if _random_state(sampler.device) != before:
         raise SynthesisError(
             f'{type(loaded.model).__name__} draws random numbers of its own while it samples, so '
@@ -297,6 +305,12 @@ def _begin(
     fmt, names = plan.protocol['image_format'], plan.protocol['classes']
     sizes = [len(encode_image(image, fmt)) for image in first.values()]
     folder.check_room(len(plan.todo), sum(sizes) / len(sizes))
+    room = shown_size(len(plan.todo) * sum(sizes) / len(sizes))
+    hours = seconds / len(first) * len(plan.todo) / get_dist_info()[1] / 3600
+    print_log(
+        f'{len(plan.todo)} images: about {room} on the disk of {folder.root}; at the pace of the '
+        f'first {len(first)}, sampled by one thread, {hours:.2g} hours'
+    )
     # The record makes the folder ours, so it comes before the first image.
     plan.record = _record(loaded, plan, shape)
     folder.record.write(plan.record)

@@ -100,8 +100,10 @@ def synthesize_tissue(
     ``synthesis.json``, ``sheet.png``, and ``training_images.txt`` where the checkpoint says what it
     was trained on.
 
-    An image depends on the mask, its name, its number and the seed alone. Files are whole or
-    absent; the same call continues what was interrupted, and a larger ``per_mask`` adds images.
+    An image depends on the mask, its name, its number and the seed alone: on a CPU the networks
+    take one image at a time, on a GPU always ``batch_size`` of them (short batches are filled up),
+    which is part of the protocol. Files are whole or absent; the same call continues what was
+    interrupted, and a larger ``per_mask`` adds images.
 
     Args:
         config (str | Path | Config): The run that the model comes from.
@@ -116,7 +118,7 @@ def synthesize_tissue(
         mask_class (str, optional): Class of the objects, where masks hold instance ids of images
             whose class only a manifest would know. Defaults to None.
         split (str | Sequence[str], optional): Of the manifest. Defaults to None: all.
-        batch_size (int): Images per call of the networks. Defaults to 4.
+        batch_size (int): Images per call of the networks on a GPU. Defaults to 4.
         device (str, optional): Defaults to None: a GPU where there is one.
         sheet (bool): Draw ``sheet.png``. Defaults to True.
         options (dict, optional): Overrides of the config. Defaults to None.
@@ -134,7 +136,9 @@ def synthesize_tissue(
     """
     if per_mask < 1:
         raise SynthesisError(f'per_mask={per_mask}: must be at least 1')
-    sampling = Sampling.settle(config, checkpoint, device, seed=seed, options=options)
+    sampling = Sampling.settle(
+        config, checkpoint, device, batch_size=batch_size, seed=seed, options=options
+    )
     loaded = sampling.loaded
     model, classes = loaded.model, loaded.classes
     if getattr(model, 'generators', None) is None or not hasattr(model, 'fit_masks'):
@@ -149,10 +153,12 @@ def synthesize_tissue(
     meaning = MaskMeaning(classes, dataset.get('mask_map'), dataset.get('instances'))
     scale = training_scale(loaded.config) * model.size / model.tile_size
     out = Path(out)
+    per_call = sampling.images_per_call
     protocol = dict(
         **sampling.hashes,
         classes=list(classes),
         size_of_tile=model.size,
+        images_per_call=per_call,
         seed=sampling.seed,
         relabel={classes[a]: classes[b] for a, b in changes.items()},
         mask_class=mask_class,
@@ -181,14 +187,15 @@ def synthesize_tissue(
                     if not written:  # before the first image: it makes the folder ours
                         record.write(merged(before, protocol))
                         written = True
-                    _write(out, todo, _generate(model, todo, seed))
+                    _write(out, todo, _generate(model, todo, seed, per_call))
             made += len(todo)
             bar.update(len(batch))
     with explained_output_errors(out):
         if loaded.training_images is not None:
             write_training_images(out, loaded.training_images)
         if sheet:
-            picture = _sheet(model, shown, min(per_mask, _SHEET_VARIANTS), seed, bool(changes))
+            variants = min(per_mask, _SHEET_VARIANTS)
+            picture = _sheet(model, shown, variants, seed, bool(changes), per_call)
             write_png(out / SHEET_NAME, picture)
         # Last: it says that all is there.
         manifest = write_manifest(out / MANIFEST_NAME, rows, COLUMNS)
@@ -342,11 +349,17 @@ def _row(
 
 
 def _generate(
-    model: nn.Module, batch: Sequence[Tuple[_Source, int]], seed: int
+    model: nn.Module, batch: Sequence[Tuple[_Source, int]], seed: int, per_call: int
 ) -> List[np.ndarray]:
-    masks = torch.from_numpy(np.stack([source.mask for source, _ in batch]))
-    seeds = [derive_seed(seed, 'tissue', source.image.name, number) for source, number in batch]
-    return _pixels(model.generate(masks, seeds))
+    """Images of a batch; the networks always see ``per_call`` at once, as sums round by it."""
+    images: List[np.ndarray] = []
+    for start in range(0, len(batch), per_call):
+        part = list(batch[start : start + per_call])
+        filled = part + part[-1:] * (per_call - len(part))
+        masks = torch.from_numpy(np.stack([source.mask for source, _ in filled]))
+        seeds = [derive_seed(seed, 'tissue', source.image.name, n) for source, n in filled]
+        images += _pixels(model.generate(masks, seeds)[: len(part)])
+    return images
 
 
 def _pixels(images: torch.Tensor) -> List[np.ndarray]:
@@ -366,7 +379,12 @@ def _write(out: Path, batch: Sequence[Tuple[_Source, int]], images: Sequence[np.
 
 
 def _sheet(
-    model: nn.Module, sources: Sequence[_Source], variants: int, seed: int, changed: bool
+    model: nn.Module,
+    sources: Sequence[_Source],
+    variants: int,
+    seed: int,
+    changed: bool,
+    per_call: int,
 ) -> np.ndarray:
     """Masks beside their images; with relabelled masks, what the unchanged ones give first."""
     rows, titles = [], None
@@ -375,7 +393,7 @@ def _sheet(
         kinds = [('as given', source.plain), ('relabelled', source.mask)]
         for title, mask in kinds if changed else [('', source.mask)]:
             batch = [(source._replace(mask=mask), number) for number in range(variants)]
-            row += [mask_picture(mask), *_generate(model, batch, seed)]
+            row += [mask_picture(mask), *_generate(model, batch, seed, per_call)]
             row_titles += [f'mask {title}'.strip(), *[f'image {n + 1}' for n in range(variants)]]
         rows.append(row)
         titles = row_titles

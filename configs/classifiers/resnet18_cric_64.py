@@ -4,7 +4,6 @@
 # For class folders without a manifest set train_dataloader.dataset.ann_file= and
 # train_dataloader.dataset.split=None by --cfg-options, and the same of val_ and test_dataloader.
 _base_ = 'resnet18_phantom.py'
-iterations = 240
 data = dict(
     data_root='{{$CELLGAN_CRIC_ROOT:data/cric}}',
     ann_file='manifest.csv',

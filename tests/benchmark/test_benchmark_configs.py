@@ -9,7 +9,8 @@ from cellgan_plugin.benchmark.protocol import read_protocol
 from cellgan_plugin.benchmark.selection_rows import check_selection
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'benchmarks'
-CONFIGS = sorted([*FOLDER.glob('table*.py'), *FOLDER.glob('fig*.py')])
+CONFIGS = sorted([*FOLDER.glob('*_table*.py'), *FOLDER.glob('*_fig*.py')])
+CONFIGS = [path for path in CONFIGS if not path.name.startswith('_')]
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -19,6 +20,17 @@ def test_every_config_can_be_read(path):
     check_selection(found, {n: read_classifier(c) for n, c in found.classifiers.items()})
     for generator in found.generators:
         assert generator.config is None or Path(generator.config).is_file()
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_paths_are_relative_to_the_file_that_says_them(path, tmp_path):
+    child = tmp_path / 'elsewhere' / 'mine.py'
+    child.parent.mkdir()
+    child.write_text(f"_base_ = '{path}'\ntitle = 'Mine'\n")
+    leak = 'paper' if path.stem == 'cellgan_table3_tct' else None
+    inherited, original = read_protocol(child, leak=leak), read_protocol(path, leak=leak)
+    assert inherited.classifiers == original.classifiers
+    assert [g.config for g in inherited.generators] == [g.config for g in original.generators]
 
 
 def rows_of(name):

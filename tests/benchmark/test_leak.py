@@ -9,8 +9,15 @@ import torch
 from cellgan_plugin.benchmark.folds import Sample, plan_folds
 from cellgan_plugin.benchmark.leak import LeakError, check_leak, refuse_leaks, seen_beyond
 from cellgan_plugin.compat import UntrustedCheckpointError
-from cellgan_plugin.datasets.content_hash import from_hex, to_hex, write_training_images
-from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.datasets.content_hash import (
+    from_hex,
+    group_hashes,
+    merge_hashes,
+    split_groups,
+    to_hex,
+    write_training_images,
+)
+from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 
 CLASSES = ('NILM', 'HSIL')
 HASHES = np.random.default_rng(0).integers(0, 256, (6, 16), dtype=np.uint8)
@@ -112,6 +119,41 @@ def test_images_from_elsewhere_do_not_matter():
         assert report.clean and report.known and not report.found
         assert report.summary() == report.message() == ''
         refuse_leaks([report])
+
+
+def test_slides_are_compared_by_name_whatever_the_pixels():
+    plan = plan_folds(SLIDES, CLASSES, 5)
+    # Trained on copies of the test images of fold 0 that are JPEGs now: other pixels, same slides.
+    slides = {plan.samples[i].group for i in plan.folds[0].test}
+    groups = set(to_hex(group_hashes(slides)))
+    report = check_leak(plan, 'g', {'e' * 32}, groups=groups)
+    (leak,) = report.found
+    assert leak.fold == 0 and leak.files == ()
+    assert set(leak.group_files) == {plan.samples[i].file for i in plan.folds[0].test}
+    assert not report.clean and report.limits() == ''
+    others = {plan.samples[i].group for i in plan.folds[0].train}
+    assert check_leak(plan, 'g', {'e' * 32}, 0, groups=set(to_hex(group_hashes(others)))).clean
+    # A generator that does not say its slides: that is said.
+    unsaid = check_leak(plan, 'g', {'e' * 32})
+    assert unsaid.clean and 'do not say of which slides or patients' in unsaid.limits()
+    assert not unsaid.to_dict()['groups_known']
+    assert check_leak(plan_folds(SAMPLES, CLASSES, 5), 'g', {'e' * 32}).limits() == ''
+
+
+def test_groups_travel_with_the_hashes_of_images(tmp_path):
+    groups = group_hashes(['Zürich 1', 'Zu\u0308rich 1 ', 'slide 2', ''])
+    assert len(groups) == 2
+    images, found = split_groups(merge_hashes(HASHES, groups))
+    assert {*to_hex(images)} == {*to_hex(HASHES)} and {*to_hex(found)} == {*to_hex(groups)}
+    both = torch.from_numpy(merge_hashes(HASHES, groups))
+    torch.save(dict(training_images=both), tmp_path / 'iter_4.pth')
+    (tmp_path / 'folder').mkdir()
+    write_training_images(tmp_path / 'folder', both)
+    for source in (tmp_path / 'iter_4.pth', tmp_path / 'folder'):
+        assert training_images_of(source) == {*to_hex(HASHES)}
+        assert training_groups_of(source) == {*to_hex(groups)}
+    torch.save(dict(state_dict={}), tmp_path / 'old.pth')
+    assert training_groups_of(tmp_path / 'old.pth') == set()
 
 
 def test_a_generator_that_has_seen_more_than_the_classifiers_is_said():

@@ -77,13 +77,33 @@ def test_the_budget_is_split_over_the_stages():
 
 
 def test_options_seed_and_earlier_checkpoints_reach_the_config():
-    options = {'model.autoencoder.checkpoint': '{stage0}', 'a.b': ['{stage0}', 1]}
-    stages = [dict(config=PHANTOM, name='first'), dict(config=PHANTOM, name='x', options=options)]
+    options = {'model.autoencoder_checkpoint': '{stage0}', '_notes.b': ['{stage0}', 1]}
+    latent = CONFIGS / 'latent_diffusion' / 'ldm_phantom.py'
+    stages = [dict(config=PHANTOM, name='first'), dict(config=latent, name='x', options=options)]
     plan = plan_of(dict(name='M', stages=stages), options={'train_dataloader.batch_size': 3})
     config = plan.stage_config(plan.models[0], 1, 7, ['out/final.pth'])
-    assert config.model.autoencoder.checkpoint == 'out/final.pth'
-    assert config.a.b == ['out/final.pth', 1]
+    assert config.model.autoencoder_checkpoint == 'out/final.pth'
+    assert config._notes.b == ['out/final.pth', 1]
     assert config.train_dataloader.batch_size == 3 and config.randomness.seed == 7
+
+
+def test_paths_of_an_inherited_comparison_are_relative_to_the_file_that_says_them(tmp_path):
+    config = CONFIGS / 'comparisons' / 'cellgan_table1_phantom.py'
+    child = tmp_path / 'elsewhere' / 'mine.py'
+    child.parent.mkdir()
+    (child.parent / 'own.py').write_text('model = dict()')
+    child.write_text(f"_base_ = '{config}'\ntitle = 'Mine'\n")
+    inherited, original = read_comparison(child), read_comparison(config)
+    assert inherited.title == 'Mine' and inherited.evaluation.samefile(original.evaluation)
+    for one, other in zip(inherited.models, original.models, strict=True):
+        assert all(
+            a.config.samefile(b.config) for a, b in zip(one.stages, other.stages, strict=True)
+        )
+    child.write_text(f"_base_ = '{config}'\nevaluation = 'own.py'\n")
+    assert read_comparison(child).evaluation == child.parent / 'own.py'
+    child.write_text(f"_base_ = '{config}'\nevaluation = 'gone.py'\n")
+    with pytest.raises(FileNotFoundError, match='gone.py'):
+        read_comparison(child)
 
 
 def test_command_line_values_take_the_place_of_the_configs():
@@ -283,18 +303,19 @@ def test_a_changed_config_is_trained_again_and_the_former_run_kept(tmp_path):
 
 
 def test_what_does_not_change_the_weights_is_not_trained_again(tmp_path):
-    (part,) = lay_out(plan_of(), tmp_path)
+    latent = str(CONFIGS / 'latent_diffusion' / 'ldm_phantom.py')
+    (part,) = lay_out(plan_of(dict(name='LDM', config=latent)), tmp_path)
     finish(part)
     options = {
         'default_hooks.checkpoint.interval': 7,
         'log_processor.window_size': 7,
-        'model.sampling': dict(num_inference_steps=7),
+        'model.sampling.num_inference_steps': 7,
         'val_dataloader': dict(batch_size=7),
     }
-    changed = dict(name='CellGAN', config=PHANTOM, options=options)
+    changed = dict(name='LDM', config=latent, options=options)
     (other,) = lay_out(plan_of(changed), tmp_path)
     assert other.trainings[0].prepare() == '' and other.trainings[0].report is not None
-    assert other.stale().startswith('evaluation.model.sampling.num_inference_steps: only now')
+    assert other.stale().startswith('evaluation.model.sampling.num_inference_steps: ')
 
 
 def test_a_later_stage_depends_on_the_earlier_one(tmp_path):

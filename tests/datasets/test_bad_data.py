@@ -414,6 +414,30 @@ def test_bad_lists(root, name, text, words):
         dataset(root, ann_file=name)
 
 
+HOSTILE = [
+    '../secret.png', 'A/../../secret.png', './../secret.png', 'A/./../../secret.png',
+    '/secret.png', '//secret.png', '/../secret.png', '..', '.', 'A/..', 'A/../..',
+    'A/%2e%2e/%2e%2e/secret.png', '~/secret.png', '$HOME/secret.png', '`touch owned`.png',
+    '$(touch owned).png', ';touch owned;.png', '|touch owned', 'A/0.png|touch owned',
+    'file:///etc/passwd', 'http://127.0.0.1/x.png', r'..\..\secret.png', r'C:\secret.png',
+    r'\\host\share\x.png', 'A/0.png\x00.txt', 'CON', 'A/' + 'x' * 300 + '.png', '-rf', '=cmd|x',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('file', HOSTILE)
+@pytest.mark.parametrize('name', ['m.csv', 'l.txt'])
+def test_paths_that_lead_elsewhere_are_refused(root, name, file, monkeypatch):
+    save(root.parent / 'secret.png', seed=7)
+    monkeypatch.chdir(root)
+    row = f'file,label\nA/0.png,A\nB/0.png,B\n"{file}",A\n' if name == 'm.csv' else f'{file}\n'
+    (root / name).write_text(row)
+    with pytest.raises(DatasetError):
+        dataset(root, ann_file=name)
+    report, _ = found(root, ann_file=name)
+    assert report.harmful
+    assert not list(root.rglob('owned'))
+
+
 def test_lists_that_are_not_text(root):
     for name in ('m.csv', 'l.txt'):
         (root / name).write_bytes(b'file,label\n\xff\xfe,A\n')

@@ -79,9 +79,23 @@ def test_config_that_cannot_be_used(tmp_path, monkeypatch, capsys):
         ('empty.py', 'no train_dataloader.dataset'),
         ('broken.py', 'never closed'),
         ('value.py', "cache must be one of (None, 'ram', 'device'), got 'disk'"),
-        ('name.py', 'spilt'),
+        ('name.py', "spilt: CellPatchDataset takes no 'spilt'; did you mean 'split'?"),
     ):
         monkeypatch.setattr(sys, 'argv', ['check_dataset.py', str(tmp_path / name)])
+        assert main() == 2
+        assert words in capsys.readouterr().err
+
+
+def test_what_is_called_ready_fits_the_rest_of_the_config(tmp_path, monkeypatch, capsys):
+    main = runpy.run_path(str(REPOSITORY / 'tools' / 'check_dataset.py'))['main']
+    config = write_config(tmp_path / 'config.py', make_folders(tmp_path / 'data'))
+    whole = config.read_text()
+    for model, words in (
+        ('dict(head=dict(num_classes=5))', 'model.head.num_classes=5 but the training set has 2'),
+        (f'dict(generator=dict(out_size={SIZE * 2}))', f'model.generator.out_size={SIZE * 2} but'),
+    ):
+        config.write_text(f'{whole}model = {model}\n')
+        monkeypatch.setattr(sys, 'argv', ['check_dataset.py', str(config)])
         assert main() == 2
         assert words in capsys.readouterr().err
 

@@ -15,12 +15,14 @@ from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset
 from cellgan_plugin.datasets.content_hash import (
     TRAINING_IMAGES,
     content_hashes,
+    group_hashes,
     merge_hashes,
     read_training_images,
+    split_groups,
     to_hex,
 )
 from cellgan_plugin.engine.hooks import TrainingImagesHook, training_images_hook
-from cellgan_plugin.engine.hooks.training_images_hook import image_files
+from cellgan_plugin.engine.hooks.training_images_hook import files_and_groups
 from cellgan_plugin.phantom import write_phantom_dataset
 
 
@@ -29,6 +31,11 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp('phantom')
     write_phantom_dataset(root, size=32, counts=3, seed=0)
     return root
+
+
+def image_files(dataset):
+    found = files_and_groups(dataset)
+    return None if found is None else list(found)
 
 
 def dataset_of(data, **kwargs):
@@ -116,6 +123,22 @@ def test_only_the_split_that_trains_counts(data, tmp_path):
     found = train(runner_for(dataset, tmp_path / 'run'))['training_images']
     expected = content_hashes([f for n, f in enumerate(files) if n % 3 != 2])
     assert set(to_hex(found)) == set(to_hex(expected))
+
+
+def test_the_groups_of_a_manifest_travel_too(data, tmp_path):
+    files = sorted(data.glob('*/*.png'))
+    rows = [
+        f'{file.relative_to(data).as_posix()},{file.parent.name},slide {number % 2}'
+        for number, file in enumerate(files)
+    ]
+    (tmp_path / 'list.csv').write_text('\n'.join(['file,label,group', *rows]) + '\n')
+    dataset = dataset_of(data, ann_file=str(tmp_path / 'list.csv'))
+    runner = runner_for(RepeatDataset(dataset, 3), tmp_path / 'run')
+    images, groups = split_groups(train(runner)['training_images'])
+    assert np.array_equal(images, all_hashes(data))
+    assert np.array_equal(groups, group_hashes(['slide 0', 'slide 1']))
+    assert np.array_equal(split_groups(read_training_images(tmp_path / 'run'))[1], groups)
+    assert f'{len(images)} different images of 2 groups train this model' in runner.messages[0]
 
 
 def test_wrapped_data_sets_name_each_image_once(data):

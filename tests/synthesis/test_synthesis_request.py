@@ -14,12 +14,22 @@ def test_seeds_from_words(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize(
-    'text', ['', 'a', '-3', '5-3', '1,,2', '1.5', '3,3', '1-5,4', '0-999999999']
-)
+@pytest.mark.parametrize('text', ['', 'a', '-3', '5-3', '1,,2', '1.5', '3,3', '1-5,4'])
 def test_words_that_are_no_seeds(text):
     with pytest.raises(SynthesisError, match='seeds'):
         parse_seeds(text)
+
+
+def test_more_images_than_a_folder_holds_are_refused_at_once():
+    for options in (
+        dict(per_class=10**9),
+        dict(numbers=dict(HSIL=10**9)),
+        dict(per_class=4 * 10**6),
+    ):
+        with pytest.raises(SynthesisError, match='at most 10,000,000'):
+            wanted_rows(CLASSES, **options)
+    with pytest.raises(SynthesisError, match='at most 10,000,000'):
+        parse_seeds('0-999999999')
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from typing import Dict, List, Tuple
 import numpy as np
 import torch
 from mmagic.registry import MODELS
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from PIL import Image
 from plain_training_step import generate
@@ -41,6 +40,7 @@ from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.models.cellgan import CellGANGenerator
 from cellgan_plugin.models.fusing import fuse_for_sampling
 from cellgan_plugin.models.sampling import sample_pixels
+from cellgan_plugin.runs.command_line import KeyValues
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
     PRECISIONS,
@@ -193,7 +193,7 @@ def main() -> None:
     parser = timing_parser(__doc__)
     parser.add_argument('--config', default='configs/cellgan_tct.py', help='default: %(default)s')
     parser.add_argument('--checkpoint')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     parser.add_argument('--images', type=int, default=20, help='per turn; default: %(default)s')
     parser.add_argument('--batch-size', type=int, default=GPU_BATCH_SIZE, help='on a GPU')
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])

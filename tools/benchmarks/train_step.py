@@ -22,7 +22,6 @@ from typing import Callable, Dict
 import torch
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
-from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
@@ -46,6 +45,7 @@ from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.models.data_preprocessor import to_model_range
 from cellgan_plugin.randomness import StepRandom, generator_for
+from cellgan_plugin.runs.command_line import KeyValues
 from cellgan_plugin.runs.train import load_config
 
 LITERAL, AS_IT_IS = 'as the paper reads', 'as it is'
@@ -297,7 +297,7 @@ def main() -> None:
     """Parse arguments, measure, publish what was found."""
     parser = timing_parser(__doc__)
     parser.add_argument('--config', default='configs/cellgan_tct.py', help='default: %(default)s')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     parser.add_argument('--batch-size', type=int, default=4, help='default: %(default)s')
     parser.add_argument(
         '--precisions',

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 
 from cellgan_plugin.datasets.image_encoding import check_format
-from cellgan_plugin.errors import OutputError
+from cellgan_plugin.errors import output_error
 from cellgan_plugin.phantom.glands import (
     GLAND_CATEGORIES,
     draw_gland_sheet,
@@ -85,7 +85,8 @@ def main() -> int:
             workers=args.workers,
             progress=not args.quiet,
         )
-    except (ValueError, OutputError) as error:
+    except (ValueError, OSError) as error:
+        error = (output_error(error, args.out) or error) if isinstance(error, OSError) else error
         print(f'gland_phantom.py: {error}', file=sys.stderr)
         return 2
     print(f'Wrote {manifest}')

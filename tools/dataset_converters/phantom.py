@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 
 from cellgan_plugin.datasets.image_encoding import check_format
-from cellgan_plugin.errors import OutputError
+from cellgan_plugin.errors import output_error
 from cellgan_plugin.phantom import (
     PHANTOM_KINDS,
     draw_phantom_sheet,
@@ -96,7 +96,8 @@ def main() -> int:
             progress=not args.quiet,
             kind=args.kind,
         )
-    except (ValueError, OutputError) as error:
+    except (ValueError, OSError) as error:
+        error = (output_error(error, args.out) or error) if isinstance(error, OSError) else error
         print(f'phantom.py: {error}', file=sys.stderr)
         return 2
     print(f'Wrote {manifest}')

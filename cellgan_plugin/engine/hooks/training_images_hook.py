@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -17,7 +17,9 @@ from cellgan_plugin.datasets.content_hash import (
     TRAINING_IMAGES,
     as_hashes,
     content_hashes,
+    group_hashes,
     merge_hashes,
+    split_groups,
     write_training_images,
 )
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, ImageFileError
@@ -31,30 +33,34 @@ LISTING = 'training_images_listing'
 _NOTHING = np.zeros((0, HASH_BYTES), dtype=np.uint8)
 
 
-def image_files(dataset: Any) -> Optional[List[str]]:
-    """Paths of all images of a data set, each once, in order; None where it does not tell.
+def files_and_groups(dataset: Any) -> Optional[Dict[str, str]]:
+    """Paths of all images of a data set, each once, in order, with their groups.
+
+    A group is a slide, a field or a patient, '' where it is not known. None where the data set does
+    not tell its files.
 
     Args:
         dataset (Dataset): One whose ``get_data_info`` gives ``img_path`` (those of this plugin
             and of MMPretrain), or MMEngine's and torch's wrappers of such.
     """
-    files = _image_files(dataset)
-    return None if files is None else list(dict.fromkeys(files))
+    found = _files_and_groups(dataset)
+    return None if found is None else dict(found)
 
 
-def _image_files(dataset: Any) -> Optional[Iterable[str]]:
+def _files_and_groups(dataset: Any) -> Optional[Iterable[Tuple[str, str]]]:
     if isinstance(dataset, (RepeatDataset, ClassBalancedDataset)):  # every image is drawn
-        return _image_files(dataset.dataset)
+        return _files_and_groups(dataset.dataset)
     if isinstance(dataset, ConcatDataset):  # torch's, and MMEngine's, which is one
-        parts = [_image_files(part) for part in dataset.datasets]
-        return None if None in parts else [path for part in parts for path in part]
+        parts = [_files_and_groups(part) for part in dataset.datasets]
+        return None if None in parts else [pair for part in parts for pair in part]
     indices: Iterable[int] = range(len(dataset))
     if isinstance(dataset, Subset):
         dataset, indices = dataset.dataset, dataset.indices
     if not hasattr(dataset, 'get_data_info'):
         return None
-    files = [dataset.get_data_info(int(index)).get('img_path') for index in indices]
-    return None if None in files else files
+    infos = map(dataset.get_data_info, map(int, indices))
+    found = [(info.get('img_path'), str(info.get('group') or '')) for info in infos]
+    return None if any(file is None for file, _ in found) else found
 
 
 @HOOKS.register_module()
@@ -69,7 +75,9 @@ class TrainingImagesHook(Hook):
 
     What counts:
 
-    - every image of the training data set, whether it was drawn yet or not;
+    - every image of the training data set, whether it was drawn yet or not, and its group where
+      the data set tells it (an entry of a form of its own,
+      :func:`~cellgan_plugin.datasets.content_hash.group_hashes`);
     - what the weights that the run started from (``--resume``, ``load_from``) were trained on, as
       their checkpoint says;
     - what the model says its parts were trained on: ``model.inherited_training_images``, a uint8
@@ -87,6 +95,7 @@ class TrainingImagesHook(Hook):
 
     def __init__(self):
         self.hashes: Optional[np.ndarray] = None  # None: unknown
+        self._groups = _NOTHING
         self._listing = ''
         self._loaded: List[np.ndarray] = []  # of the checkpoints that the weights came from
         self._loaded_listing = ''
@@ -120,19 +129,22 @@ class TrainingImagesHook(Hook):
                 'benchmark cannot rule out that its test images are among them'
             )
             return
-        self.hashes = merge_hashes(own, *self._loaded, inherited)
+        self.hashes = merge_hashes(own, *self._loaded, inherited, self._groups)
         path = write_training_images(runner.work_dir, self.hashes)
+        images, groups = map(len, split_groups(self.hashes))
         runner.logger.info(
-            f'{len(self.hashes)} different images train this model ({path}; '
-            f'{time.monotonic() - started:.1f} s)'
+            f'{images} different images{f" of {groups} groups" if groups else ""} train this model '
+            f'({path}; {time.monotonic() - started:.1f} s)'
         )
 
     def _hash(self, runner) -> Optional[np.ndarray]:
         dataset = runner.train_dataloader.dataset
-        files = image_files(dataset)
-        if files is None:
+        found = files_and_groups(dataset)
+        if found is None:
             self._unknown = f'{type(dataset).__name__} does not name the files of its images'
             return None
+        files = list(found)
+        self._groups = group_hashes(found.values())
         try:
             self._listing = digest_of(sorted(file_digests(files)))
             if self._listing == self._loaded_listing:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import fields
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
@@ -14,6 +15,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from cellgan_plugin.errors import check_known
 from cellgan_plugin.evaluation.class_table import ClassRow, class_table
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
 from cellgan_plugin.evaluation.features import (
@@ -110,6 +112,7 @@ class ClassDistances(BaseMetric):
                 "memorisation needs training=<config of the training data set>, or 'real'"
             )
         numbers_per_class(fake_nums if not isinstance(fake_nums, dict) else 'match', [], [])
+        check_known('options', options or {}, {f.name for f in fields(TableOptions)})
         self.options = TableOptions(distances=tuple(distances), **{'seed': seed, **(options or {})})
         self.fake_nums = dict(fake_nums) if isinstance(fake_nums, dict) else fake_nums
         self.memorisation = memorisation

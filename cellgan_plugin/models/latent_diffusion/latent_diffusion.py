@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor
 
+from cellgan_plugin.errors import check_known
 from cellgan_plugin.models.conditional_gan import ConditionalGAN, unwrap
 from cellgan_plugin.models.latent_diffusion.autoencoder import ImageAutoencoder, build_autoencoder
 from cellgan_plugin.models.latent_diffusion.autoencoder_weights import load_autoencoder
@@ -270,12 +271,7 @@ class LatentDiffusion(ConditionalGAN):
     # Sampling -----------------------------------------------------------------------------------
 
     def _sampling_options(self, given: Mapping[str, Any]) -> Dict[str, Any]:
-        unknown = sorted(set(given) - set(_SAMPLING))
-        if unknown:
-            raise ValueError(
-                f'{", ".join(unknown)}: no sampling option of latent diffusion, which has '
-                f'{", ".join(_SAMPLING)}'
-            )
+        check_known('sampling', given, _SAMPLING)
         options = {**getattr(self, 'sampling', _SAMPLING), **given}
         # Built to hear of a mistake before the first image.
         sampling_scheduler(options['sampler'], self.schedule, options['num_inference_steps'])

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cellgan_plugin.compat import diffusers_class
+from cellgan_plugin.errors import check_known
 from cellgan_plugin.models.latent_diffusion.unet import null_label
 
 Predict = Callable[[Tensor, int], Tensor]
@@ -33,9 +34,7 @@ def check_schedule(schedule: Mapping[str, Any]) -> Dict[str, Any]:
         ValueError: A key that training and sampling do not share, or another prediction type.
     """
     schedule = dict(schedule)
-    unknown = sorted(set(schedule) - set(_SCHEDULE_KEYS))
-    if unknown:
-        raise ValueError(f'scheduler has {unknown}: it takes {list(_SCHEDULE_KEYS)}')
+    check_known('scheduler', schedule, _SCHEDULE_KEYS)
     if schedule.setdefault('prediction_type', 'epsilon') not in _PREDICTIONS:
         raise ValueError(
             f'scheduler.prediction_type={schedule["prediction_type"]!r}: must be one of '

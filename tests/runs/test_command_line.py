@@ -1,0 +1,58 @@
+"""What a user did wrong is one message and status 2, never a traceback."""
+
+import errno
+import os
+
+import pytest
+
+from cellgan_plugin.errors import OutputError, explained_output_errors, output_error
+from cellgan_plugin.runs.command_line import user_errors
+
+
+@pytest.mark.parametrize(
+    'number, words',
+    [
+        (errno.ENOSPC, 'no room is left on the disk'),
+        (errno.EDQUOT, 'no room is left on the disk'),
+        (errno.EACCES, 'out/file.png cannot be written (Permission denied)'),
+        (errno.EROFS, 'out/file.png cannot be written (Read-only file system)'),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_a_message(number, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        with user_errors():
+            raise OSError(number, os.strerror(number), 'out/file.png')
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith('\nerror: ') and words in said
+
+
+def test_a_file_where_a_folder_would_be(tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(SystemExit), user_errors():
+        (tmp_path / 'file' / 'out').mkdir(parents=True)
+    assert f'{tmp_path / "file"}' in capsys.readouterr().err
+
+
+def test_other_errors_of_the_system_are_not_hidden():
+    with pytest.raises(OSError, match='Too many open files'), user_errors():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    with pytest.raises(OSError, match='Too many open files'), explained_output_errors('out'):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_an_explained_error_is_not_explained_again():
+    error = OutputError(errno.ENOSPC, 'said already')
+    assert output_error(error) is error
+    with pytest.raises(OutputError, match='said already'), explained_output_errors('out'):
+        raise error
+
+
+def test_a_type_that_is_not_registered_is_a_message(capsys):
+    from mmengine.registry import MODELS
+
+    with pytest.raises(SystemExit), user_errors():
+        MODELS.build(dict(type='NobodyHasThis'))
+    assert 'NobodyHasThis is not in the' in capsys.readouterr().err
+    with pytest.raises(KeyError), user_errors():
+        raise KeyError('a mistake of the program')
