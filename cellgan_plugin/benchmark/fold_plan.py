@@ -132,7 +132,11 @@ class FoldPlan:
         """Class counts of every fold as a plain table, and the notes."""
         heads = [*self.classes, 'all']
         groups = self.grouped
-        lines = ['fold  part ' + ''.join(f' {name:>8}' for name in heads) + '   groups' * groups]
+        lines = [
+            'fold  part '
+            + ''.join(f' {name:>8}' for name in heads)
+            + ('   groups' if groups else '')
+        ]
         for number, fold in enumerate(self.folds, 1):
             for name, indices in fold.parts().items():
                 counts = Counter(self.samples[i].label for i in indices)

@@ -219,15 +219,15 @@ class _Units:
         for name, images, found in zip(self.classes, self.counts.sum(axis=0), units, strict=True):
             if found < needed:
                 of = 'groups' if self.grouped else 'different images'
-                said = f'{images} image{"s" * (images != 1)}'
+                said = f'{images} image{"" if images == 1 else "s"}'
                 short.append(f'class {name!r} has {said} ({found} {of})')
         if short:
             possible = f'; {units.min()} would do' if units.min() > 1 and 'fold' in fewer else ''
             raise FoldError(
                 f'{what} need every class in every part, so at least {needed} '
                 f'{"groups" if self.grouped else "different images"} of each: {"; ".join(short)}. '
-                f'Add images{" of other groups" * self.grouped}, {fewer}{possible}, or leave the '
-                'class out'
+                f'Add images{" of other groups" if self.grouped else ""}, {fewer}{possible}, or leave '
+                'the class out'
             )
 
     def assign(

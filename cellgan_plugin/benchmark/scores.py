@@ -198,7 +198,7 @@ def compute_scores(probabilities: Array, labels: Array, classes: Sequence[str]) 
     if len(present_rows) == 1:
         notes.append(
             f'all test images are of class {present_rows[0]["class"]}: specificity '
-            f'{"or sensitivity " * (count == 2)}cannot be computed'
+            f'{"or sensitivity " if count == 2 else ""}cannot be computed'
         )
 
     def macro(metric: str) -> Optional[float]:
