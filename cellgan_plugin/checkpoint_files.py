@@ -87,7 +87,25 @@ def find_resumable(folder: Union[str, Path]) -> Optional[Path]:
     Returns:
         Path | None: None when there is no whole checkpoint.
     """
-    return _first_whole(numbered_checkpoints(folder))
+    paths = numbered_checkpoints(folder)
+    newest = _first_whole(paths)
+    if newest is not None:
+        _say_later_ones(newest, paths[paths.index(newest) + 1 :])
+    return newest
+
+
+def _say_later_ones(newest: Path, others: List[Path]) -> None:
+    """Say of higher iterations than the one that is taken why they are not."""
+    number = int(_NUMBERED.fullmatch(newest.name)[1])
+    for path in others:
+        if int(_NUMBERED.fullmatch(path.name)[1]) <= number:
+            continue
+        why = (
+            f'is of a higher iteration than {newest.name}, which {LAST_CHECKPOINT} names; left'
+            if is_whole(path)
+            else 'is damaged or only half written; passed over'
+        )
+        print_log(f'{path} {why}', logger='current', level=30)
 
 
 def find_chosen(folder: Union[str, Path]) -> Optional[Path]:

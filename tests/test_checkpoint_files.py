@@ -59,6 +59,20 @@ def test_damaged_checkpoints_are_passed_over_and_said(tmp_path, monkeypatch, dam
     assert 'best_iter_2.pth is taken' in said
 
 
+def test_why_later_checkpoints_are_not_taken_is_said(tmp_path, monkeypatch):
+    messages = []
+    monkeypatch.setattr(checkpoint_files, 'print_log', lambda text, **_: messages.append(text))
+    for number in (2, 4, 8):
+        torch.save({'a': torch.arange(500)}, tmp_path / f'iter_{number}.pth')
+    (tmp_path / 'iter_6.pth').write_bytes((tmp_path / 'iter_4.pth').read_bytes()[:900])
+    (tmp_path / 'last_checkpoint').write_text('iter_4.pth')
+    assert find_resumable(tmp_path) == tmp_path / 'iter_4.pth'
+    assert [text.split(' ', 1)[0] for text in messages] == [
+        str(tmp_path / f'iter_{number}.pth') for number in (8, 6)
+    ]
+    assert 'higher iteration than iter_4.pth' in messages[0] and 'damaged' in messages[1]
+
+
 def test_a_folder_and_a_file_name_a_checkpoint(tmp_path):
     assert find_resumable(tmp_path) is None
     with pytest.raises(FileNotFoundError, match='has no checkpoint: train first'):

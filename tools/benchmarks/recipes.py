@@ -57,7 +57,7 @@ def budgeted(path: str, minutes: float, seed: int) -> Config:
 
 def judge(config: Config, checkpoint: Path, folder: Path) -> List[Dict[str, Any]]:
     """Rows of the validation's table: Frechet distance, precision, recall, density, coverage."""
-    options = {'val_evaluator.metrics.0.options.distances': ['fd', 'prdc']}
+    options = {'val_evaluator.metrics.0.distances': ['fd', 'prdc']}
     (report,) = test(Config(config.to_dict()), checkpoint, folder, options)
     return report['rows']
 
