@@ -109,7 +109,8 @@ def load_tensors(path: Union[str, Path], map_location=None) -> dict:
     """Load a checkpoint that may come from anywhere, without running code from it.
 
     The text of a config that MMEngine puts into checkpoints (``meta.config``, ``meta.cfg``,
-    ``message_hub.runtime_info.cfg``) is left out: MMEngine would run it as Python.
+    ``message_hub.runtime_info.cfg``) is left out: MMEngine would run it as Python. It can be read
+    as ``meta.config_text``.
 
     Args:
         path (str | Path): A file written by :func:`torch.save`, or one ``*.safetensors`` of
@@ -241,11 +242,15 @@ def _refuse_odd(path: Path, state: Any) -> None:
 
 
 def _without_programs(state: dict) -> dict:
-    """Take out the texts that MMEngine runs as Python configs: Runner.resume and BaseInferencer."""
+    """Take out the texts that MMEngine runs as Python configs: Runner.resume and BaseInferencer.
+
+    That of the training run stays to be read, as ``meta.config_text``, which nobody runs.
+    """
     hub = state.get('message_hub')
     info = hub.get('runtime_info') if isinstance(hub, dict) else None
     for part, keys in ((state.get('meta'), ('config', 'cfg')), (info, ('cfg',))):
         if isinstance(part, dict):
-            for key in keys:
-                part.pop(key, None)
+            texts = [part.pop(key, None) for key in keys]
+            if part is state.get('meta') and any(isinstance(text, str) for text in texts):
+                part['config_text'] = next(text for text in texts if isinstance(text, str))
     return state

@@ -381,7 +381,7 @@ def bad_files():
     return {
         'ours without --reverse': (dict(state_dict={}), {}, ValueError, 'add --reverse'),
         'theirs with --reverse': (dict(model=state), dict(reverse=True), ValueError, 'leave'),
-        'no weights': ([1], {}, ValueError, "no 'model' entry"),
+        'no weights': ([1], {}, ValueError, 'holds a list'),
         'other part': (dict(model=state), dict(part='discriminator'), ValueError, 'other part'),
         'unknown part': (dict(model=state), dict(part='encoder'), ValueError, '^part'),
         'unknown weights': (dict(model=state), dict(weights='all'), ValueError, '^weights'),

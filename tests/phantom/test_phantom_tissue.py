@@ -16,6 +16,7 @@ from cellgan_plugin.phantom.textures import texture_bank
 from cellgan_plugin.phantom.tissue.grades import GRADES
 from cellgan_plugin.phantom.tissue.patients import PATIENTS_PER_SPLIT
 from cellgan_plugin.phantom.tissue.scene import make_tissue_scene, polygon_areas
+from cellgan_plugin.records import RecordError
 from cellgan_plugin.runs.command_line import image_size
 
 CLI = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'phantom.py'
@@ -269,7 +270,7 @@ def test_a_folder_of_tissue(tmp_path):
 
 def test_a_folder_of_cells_does_not_become_one_of_tissue(tmp_path):
     write_phantom_dataset(tmp_path, 16, {'NILM': 1})
-    with pytest.raises(FileExistsError, match="'phantom cytology 1', now 'phantom tissue 1'"):
+    with pytest.raises(RecordError, match='"phantom cytology 1" there, "phantom tissue 1" now'):
         write_phantom_dataset(tmp_path, (16, 16), {'CIN1': 1}, kind='tissue')
 
 

@@ -354,7 +354,7 @@ def _own_part(
 
 def _refuse_foreign_structure(arguments: Dict[str, Any], loaded: Dict[str, Any]) -> None:
     """Refuse a model of ours that the authors' program would load as another one."""
-    config = str((loaded.get('meta') or {}).get('cfg') or '')
+    config = str((loaded.get('meta') or {}).get('config_text') or '')
     foreign = []
     if arguments.get('sgc_fusion') == 'modulate':
         foreign.append("sgc_fusion='modulate'")
