@@ -226,8 +226,8 @@ class _Units:
             raise FoldError(
                 f'{what} need every class in every part, so at least {needed} '
                 f'{"groups" if self.grouped else "different images"} of each: {"; ".join(short)}. '
-                f'Add images{" of other groups" if self.grouped else ""}, {fewer}{possible}, or leave '
-                'the class out'
+                f'Add images{" of other groups" if self.grouped else ""}, {fewer}{possible}, or '
+                'leave the class out'
             )
 
     def assign(

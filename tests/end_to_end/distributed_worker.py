@@ -9,7 +9,6 @@ import sys
 
 import torch
 from mmagic.registry import MODELS
-from mmagic.structures import DataSample
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.model import MMSeparateDistributedDataParallel
 from mmengine.registry import init_default_scope
@@ -45,6 +44,9 @@ class Recorder:
 
 def gradients(model, rank, world_size):
     """Of both objectives (Eq. 2), for the rows of a rank of one batch of four images."""
+    # After the plugin, whose repairs MMagic needs beside new packages.
+    from mmagic.structures import DataSample
+
     size, rows = model.discriminator, slice(rank, None, world_size)
     size = getattr(size, 'module', size).in_size
     real = torch.randn(4, 3, size, size, generator=generator_for(0, 'real')).double().clamp(-1, 1)

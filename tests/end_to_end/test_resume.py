@@ -60,7 +60,8 @@ def test_a_run_leaves_what_a_person_looks_for(straight):
     assert (work_dir / 'sheets' / 'iter_00000004.png').is_file()
     assert (work_dir / 'sheets' / 'iter_00000008.png').is_file()
     assert (work_dir / 'curves.png').is_file()
-    assert len((work_dir / 'training_images.txt').read_text().splitlines()) == 20
+    # 20 images, and the four groups (slides) that they are of.
+    assert len((work_dir / 'training_images.txt').read_text().splitlines()) == 20 + 4
     assert list(work_dir.glob('*/vis_data/events.out.tfevents*'))
     line = next(line for line in result.stdout.splitlines() if '[4/8]' in line)
     for word in (

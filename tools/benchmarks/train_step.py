@@ -21,7 +21,6 @@ from typing import Callable, Dict
 
 import torch
 from mmagic.registry import MODELS
-from mmagic.structures import DataSample
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
@@ -79,6 +78,9 @@ class OurStep:
 
     def __call__(self) -> None:
         """Take a step."""
+        # After the plugin, whose repairs MMagic needs beside new packages.
+        from mmagic.structures import DataSample
+
         samples = []
         for label in self.labels:
             samples.append(DataSample())

@@ -27,7 +27,6 @@ from typing import Dict, Iterator, NamedTuple, Sequence
 
 import torch
 from mmagic.registry import MODELS
-from mmagic.structures import DataSample
 from mmengine import MessageHub
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -83,6 +82,9 @@ def measure(config: Config, batch_size: int, amp: bool) -> Dict[str, float]:
         dict[str, float]: Millions of parameters, GiB saved per image in either turn, GiB for
         weights, gradients, optimizer and EMA, and the peak that CUDA saw (0 without it).
     """
+    # After the plugin, whose repairs MMagic needs beside new packages.
+    from mmagic.structures import DataSample
+
     device = get_device()
     model = MODELS.build(config.model).to(device)
     model.init_weights()
