@@ -234,8 +234,9 @@ class _Walk:
         for name in ('sampler', 'batch_sampler'):
             yield from self.part(f'{path}.{name}', value.get(name), _SAMPLER, self.scope)
         for name in ('collate_fn', 'worker_init_fn'):
+            # MMEngine's own registry: MMagic has none of functions, which would be warned about.
             kind = _Kind(registries.FUNCTIONS)
-            yield from self.part(f'{path}.{name}', value.get(name), kind, self.scope)
+            yield from self.part(f'{path}.{name}', value.get(name), kind, 'mmengine')
 
     def loop(self, path: str, value: Any) -> Iterator[str]:
         """A loop of training, validation or testing."""
