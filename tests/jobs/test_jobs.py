@@ -319,7 +319,8 @@ def test_a_job_that_the_scheduler_takes_back_saves_and_can_be_queued_again(tmp_p
     command = Command(('sh', '-c', script), str(log), {})
     thread = threading.Thread(target=command)
     thread.start()
-    while not (log.exists() and 'up' in log.read_text()):
+    # The command may be up before Popen has returned.
+    while command.process is None or 'up' not in log.read_text():
         time.sleep(0.05)
     again = command.checkpoint()
     thread.join()
