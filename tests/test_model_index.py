@@ -10,6 +10,8 @@ import pytest
 import yaml
 from mmengine.config import Config
 
+from cellgan_plugin.compat.mim import take_shipped_weights
+
 pytest.importorskip('mim')
 
 # Their package gives the functions these names, too.
@@ -60,6 +62,19 @@ def test_search_lists_every_run_with_its_config(installed):
         'cellgan_plugin', models=['histogan'], training_datasets=['pcam'], to_dict=True
     )
     assert set(only) == {'histogan_pcam', 'histogan_pcam_fd'}
+
+
+def test_download_copies_weights_that_ship(installed, tmp_path, monkeypatch):
+    (installed / 'weights').symlink_to(REPOSITORY / 'weights')
+    monkeypatch.setattr(download_module, 'download_from_file', download_module.download_from_file)
+    take_shipped_weights(installed)
+    names = ['cellgan_phantom', 'resnet18_phantom']
+    got = download_module.download('cellgan_plugin', names, str(tmp_path / 'to'))
+    assert got == [f'{name}.safetensors' for name in names]
+    for name in names:
+        shipped = REPOSITORY / 'weights' / f'{name}.safetensors'
+        assert (tmp_path / 'to' / shipped.name).read_bytes() == shipped.read_bytes()
+        assert Config.fromfile(tmp_path / 'to' / f'{name}.py').model.type
 
 
 def test_download_takes_the_weights_and_the_whole_config(installed, tmp_path):
