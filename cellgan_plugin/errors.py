@@ -16,7 +16,6 @@ _NOT_ALLOWED = (
     errno.EPERM,
     errno.EROFS,
     errno.ENOTDIR,
-    errno.EISDIR,
     errno.EEXIST,
     errno.ENAMETOOLONG,
 )

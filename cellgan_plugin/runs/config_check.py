@@ -142,10 +142,10 @@ class _Walk:
         """Parts without a class."""
         randomness = self.config.get('randomness')
         known = arguments_of(Runner.set_randomness).names - {'self'}
-        yield from unknown_keys('randomness', randomness, known, 'the random generators')
+        yield from unknown_keys('randomness', randomness, known, 'randomness')
         env = self.config.get('env_cfg')
         known = {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'}
-        yield from unknown_keys('env_cfg', env, known, 'the environment')
+        yield from unknown_keys('env_cfg', env, known, 'env_cfg')
         known = {'mp_start_method', 'opencv_num_threads'}
         yield from unknown_keys(
             'env_cfg.mp_cfg', (env or {}).get('mp_cfg'), known, 'multiprocessing'

@@ -306,10 +306,10 @@ def _begin(
     sizes = [len(encode_image(image, fmt)) for image in first.values()]
     folder.check_room(len(plan.todo), sum(sizes) / len(sizes))
     room = shown_size(len(plan.todo) * sum(sizes) / len(sizes))
-    hours = seconds / len(first) * len(plan.todo) / get_dist_info()[1] / 3600
+    left = timedelta(seconds=round(seconds / len(first) * len(plan.todo) / get_dist_info()[1]))
     print_log(
-        f'{len(plan.todo)} images: about {room} on the disk of {folder.root}; at the pace of the '
-        f'first {len(first)}, sampled by one thread, {hours:.2g} hours'
+        f'{len(plan.todo)} images: about {room} on the disk of {folder.root}, and {left} at the '
+        f'pace of the first {len(first)}, sampled by one thread (h:mm:ss)'
     )
     # The record makes the folder ours, so it comes before the first image.
     plan.record = _record(loaded, plan, shape)

@@ -101,7 +101,12 @@ def test_an_update_that_spoils_the_weights_is_not_saved(tiny):
     'options, complaint',
     [
         (['model.num_classes=3'], 'model.num_classes=3 but the training set has 5 classes'),
-        (['model.generator.out_size=64', 'model.discriminator.in_size=64'], '(3, 64, 64)'),
+        (
+            ['model.generator.out_size=64', 'model.discriminator.in_size=64'],
+            'model.generator.out_size=64 but FitCellPatch of the training set makes out_size=32',
+        ),
+        (['max_iters=50'], "nothing reads 'max_iters'; did you mean train_cfg.max_iters?"),
+        (['model.scales=[dict(size=64)]'], 'a dict cannot be given here'),
     ],
 )
 def test_a_model_that_does_not_fit_the_data_is_refused(tiny, tmp_path, options, complaint):
