@@ -16,6 +16,7 @@ _NOT_ALLOWED = (
     errno.EPERM,
     errno.EROFS,
     errno.ENOTDIR,
+    errno.EISDIR,
     errno.EEXIST,
     errno.ENAMETOOLONG,
 )

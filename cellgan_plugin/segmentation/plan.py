@@ -303,13 +303,13 @@ def _cell(
     for own in (protocol.options, options, {} if size is None else method.sizes[size]):
         if own:
             merge_options(config, plain(own))
-    check_config(config)
     dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
     if str(dataset.get('type')).split('.')[-1] != 'TissueMaskDataset':
         raise ProtocolError(
             f'method {method.name!r}: {config.filename} trains on {dataset.get("type")!r}; the '
             'benchmark can hand its images to a TissueMaskDataset'
         )
+    check_config(config)
     data = protocol.data
     dataset.update(
         data_root=str(Path(data['data_root']).expanduser().absolute()),
