@@ -116,7 +116,7 @@ def test_colour_is_that_of_torchvision_and_leaves_masks_alone():
             RandomTissueColor(**arguments)
 
 
-def test_packing_copies_what_is_read_only():
+def test_packing_copies_what_is_read_only(mmagic_scope):
     results = pair(tile=(0, 0, 40, 40), image_size=(40, 40), img_path='a.png')
     for key in ('img', 'mask', 'instances'):
         results[key].flags.writeable = False
