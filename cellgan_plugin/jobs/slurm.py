@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple
 
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job, StartError
 
 _FOLDER = '.submitit'
@@ -145,8 +145,7 @@ class Submitted:
             command = Command(job.command, str(job.log.resolve()), dict(job.environment))
             cloudpickle.register_pickle_by_value(module)
             submitted = self._executor(folder, job.name).submit(command)
-            with atomic_write(record, 'w', encoding='utf-8') as file:
-                json.dump(dict(cluster=self.cluster, id=submitted.job_id), file)
+            write_json(record, dict(cluster=self.cluster, id=submitted.job_id))
         except Exception as error:  # the scheduler refused, a full disk, ...
             raise StartError(f'could not be submitted: {error}') from error
         finally:

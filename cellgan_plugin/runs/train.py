@@ -6,7 +6,6 @@
 import contextlib
 import importlib.util
 import itertools
-import json
 import os
 import shutil
 import sys
@@ -26,7 +25,7 @@ from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.engine.hooks import PreemptionHook, ThroughputHook, TimeBudgetHook
 from cellgan_plugin.engine.training_cost import read_training_cost
 from cellgan_plugin.errors import EXIT_STOPPED
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import write_json
 from cellgan_plugin.locks import folder_lock, is_first_process
 from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
 from cellgan_plugin.runs.config_check import check_config
@@ -238,8 +237,7 @@ def write_training_report(runner: Runner, path: Union[str, Path]) -> None:
         classes=list(getattr(runner.train_dataloader.dataset, 'metainfo', {}).get('classes') or ()),
         cost=None if cost is None else cost.as_dict(),
     )
-    with atomic_write(path, 'w', encoding='utf-8') as file:
-        json.dump(report, file, indent=2)
+    write_json(path, report)
 
 
 def name_run(config: Config) -> None:
