@@ -1,4 +1,4 @@
-"""When averaged weights get batch statistics of their own: before they are judged, drawn, saved."""
+"""When averaged weights get batch statistics of their own: before they are evaluated, drawn, saved."""
 
 from mmengine.runner import Runner
 

@@ -1,6 +1,6 @@
 r"""Which recipe makes the better images in the same processor time?
 
-Trains every config with every seed for the same processor minutes (data and steps), judges the
+Trains every config with every seed for the same processor minutes (data and steps), evaluates the
 averaged generator by the config's own validation, and writes a table (Markdown, LaTeX, CSV, JSON)
 and one picture with a row of images per class for every run::
 
@@ -55,7 +55,7 @@ def budgeted(path: str, minutes: float, seed: int) -> Config:
     return config
 
 
-def judge(config: Config, checkpoint: Path, folder: Path) -> List[Dict[str, Any]]:
+def evaluate(config: Config, checkpoint: Path, folder: Path) -> List[Dict[str, Any]]:
     """Rows of the validation's table: Frechet distance, precision, recall, density, coverage."""
     options = {'val_evaluator.metrics.0.distances': ['fd', 'prdc']}
     (report,) = test(Config(config.to_dict()), checkpoint, folder, options)
@@ -63,7 +63,7 @@ def judge(config: Config, checkpoint: Path, folder: Path) -> List[Dict[str, Any]
 
 
 def run(path: str, seed: int, args: Any) -> Dict[str, Any]:
-    """Train and judge once, or read what was found before."""
+    """Train and evaluate once, or read what was found before."""
     folder = Path(args.out) / Path(path).stem / f'seed_{seed}'
     result = folder / 'result.json'
     if result.is_file():
@@ -79,7 +79,7 @@ def run(path: str, seed: int, args: Any) -> Dict[str, Any]:
         iterations=runner.iter,
         cpu_seconds=read_training_cost(checkpoint).cpu_seconds,
         checkpoint=str(checkpoint),
-        rows=judge(load_config(path, options=args.cfg_options), checkpoint, folder),
+        rows=evaluate(load_config(path, options=args.cfg_options), checkpoint, folder),
     )
     with atomic_write(result, 'w', encoding='utf-8') as file:
         json.dump(found, file, indent=2, default=vars)
@@ -134,7 +134,7 @@ def make_parser() -> ToolParser:
 
 
 def main() -> None:
-    """Train, judge, write."""
+    """Train, evaluate, write."""
     parser = make_parser()
     args = parser.parse_args()
     stems = [Path(path).stem for path in args.configs]

@@ -127,7 +127,7 @@ class SafeCheckpointHook(CheckpointHook):
         return self.last_ckpt
 
     def before_val_epoch(self, runner) -> None:
-        """Let an average be judged by batch statistics of its own."""
+        """Let an average be evaluated by batch statistics of its own."""
         if runner.iter > 0:
             settle_average_of(runner)
 
