@@ -1,4 +1,4 @@
-"""When averaged weights get batch statistics of their own: before they are evaluated, drawn, saved."""
+"""When averaged weights get batch statistics of their own: before evaluation, drawing, saving."""
 
 from mmengine.runner import Runner
 
