@@ -59,7 +59,13 @@ setup(
     packages=find_packages(include=['cellgan_plugin', 'cellgan_plugin.*']),
     python_requires='>=3.10,<3.15',
     install_requires=requirements('runtime.txt'),
-    extras_require={'tests': requirements('tests.txt')},
+    extras_require={
+        'tests': requirements('tests.txt'),
+        'backbones': ['timm'],
+        'segmenters': ['segmentation-models-pytorch'],
+        'slides': ['openslide-python', 'openslide-bin', 'shapely'],
+        'stain': ['torch-staintools'],
+    },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )
