@@ -203,6 +203,7 @@ def classifier_run(
     select: str = 'last',
     extra_transforms: Sequence[Mapping] = (),
     say_images: bool = False,
+    synthetic_first: bool = False,
 ) -> Config:
     """The complete run of one job.
 
@@ -224,6 +225,8 @@ def classifier_run(
             Defaults to none.
         say_images (bool): Whether checkpoints say which images they were trained on. Defaults to
             False.
+        synthetic_first (bool): Whether the second of two data sets alone trains for the first half
+            of the steps, and the first alone for the rest. Defaults to False.
 
     Returns:
         Config: For :func:`cellgan_plugin.runs.train.train`.
@@ -267,6 +270,10 @@ def classifier_run(
     # Of a synthetic part any class may be missing; that the folds have all of them is known.
     for part in parts[1:]:
         part['test_mode'] = True
+    sampler = dict(type='mmagic.ResumableInfiniteSampler', shuffle=True)
+    if synthetic_first:
+        samples = iterations // 2 * config.train_dataloader['batch_size']
+        sampler = dict(type='mmagic.PretrainingSampler', pretraining_samples=samples)
     in_order = dict(type='DefaultSampler', shuffle=False)
     run = dict(
         default_scope='mmpretrain',
@@ -274,7 +281,7 @@ def classifier_run(
         model=_model(config, len(classes)),
         train_dataloader=loader(
             'train_dataloader',
-            dict(type='mmagic.ResumableInfiniteSampler', shuffle=True),
+            sampler,
             parts[0] if len(parts) == 1 else dict(type='ConcatDataset', datasets=parts),
         ),
         train_cfg=dict(

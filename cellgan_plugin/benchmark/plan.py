@@ -162,8 +162,8 @@ def steps_of(
     """
     steps = [
         [
-            number_of_iterations(protocol.epochs, len(fold.train) + count, batch_size)
-            for fold, count in zip(plan.folds, arm.counts, strict=True)
+            number_of_iterations(protocol.epochs, arm.images(i, len(fold.train)), batch_size)
+            for i, fold in enumerate(plan.folds)
         ]
         for arm in arms
     ]
@@ -282,10 +282,11 @@ def classifier_job(
     record = FolderRecord(planned.work_dir, JOB_NAME, shared=True, can_overwrite=False)
     record.check(dict(identity=identity))
     if not done_file.is_file():
+        parts = [synthetic] if arm.use == 'alone' else [real['train'], *filter(None, [synthetic])]
         run = classifier_run(
             config,
             protocol.classes,
-            [real['train'], *([synthetic] if synthetic else [])],
+            parts,
             real.get('val'),
             real['test'],
             planned.iterations,
@@ -293,6 +294,7 @@ def classifier_job(
             protocol.select,
             arm.transforms,
             say_images=planned.selects,
+            synthetic_first=arm.use == 'first',
         )
         write_run(run, planned.work_dir / CONFIG_NAME)
         job = dict(

@@ -8,6 +8,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from cellgan_plugin.errors import ProtocolError
 
 
+USES = ('added', 'alone', 'first')  # of synthetic images: see Augmentation
+
+
 def slug(name: str) -> str:
     """A name as a folder's: letters, digits, ``.``, ``_``, ``-`` and ``+``."""
     return re.sub(r'[^A-Za-z0-9._+-]+', '_', name).strip('._') or '_'
@@ -100,6 +103,9 @@ class Augmentation:
             in Sec. 4.3).
         pool (float | None): Candidates over real training images, per class. Defaults to None: 4 r
             (Algorithm 1).
+        use (str): What the images are for: 'added' to the real training images; 'alone', in their
+            place; 'first', for the first half of the steps, the real ones alone for the second.
+            Defaults to 'added'.
         shares (tuple[float] | None): For which shares of the training images there is this row.
             Defaults to None: all.
     """
@@ -110,6 +116,7 @@ class Augmentation:
     rule: Union[str, Mapping[str, Any]] = 'none'
     ratio: float = 0.5
     pool: Optional[float] = None
+    use: str = 'added'
     shares: Optional[Tuple[float, ...]] = None
 
     def __post_init__(self):
@@ -118,6 +125,10 @@ class Augmentation:
             raise ProtocolError(f'{where}: choose another name')
         if not self.transforms and self.generator is None:
             raise ProtocolError(f'{where}: give transforms, or a generator whose images are added')
+        if self.use not in USES:
+            raise ProtocolError(f'{where}: use must be one of {list(USES)}, got {self.use!r}')
+        if self.use != 'added' and self.generator is None:
+            raise ProtocolError(f'{where}: use={self.use!r} is of a row with a generator')
         for transform in self.transforms:
             if not isinstance(transform, Mapping) or 'type' not in transform:
                 raise ProtocolError(f'{where}: {transform!r} is no transform: dict(type=..., ...)')

@@ -137,7 +137,7 @@ class RowBuilder:
             identity: Dict[str, Any] = dict(transforms=plain(row.transforms))
             arm = Arm(
                 row.name, [None] * folds, [0] * folds, [()] * folds, identity,
-                transforms=[plain(transform) for transform in row.transforms],
+                transforms=[plain(transform) for transform in row.transforms], use=row.use,
             )  # fmt: skip
             arms.append(arm)
             if row.generator is None:
@@ -162,6 +162,8 @@ class RowBuilder:
                 selector=self.selector,
                 selector_seed=self.protocol.seeds[0],
             )
+            if row.use != 'added':
+                identity['use'] = row.use
             if row.generator in contents:
                 identity['generator'] = _digest_of_first(contents[row.generator], identity['pool'])
         return arms

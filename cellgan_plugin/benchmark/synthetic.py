@@ -34,6 +34,7 @@ class Arm:
         notes (list[str]): What a reader has to know.
         leaks (list[str]): Why results of this arm may be too good; empty when they are not.
         transforms (list[dict]): Put into the classifier's training pipeline.
+        use (str): Of the synthetic images, see :class:`~cellgan_plugin.benchmark.rows.Augmentation`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Arm:
     notes: List[str] = field(default_factory=list)
     leaks: List[str] = field(default_factory=list)
     transforms: List[Mapping[str, Any]] = field(default_factory=list)
+    use: str = 'added'
 
     @property
     def slug(self) -> str:
@@ -53,7 +55,11 @@ class Arm:
     @property
     def shown(self) -> str:
         """Name in the tables."""
-        return self.name if self.name == REAL else f'+ {self.name}'
+        return self.name if self.name == REAL or self.use != 'added' else f'+ {self.name}'
+
+    def images(self, fold: int, real: int) -> int:
+        """Images that train in a fold of ``real`` real ones."""
+        return self.counts[fold] + (0 if self.use == 'alone' else real)
 
 
 def real_only(folds: int) -> Arm:

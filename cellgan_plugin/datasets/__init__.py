@@ -10,7 +10,11 @@ from cellgan_plugin.datasets.labelled_split import choose_labelled
 from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.problems import DatasetError, Problem
 from cellgan_plugin.datasets.report import DatasetReport
-from cellgan_plugin.datasets.samplers import ResumableInfiniteSampler, SampleIndex
+from cellgan_plugin.datasets.samplers import (
+    PretrainingSampler,
+    ResumableInfiniteSampler,
+    SampleIndex,
+)
 from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
 from cellgan_plugin.datasets.tissue_masks import TissueMaskDataset
 from cellgan_plugin.datasets.transforms import (
@@ -39,6 +43,7 @@ __all__ = [
     'RandomCellFlip',
     'RandomTissueColor',
     'RandomTissueFlip',
+    'PretrainingSampler',
     'ResumableInfiniteSampler',
     'SampleIndex',
     'TissueMaskDataset',

@@ -109,3 +109,60 @@ class ResumableInfiniteSampler(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Nothing to do: epochs follow from positions. Kept for MMEngine's loops."""
+
+
+@DATA_SAMPLERS.register_module()
+class PretrainingSampler(ResumableInfiniteSampler):
+    """The second part of two concatenated data sets alone, then the first alone.
+
+    Pre-training on synthetic images and fine-tuning on real ones are so one run: one optimizer, one
+    schedule, as many steps as the run without pre-training. Each part has a shuffled stream of its
+    own, and any position can be reached at once.
+
+    Args:
+        dataset (ConcatDataset): Of two parts; the first is what is fine-tuned on.
+        pretraining_samples (int): Samples, over all ranks, before the first part takes over.
+        shuffle (bool): Whether epochs are permuted. Defaults to True.
+        seed (int | None): As of :class:`ResumableInfiniteSampler`. Defaults to None.
+
+    Raises:
+        ValueError: There are not two parts, or one is empty.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        pretraining_samples: int,
+        shuffle: bool = True,
+        seed: Optional[int] = None,
+    ):
+        super().__init__(dataset, shuffle, seed)
+        ends = list(getattr(dataset, 'cumulative_sizes', ()))
+        if len(ends) != 2 or not 0 < ends[0] < ends[1]:
+            raise ValueError(
+                'PretrainingSampler: the data set must be a ConcatDataset of two parts with images: '
+                f'what is fine-tuned on, then what is pre-trained on; got ends {ends}'
+            )
+        self.first = ends[0]
+        self.pretraining_samples = int(pretraining_samples)
+
+    def _part(self, position: int) -> tuple:
+        """Which part a position belongs to: its name, first index, size and start in the stream."""
+        if position < self.pretraining_samples:
+            return 'pretraining', self.first, self.size - self.first, 0
+        return 'fine_tuning', 0, self.first, self.pretraining_samples
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        """Start at the position set last; an iterator does not move it."""
+        position = self.start + self.rank
+        drawn, order = None, []
+        while True:
+            name, offset, size, begin = self._part(position)
+            epoch, at = divmod(position - begin, size)
+            if drawn != (name, epoch):
+                drawn = (name, epoch)
+                order = list(range(size))
+                if self.shuffle:
+                    order = rng_for(self.seed, f'shuffle_{name}', epoch).permutation(size).tolist()
+            yield SampleIndex(offset + order[at], position, self.seed)
+            position += self.world_size

@@ -247,3 +247,10 @@ def test_the_benchmarks_classifiers_are_complete(request, name, monkeypatch):
     expected = dict(benchmark_resnet34=21.29e6, benchmark_densenet121=6.956e6)
     if name in expected:
         assert count == pytest.approx(expected[name], rel=1e-3)
+
+
+def test_synthetic_images_first_and_then_the_real_ones_for_the_other_half():
+    run = run_of(train=[PART, PART], synthetic_first=True, iterations=21)
+    loader = run.train_dataloader
+    assert loader.sampler == dict(type='mmagic.PretrainingSampler', pretraining_samples=10 * 8)
+    assert [part.get('test_mode') for part in loader.dataset.datasets] == [None, True]

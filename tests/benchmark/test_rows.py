@@ -93,3 +93,11 @@ def test_a_generator_of_the_command_line_takes_the_place_of_the_rows_own():
 def test_mistakes_are_named(values, words):
     with pytest.raises(ProtocolError, match=words):
         read(**values)
+
+
+def test_what_synthetic_images_are_for():
+    assert Augmentation('a', generator='G').use == 'added'
+    with pytest.raises(ProtocolError, match="'alone', 'first'"):
+        Augmentation('a', generator='G', use='only')
+    with pytest.raises(ProtocolError, match='with a generator'):
+        Augmentation('a', transforms=(dict(type='x'),), use='first')

@@ -211,6 +211,27 @@ def test_transforms_of_a_row_come_before_packing_and_are_seeded(folder, tmp_path
     assert pipeline('selective', 1) == plain, 'a row changes what it says, and nothing else'
 
 
+def test_synthetic_images_are_added_or_train_alone_or_first(folder, tmp_path):
+    uses = {name: None for name in (*RULES, 'jitter')}
+    uses |= {use: dict(generator='G', use=use) for use in ('added', 'alone', 'first')}
+    found = Benchmark(protocol(folder, dict(rows=uses, epochs=2, steps=None)), tmp_path)
+    found.jobs()
+    real, more = len(found.plan.folds[0].train), found.arms[1].counts[0]
+    assert [arm.images(0, real) for arm in found.arms] == [real, real + more, more, real + more]
+    assert len({run.iterations for run in found.runs}) == 1, 'equal steps'
+    assert [arm.shown for arm in found.arms[1:]] == ['+ added', 'alone', 'first']
+    files = {}
+    for name in ('real', 'added', 'alone', 'first'):
+        data = Config.fromfile(tmp_path / f'jobs/A/{name}/fold1_seed0/run.py').train_dataloader
+        parts = data.dataset.get('datasets', [data.dataset])
+        files[name] = [Path(part.ann_file).name for part in parts]
+        assert (data.sampler.type == 'mmagic.PretrainingSampler') == (name == 'first')
+    assert files == dict(
+        real=['fold1_train.csv'], alone=['kept.csv'],
+        added=['fold1_train.csv', 'kept.csv'], first=['fold1_train.csv', 'kept.csv'],
+    )  # fmt: skip
+
+
 def test_rows_and_larger_pools_may_be_added_and_other_choices_are_refused(folder, tmp_path):
     first = Benchmark(protocol(folder), tmp_path)
     done = {job.name: job.done_file for job in first.jobs()}

@@ -5,8 +5,9 @@ import pickle
 
 import pytest
 from mmagic.registry import DATA_SAMPLERS
+from torch.utils.data import ConcatDataset
 
-from cellgan_plugin.datasets import ResumableInfiniteSampler, SampleIndex
+from cellgan_plugin.datasets import PretrainingSampler, ResumableInfiniteSampler, SampleIndex
 
 
 def take(sampler, count):
@@ -102,3 +103,38 @@ def test_sample_index_is_an_int_that_keeps_its_position(protocol):
     assert (index - 3, (index - 3).position, (index - 3).seed) == (2, 77, 9)
     assert (index % 4, (index % 4).position, (index % 4).seed) == (1, 77, 9)
     assert [10, 11, 12, 13, 14, 15][index] == 15
+
+
+def pretraining(samples=10, sizes=(3, 5), **kwargs):
+    data = ConcatDataset([range(size) for size in sizes])
+    return PretrainingSampler(data, samples, **{'seed': 1, **kwargs})
+
+
+def test_pretraining_draws_from_the_second_part_alone_and_then_from_the_first():
+    stream = take(pretraining(), 16)
+    assert [position for _, position in stream] == list(range(16))
+    drawn = [index for index, _ in stream]
+    for epoch in (drawn[:5], drawn[5:10]):
+        assert sorted(epoch) == [3, 4, 5, 6, 7]
+    for epoch in (drawn[10:13], drawn[13:16]):
+        assert sorted(epoch) == [0, 1, 2]
+    assert [i for i, _ in take(pretraining(2, shuffle=False), 6)] == [3, 4, 0, 1, 2, 0]
+
+
+@pytest.mark.parametrize('start', [4, 9, 10, 14])
+def test_pretraining_resumes_at_any_position_and_is_the_same_on_two_ranks(monkeypatch, start):
+    whole = take(pretraining(), 20)
+    resumed = pretraining()
+    resumed.set_position(start)
+    assert take(resumed, 20 - start) == whole[start:]
+    ranks = []
+    for rank in range(2):
+        monkeypatch.setattr('cellgan_plugin.datasets.samplers.get_dist_info', lambda r=rank: (r, 2))
+        ranks.append(take(pretraining(), 10))
+    assert [pair for pairs in zip(*ranks, strict=True) for pair in pairs] == whole
+
+
+def test_pretraining_wants_two_parts_with_images():
+    for data in (range(4), ConcatDataset([range(2)]), ConcatDataset([range(1)] * 3)):
+        with pytest.raises(ValueError, match='two parts'):
+            PretrainingSampler(data, 2, seed=0)
