@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.errors import ProtocolError
 
-
 USES = ('added', 'alone', 'first')  # of synthetic images: see Augmentation
 
 

@@ -34,7 +34,8 @@ class Arm:
         notes (list[str]): What a reader has to know.
         leaks (list[str]): Why results of this arm may be too good; empty when they are not.
         transforms (list[dict]): Put into the classifier's training pipeline.
-        use (str): Of the synthetic images, see :class:`~cellgan_plugin.benchmark.rows.Augmentation`.
+        use (str): Of the synthetic images, as of
+            :class:`~cellgan_plugin.benchmark.rows.Augmentation`.
     """
 
     name: str

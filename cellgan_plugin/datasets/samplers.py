@@ -140,8 +140,8 @@ class PretrainingSampler(ResumableInfiniteSampler):
         ends = list(getattr(dataset, 'cumulative_sizes', ()))
         if len(ends) != 2 or not 0 < ends[0] < ends[1]:
             raise ValueError(
-                'PretrainingSampler: the data set must be a ConcatDataset of two parts with images: '
-                f'what is fine-tuned on, then what is pre-trained on; got ends {ends}'
+                'PretrainingSampler: the data set must be a ConcatDataset of two parts with '
+                f'images: what is fine-tuned on, then what is pre-trained on; got ends {ends}'
             )
         self.first = ends[0]
         self.pretraining_samples = int(pretraining_samples)
