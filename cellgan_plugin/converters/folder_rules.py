@@ -11,6 +11,7 @@ from cellgan_plugin.converters.common import (
     read_table,
     some_of,
 )
+from cellgan_plugin.converters.published_split import split_of_name
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, Spellings, clean_name, resolve_class
 from cellgan_plugin.datasets.file_names import nfc
 from cellgan_plugin.datasets.manifest import clean_relative_path
@@ -19,7 +20,6 @@ from cellgan_plugin.datasets.sources import SPLITS
 
 # Columns of a table that tell the group; the first that is there.
 GROUP_COLUMNS = ('patient', 'group', 'slide')
-_SPLIT_NAMES = {**{name: name for name in SPLITS}, 'valid': 'val', 'validation': 'val'}
 
 
 def parse_class_map(entries: Sequence[str]) -> Dict[str, List[str]]:
@@ -213,7 +213,7 @@ def read_image_table(path: PathLike) -> ImageTable:
         if group_column:
             groups[name] = row[group_column].strip()
         if with_split:
-            split = _SPLIT_NAMES.get(row['split'].strip().lower())
+            split = split_of_name(row['split'])
             if split is None:
                 raise ConverterError(
                     f'{path}, {where}: split {row["split"]!r}; expected one of {", ".join(SPLITS)}'
@@ -227,13 +227,19 @@ def read_image_table(path: PathLike) -> ImageTable:
     return table
 
 
-def check_groups_apart(groups: Mapping[str, str], splits: Mapping[str, str], what: str) -> None:
+def check_groups_apart(
+    groups: Mapping[str, str],
+    splits: Mapping[str, str],
+    what: str,
+    way_out: str = 'leave the column split out',
+) -> None:
     """Refuse a group whose images are in two splits.
 
     Args:
         groups (Mapping[str, str]): Group by image.
         splits (Mapping[str, str]): Split by image.
         what (str): What a group is called, for the message.
+        way_out (str): How to have a new split. Defaults to that of a table.
     """
     home: Dict[str, str] = {}
     both: Dict[str, str] = {}
@@ -244,8 +250,7 @@ def check_groups_apart(groups: Mapping[str, str], splits: Mapping[str, str], wha
     if both:
         raise ConverterError(
             f'{what} in two splits: {some_of(list(both.values()), 3)}. Results on such a split '
-            'flatter; move the images to one side, or leave the column split out and let '
-            'the converter draw it'
+            f'flatter; move the images to one side, or {way_out} and let the converter draw it'
         )
 
 

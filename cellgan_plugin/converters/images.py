@@ -25,7 +25,7 @@ from cellgan_plugin.converters.common import (
     some_of,
     split_table,
 )
-from cellgan_plugin.converters.folders import fit_area
+from cellgan_plugin.converters.fitting import fit_area
 from cellgan_plugin.converters.splits import check_fractions, split_by_group
 from cellgan_plugin.datasets.file_names import MAX_NAME_BYTES, fit_name, nfc
 from cellgan_plugin.datasets.image_encoding import write_png

@@ -251,6 +251,16 @@ class CellPatchDataset(BaseDataset):
                 height, width = transform.output_shape(height, width)
         return height, width
 
+    def scale_of(self, height: int, width: int) -> float:
+        """Factor by which the pipeline enlarges (above 1) or reduces an image of this size."""
+        factor = 1.0
+        for transform in self.pipeline.transforms:
+            if hasattr(transform, 'scale_of'):
+                factor *= transform.scale_of(height, width)
+            if hasattr(transform, 'output_shape'):
+                height, width = transform.output_shape(height, width)
+        return factor
+
     # Images -------------------------------------------------------------------------------------
 
     @property

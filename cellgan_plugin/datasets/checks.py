@@ -10,6 +10,8 @@ from mmagic.registry import DATASETS
 from PIL import Image
 
 from cellgan_plugin.datasets.cell_patches import CellPatchDataset
+from cellgan_plugin.datasets.file_names import nfc
+from cellgan_plugin.datasets.image_sizes import ScaleByClass, manifest_factors
 from cellgan_plugin.datasets.inspection import (
     blank_problem,
     in_threads,
@@ -150,11 +152,24 @@ def _check_images(entries: Sequence[_Entry], report: DatasetReport) -> List[_Ent
         key: any(hasattr(t, 'output_shape') for t in e.dataset.pipeline.transforms)
         for key, e in {id(e.dataset): e for e in entries}.items()
     }
+    factors = {
+        key: manifest_factors(e.dataset.root, e.dataset.ann_file)
+        for key, e in {id(e.dataset): e for e in entries}.items()
+    }
+    scales = ScaleByClass()
     looks = with_progress(in_threads(look, entries), len(entries), 'Checking images')
     for entry, (header, shape, problems, _), digest in looks:
-        report.problems += problems
+        # Told by class below: a data set of small crops would have one line for every file.
+        report.problems += [problem for problem in problems if problem.kind != 'enlarged']
+        name = entry.dataset.classes[entry.patch.label]
         if header is not None:
             report.sizes[(header.width, header.height)] += 1
+            class_sizes = report.class_sizes.setdefault(name, Counter())
+            class_sizes[(header.width, header.height)] += 1
+        if shape is not None:
+            factor = factors[id(entry.dataset)].get(nfc(entry.patch.file), 1.0)
+            factor *= entry.dataset.scale_of(header.height, header.width)
+            scales.add(name, entry.path, factor)
         if digest is None or shape is None:
             continue
         if not fits[id(entry.dataset)]:
@@ -172,6 +187,8 @@ def _check_images(entries: Sequence[_Entry], report: DatasetReport) -> List[_Ent
         first = first_with.setdefault(digest, entry)
         if first is not entry:
             report.problems.append(_duplicate(first, entry))
+    report.scales = scales.medians()
+    report.problems += scales.problems(entries[0].dataset.root) if entries else []
     return usable
 
 

@@ -10,13 +10,16 @@ from typing import Dict, Iterator, List, Tuple, Union
 import numpy as np
 
 from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.datasets.image_sizes import size_table
 from cellgan_plugin.datasets.problems import ERROR, SEVERITIES, Problem, printable
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
 from cellgan_plugin.visualization.tables import as_cell
 
 _SHEET_COLUMNS = 8
-_ROWS_PER_KIND = 20
+_ERRORS_PER_KIND = 20
+# A data set with one remark on every file has a property, not a list of mistakes.
+_WARNINGS_PER_KIND = 5
 
 
 @dataclass
@@ -28,6 +31,9 @@ class DatasetReport:
         classes (tuple[str]): Class names in the order of the labels.
         counts (dict[str, Counter]): Number of usable images: split -> class -> number.
         sizes (Counter): (width, height) of the files -> number.
+        class_sizes (dict[str, Counter]): The same by class.
+        scales (dict[str, float]): Median factor by class by which the converter, as far as the
+            manifest says it, and the pipeline scale the images.
         problems (list[Problem]): Every finding, errors first.
         examples (dict[str, list[np.ndarray]]): Some images per class, as training sees them.
         notes (list[str]): Further lines of the report.
@@ -37,6 +43,8 @@ class DatasetReport:
     classes: Tuple[str, ...]
     counts: Dict[str, Counter] = field(default_factory=dict)
     sizes: Counter = field(default_factory=Counter)
+    class_sizes: Dict[str, Counter] = field(default_factory=dict)
+    scales: Dict[str, float] = field(default_factory=dict)
     problems: List[Problem] = field(default_factory=list)
     examples: Dict[str, List[np.ndarray]] = field(default_factory=dict)
     notes: List[str] = field(default_factory=list)
@@ -59,12 +67,8 @@ class DatasetReport:
         for name in self.classes:
             numbers = ''.join(f'{self.counts[split][name]:>10}' for split in splits)
             lines.append(f'{name:<{width}}{numbers}')
-        lines += ['', 'size (width x height)']
-        for (columns, rows), count in self.sizes.most_common(_ROWS_PER_KIND):
-            bar = '#' * max(1, round(40 * count / max(self.sizes.values())))
-            lines.append(f'{f"{columns}x{rows}":>11} {count:>8} {bar}')
-        if len(self.sizes) > _ROWS_PER_KIND:
-            lines.append(f'... and {len(self.sizes) - _ROWS_PER_KIND} other sizes')
+        by_class = {name: self.class_sizes.get(name, Counter()) for name in self.classes}
+        lines += ['', *size_table(self.sizes, by_class, self.scales)]
         lines += ['', *self.notes] if self.notes else []
         numbers = Counter(problem.severity for problem in self.problems)
         summary = ', '.join(f'{numbers[severity]} {severity}s' for severity in SEVERITIES)
@@ -81,12 +85,13 @@ class DatasetReport:
         yield f'{"severity":<9}{"kind":<{kind_width + 2}}where: what'
         for problem in self.problems:
             key = (problem.severity, problem.kind)
+            limit = _ERRORS_PER_KIND if problem.severity == ERROR else _WARNINGS_PER_KIND
             shown[key] += 1
             start = f'{problem.severity:<9}{problem.kind:<{kind_width + 2}}'
-            if shown[key] <= _ROWS_PER_KIND:
+            if shown[key] <= limit:
                 yield f'{start}{problem}'
-            elif shown[key] == _ROWS_PER_KIND + 1:
-                yield f'{start}... and {totals[key] - _ROWS_PER_KIND} more (problems.csv has all)'
+            elif shown[key] == limit + 1:
+                yield f'{start}... and {totals[key] - limit} more (problems.csv has all)'
 
     def save(self, folder: Union[str, Path]) -> List[Path]:
         """Write ``report.txt``, ``problems.csv`` and a sheet ``<class>.png`` per class.

@@ -15,7 +15,7 @@ from cellgan_plugin.converters import (
     folders,
     parse_class_map,
 )
-from cellgan_plugin.converters.folders import fit_area
+from cellgan_plugin.converters.fitting import fit_area, make_fit
 from cellgan_plugin.datasets.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -450,3 +450,146 @@ def test_an_area_that_is_not_square():
     assert np.array_equal(fit_area(image, (20, 10), resize=False), image[5:25, 15:25])
     with pytest.raises(ConverterError, match='height is 4'):
         convert_folders('a', 'b', size=(4, 32))
+
+
+# Sizes ------------------------------------------------------------
+
+
+def test_pad_keeps_the_scale():
+    fit = make_fit('pad', (30, 40))
+    image = pixels(1, 20, 50)
+    image[[0, -1]] = image[:, [0, -1]] = (9, 8, 7)
+    padded = fit(image)
+    assert padded.shape == (30, 40, 3)
+    assert np.array_equal(padded[5:25], image[:, 5:45])
+    assert (padded[:5] == (9, 8, 7)).all() and (padded[25:] == (9, 8, 7)).all()
+    assert (fit(image, (1, 2, 3))[0, 0] == (1, 2, 3)).all()
+
+
+def test_one_scale_for_all_images(tree):
+    save(tree / 'slide0' / 'hsil' / 'large.png', 900)
+    Image.fromarray(pixels(900, 80, 60)).save(tree / 'slide0' / 'hsil' / 'large.png')
+    result = run(tree, size=32, mpp_in=0.25, mpp_out=0.5)
+    rows = {row['source']: row for row in read_manifest(result.manifest)}
+    small, large = rows['slide0/hsil/0.png'], rows['slide0/hsil/large.png']
+    assert {row['factor'] for row in rows.values()} == {'0.5'}
+    assert {row['mpp'] for row in rows.values()} == {'0.5'}
+    assert (small['original_width'], small['original_height']) == ('30', '20')
+    assert (large['original_width'], large['original_height']) == ('60', '80')
+    out = result.manifest.parent
+    whole = Image.open(tree / small['source'])
+    halved = np.array(Image.open(out / small['file']))[11:21, 8:23]
+    expected = np.array(whole).reshape(10, 2, 15, 2, 3).mean((1, 3))
+    assert np.abs(halved.astype(float) - expected).max() <= 1
+    assert np.array(Image.open(out / large['file'])).shape == (32, 32, 3)
+    assert result.counts['images filled up around'] == 37
+    assert result.counts['images larger than the size, cut'] == 1
+
+
+def test_the_manifest_says_what_resize_did(tree):
+    rows = run(tree, size=40).rows
+    assert {(r['original_width'], r['original_height'], r['factor']) for r in rows} == {
+        (30, 20, '2')
+    }
+
+
+def test_fill_with_the_background_of_the_slide(tree):
+    for slide in range(6):
+        for path in (tree / f'slide{slide}').rglob('*.png'):
+            image = pixels(slide, 20, 30) // 2
+            image[:, :8] = 200 + slide  # background on the left; 'border' is a mix
+            image[0, 0, 0] = hash(path.as_posix()) % 200  # no duplicates
+            image[0, 1, 0] = len(path.as_posix()) + int(path.stem)
+            Image.fromarray(image).save(path)
+    result = run(tree, policy='pad', size=40, fill='background')
+    for row in result.rows:
+        corner = np.array(Image.open(result.manifest.parent / row['file']))[0, 0]
+        assert (corner == 200 + int(row['group'][5:])).all()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'mpp_in': 0.25}, 'of one side only; give both'),
+        ({'mpp_in': 0.25, 'mpp_out': 0}, 'mpp-out is 0; expected microns per pixel from'),
+        ({'mpp_in': 1, 'mpp_out': 2, 'policy': 'resize'}, 'scales each image by its size'),
+        ({'mpp_in': 1, 'mpp_out': 2, 'policy': 'keep', 'size': None}, 'leaves images as they are'),
+        ({'fill': 'black'}, "fill is 'black'"),
+        ({'fill': 'background'}, 'is for policy pad'),
+        ({'mpp_in': 1, 'mpp_out': 2, 'policy': 'crop'}, r'scaled by 0.5, are smaller .*15x10'),
+    ],
+)
+def test_bad_scales(tree, options, message):
+    with pytest.raises(ConverterError, match=message):
+        run(tree, **options)
+
+
+# A published split ------------------------------------------------------------
+
+
+@pytest.fixture
+def published(tree):
+    """The tree with train, validation and Test in front: two slides in each."""
+    names = ('train', 'train', 'Validation', 'Validation', 'Test', 'Test')
+    for slide, name in enumerate(names):
+        (tree / name).mkdir(exist_ok=True)
+        (tree / f'slide{slide}').rename(tree / name / f'slide{slide}')
+    return tree
+
+
+def sides(result):
+    return {(row['source'].split('/')[0], row['split']) for row in result.rows}
+
+
+def test_a_published_split_is_kept(published):
+    kept = {('train', 'train'), ('Validation', 'val'), ('Test', 'test')}
+    result = run(published)
+    assert sides(result) == kept
+    assert any('first folder of every path names a split (train 12' in x for x in result.lines)
+    assert sides(run(published, 'all', group_regex=None)) == kept
+    with pytest.raises(ConverterError, match='inputs.splits: only there'):
+        run(published, resplit=True)
+    anew = run(published, 'anew', resplit=True, fractions=(0.5, 0.0, 0.5))
+    assert {row['split'] for row in anew.rows} == {'train', 'test'} and sides(anew) != kept
+
+
+def test_a_split_below_the_classes_is_kept(tmp_path):
+    for number, (label, split) in enumerate(
+        (label, split) for label in ('NILM', 'HSIL') for split in ('training set', 'TEST')
+    ):
+        save(tmp_path / 'source' / label / split / 'a.png', number)
+    result = run(tmp_path / 'source', class_map=None, group_regex=None)
+    assert {(row['label'], row['split']) for row in result.rows} == {
+        ('NILM', 'train'), ('NILM', 'test'), ('HSIL', 'train'), ('HSIL', 'test'),
+    }  # fmt: skip
+
+
+def test_one_folder_of_one_split_is_no_split(tmp_path):
+    for number in range(8):
+        save(tmp_path / 'source' / 'train' / 'NILM' / f'{number}.png', number)
+    result = run(tmp_path / 'source', class_map=None, group_regex=None)
+    assert {row['split'] for row in result.rows} == {'train', 'val', 'test'}
+
+
+def test_a_published_split_that_is_not_whole(published):
+    (published / 'Test' / 'slide4').rename(published / 'slide4')
+    with pytest.raises(ConverterError, match=r'no split for 6 in slide4/hsil.*--resplit'):
+        run(published)
+    assert len(run(published, resplit=True).rows) == 36
+
+
+def test_a_published_split_that_tears_a_slide(published):
+    (published / 'Test' / 'slide0').mkdir()
+    (published / 'train' / 'slide0' / 'hsil').rename(published / 'Test' / 'slide0' / 'hsil')
+    with pytest.raises(ConverterError, match=r'slide0 \(test and train.*give --resplit'):
+        run(published)
+
+
+def test_of_equal_images_the_test_image_is_kept(published):
+    copy = published / 'train' / 'slide0' / 'hsil' / 'copy.png'
+    copy.write_bytes((published / 'Test' / 'slide5' / 'hsil' / '1.png').read_bytes())
+    (published / 'Validation' / 'slide2' / 'hsil' / 'copy.png').write_bytes(copy.read_bytes())
+    result = run(published)
+    sources = {row['source'] for row in result.rows}
+    assert 'Test/slide5/hsil/1.png' in sources and not any('copy' in name for name in sources)
+    assert result.counts['of these, in two splits; kept in test, else in val'] == 2

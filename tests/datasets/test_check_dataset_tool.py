@@ -204,3 +204,27 @@ def test_cric_configs_read_the_training_fields_or_class_folders_when_told(tmp_pa
 
 def build(dataset):
     return DATASETS.build({'_scope_': 'mmagic', **dataset})
+
+
+def test_scale_by_class(tmp_path):
+    root = make_folders(tmp_path / 'data', per_class=12)
+    for number in range(20):
+        save(root / 'B' / f'small{number}.png', seed=500 + number, size=12)
+    report = check_dataset(dataset_config(root))
+    assert 'B 2.7x, A 1.0x: blur tells the class' in report.of_kind('uneven scale')[0].message
+    enlarged = report.of_kind('enlarged')
+    assert [problem.where for problem in enlarged] == ['B']
+    assert '20 of 32 images are enlarged, 2.7x to 2.7x' in enlarged[0].message
+    table = [line.split() for line in report.to_text().splitlines() if line.startswith('B ')]
+    assert table[-1] == ['B', '32', *['12x12'] * 4, *['32x32'] * 3, '2.67x']
+
+
+def test_the_scale_of_the_converter_counts(tmp_path):
+    root = make_folders(tmp_path / 'data', per_class=2)
+    rows = ['file,label,factor']
+    rows += [f'{c}/{i}.png,{c},{f}' for c, f in (('A', 0.9), ('B', 3)) for i in (0, 1)]
+    (root / 'manifest.csv').write_text('\n'.join(rows))
+    for ann_file in ('', 'manifest.csv'):
+        report = check_dataset(dataset_config(root, ann_file=ann_file))
+        assert report.scales == {'A': 0.9, 'B': 3.0}
+        assert 'B 3.0x, A 0.9x' in report.of_kind('uneven scale')[0].message

@@ -9,11 +9,15 @@ r"""Turn any folder tree of labelled images into class folders with a manifest.
         --group-csv slides.csv
     python tools/dataset_converters/folders.py epithelium --out data/cervical --size 256x128 \
         --table patches.csv --split 0.7 0.1 0.2
+    python tools/dataset_converters/folders.py crops --out data/crops --mpp-in 0.25 --mpp-out 0.5 \
+        --size 64
 
 The deepest folder on an image's path that names a class decides, or a table with the columns file,
 label and patient (or group, or slide). Groups (slides, fields, patients)
-never lie on two sides of the split. Duplicates are kept once within a class and refused across
-classes. An interrupted run continues when the same command is given again.
+never lie on two sides of the split. Folders train, val and test, first or last on every path, are
+a published split and kept. Crops of all sizes: --policy pad keeps their scale. Duplicates are kept
+once within a class and refused across classes. An interrupted run continues
+when the same command is given again.
 """
 
 import argparse
@@ -22,6 +26,7 @@ from typing import Optional, Sequence
 
 from cellgan_plugin.converters import convert_folders, parse_class_map
 from cellgan_plugin.converters.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.converters.fitting import FILLS, POLICIES
 from cellgan_plugin.runs.command_line import image_size
 
 
@@ -49,16 +54,30 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     add(
         '--policy',
-        choices=('resize', 'crop', 'keep'),
-        default='resize',
-        help='resize: shorter side to size, then centre; crop: centre; keep: as it is, JPEG byte '
-        'for byte (default: resize)',
+        choices=POLICIES,
+        help='resize: shorter side to size, then centre (the scale of each image is its own); '
+        'crop: centre; pad: centre, smaller ones filled up; keep: as it is, JPEG byte for byte '
+        '(default: resize; pad with --mpp-in)',
     )
     add(
         '--size',
         type=image_size,
         metavar='SIDE|HxW',
-        help='in px, height x width, for resize and crop (default: 256)',
+        help='in px, height x width; not for keep (default: 256)',
+    )
+    add(
+        '--mpp-in',
+        type=float,
+        metavar='UM',
+        help='microns per pixel of the images; with --mpp-out all are scaled alike (crop, pad)',
+    )
+    add('--mpp-out', type=float, metavar='UM', help='microns per pixel of the result')
+    add(
+        '--fill',
+        choices=FILLS,
+        default='border',
+        help="of pad: the median of the image's border, or of the brightest tenth of its group "
+        '(default: border)',
     )
     add(
         '--include',
@@ -81,6 +100,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     group.add_argument('--group-csv', metavar='CSV', help='columns file (relative path) and group')
     add_split_arguments(parser)
     add('--skip-unmatched', action='store_true', help='leave out images in no folder of a class')
+    add(
+        '--resplit',
+        action='store_true',
+        help='draw the split although folders train, val, test or the table tell one',
+    )
     return parser.parse_args(argv)
 
 
@@ -96,6 +120,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             classes=args.classes,
             policy=args.policy,
             size=args.size,
+            mpp_in=args.mpp_in,
+            mpp_out=args.mpp_out,
+            fill=args.fill,
             include=args.include,
             table=args.table,
             group_regex=args.group_regex,
@@ -103,6 +130,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             fractions=args.split,
             seed=args.seed,
             skip_unmatched=args.skip_unmatched,
+            resplit=args.resplit,
         ),
     )
 

@@ -52,6 +52,10 @@ class FitCellPatch(BaseTransform):
             )
         return self.height, self.width
 
+    def scale_of(self, height: int, width: int) -> float:
+        """Factor by which an image of this size is enlarged (above 1) or reduced."""
+        return max(self.height / height, self.width / width) if self.policy == 'resize' else 1.0
+
     def transform(self, results: Dict) -> Dict:
         """Replace ``results['img']``."""
         image = results['img']
@@ -60,8 +64,8 @@ class FitCellPatch(BaseTransform):
             self.output_shape(height, width)
         except ValueError as error:
             raise ValueError(f'{results.get("img_path", "image")}: {error}') from error
-        scale = max(self.height / height, self.width / width)
-        if self.policy == 'resize' and scale != 1:
+        scale = self.scale_of(height, width)
+        if scale != 1:
             height = max(self.height, round(height * scale))
             width = max(self.width, round(width * scale))
             how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
