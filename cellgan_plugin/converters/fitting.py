@@ -10,8 +10,8 @@ from cellgan_plugin.converters.common import ConverterError, check_area
 
 POLICIES = ('resize', 'crop', 'pad', 'keep')
 FILLS = ('border', 'background')
-# Microns per pixel of a microscope or scanner: 100x oil is about 0.05, an overview about 20.
-MPP_RANGE = (0.02, 50.0)
+# Microns per pixel of a microscope or scanner: 100x oil is about 0.05, an overview about 10.
+MPP_RANGE = (0.02, 20.0)
 
 
 def check_mpp(value: float, name: str) -> float:

@@ -12,10 +12,10 @@ from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import TRUTH_FOLDER, atomic_write
 from cellgan_plugin.locks import writes_folder
+from cellgan_plugin.processes import run_in_processes
 from cellgan_plugin.records import FolderRecord
 
 from .kinds import PHANTOM_KINDS, PhantomKind, Size, TruthRow
-from .workers import run_in_processes
 
 PARAMETERS_NAME = 'parameters.json'
 MAX_PATCHES = 10**7  # of one split

@@ -10,8 +10,8 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.locks import writes_folder
+from cellgan_plugin.processes import run_in_processes
 
-from ..workers import run_in_processes
 from ..writer import open_folder
 from .grades import GLAND_CATEGORIES, GLAND_TRAITS, check_category
 from .patch import Size, check_gland_size, generate_gland_phantom

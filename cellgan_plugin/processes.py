@@ -1,4 +1,4 @@
-"""Make phantoms in several processes."""
+"""``map`` on several processes of this machine."""
 
 import concurrent.futures
 import multiprocessing
