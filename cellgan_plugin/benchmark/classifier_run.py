@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from mmengine.config import Config
 
+from cellgan_plugin.benchmark.schedule import stretched_schedule
 from cellgan_plugin.datasets import transforms
 from cellgan_plugin.files import atomic_write, file_sha256
 from cellgan_plugin.records import plain
@@ -23,7 +24,6 @@ _VALIDATIONS = 20  # evenly spaced over a run that has validation images
 _CHECKPOINTS = 5
 _MIN_INTERVAL = 250  # steps between checkpoints; SIGTERM saves at any step
 _LOG_LINES = 20
-_STRETCHED = ('begin', 'end', 'T_max', 'milestones', 'step_size', 'total_iters', 'periods')
 _SEEDED = ('RandomCellFlip', 'RandomTissueColor')  # draw from (seed, position)
 # What of a config's own data set is kept; where the images are is the benchmark's.
 _KEPT = ('channels', 'cache', 'check', 'max_pixels')
@@ -132,66 +132,6 @@ def _of_cell_patches(pipeline: Sequence[dict], seed: int) -> List[dict]:
     return result
 
 
-def stretched_schedule(
-    schedulers: Union[None, Mapping, Sequence[Mapping]],
-    train_cfg: Optional[Mapping],
-    iterations: int,
-) -> List[dict]:
-    """Learning-rate schedules written for one length of training, over another one.
-
-    Warm-up, milestones and decay keep their share of the run, so that an arm with more images
-    does not spend most of its steps at the lowest rate.
-
-    Args:
-        schedulers: ``param_scheduler`` of a config, in epochs or iterations.
-        train_cfg (Mapping, optional): Of the config; its ``max_epochs`` or ``max_iters`` is the
-            length that the schedules were written for.
-        iterations (int): Length of the run.
-
-    Returns:
-        list[dict]: In iterations.
-
-    Raises:
-        ValueError: There are schedules, but no length that they were written for.
-    """
-    if not schedulers:
-        return []
-    schedulers = [schedulers] if isinstance(schedulers, Mapping) else schedulers
-    train_cfg = train_cfg or {}
-    result = []
-    for scheduler in schedulers:
-        scheduler = {**copy.deepcopy(dict(scheduler))}
-        by_epoch = scheduler.get('by_epoch', True)
-        length = train_cfg.get('max_epochs' if by_epoch else 'max_iters')
-        if not length:
-            raise ValueError(
-                f'param_scheduler {scheduler.get("type")} counts '
-                f'{"epochs" if by_epoch else "iterations"}, but train_cfg has no '
-                f'{"max_epochs" if by_epoch else "max_iters"}: how long the schedule is cannot be '
-                'told'
-            )
-        factor = iterations / length
-        for key in _STRETCHED:
-            value = scheduler.get(key)
-            if isinstance(value, (list, tuple)):
-                scheduler[key] = [max(1, round(v * factor)) for v in value]
-            elif isinstance(value, (int, float)) and math.isfinite(value):
-                # A warm-up of no step would divide by zero.
-                scheduler[key] = (
-                    round(value * factor) if key == 'begin' else _at_least_one(value * factor)
-                )
-        if scheduler['type'].split('.')[-1].startswith('Exponential'):
-            scheduler['gamma'] = scheduler['gamma'] ** (1 / factor)
-        scheduler.pop('convert_to_iter_based', None)
-        scheduler['by_epoch'] = False
-        result.append(scheduler)
-    return result
-
-
-def _at_least_one(value: float) -> int:
-    return max(1, round(value))
-
-
 def classifier_run(
     config: Config,
     classes: Sequence[str],
@@ -233,7 +173,7 @@ def classifier_run(
 
     Raises:
         ValueError: ``select='best'`` without validation images, or see
-            :func:`stretched_schedule`.
+            :func:`~cellgan_plugin.benchmark.schedule.stretched_schedule`.
     """
     if select not in SELECT:
         raise ValueError(f'select must be one of {list(SELECT)}, got {select!r}')

@@ -33,7 +33,7 @@ from cellgan_plugin.benchmark.synthetic import Arm, HashCache
 from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job
-from cellgan_plugin.jobs.local import JobResult, reason_of
+from cellgan_plugin.jobs.outcome import JobResult, reason_of
 from cellgan_plugin.runs.experiment import Experiment, ExperimentRecord
 from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 from cellgan_plugin.runs.test import git_revision

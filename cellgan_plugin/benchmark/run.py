@@ -6,7 +6,7 @@ from typing import Dict, Mapping, Optional, Sequence, Union
 from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.shares import SharedBenchmark
-from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.locks import writes_folder
 
 

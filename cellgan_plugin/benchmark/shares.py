@@ -10,7 +10,7 @@ from cellgan_plugin.benchmark.report import TABLE, write_report
 from cellgan_plugin.benchmark.synthetic import HashCache
 from cellgan_plugin.benchmark.tables import main_table
 from cellgan_plugin.jobs.job import Job
-from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.runs.experiment import Experiment
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, write_report_table
 

@@ -28,7 +28,8 @@ from cellgan_plugin.comparison.progress import ProgressLine
 from cellgan_plugin.comparison.report import ComparisonResults, figure, tables
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.files import write_json
-from cellgan_plugin.jobs.local import JobResult, run_jobs
+from cellgan_plugin.jobs.local import run_jobs
+from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.runs.command_line import KeyValues, ToolParser, add_overwrite, user_errors
 from cellgan_plugin.runs.test import git_revision

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from cellgan_plugin.jobs.job import Job
-from cellgan_plugin.jobs.local import JobResult, run_jobs
+from cellgan_plugin.jobs.local import run_jobs
+from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.records import FolderRecord, merged, plain
 
 

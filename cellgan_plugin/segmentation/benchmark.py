@@ -18,7 +18,7 @@ from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.whole_images import files_by_name
 from cellgan_plugin.evaluation.segmentation import part_scores
 from cellgan_plugin.jobs.job import Job
-from cellgan_plugin.jobs.local import JobResult, reason_of
+from cellgan_plugin.jobs.outcome import JobResult, reason_of
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.losses.perceptual import VGG_VARIABLE, perceptual_weights
 from cellgan_plugin.records import plain

@@ -24,7 +24,7 @@ from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.content_hash import content_hashes, write_training_images
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import atomic_write
-from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.records import RecordError
 
 GENERATOR = """

@@ -12,9 +12,9 @@ from cellgan_plugin.benchmark.classifier_run import (
     number_of_iterations,
     read_classifier,
     starting_weights,
-    stretched_schedule,
     write_run,
 )
+from cellgan_plugin.benchmark.schedule import stretched_schedule
 
 BASE = dict(
     model=dict(

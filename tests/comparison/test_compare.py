@@ -15,7 +15,7 @@ from cellgan_plugin.comparison import compare as module
 from cellgan_plugin.comparison.plan import make_comparison, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import progress_of
 from cellgan_plugin.engine.training_cost import TrainingCost
-from cellgan_plugin.jobs.local import JobResult
+from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.records import differences, digest_of
 
 REPO = Path(__file__).resolve().parents[2]

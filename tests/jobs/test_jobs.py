@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from cellgan_plugin.jobs.job import Job
-from cellgan_plugin.jobs.local import log_tail, run_jobs
+from cellgan_plugin.jobs.local import run_jobs
+from cellgan_plugin.jobs.outcome import log_tail
 
 
 def shell(root, name, script='true', needs=(), environment=None, done=True):
