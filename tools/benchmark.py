@@ -18,6 +18,7 @@ from cellgan_plugin.benchmark.run import open_benchmark
 from cellgan_plugin.runs.command_line import (
     KeyValues,
     ToolParser,
+    add_data_argument,
     add_job_arguments,
     run_experiment,
     user_errors,
@@ -37,7 +38,7 @@ def make_parser() -> ToolParser:
     parser = ToolParser(__doc__)
     parser.add_argument('config', help='of configs/benchmarks/')
     parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
-    parser.add_argument('--data-root', help="folder of the real images, in place of the config's")
+    add_data_argument(parser, '--data-root')
     parser.add_argument(
         '--generator',
         action='append',
@@ -94,9 +95,6 @@ def main() -> int:
     args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
     with user_errors():
-        options = dict(args.cfg_options or {})
-        if args.data_root:
-            options['data.data_root'] = args.data_root
         names = (
             'num_folds', 'per_class', 'synthetic_per_class', 'epochs', 'steps', 'equal_steps',
             'seeds', 'leak', 'train_generators', 'generator_images', 'keep_weights',
@@ -105,7 +103,8 @@ def main() -> int:
             args.config,
             args.generator,
             dict(args.classifier) if args.classifier else None,
-            options,
+            args.cfg_options,
+            data=args.data,
             **{name: getattr(args, name) for name in names},
         )
         out_dir = Path(args.work_dir or Path('work_dirs') / Path(args.config).stem)

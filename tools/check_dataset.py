@@ -1,15 +1,19 @@
 """Find everything that is wrong with a config's data set before training does.
 
 Prints one table of problems, the class balance and the image sizes; ``--out`` also writes them,
-with a contact sheet per class. Exit code 0: ready for training. 1: training would be harmed.
-2: the config or the command line cannot be used.
+with a contact sheet per class. The model and the metrics of the config are built and compared with
+the images. Exit code 0: ready for training. 1: training would be harmed. 2: the config or the
+command line cannot be used.
+
+python tools/check_dataset.py configs/cellgan_tct.py --data DIR
 """
 
 import sys
 
 from cellgan_plugin.datasets.checks import check_dataset, datasets_of_config
 from cellgan_plugin.errors import explained_output_errors
-from cellgan_plugin.runs.command_line import KeyValues, ToolParser
+from cellgan_plugin.runs.check_run import check_run
+from cellgan_plugin.runs.command_line import KeyValues, ToolParser, add_data_argument
 from cellgan_plugin.runs.config_fit import check_fit
 from cellgan_plugin.runs.train import load_config
 
@@ -18,6 +22,7 @@ def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
     parser.add_argument('config', help='config file with a train_dataloader')
+    add_data_argument(parser)
     parser.add_argument(
         '--out', metavar='DIR', help='folder for report.txt, problems.csv and the contact sheets'
     )
@@ -35,13 +40,15 @@ def main() -> int:
     """Check and print; the exit code."""
     args = make_parser().parse_args()
     try:
-        config = load_config(args.config, options=args.cfg_options, parts=None)
+        config = load_config(args.config, options=args.cfg_options, parts=None, data=args.data)
         check_fit(config)
         report = check_dataset(*datasets_of_config(config))
         print(report.to_text())
         if args.out:
             with explained_output_errors(args.out):
                 print('Written:', *report.save(args.out), sep='\n  ')
+        if not report.harmful:
+            check_run(config)
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         where = '' if args.config in reason else f'{args.config}: '

@@ -9,6 +9,7 @@ tools/dist_test.sh CONFIG CKPT 4
 from cellgan_plugin.runs.command_line import (
     ToolParser,
     add_config_arguments,
+    add_data_argument,
     add_overwrite,
     user_errors,
 )
@@ -20,6 +21,7 @@ def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
     add_config_arguments(parser)
+    add_data_argument(parser)
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file or work directory')
     parser.add_argument('--checkpoint', dest='named_checkpoint', help='the same, by name')
     add_overwrite(parser, 'replace tables of another evaluation')
@@ -41,6 +43,7 @@ def main() -> None:
             options=args.cfg_options,
             launcher=args.launcher,
             overwrite=args.overwrite,
+            data=args.data,
         )
 
 

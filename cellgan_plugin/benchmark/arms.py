@@ -43,7 +43,7 @@ from cellgan_plugin.records import digest_of, plain
 from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JOB_NAME
 from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 from cellgan_plugin.runs.sampling import Sampling
-from cellgan_plugin.runs.trained_model import config_classes
+from cellgan_plugin.runs.trained_model import default_classes
 
 _REPORT_NAME = 'training.json'
 
@@ -99,6 +99,10 @@ class ArmBuilder:
         self._runs: List[Tuple[Path, Config]] = []
         self._requests: List[Tuple[Path, Dict[str, Any]]] = []
         self._lists: List[Tuple[Path, Sequence[str], Sequence[str]]] = []
+
+    @property
+    def _of(self) -> Tuple[Sequence[str], Mapping[str, Any]]:
+        return self.protocol.classes, self.protocol.data
 
     def build(self) -> List[Arm]:
         """All arms, the real images alone first."""
@@ -299,7 +303,7 @@ class ArmBuilder:
         inherited = inherited_images(config)
         counts = []
         for fold, parts in enumerate(self.real):
-            run, needs = read_generator(generator), ()
+            run, needs = read_generator(generator, *self._of), ()
             images, samples = self._generator_images(generator, fold, parts['train'])
             counts.append(len(samples))
             on_images(run, images)
@@ -357,7 +361,7 @@ class ArmBuilder:
         data = config.train_dataloader.dataset
         root, ann_file = data.get('data_root') or '', data.get('ann_file') or ''
         patches = data_folder_patches(
-            root, config_classes(config), os.path.join(root, ann_file) if ann_file else '',
+            root, default_classes(config), os.path.join(root, ann_file) if ann_file else '',
             data.get('split'), data.get('extra_classes', 'error'), data.get('follow_links', False),
         )  # fmt: skip
         files = [os.path.join(os.path.abspath(os.path.expanduser(root)), p.file) for p in patches]
@@ -378,8 +382,8 @@ class ArmBuilder:
         return arm, [self._leak(generator, trained_on, groups)]
 
     def _trainable(self, generator: Generator) -> Config:
-        config = read_generator(generator)
-        names = config_classes(config)
+        config = read_generator(generator, *self._of)
+        names = default_classes(config)
         self._check_classes(generator, names)
         if self.protocol.train_generators and len(names) != len(self.protocol.classes):
             raise ProtocolError(

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from cellgan_plugin.benchmark.arms import ArmBuilder
 from cellgan_plugin.benchmark.classifier_run import read_classifier, starting_weights
 from cellgan_plugin.benchmark.collect import BenchmarkResults, Outcome, collect, read_outcome
+from cellgan_plugin.benchmark.generators import fit_size
 from cellgan_plugin.benchmark.job_files import KEPT_NAME, PREDICTIONS_NAME, WEIGHTS_NAME
 from cellgan_plugin.benchmark.leak import NOT_SEEN, LeakReport, check_leak, refuse_leaks
 from cellgan_plugin.benchmark.plan import (
@@ -77,6 +78,8 @@ class Benchmark(Experiment):
         self.classifiers: Dict[str, Config] = {
             name: read_classifier(path) for name, path in protocol.classifiers.items()
         }
+        for config in self.classifiers.values():
+            fit_size(config, protocol.data)
         check_selection(protocol, self.classifiers)
         cache = cache or HashCache(self.out_dir)
         samples, self.plan = make_plan(protocol, cache)

@@ -1,7 +1,7 @@
 """Runs of generators that a benchmark trains: on which images, how long, and who selects."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Set
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 
 from mmengine.config import Config
 
@@ -9,6 +9,13 @@ from cellgan_plugin.benchmark.classifier_run import file_digest, starting_weight
 from cellgan_plugin.benchmark.rows import Generator
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.records import plain
+from cellgan_plugin.runs.data_settings import (
+    are_open,
+    data_folder,
+    open_sizes,
+    set_classes,
+    settle_size,
+)
 from cellgan_plugin.runs.job_program import CONFIG_NAME
 from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 from cellgan_plugin.runs.train import load_config
@@ -18,8 +25,13 @@ _TRAINING_KEYS = ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'ran
 _CHOOSING_HOOK = 'ModelSelectionHook'
 
 
-def read_generator(generator: Generator) -> Config:
+def read_generator(generator: Generator, classes: Sequence[str], data: Mapping[str, Any]) -> Config:
     """The config of a generator that the benchmark trains.
+
+    Args:
+        generator (Generator): With a config and without a checkpoint.
+        classes (Sequence[str]): Of the benchmark, for a config that leaves them open.
+        data (Mapping): Of the protocol, whose images say sizes that are ``'auto'``.
 
     Raises:
         ProtocolError: Its images are not those of a CellPatchDataset, or ``best_by_fd`` is asked
@@ -35,6 +47,9 @@ def read_generator(generator: Generator) -> Config:
             f'generator {generator.name!r}: {generator.config} trains on '
             f'{dataset.get("type")!r}; the benchmark can hand its images to a CellPatchDataset'
         )
+    if are_open(config):
+        set_classes(config, classes)
+    fit_size(config, data)
     if generator.best_by_fd and not (_extractors(config) and _is_chosen(config)):
         raise ProtocolError(
             f'generator {generator.name!r}: best_by_fd needs a config that is evaluated while it '
@@ -48,6 +63,17 @@ def read_generator(generator: Generator) -> Config:
             f'{begin} (train_cfg.val_begin) and it trains for {end}: no weights would be chosen'
         )
     return config
+
+
+def fit_size(config: Config, data: Mapping[str, Any]) -> None:
+    """Settle image sizes that a config leaves open by the images of the benchmark.
+
+    Args:
+        config (Config): Of a generator or a classifier; changed in place.
+        data (Mapping): Of the protocol.
+    """
+    if any(True for _ in open_sizes(config)):
+        settle_size(config, data_folder(data['data_root']).image_size)
 
 
 def _hook_name(hook: Mapping[str, Any]) -> str:

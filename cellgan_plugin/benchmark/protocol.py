@@ -1,5 +1,6 @@
 """What a benchmark is: read from a config and checked."""
 
+import os
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
@@ -9,9 +10,11 @@ from mmengine.config import Config
 from cellgan_plugin.benchmark.classifier_run import SELECT
 from cellgan_plugin.benchmark.rows import Augmentation, Generator, Sweep, check_rows, slug
 from cellgan_plugin.benchmark.score_registry import SCORES
-from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
+from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names, resolve_class
+from cellgan_plugin.datasets.data_folder import DataFolder
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_values import find_beside, read_settings
+from cellgan_plugin.runs.data_settings import DATA_VARIABLE, Data, data_folder
 
 REAL = 'real only'
 LEAK_RULES = ('refuse', 'allow', 'paper')
@@ -247,6 +250,7 @@ def read_protocol(
     generators: Optional[Sequence[Union[str, Generator]]] = None,
     classifiers: Optional[Mapping[str, str]] = None,
     options: Optional[dict] = None,
+    data: Optional[Data] = None,
     **overrides,
 ) -> Protocol:
     """Read a benchmark from a config (``configs/benchmarks/``).
@@ -260,6 +264,9 @@ def read_protocol(
             also takes the place of the one that the config's rows name.
         classifiers (Mapping[str, str], optional): In place of the config's.
         options (dict, optional): Overrides of the config, as of ``--cfg-options``.
+        data (str | Path | DataFolder, optional): Folder of the real images, which says the
+            manifest and the classes as well, see :func:`of_folder`. Defaults to None: as the config
+            says; where that is the folder of ``CELLGAN_DATA_ROOT``, it is asked for the same.
         **overrides: Attributes of :class:`Protocol`; None leaves the config's.
 
     Returns:
@@ -268,15 +275,21 @@ def read_protocol(
     Raises:
         FileNotFoundError: No such config.
         ProtocolError: A key that does not exist, or see :class:`Protocol`.
+        DatasetError: The data folder cannot be used.
     """
     config, values = read_settings(Protocol, config, options, overrides, 'benchmark')
     for key in _TUPLES:
         if values.get(key) is not None:
             values[key] = tuple(values[key])
-    data = values.get('data') or {}
-    wrong = sorted(set(data) - set(_DATA_KEYS))
+    images = values.get('data') or {}
+    wrong = sorted(set(images) - set(_DATA_KEYS))
     if wrong:
         raise ProtocolError(f'data: {", ".join(wrong)} is not known; there are {_DATA_KEYS}')
+    root = os.environ.get(DATA_VARIABLE)
+    if data is None and root and images.get('data_root') == root and os.path.isdir(root):
+        data = root
+    if data is not None:
+        values.update(of_folder(data_folder(data), images, values.get('classes')))
     if classifiers is not None:
         values['classifiers'] = dict(classifiers)
     else:
@@ -301,7 +314,39 @@ def read_protocol(
         )
         if values.get('sweep') is not None:
             values['sweep'] = replace(values['sweep'], generator=name)
-    return Protocol(**{**values, 'data': data})
+    return Protocol(**{**values, 'data': values.get('data') or {}})
+
+
+def of_folder(
+    folder: DataFolder, images: Mapping[str, Any], classes: Optional[Sequence[str]]
+) -> Dict[str, Any]:
+    """What a data folder says of a benchmark.
+
+    Args:
+        folder (DataFolder): The real images.
+        images (Mapping): ``data`` of the config.
+        classes (Sequence[str], optional): As the config names them; None: the folder's.
+
+    Returns:
+        dict: ``data`` and ``classes`` of a :class:`Protocol`. A split that the config names is kept
+        where the manifest has it; else all images are divided into folds.
+
+    Raises:
+        ProtocolError: The config names other classes.
+    """
+    split = images.get('split') if images.get('split') in folder.splits else None
+    found = dict(images, data_root=folder.root, ann_file=folder.ann_file, split=split)
+    skips = images.get('extra_classes') == 'skip'
+    if classes is None and not skips:
+        return dict(data=found, classes=folder.classes)
+    classes = classes or BETHESDA_CLASSES
+    there = {resolve_class(name, classes) for name in folder.classes}
+    if set(classes) - there or (None in there and not skips):
+        raise ProtocolError(
+            f'the benchmark names the classes {list(classes)}, but {folder.root} has '
+            f'{list(folder.classes)}: leave classes out of the config, or give the folder of these'
+        )
+    return dict(data=found, classes=tuple(classes))
 
 
 def _spec(kind: type, where: str, given: Mapping[str, Any], **more):

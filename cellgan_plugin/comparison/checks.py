@@ -10,11 +10,13 @@ from mmengine.registry import init_default_scope
 from cellgan_plugin.comparison.parts import Evaluation, class_distances
 from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan
 from cellgan_plugin.compat import load_tensors, quiet_upstream
+from cellgan_plugin.datasets import BETHESDA_CLASSES
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset
 from cellgan_plugin.models.model_checks import check_model_and_data, check_model_config
 from cellgan_plugin.records import FolderRecord, digest_of
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_fit import check_fit
+from cellgan_plugin.runs.data_settings import kind_of
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.trained_model import config_classes
 
@@ -73,7 +75,9 @@ def read_evaluation(plan: ComparisonPlan) -> Config:
 def evaluation_classes(evaluation: Config) -> Tuple[str, ...]:
     """Class names of the real images."""
     dataset = evaluation.val_dataloader.dataset
-    return tuple((dataset.get('metainfo') or {}).get('classes') or ())
+    named = (dataset.get('metainfo') or {}).get('classes')
+    default = BETHESDA_CLASSES if kind_of(dataset) == 'CellPatchDataset' else ()
+    return tuple(named or default)
 
 
 def check_classes(plan: ComparisonPlan, classes: Sequence[str]) -> None:

@@ -31,7 +31,14 @@ from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.local import run_jobs
 from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.locks import writes_folder
-from cellgan_plugin.runs.command_line import KeyValues, ToolParser, add_overwrite, user_errors
+from cellgan_plugin.runs.command_line import (
+    KeyValues,
+    ToolParser,
+    add_data_argument,
+    add_overwrite,
+    user_errors,
+)
+from cellgan_plugin.runs.data_settings import data_folder
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.version import __version__
@@ -97,6 +104,8 @@ def compare(
     unknown = sorted(set(only or ()) - set(names))
     if unknown:
         raise ValueError(f'--only {unknown[0]!r}: the models are {names}')
+    if comparison.data is not None:
+        print(f'Data: {data_folder(comparison.data).describe()}', flush=True)
     evaluation = read_evaluation(comparison)
     classes = evaluation_classes(evaluation)
     check_classes(comparison, classes)
@@ -221,6 +230,7 @@ def _record(
         samples_per_class=plan.samples_per_class,
         seeds=list(plan.seeds),
         amp=plan.amp,
+        data=plan.data,
         figure=asdict(plan.figure),
         remarks=list(remarks),
         failures=results.failures,
@@ -236,6 +246,7 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
         '--models', nargs='+', metavar='NAME=CONFIG[:CKPT]', help='in place of those of a config'
     )
     parser.add_argument('--evaluation', metavar='CONFIG', help='applied to every model')
+    add_data_argument(parser)
     parser.add_argument('--minutes', type=float, help='training time per model')
     parser.add_argument('--iterations', type=int, help='training iterations per model')
     parser.add_argument('--seeds', type=int, nargs='+', help='of the trainings (default: 0)')
@@ -292,6 +303,7 @@ def _overrides(args: argparse.Namespace) -> Dict[str, Any]:
         figure=figure_options,
         options=args.cfg_options,
         evaluation_options=args.evaluation_options,
+        data=args.data,
         amp=args.amp or None,
     )
     return {key: value for key, value in values.items() if value not in (None, {})}

@@ -9,15 +9,23 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 
 from cellgan_plugin.compat import quiet_upstream
+from cellgan_plugin.datasets import BETHESDA_CLASSES
 from cellgan_plugin.errors import did_you_mean
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import folders_of, merge_options, open_config
+from cellgan_plugin.runs.data_settings import (
+    apply_data,
+    are_open,
+    named_classes,
+    patch_sets,
+    set_classes,
+)
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.user_modules import import_of_config
 
 _PLAN_KEYS = (
     'name', 'title', 'models', 'evaluation', 'evaluation_options', 'options', 'budget',
-    'samples_per_class', 'seeds', 'figure', 'amp',
+    'samples_per_class', 'seeds', 'figure', 'amp', 'data',
 )  # fmt: skip
 _MODEL_KEYS = ('name', 'config', 'options', 'checkpoint', 'stages', 'settings', 'sample_kwargs')
 _STAGE_KEYS = ('name', 'config', 'options', 'checkpoint', 'share')
@@ -116,6 +124,8 @@ class ComparisonPlan:
         seeds (tuple[int]): Of the trainings, one after another.
         figure (FigureOptions): The picture.
         amp (bool): Train in mixed precision.
+        data (str | None): Data folder of all models and of the evaluation, see
+            :func:`~cellgan_plugin.runs.data_settings.apply_data`.
     """
 
     name: str
@@ -130,6 +140,7 @@ class ComparisonPlan:
     seeds: Tuple[int, ...] = (0,)
     figure: FigureOptions = FigureOptions()
     amp: bool = False
+    data: Optional[str] = None
     _configs: Dict[Path, Config] = field(default_factory=dict, repr=False, compare=False)
 
     def seeds_of(self, model: ComparedModel) -> Tuple[int, ...]:
@@ -152,6 +163,9 @@ class ComparisonPlan:
         places = {f'{{stage{i}}}': str(path) for i, path in enumerate(checkpoints)}
         options = _replaced({**self.options, **stage.options}, places)
         config = load_config(self._read(stage.config), options=options)
+        self._apply_data(config)
+        if are_open(config):
+            set_classes(config, self.classes)
         config.work_dir = None
         config.resume = False
         config.randomness = {**(config.get('randomness') or {}), 'seed': seed}
@@ -174,7 +188,19 @@ class ComparisonPlan:
         config = self._read(self.evaluation)
         merge_options(config, self.evaluation_options)
         check_config(config, self.evaluation_options, _EVALUATION_PARTS)
+        self._apply_data(config)
         return config
+
+    @property
+    def classes(self) -> Tuple[str, ...]:
+        """Class names of the evaluation, which all models make."""
+        sets = patch_sets(self.evaluation_config())
+        named = [named_classes(s.dataset) for s in sets if s.part == 'val']
+        return tuple(named[0] if named and named[0] else BETHESDA_CLASSES)
+
+    def _apply_data(self, config: Config) -> None:
+        if patch_sets(config) or self.data is None:
+            apply_data(config, self.data, say=False)
 
     def minutes_of(self, stage: Stage) -> Optional[float]:
         """Time budget of a stage."""
@@ -343,6 +369,7 @@ def make_comparison(found: Mapping[str, Any], name: str, source: Optional[Path])
         seeds=seeds,
         figure=FigureOptions(**figure),
         amp=bool(found.get('amp', False)),
+        data=found.get('data'),
     )
 
 

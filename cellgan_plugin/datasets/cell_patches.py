@@ -54,7 +54,8 @@ class CellPatchDataset(BaseDataset):
         data_root (str): Folder of the data set. Defaults to ''.
         ann_file (str): See above. Defaults to ''.
         metainfo (dict | None): ``dict(classes=[...])``; their order gives the labels. Defaults to
-            the five Bethesda classes of the paper. Other spellings (``ASC_US``) are understood.
+            the five Bethesda classes of the paper, also for ``classes=None``, which lets ``--data``
+            say them. Other spellings (``ASC_US``) are understood.
         data_prefix (dict): ``dict(img_path=...)``. Defaults to ``dict(img_path='')``.
         split (str | None): Keep only the manifest rows with this split. Defaults to None.
         extra_classes (str): ``'error'`` or ``'skip'`` images of a class that is not in
@@ -144,6 +145,8 @@ class CellPatchDataset(BaseDataset):
 
     @classmethod
     def _load_metainfo(cls, metainfo: Optional[dict] = None) -> dict:
+        if metainfo is not None and metainfo.get('classes') is None:  # left open by a config
+            metainfo = {key: value for key, value in metainfo.items() if key != 'classes'}
         metainfo = super()._load_metainfo(metainfo)
         if isinstance(metainfo['classes'], str):
             raise ValueError(

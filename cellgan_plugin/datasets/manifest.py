@@ -2,13 +2,14 @@
 
 Columns ``file`` (POSIX path relative to the manifest's folder) and ``label`` are required;
 ``split`` (``train``, ``val``, ``test``) and ``group`` (slide, field or patient: never on both
-sides of a split) are understood; any further column is kept as it is.
+sides of a split) are understood; any further column is kept as it is. Lines before the header that
+start with ``#`` are comments; ``# classes: NAME, NAME`` gives the order of the classes.
 """
 
 import csv
 from array import array
 from pathlib import Path, PurePosixPath
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import IO, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from cellgan_plugin.files import atomic_write
 
 MANIFEST_NAME = 'manifest.csv'
 REQUIRED_COLUMNS = ('file', 'label')
+_CLASSES = 'classes:'
+_LONGEST_LINE = 1 << 16
 
 
 class ManifestError(ValueError):
@@ -74,6 +77,47 @@ def clean_relative_path(name: str) -> Optional[str]:
     return str(path)
 
 
+def skip_comments(file: IO[str]) -> List[str]:
+    """Read the comments before the header; the file then stands at the header.
+
+    Args:
+        file (IO[str]): A manifest at its begin, seekable.
+
+    Returns:
+        list[str]: The lines, without ``#``.
+    """
+    lines = []
+    while True:
+        here = file.tell()
+        line = file.readline(_LONGEST_LINE)
+        if not line.startswith('#'):
+            file.seek(here)
+            return lines
+        lines.append(line[1:].strip())
+
+
+def manifest_classes(path: Union[str, Path]) -> Optional[List[str]]:
+    """Class names in the order of the manifest's comment ``# classes: NAME, NAME``.
+
+    Returns:
+        list[str] | None: None where no comment names them.
+
+    Raises:
+        ManifestError: The manifest is no text.
+    """
+    try:
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            comments = skip_comments(file)
+    except UnicodeDecodeError as error:
+        raise ManifestError(f'{path}: not UTF-8 text ({error}); save it as UTF-8') from error
+    for comment in comments:
+        if comment.lower().startswith(_CLASSES):
+            # A spreadsheet that saved the file pads every line with commas.
+            names = next(csv.reader([comment[len(_CLASSES) :]], skipinitialspace=True), [])
+            return [name.strip() for name in names if name.strip()]
+    return None
+
+
 def iter_manifest(
     path: Union[str, Path], required: Sequence[str] = REQUIRED_COLUMNS
 ) -> Iterator[Tuple[int, Dict[str, str]]]:
@@ -95,6 +139,7 @@ def iter_manifest(
     seen = array('q')
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
+            comments = len(skip_comments(file))
             reader = csv.reader(file)
             header = next(reader, [])
             required = ('file', *(name for name in required if name != 'file'))
@@ -109,7 +154,7 @@ def iter_manifest(
             for fields in reader:
                 if not fields:  # a blank line, as DictReader skips it
                     continue
-                line = reader.line_num
+                line = comments + reader.line_num
                 where = f'{path}, row {line}'
                 if len(fields) != len(header):
                     raise ManifestError(f"{where}: the number of fields differs from the header's")
@@ -148,11 +193,12 @@ def _refuse_repeated(path: Path, seen: array) -> None:
         return
     first_row: Dict[str, int] = {}
     with open(path, encoding='utf-8-sig', newline='') as file:
+        comments = len(skip_comments(file))
         reader = csv.reader(file)
         column = next(reader).index('file')
         for fields in filter(None, reader):
             key = clean_relative_path(fields[column])
-            line = reader.line_num
+            line = comments + reader.line_num
             if hash(key) in repeated and first_row.setdefault(key, line) != line:
                 raise ManifestError(
                     f'{path}, row {line}: {key} was already named in row {first_row[key]}'

@@ -170,6 +170,22 @@ def add_config_arguments(
     )
 
 
+def add_data_argument(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add ``--data``, see :func:`~cellgan_plugin.runs.data_settings.apply_data`.
+
+    Args:
+        parser (ArgumentParser): Of a tool.
+        *names (str): Further names of the option.
+    """
+    parser.add_argument(
+        '--data',
+        *names,
+        metavar='DIR',
+        help='folder of labelled images (class folders, or a manifest.csv): sets classes and their '
+        "number, list, splits, and image sizes that are 'auto' (default: CELLGAN_DATA_ROOT)",
+    )
+
+
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how a benchmark's jobs run, and ``--dry-run`` and ``--tables-only``."""
     parser.add_argument('--jobs', type=int, help='jobs at a time (default: 1; Slurm: all)')

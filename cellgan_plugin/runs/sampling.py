@@ -17,6 +17,7 @@ from cellgan_plugin.files import file_sha256
 from cellgan_plugin.models.conditional_gan import ConditionalGAN
 from cellgan_plugin.models.fusing import fuse_for_sampling
 from cellgan_plugin.models.sampling import draw_noise, truncate_noise
+from cellgan_plugin.runs.data_settings import are_open
 from cellgan_plugin.runs.image_sampler import (
     GPU_BATCH_SIZE,
     ImageSampler,
@@ -27,10 +28,11 @@ from cellgan_plugin.runs.model_zoo import named_model
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import (
     LoadedModel,
-    config_classes,
+    default_classes,
     find_checkpoint,
     load_model,
     settle_classes,
+    take_classes,
 )
 
 PURPOSE = 'synthesize'
@@ -60,8 +62,13 @@ def synthesis_noise(
 
 def model_sha256(config: Config) -> str:
     """SHA-256 of the parts of a config that decide what is generated: model and class names."""
-    relevant = dict(model=config.to_dict()['model'], classes=config_classes(config))
+    relevant = dict(model=config.to_dict()['model'], classes=default_classes(config))
     return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _classes_in(checkpoint: Path) -> Optional[Sequence[str]]:
+    meta = load_tensors(checkpoint, 'cpu').get('meta') or {}
+    return (meta.get('dataset_meta') or {}).get('classes')
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +140,8 @@ class Sampling:
         if config.get('model') is None:
             raise SynthesisError(f'{config.filename} has no model: give the config of a generator')
         checkpoint = find_checkpoint(checkpoint)
+        if are_open(config):
+            take_classes(config, _classes_in(checkpoint))
         target = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         if target.type == 'cuda' and not torch.cuda.is_available():
             raise SynthesisError(f'device {device}: PyTorch finds no GPU here; say --device cpu')
@@ -178,8 +187,7 @@ class Sampling:
     @cached_property
     def classes(self) -> Tuple[str, ...]:
         """Class names, once config and checkpoint agree on them; the model is not built."""
-        meta = load_tensors(self.checkpoint, 'cpu').get('meta') or {}
-        in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
+        in_checkpoint = _classes_in(self.checkpoint)
         return settle_classes(self.config, in_checkpoint, self.config.model.get('num_classes'))
 
     @cached_property

@@ -20,6 +20,7 @@ from cellgan_plugin.evaluation.statistics_cache import describe_dataset
 from cellgan_plugin.files import file_sha256
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.records import FolderRecord, plain
+from cellgan_plugin.runs.data_settings import Data
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.visualization.tables import append_json_lines, draw_table, write_csv
 
@@ -138,6 +139,7 @@ def test(
     options: Optional[dict] = None,
     launcher: str = 'none',
     overwrite: bool = False,
+    data: Optional[Data] = None,
 ) -> List[Dict[str, Any]]:
     """Evaluate a checkpoint by the config's ``test_evaluator``, else its ``val_evaluator``.
 
@@ -153,6 +155,8 @@ def test(
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
         overwrite (bool): Replace tables of the checkpoint's name that are of another evaluation.
             Defaults to False.
+        data (str | Path | DataFolder, optional): Data folder, see
+            :func:`~cellgan_plugin.runs.data_settings.apply_data`. Defaults to None.
 
     Returns:
         list[dict]: One report per metric of this plugin (``rows``, ``protocol``, ``seconds``,
@@ -164,7 +168,7 @@ def test(
         RecordError: The work directory has tables of another evaluation under that name.
         ValueError: The config has no evaluation.
     """
-    config = load_config(config, work_dir, options, parts=_PARTS)
+    config = load_config(config, work_dir, options, parts=_PARTS, data=data)
     checkpoint = find_checkpoint(checkpoint)
     _testable(config)
     config_hash = hashlib.sha256(config.pretty_text.encode()).hexdigest()

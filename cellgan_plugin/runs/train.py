@@ -27,10 +27,16 @@ from cellgan_plugin.engine.training_cost import read_training_cost
 from cellgan_plugin.errors import EXIT_STOPPED
 from cellgan_plugin.files import write_json
 from cellgan_plugin.locks import folder_lock, is_first_process
-from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
+from cellgan_plugin.runs.command_line import (
+    ToolParser,
+    add_config_arguments,
+    add_data_argument,
+    user_errors,
+)
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import merge_options, open_config
 from cellgan_plugin.runs.config_fit import check_fit
+from cellgan_plugin.runs.data_settings import Data, apply_data
 from cellgan_plugin.runs.training_errors import explained_training_errors
 
 _run_numbers = itertools.count()  # of the runs of this process
@@ -41,8 +47,9 @@ def load_config(
     work_dir: Optional[Union[str, Path]] = None,
     options: Optional[dict] = None,
     parts: Optional[Collection[str]] = ('model',),
+    data: Optional[Data] = None,
 ) -> Config:
-    """Read a config, check it, and settle its work directory.
+    """Read a config, check it, let its data say what it leaves open, and settle its work directory.
 
     Args:
         config (str | Path | Config): File, or a config that has been read already.
@@ -52,17 +59,23 @@ def load_config(
         parts (Collection[str], optional): What is read of it, see
             :func:`~cellgan_plugin.runs.config_check.check_config`; None: all.
             Defaults to the model.
+        data (str | Path | DataFolder, optional): Data folder, see
+            :func:`~cellgan_plugin.runs.data_settings.apply_data`; it is also asked where ``parts``
+            reads data sets. Defaults to None.
 
     Returns:
         Config: With ``work_dir`` set.
 
     Raises:
         FileNotFoundError: No such file.
-        ConfigError: It cannot be read, or says what nothing reads.
+        ConfigError: It cannot be read, says what nothing reads, or contradicts its data.
+        DatasetError: The data folder cannot be used.
     """
     config = open_config(config)
     merge_options(config, options)
     check_config(config, options, parts)
+    if data is not None or parts is None or any('dataloader' in part for part in parts):
+        apply_data(config, data)
     if work_dir is not None:
         config.work_dir = str(work_dir)
     elif config.get('work_dir') is None:
@@ -85,6 +98,7 @@ def train(
     launcher: str = 'none',
     minutes: Optional[float] = None,
     overwrite: bool = False,
+    data: Optional[Data] = None,
 ) -> Runner:
     """Train a model.
 
@@ -104,6 +118,8 @@ def train(
             at ``max_iters``, whichever comes first (``TimeBudgetHook``). Defaults to None.
         overwrite (bool): Start anew in a work directory that holds the checkpoints of a run, which
             are removed. Defaults to False: refuse.
+        data (str | Path | DataFolder, optional): Data folder, which says what the config leaves
+            open, see :func:`~cellgan_plugin.runs.data_settings.apply_data`. Defaults to None.
 
     Returns:
         Runner: After training.
@@ -115,7 +131,7 @@ def train(
         OutputError: The work directory cannot be written.
         LostProcessError: Another rank or a loader's worker has ended.
     """
-    config = load_config(config, work_dir, options, parts=None)
+    config = load_config(config, work_dir, options, parts=None, data=data)
     check_fit(config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(explained_training_errors(config.work_dir))
@@ -265,6 +281,7 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
     """The command line of ``tools/train.py``."""
     parser = ToolParser(description or __doc__)
     add_config_arguments(parser)
+    add_data_argument(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -317,6 +334,7 @@ def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None
             launcher=args.launcher,
             minutes=args.minutes,
             overwrite=args.overwrite,
+            data=args.data,
         )
         if not is_complete(runner):
             return EXIT_STOPPED

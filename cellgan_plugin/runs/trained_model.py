@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmagic.registry import MODELS
@@ -12,7 +12,9 @@ from torch import nn
 
 from cellgan_plugin.checkpoint_files import find_checkpoint
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets import BETHESDA_CLASSES
 from cellgan_plugin.datasets.classes import check_class_names
+from cellgan_plugin.runs.data_settings import are_open, set_classes
 from cellgan_plugin.runs.model_zoo import named_model
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.train import load_config
@@ -50,6 +52,22 @@ def config_classes(config: Config) -> Optional[Tuple[str, ...]]:
     return None
 
 
+def default_classes(config: Config) -> Optional[Tuple[str, ...]]:
+    """Class names of a config, those of its data set's default where it leaves them open."""
+    return config_classes(config) or (BETHESDA_CLASSES if are_open(config) else None)
+
+
+def take_classes(config: Config, in_checkpoint: Optional[Sequence[str]]) -> None:
+    """Give a config that leaves its classes open those of the checkpoint.
+
+    Args:
+        config (Config): Changed in place.
+        in_checkpoint (Sequence[str], optional): As the checkpoint has them.
+    """
+    if in_checkpoint and are_open(config):
+        set_classes(config, check_class_names(in_checkpoint))
+
+
 def settle_classes(
     config: Config, in_checkpoint: Optional[List[str]], num_classes: Optional[int]
 ) -> Tuple[str, ...]:
@@ -74,7 +92,7 @@ def settle_classes(
             f'{list(in_checkpoint)}: give the config that it was trained with (a copy lies in its '
             'work directory), or set train_dataloader.dataset.metainfo.classes'
         )
-    classes = in_checkpoint or in_config or ()
+    classes = in_checkpoint or in_config or default_classes(config) or ()
     if not classes:
         raise ValueError(
             'neither the config (train_dataloader.dataset.metainfo.classes) nor the checkpoint '
@@ -118,6 +136,7 @@ def load_model(
     state = load_tensors(checkpoint, 'cpu')
     meta = state.get('meta') or {}
     in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
+    take_classes(config, in_checkpoint)
     model = MODELS.build(config.model)
     classes = settle_classes(config, in_checkpoint, getattr(model, 'num_classes', None))
     load_weights(model, checkpoint, state)

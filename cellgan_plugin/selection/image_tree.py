@@ -12,7 +12,12 @@ import numpy as np
 from cellgan_plugin.datasets.file_names import on_disk
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS
 from cellgan_plugin.datasets.inspection import Reader
-from cellgan_plugin.datasets.manifest import MANIFEST_NAME, ManifestError, iter_manifest
+from cellgan_plugin.datasets.manifest import (
+    MANIFEST_NAME,
+    ManifestError,
+    iter_manifest,
+    skip_comments,
+)
 from cellgan_plugin.datasets.problems import ERROR, DatasetError
 from cellgan_plugin.datasets.sources import list_patches
 from cellgan_plugin.records import digest_of, file_digests
@@ -78,6 +83,7 @@ def _manifest_rows(root: Path) -> Dict[str, Dict[str, str]]:
     if not path.is_file():
         return {}
     with open(path, encoding='utf-8-sig', errors='replace', newline='') as file:
+        skip_comments(file)
         # R and pandas may quote every field: a split that is not seen would let test images in.
         header = next(csv.reader([file.readline(65536)]), [])
     if not {'file', 'label'} <= set(header):

@@ -6,7 +6,6 @@
 title = 'Data augmentation, phantoms at 64 px'
 data = dict(
     data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom}}', ann_file='manifest.csv', split='val')
-classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
 classifiers = dict(
     ResNet='../classifiers/benchmark_resnet18_64.py',
     DenseNet='../classifiers/benchmark_densenet_64.py')

@@ -5,7 +5,6 @@
 #   --generator CellGAN=configs/cellgan_tct.py --train-generators
 title = 'Table 3: data augmentation, TCT'
 data = dict(data_root='{{$CELLGAN_DATA_ROOT:data/tct}}')
-classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
 classifiers = dict(
     ResNet='../classifiers/benchmark_resnet34.py',
     DenseNet='../classifiers/benchmark_densenet121.py')

@@ -5,7 +5,6 @@ _base_ = '_histogan_table1.py'
 title = 'CRIC Cervix at 64 px'
 data = dict(
     data_root='{{$CELLGAN_CRIC_ROOT:data/cric}}', ann_file='manifest.csv', extra_classes='skip')
-classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
 classifiers = dict(ResNet='../classifiers/benchmark_resnet18_plain_64.py')
 # Five minutes of one core. Longer, or a generator that is there already (--generator), does it more justice.
 generators = dict(CellGAN=dict(config='../cellgan_cric_64.py', iterations=600))

@@ -1,11 +1,10 @@
 # The domain classifier whose features evaluate a generator (HistoGAN, Sec. 3.1.2: a ResNet-34 trained
 # on the real training images). One command: python tools/train.py configs/classifiers/resnet34_tct.py
-# Data: CELLGAN_DATA_ROOT, read as configs/cellgan_tct.py reads it.
+# Data: CELLGAN_DATA_ROOT or --data DIR, whose classes it tells apart; without it the paper's five.
 _base_ = '_runtime.py'
 size = 224
 iterations = 10_000
 batch_size = 64
-classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
 
 model = dict(
     type='ImageClassifier',
@@ -13,7 +12,7 @@ model = dict(
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='LinearClsHead',
-        num_classes=len(classes),
+        num_classes=5,
         in_channels=512,
         loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
         topk=(1,)),
@@ -22,13 +21,13 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         to_rgb=False,
-        num_classes=len(classes)))
+        num_classes=5))
 
 dataset = dict(
     type='mmagic.CellPatchDataset',
     data_root='{{$CELLGAN_DATA_ROOT:data/tct}}',
     ann_file='',
-    metainfo=dict(classes=classes))
+    metainfo=dict(classes=None))
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=4,

@@ -21,6 +21,7 @@ class FitCellPatch(BaseTransform):
 
     Args:
         out_size (int | Sequence[int]): Side of the square result in pixels, or (height, width).
+            In a config also 'auto' (:mod:`cellgan_plugin.runs.data_settings`).
         policy (str): ``'resize'`` scales the image until it just covers ``out_size`` (area
             averaging down, cubic up) and cuts the centre; ``'crop'`` cuts the centre and refuses
             smaller images. Defaults to 'resize'.
@@ -33,6 +34,11 @@ class FitCellPatch(BaseTransform):
         sides = (out_size, out_size) if isinstance(out_size, int) else out_size
         if not isinstance(sides, (tuple, list)) or [type(n) for n in sides] != [int, int]:
             sides = (0, 0)
+        if out_size == 'auto':
+            raise ValueError(
+                "FitCellPatch: out_size='auto' is for configs, where --data DIR puts the size of "
+                'the images in its place; here say a number of pixels'
+            )
         if min(sides) < 1:
             raise ValueError(
                 'FitCellPatch: out_size must be a positive int or (height, width), got '

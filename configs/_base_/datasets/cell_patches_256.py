@@ -1,7 +1,7 @@
-# Labelled patches at 256 px, 64 a step (Sec. 3.1), flipped both ways (the authors' program).
+# Labelled patches at 256 px, 64 a step (Sec. 3.1), flipped both ways (the authors' program). Which
+# classes: those of the data folder (--data DIR, CELLGAN_DATA_ROOT), without one the paper's five.
 dataset_type = 'CellPatchDataset'
 data_root = '{{$CELLGAN_DATA_ROOT:data/tct}}'
-classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
 
 train_dataloader = dict(
     batch_size=64,
@@ -14,7 +14,7 @@ train_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='',
-        metainfo=dict(classes=classes),
+        metainfo=dict(classes=None),
         pipeline=[
             dict(type='FitCellPatch', out_size=256),
             dict(type='RandomCellFlip', horizontal=0.5, vertical=0.5),

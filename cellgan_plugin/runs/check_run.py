@@ -1,0 +1,44 @@
+"""Would a run start? Its model, its training set and its metrics are built and compared."""
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
+
+from cellgan_plugin.compat import quiet_upstream
+from cellgan_plugin.errors import ConfigError
+from cellgan_plugin.models.model_checks import check_model_and_data
+
+
+def check_run(config: Config) -> None:
+    """Build what a training builds before its first step, on the CPU, and compare the parts.
+
+    Args:
+        config (Config): As :func:`~cellgan_plugin.runs.train.load_config` reads it.
+
+    Raises:
+        FileNotFoundError: Weights that a metric or the model starts from are missing.
+        ConfigError: A part cannot be built; the message has its key.
+        ValueError: Model and images do not fit.
+    """
+    with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmagic'):
+        if config.get('model') is None:
+            return
+        with quiet_upstream():
+            model = _built('model', MODELS, config.model)
+        options = config.train_dataloader.dataset.to_dict()
+        inner = options
+        while isinstance(inner.get('dataset'), dict):
+            inner = inner['dataset']
+        inner.pop('cache', None)
+        check_model_and_data(model, _built('train_dataloader.dataset', DATASETS, options))
+        evaluator = config.get('val_evaluator') or {}
+        metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, dict) else evaluator
+        metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+        for index, metric in enumerate(filter(None, metrics)):
+            _built(f'val_evaluator.metrics.{index}', METRICS, metric)
+
+
+def _built(key: str, registry, config):
+    try:
+        return registry.build(config)
+    except (AssertionError, KeyError, TypeError) as error:
+        raise ConfigError(f'{key} cannot be built: {error}') from error
