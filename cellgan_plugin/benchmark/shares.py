@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.report import TABLE, write_report
+from cellgan_plugin.benchmark.shares_figure import draw_shares
 from cellgan_plugin.benchmark.synthetic import HashCache
 from cellgan_plugin.benchmark.tables import main_table
 from cellgan_plugin.jobs.job import Job
@@ -87,6 +88,7 @@ class SharedBenchmark(Experiment):
         """See :meth:`Experiment.write`."""
         files: List[Path] = []
         tables: Dict[float, ReportTable] = {}
+        points: Dict[str, Dict[str, List[Tuple[float, List[float]]]]] = {}
         for share, found in self.benchmarks.items():
             head = f'{_folder(share)}/'
             own = {
@@ -97,6 +99,11 @@ class SharedBenchmark(Experiment):
             results = found.results(own)
             files += write_report(found.out_dir, found.protocol, results, found.runs)
             tables[share] = main_table(results)
+            real = results.plan.class_counts('train').sum(axis=1).mean()
+            for row in results.rows if 'accuracy' in results.metrics else ():
+                values = [v for v in row.values['accuracy'] if v is not None]
+                by_row = points.setdefault(row.classifier, {})
+                by_row.setdefault(results.shown[row.arm], []).append((float(real), values))
         rows: List[Dict[str, Any]] = []
         notes: List[str] = []
         for share, table in tables.items():
@@ -114,6 +121,8 @@ class SharedBenchmark(Experiment):
             rows,
             list(dict.fromkeys(notes)),
         )
+        if points:
+            files.append(draw_shares(self.out_dir / 'shares.png', points, self.protocol.title))
         return write_report_table(self.out_dir, TABLE, table) + files
 
     def table(self) -> str:

@@ -270,7 +270,7 @@ def test_shares_are_benchmarks_of_their_own_in_one_table(folder, tmp_path):
     train = [set(listed(tmp_path / f'out/share_{n}/lists/fold1_train.csv')) for n in (50, 100)]
     assert tests[0] == tests[1] and len(tests[0]) == 12
     assert len(train[0]) == 12 and len(train[1]) == 24 and train[0] < train[1]
-    found.write()
+    assert tmp_path / 'out/shares.png' in found.write()
     table = json.loads((tmp_path / 'out/table.json').read_text())['rows']
     assert [row['share'] for row in table] == ['50 %'] * 5 + ['100 %'] * 6
     assert table[0]['arm'] == REAL and '50 %' in found.describe()
