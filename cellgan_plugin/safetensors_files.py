@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, Mapping, Union
+from typing import Any, Dict, Mapping, Tuple, Union
 
 from cellgan_plugin.files import atomic_write
 
@@ -75,16 +75,12 @@ def load_safetensors(path: Union[str, Path]) -> Dict[str, Any]:
         ValueError: The file is damaged, or another program's.
     """
     import torch
-    from safetensors import SafetensorError, safe_open
 
+    tensors, metadata = _read(path)
     try:
-        with safe_open(path, framework='pt') as file:
-            text = json.loads((file.metadata() or {}).get(_META, 'null'))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f'{path} is damaged or no safetensors file ({error}); copy it again'
-        ) from error
+        text = json.loads(metadata.get(_META, 'null'))
+    except ValueError as error:
+        raise ValueError(f'{path}: {_META} in it is no JSON ({error}); copy it again') from error
     if not isinstance(text, dict):
         raise ValueError(
             f'{path} was not written by tools/model_converters/export_weights.py: its weights have '
@@ -108,3 +104,32 @@ def load_safetensors(path: Union[str, Path]) -> Dict[str, Any]:
     if 'training_images' in tensors:
         found['training_images'] = tensors['training_images']
     return found
+
+
+def load_foreign_safetensors(path: Union[str, Path]) -> Dict[str, Any]:
+    """Read the tensors of another program's file (timm, Hugging Face) by their names in it.
+
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        dict[str, Tensor]: On the CPU, in the file's own types.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    return _read(path)[0]
+
+
+def _read(path: Union[str, Path]) -> Tuple[Dict[str, Any], Dict[str, str]]:
+    """The tensors and the text entries of a file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework='pt') as file:
+            # The file knows its keys, but is no mapping.
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f'{path} is damaged or no safetensors file ({error}); copy it again'
+        ) from error

@@ -4,11 +4,12 @@ python tools/evaluate_folders.py REAL_DIR FAKE_DIR --extractor inception
 python tools/evaluate_folders.py REAL_DIR FAKE_DIR --work-dir OUT \
     --extractor configs/classifiers/resnet34_tct.py work_dirs/resnet34_tct
 python tools/evaluate_folders.py data/phantom:val FAKE_DIR --training data/phantom:train \
-    --extractor resnet50 resnet50.pth
+    --extractor dinov2-vitl14 dinov2_vitl14_pretrain.pth
 
 REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or DIR:SPLIT for a split of the manifest in DIR.
 """
 
+from cellgan_plugin.evaluation.presets import PRESETS
 from cellgan_plugin.evaluation.table_distances import DISTANCES
 from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, user_errors
 from cellgan_plugin.runs.evaluate_folders import evaluate_folders
@@ -16,17 +17,20 @@ from cellgan_plugin.runs.train import set_trust
 
 
 def extractor_config(words: list) -> dict:
-    """``inception [FILE]``, ``CONFIG.py CHECKPOINT`` or ``NETWORK WEIGHTS``."""
+    """``inception [FILE]``, ``CONFIG.py CHECKPOINT``, or ``PRESET`` or ``NETWORK`` with a file."""
     kind, *rest = words
     if kind.lower() == 'inception' and len(rest) < 2:
         return dict(type='InceptionFeatures', weights=rest[0] if rest else None)
     if len(rest) != 1:
         raise ValueError(
             f'--extractor {" ".join(words)}: expected "inception [FILE]", "CONFIG.py CHECKPOINT" '
-            '(an MMPretrain classifier), or "NETWORK WEIGHTS" (torchvision, or timm:NAME)'
+            f'(an MMPretrain classifier), "PRESET WEIGHTS" ({", ".join(PRESETS)}), or '
+            '"NETWORK WEIGHTS" (torchvision, or timm:NAME)'
         )
     if kind.endswith('.py'):
         return dict(type='ClassifierFeatures', config=kind, checkpoint=rest[0])
+    if kind in PRESETS:
+        return dict(type='PresetFeatures', preset=kind, weights=rest[0])
     return dict(type='BackboneFeatures', arch=kind, weights=rest[0])
 
 

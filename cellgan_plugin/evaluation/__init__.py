@@ -1,7 +1,8 @@
 """Evaluating generated images: features, distances, and the metrics that bring them together."""
 
-from .backbones import BackboneFeatures, ClassifierFeatures
+from .backbones import BackboneFeatures, PresetFeatures
 from .class_table import ClassRow, class_table
+from .classifiers import ClassifierFeatures
 from .extractors import (
     FeatureExtractor,
     InceptionFeatures,
@@ -20,6 +21,7 @@ __all__ = [
     'FeatureSet',
     'InceptionFeatures',
     'Measured',
+    'PresetFeatures',
     'ClassRow',
     'SegmentationScores',
     'TableOptions',

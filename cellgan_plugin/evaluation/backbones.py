@@ -1,207 +1,47 @@
-"""Backbones as feature extractors: MMPretrain classifiers, torchvision and timm networks."""
+"""Features of published networks: torchvision, timm, and presets by name, with local weights."""
 
-from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence
 
 import torch
-import torch.nn.functional as F
 from mmagic.registry import MODELS
-from mmengine.config import Config
 from torch import Tensor, nn
 
-from cellgan_plugin.checkpoint_files import find_chosen
-from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.evaluation.extractors import ExtractorError, FeatureExtractor, Weights
+from cellgan_plugin.evaluation.inputs import (
+    checked_file,
+    load_fitting,
+    read_state_dict,
+    resized,
+)
+from cellgan_plugin.evaluation.presets import PRESETS, Preset, fit_position_embedding
 from cellgan_plugin.files import file_sha256
-from cellgan_plugin.user_modules import read_config
 
-
-def resized(images: Tensor, size: Optional[Union[int, Sequence[int]]]) -> Tensor:
-    """Float images of ``size``, a side or (height, width); unchanged where they fit or it is None.
-
-    Bilinear with antialiasing.
-    """
-    images = images.float()
-    sides = (size, size) if isinstance(size, int) else size
-    if sides is None or tuple(images.shape[-2:]) == tuple(sides):
-        return images
-    return F.interpolate(images, tuple(sides), mode='bilinear', antialias=True)
-
-
-def pooled(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
-    """Last output of a backbone as (N, d): maps are averaged over positions, tokens over tokens."""
-    if isinstance(output, (tuple, list)):
-        output = output[-1]
-    if output.ndim == 4:
-        return output.mean(dim=(2, 3))
-    if output.ndim == 3:
-        return output.mean(dim=1)
-    return output
-
-
-def _load_fitting(network: nn.Module, state: Dict[str, Tensor]) -> List[str]:
-    """Load what is there in the right shape; the names of the rest."""
-    expected = network.state_dict()
-    fitting = {k: v for k, v in state.items() if k in expected and v.shape == expected[k].shape}
-    network.load_state_dict(fitting, strict=False)
-    return [key for key in expected if key not in fitting]
-
-
-def _checked_file(path: Weights, what: str, next_step: str) -> Path:
-    path = Path(path).expanduser()
-    if not str(path) or not path.exists():
-        raise FileNotFoundError(f'{what} {path} does not exist. {next_step}')
-    return path
-
-
-@MODELS.register_module()
-class ClassifierFeatures(FeatureExtractor):
-    """Backbone features of an MMPretrain classifier, averaged over positions.
-
-    HistoGAN (Sec. 3.1.2) takes a ResNet-34 trained on the real training images.
-    Images are normalised by the classifier's own data preprocessor.
-
-    Args:
-        config (str | Path | Config): The classifier's config (``configs/classifiers/``).
-        checkpoint (str | Path): Its weights: a file, or a work directory: the best by validation
-            where it holds one (``best_*.pth``), else the newest whole one.
-        name (str, optional): For tables. Defaults to the stem of the config file.
-        input_size (int | Sequence[int], optional): What images are resized to in pixels, a side or
-            (height, width). Defaults to None: ``out_size`` of the ``FitCellPatch`` in the config's
-            pipelines, else as they come.
-        channel_order (str, optional): 'RGB' or 'BGR', what the network was trained on. Defaults to
-            None: RGB where the data preprocessor converts to it or the config reads a
-            ``CellPatchDataset``, else BGR (MMPretrain's loader).
-        any_classes (bool): Evaluate images of classes that the classifier was not trained on.
-            Defaults to False: :meth:`check_classes` refuses them.
-
-    Attributes:
-        classes (tuple[str, ...] | None): What the classifier tells apart; None where its
-            checkpoint does not say.
-
-    Raises:
-        FileNotFoundError: No such config or checkpoint.
-        ExtractorError: The checkpoint does not fit the config.
-    """
-
-    def __init__(
-        self,
-        config: Union[str, Path, Config],
-        checkpoint: Weights,
-        name: Optional[str] = None,
-        input_size: Optional[Union[int, Sequence[int]]] = None,
-        channel_order: Optional[str] = None,
-        any_classes: bool = False,
-    ):
-        super().__init__()
-        self.any_classes = any_classes
-        if not isinstance(config, Config):
-            hint = 'Classifier configs are in configs/classifiers/'
-            config = read_config(_checked_file(config, 'classifier config', hint))
-        where = config.filename or 'the classifier config'
-        path = self._find_checkpoint(checkpoint, where)
-        state = load_tensors(path, 'cpu')
-        self.network = self._build(config.model, path, where, state)
-        meta = state.get('meta')
-        named = ((meta if isinstance(meta, dict) else {}).get('dataset_meta') or {}).get('classes')
-        self.classes = tuple(named) if named else None
-        self.sha256 = file_sha256(path)
-        self.name = name or Path(config.filename or 'classifier').stem
-        size = input_size or _pipeline_size(config)
-        self.input_size = tuple(size) if isinstance(size, (tuple, list)) else size
-        preprocessor = self.network.data_preprocessor
-        normalised = getattr(preprocessor, '_enable_normalize', False)
-        # Buffers of the preprocessor would be lost with strict=False above; take its numbers.
-        mean = preprocessor.mean.flatten().tolist() if normalised else [0.0] * 3
-        std = preprocessor.std.flatten().tolist() if normalised else [1.0] * 3
-        if channel_order is None:
-            own_data = 'CellPatchDataset' in str(config.get('train_dataloader', {}))
-            is_rgb = getattr(preprocessor, 'to_rgb', False) or own_data
-            channel_order = 'RGB' if is_rgb else 'BGR'
-        self.channel_order = channel_order
-        self.model_text = Config(dict(config.model)).pretty_text
-        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
-        self.finish(64)  # images are resized in any case, where a size is said
-
-    @staticmethod
-    def _find_checkpoint(checkpoint: Weights, config: str) -> Path:
-        hint = f'Train the classifier first: python tools/train.py {config}'
-        path = _checked_file(checkpoint, 'classifier checkpoint', hint)
-        if path.is_dir():
-            chosen = find_chosen(path)
-            if chosen is None:
-                raise FileNotFoundError(f'{path} holds no whole checkpoint. {hint}')
-            path = chosen
-        return path
-
-    @staticmethod
-    def _build(model: dict, path: Path, where: str, state: dict) -> nn.Module:
-        from mmengine.registry import DefaultScope
-        from mmpretrain.registry import MODELS as CLASSIFIERS
-
-        model = Config(dict(model=model)).model  # a copy
-        for part in (model, model.get('backbone', {})):
-            part.pop('init_cfg', None)  # pretrained weights that the checkpoint replaces
-        model.pop('pretrained', None)
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            network = CLASSIFIERS.build(model)
-        unfit = _load_fitting(network, state.get('state_dict', state))
-        missing = [key for key in unfit if key.startswith('backbone.')]
-        if missing:
-            raise ExtractorError(
-                f'{path} does not fit {where}: {len(missing)} weights of the backbone are missing '
-                f'or of another shape ({missing[0]}, ...). Give the config it was trained with'
-            )
-        return network
-
-    def describe(self) -> Dict[str, Any]:
-        """See the base."""
-        return dict(
-            kind='MMPretrain classifier backbone, global average',
-            name=self.name,
-            weights_sha256=self.sha256,
-            model=self.model_text,
-            resize=f'{self.input_size} px, bilinear, antialiased' if self.input_size else 'none',
-            channel_order=self.channel_order,
-            mean=self.mean.flatten().tolist(),
-            std=self.std.flatten().tolist(),
-            dtype='float32',
-        )
-
-    def features(self, images: Tensor) -> Tensor:
-        """See the base."""
-        images = resized(images, self.input_size)
-        if self.channel_order == 'BGR':
-            images = images.flip(1)
-        return pooled(self.network.backbone((images - self.mean) / self.std))
-
-
-def _pipeline_size(config: Config) -> Optional[Union[int, Sequence[int]]]:
-    for loader in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
-        dataset = (config.get(loader) or {}).get('dataset', {})
-        for transform in dataset.get('pipeline', []):
-            if transform.get('type', '').split('.')[-1] == 'FitCellPatch':
-                return transform['out_size']
-    return None
+POOLINGS = ('default', 'class', 'mean', 'class+mean')
 
 
 @MODELS.register_module()
 class BackboneFeatures(FeatureExtractor):
-    """Features before the last linear layer of a torchvision or timm network with local weights.
+    """Features before the head of a torchvision or timm network with local weights.
 
     Args:
         arch (str): Name in ``torchvision.models`` (``'resnet50'``), or ``'timm:NAME'``.
-        weights (str | Path): File with the state dict; nothing is downloaded.
+        weights (str | Path): File with the state dict, ``*.safetensors`` or of :func:`torch.save`
+            (tensors only). With or without a head. Nothing is downloaded.
         name (str, optional): For tables. Defaults to ``arch``.
         input_size (int): Side in pixels that images are resized to. Defaults to 224.
         mean (Sequence[float]): Of the RGB channels in [0, 1]. Defaults to ImageNet's.
         std (Sequence[float]): Likewise.
-        **kwargs: Of the network's constructor.
+        interpolation (str): 'bilinear' or 'bicubic'. Defaults to 'bilinear'.
+        pooling (str): What of a timm network becomes the feature vector: 'default' is the
+            network's own (``forward_head(..., pre_logits=True)``); 'class' the class token;
+            'mean' the mean over positions or patch tokens, without class and register tokens;
+            'class+mean' both. Defaults to 'default', all that torchvision's networks have.
+        **kwargs: Of the network's constructor. Of timm networks without a size of their own
+            (``dynamic_img_size``) ``img_size`` is set to ``input_size`` where they take it.
 
     Raises:
         FileNotFoundError: No such weights.
-        ExtractorError: Unknown network, or weights of another one.
+        ExtractorError: Unknown network, weights of another one, or a pooling it does not have.
     """
 
     def __init__(
@@ -212,35 +52,52 @@ class BackboneFeatures(FeatureExtractor):
         input_size: int = 224,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
+        interpolation: str = 'bilinear',
+        pooling: str = 'default',
         **kwargs,
     ):
         super().__init__()
-        path = _checked_file(weights, 'backbone weights', 'Nothing is downloaded: give a file')
-        self.network = _timm(arch[5:], kwargs) if arch.startswith('timm:') else _tv(arch, kwargs)
-        state = load_tensors(path, 'cpu')
-        unfit = _load_fitting(self.network, state.get('state_dict', state))
-        head = _drop_last_linear(self.network)  # not needed, and of any number of classes
-        missing = [key for key in unfit if not (head and key.startswith(head))]
+        self.is_timm = arch.startswith('timm:')
+        if pooling not in POOLINGS or not (self.is_timm or pooling == 'default'):
+            known = POOLINGS if self.is_timm else POOLINGS[:1]
+            raise ExtractorError(f'pooling={pooling!r}: {arch} has {", ".join(known)}')
+        path = checked_file(weights, 'backbone weights', 'Nothing is downloaded: give a file')
+        if self.is_timm:
+            self.network = _timm(arch[5:], input_size, kwargs)
+        else:
+            self.network = _torchvision(arch, kwargs)
+        missing = load_fitting(self.network, self._converted(read_state_dict(path)))
         if missing:
             raise ExtractorError(
                 f'{path} is no state dict of {arch}: {len(missing)} weights are missing or of '
                 f'another shape ({missing[0]}, ...)'
             )
         self.arch, self.sha256, self.name = arch, file_sha256(path), name or arch
-        self.input_size, self.kwargs = input_size, {k: repr(v) for k, v in kwargs.items()}
+        self.input_size, self.interpolation, self.pooling = input_size, interpolation, pooling
+        self.kwargs = {key: _plain(value) for key, value in kwargs.items()}
         grey_mean, grey_std = torch.tensor([list(mean), list(std)]) * 255
         self.register_buffer('mean', grey_mean.view(-1, 1, 1), persistent=False)
         self.register_buffer('std', grey_std.view(-1, 1, 1), persistent=False)
         self.finish(input_size)
 
+    def _converted(self, state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+        """The state dict by the network's names and sizes, as timm's own loader converts it."""
+        if not self.is_timm:
+            return state
+        import inspect
+
+        convert = getattr(inspect.getmodule(type(self.network)), 'checkpoint_filter_fn', None)
+        return convert(dict(state), self.network) if convert else state
+
     def describe(self) -> Dict[str, Any]:
         """See the base."""
         return dict(
-            kind=f'{self.arch} before its last linear layer',
+            kind=f'{self.arch} before its head',
             name=self.name,
             weights_sha256=self.sha256,
             arguments=self.kwargs,
-            resize=f'{self.input_size} px, bilinear, antialiased',
+            pooling=self.pooling,
+            resize=f'{self.input_size} px, {self.interpolation}, antialiased',
             mean=self.mean.flatten().tolist(),
             std=self.std.flatten().tolist(),
             dtype='float32',
@@ -248,35 +105,122 @@ class BackboneFeatures(FeatureExtractor):
 
     def features(self, images: Tensor) -> Tensor:
         """See the base."""
-        return pooled(self.network((resized(images, self.input_size) - self.mean) / self.std))
+        images = resized(images, self.input_size, self.interpolation)
+        images = (images - self.mean) / self.std
+        if not self.is_timm:
+            return self.network(images)
+        output = self.network.forward_features(images)
+        if self.pooling == 'default':
+            output = self.network.forward_head(output, pre_logits=True)
+            if output.ndim != 2:
+                raise ExtractorError(
+                    f'{self.arch} does not pool its features by itself (shape '
+                    f"{tuple(output.shape)}): say pooling='mean', 'class' or 'class+mean'"
+                )
+            return output
+        return self._pooled(output)
+
+    def _pooled(self, output: Tensor) -> Tensor:
+        """Maps (N, C, H, W) or (N, H, W, C), or tokens (N, L, C), as (N, C) or (N, 2 C)."""
+        if output.ndim == 4:
+            if self.pooling != 'mean':
+                raise ExtractorError(f"{self.arch} has no class token: say pooling='mean'")
+            last = str(getattr(self.network, 'output_fmt', 'NCHW')).endswith('C')
+            return output.mean(dim=(1, 2) if last else (2, 3))
+        prefix = getattr(self.network, 'num_prefix_tokens', 0)
+        if self.pooling != 'mean' and getattr(self.network, 'cls_token', None) is None:
+            raise ExtractorError(f"{self.arch} has no class token: say pooling='mean'")
+        parts = []
+        if self.pooling != 'mean':
+            parts.append(output[:, 0])
+        if self.pooling != 'class':
+            parts.append(output[:, prefix:].mean(dim=1))
+        return torch.cat(parts, dim=1)
 
 
-def _tv(arch: str, kwargs: dict) -> nn.Module:
+@MODELS.register_module()
+class PresetFeatures(BackboneFeatures):
+    """Features of a published network as its model card defines them, by name.
+
+    Args:
+        preset (str): A key of :data:`cellgan_plugin.evaluation.presets.PRESETS`, for example
+            ``'dinov2-vitl14'``: FD-DINOv2 (Stein et al. 2023).
+        weights (str | Path): The published file; see docs/evaluation.md for where it is, under
+            which licence. Nothing is downloaded.
+
+    Raises:
+        FileNotFoundError: No such weights; the message says where they are published.
+        ExtractorError: Unknown preset, or weights of another network.
+    """
+
+    def __init__(self, preset: str, weights: Weights):
+        if preset not in PRESETS:
+            raise ExtractorError(f'no preset {preset!r}; there are {", ".join(PRESETS)}')
+        chosen: Preset = PRESETS[preset]
+        next_step = f'{chosen.title} is published at {chosen.url} ({chosen.access})'
+        checked_file(weights, f'{chosen.title} weights', next_step)
+        self._dinov2_positions = chosen.dinov2_positions
+        super().__init__(
+            f'timm:{chosen.arch}',
+            weights,
+            name=chosen.title,
+            input_size=chosen.input_size,
+            mean=chosen.mean,
+            std=chosen.std,
+            interpolation=chosen.interpolation,
+            pooling=chosen.pooling,
+            **chosen.arguments(),
+        )
+
+    def _converted(self, state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+        """See the base; DINOv2's position embedding is resampled as its own program does."""
+        if self._dinov2_positions:
+            state = fit_position_embedding(state, self.network.patch_embed.grid_size)
+        return super()._converted(state)
+
+
+def _plain(value: Any) -> str:
+    """Text of a constructor's argument that is the same in every process."""
+    return f'{value.__module__}.{value.__qualname__}' if isinstance(value, type) else repr(value)
+
+
+def _torchvision(arch: str, kwargs: dict) -> nn.Module:
+    """A torchvision classifier whose head is an identity."""
     import torchvision
 
-    if arch not in torchvision.models.list_models(torchvision.models):
+    names = torchvision.models.list_models(torchvision.models)
+    if arch not in names:
+        presets = f'; presets are {", ".join(PRESETS)}'
         raise ExtractorError(
-            f'torchvision has no network {arch!r}; it has '
-            f'{", ".join(torchvision.models.list_models(torchvision.models))}'
+            f'torchvision has no network {arch!r}; it has {", ".join(names)}{presets}'
         )
-    return torchvision.models.get_model(arch, weights=None, **kwargs)
+    network = torchvision.models.get_model(arch, weights=None, **kwargs)
+    if isinstance(network, torchvision.models.SqueezeNet):
+        network.classifier = nn.AdaptiveAvgPool2d(1)  # its head is a convolution
+        return network
+    linear: List[str] = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+    parent, _, child = linear[-1].rpartition('.')
+    setattr(network.get_submodule(parent), child, nn.Identity())
+    return network
 
 
-def _timm(arch: str, kwargs: dict) -> nn.Module:
+def _timm(arch: str, input_size: int, kwargs: dict) -> nn.Module:
+    """A timm network without a head."""
     try:
         import timm
     except ImportError as error:
-        raise ExtractorError(f'timm:{arch} needs timm: pip install timm') from error
+        raise ExtractorError(
+            f'timm:{arch} needs timm: pip install timm (or cellgan_plugin[backbones])'
+        ) from error
     if not timm.is_model(arch):
         raise ExtractorError(f'timm has no network {arch!r}; timm.list_models() lists them')
-    return timm.create_model(arch, pretrained=False, **kwargs)
+    network_kwargs = {**kwargs, 'num_classes': 0}
+    if (timm.get_pretrained_cfg(arch) or _NoConfig).fixed_input_size:
+        network_kwargs.setdefault('img_size', input_size)
+    return timm.create_model(arch, pretrained=False, **network_kwargs)
 
 
-def _drop_last_linear(network: nn.Module) -> Optional[str]:
-    """Put an identity in place of the last linear layer; its name, or None without one."""
-    names: List[str] = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
-    if not names:
-        return None
-    parent, _, child = names[-1].rpartition('.')
-    setattr(network.get_submodule(parent), child, nn.Identity())
-    return names[-1]
+class _NoConfig:
+    """What timm knows of the pretrained weights of a network without any."""
+
+    fixed_input_size = False

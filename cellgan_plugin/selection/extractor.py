@@ -8,8 +8,9 @@ from mmagic.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from cellgan_plugin.evaluation.backbones import ClassifierFeatures, resized
+from cellgan_plugin.evaluation.classifiers import ClassifierFeatures
 from cellgan_plugin.evaluation.extractors import ExtractorError, Weights, to_rgb_batch
+from cellgan_plugin.evaluation.inputs import resized
 from cellgan_plugin.models.mc_dropout import (
     SplitBackbone,
     check_probability,

@@ -123,8 +123,8 @@ class ModelSelectionHook(Hook):
             return None
         value = metrics.get(self.metric)
         if value is None:
-            row = self.metric.split('/')[0]
-            if any(name.split('/')[0] == row for name in metrics):
+            distance = self.metric.rpartition('/')[0]  # FD(DINOv2 ViT-L/14) has a slash itself
+            if any(name.rpartition('/')[0] == distance for name in metrics):
                 return None  # the metric exists, this row could not be computed
             raise ValueError(
                 f'ModelSelectionHook: there is no value {self.metric!r}; the validation gave '

@@ -1,0 +1,89 @@
+"""What extractors share: image sizes, pooling, and files of weights that must fit a network."""
+
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Union
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.safetensors_files import load_foreign_safetensors
+
+
+def resized(
+    images: Tensor, size: Optional[Union[int, Sequence[int]]], interpolation: str = 'bilinear'
+) -> Tensor:
+    """Images at the size that a network expects, with antialiasing as Pillow resizes.
+
+    Args:
+        images (Tensor): (N, C, H, W), any type, values 0 to 255.
+        size (int | Sequence[int], optional): A side, or (height, width). None keeps the size.
+        interpolation (str): 'bilinear' or 'bicubic'. Bicubic values beyond 0 to 255 are cut off.
+            Defaults to 'bilinear'.
+
+    Returns:
+        Tensor: float32; not resampled where the size fits.
+    """
+    images = images.float()
+    sides = (size, size) if isinstance(size, int) else size
+    if sides is None or tuple(images.shape[-2:]) == tuple(sides):
+        return images
+    images = F.interpolate(images, tuple(sides), mode=interpolation, antialias=True)
+    return images.clamp(0, 255) if interpolation == 'bicubic' else images
+
+
+def pooled(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    """Last output of an MMPretrain backbone as (N, d): the mean over positions or tokens."""
+    if isinstance(output, (tuple, list)):
+        output = output[-1]
+    if output.ndim == 4:
+        return output.mean(dim=(2, 3))
+    if output.ndim == 3:
+        return output.mean(dim=1)
+    return output
+
+
+def load_fitting(network: nn.Module, state: Dict[str, Tensor]) -> List[str]:
+    """Load what is there in the right shape; the names of the rest."""
+    expected = network.state_dict()
+    fitting = {k: v for k, v in state.items() if k in expected and v.shape == expected[k].shape}
+    network.load_state_dict(fitting, strict=False)
+    return [key for key in expected if key not in fitting]
+
+
+def checked_file(path: Union[str, Path], what: str, next_step: str) -> Path:
+    """The path of a file or folder that exists.
+
+    Raises:
+        FileNotFoundError: With ``what`` it should have been, and the ``next_step``.
+    """
+    path = Path(path).expanduser()
+    if not str(path) or not path.exists():
+        raise FileNotFoundError(f'{what} {path} does not exist. {next_step}')
+    return path
+
+
+def read_state_dict(path: Path) -> Dict[str, Tensor]:
+    """The state dict in a file of another program, without running code from it.
+
+    Args:
+        path (Path): ``*.safetensors``, or written by :func:`torch.save`: a state dict, or a
+            checkpoint that holds one under ``state_dict`` or ``model``.
+
+    Returns:
+        dict[str, Tensor]: On the CPU.
+
+    Raises:
+        UntrustedCheckpointError: The file holds other objects than tensors and plain containers.
+        ValueError: The file is damaged or no state dict.
+    """
+    if path.suffix == '.safetensors':
+        return load_foreign_safetensors(path)
+    state = load_tensors(path, 'cpu')
+    for key in ('state_dict', 'model'):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    if not tensors:
+        raise ValueError(f'{path} holds no state dict: no entry of it is a tensor')
+    return tensors
