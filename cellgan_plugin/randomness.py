@@ -41,6 +41,14 @@ def rng_for(seed: int, purpose: str, *index: Index) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(derive_seed(seed, purpose, *index)))
 
 
+def sent(numbers: torch.Tensor, device: Union[torch.device, str]) -> torch.Tensor:
+    """A host tensor on a device, without waiting for what the device is still at."""
+    if torch.device(device).type == 'cuda':
+        # From pageable memory the copy would wait for all that the GPU has been given so far.
+        return numbers.pin_memory().to(device, non_blocking=True)
+    return numbers.to(device)
+
+
 class StepRandom:
     """The random numbers of one training step, the same however the batch is spread over ranks.
 
@@ -80,11 +88,7 @@ class StepRandom:
         return generator_for(self.seed, purpose, self.iteration, call)
 
     def _own_rows(self, numbers: torch.Tensor) -> torch.Tensor:
-        own = numbers[self.rank :: self.world_size]
-        if torch.device(self.device).type == 'cuda':
-            # From pageable memory the copy would wait for all that the GPU has been given so far.
-            return own.pin_memory().to(self.device, non_blocking=True)
-        return own.to(self.device)
+        return sent(numbers[self.rank :: self.world_size], self.device)
 
     def normal(self, purpose: str, batch_size: int, size: int) -> torch.Tensor:
         """Standard normal numbers (batch_size, size), float32; ``batch_size`` is per rank."""
@@ -103,6 +107,11 @@ class StepRandom:
             weights.cpu().double(), count, True, generator=self._generator(purpose)
         )
         return self._own_rows(drawn)
+
+    def shares(self, purpose: str, batch_size: int) -> List[float]:
+        """Uniform numbers in [0, 1) on the host, which decide what is computed."""
+        drawn = torch.rand((batch_size * self.world_size, 1), generator=self._generator(purpose))
+        return drawn[self.rank :: self.world_size, 0].tolist()
 
     def integers(self, purpose: str, high: int, size: int) -> List[int]:
         """``size`` integers in [0, high), the same on every rank."""

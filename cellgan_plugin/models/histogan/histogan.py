@@ -12,7 +12,7 @@ from cellgan_plugin.models.conditional_gan import ConditionalGAN, unwrap
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.models.sampling import default_sample_model
 
-from .stages import image_pyramid
+from .stages import class_weights, image_pyramid
 
 
 @MODELS.register_module()
@@ -145,7 +145,7 @@ class HistoGAN(ConditionalGAN):
         fake_labels = self.training_labels(real_labels)
         noise = self.step_random.normal('noise_disc', len(real_labels), self.noise_size)
         with torch.no_grad():
-            fake = self.generator(noise, label=fake_labels, return_stages=True)
+            fake = self._stages(noise, fake_labels)
 
         losses: Dict[str, Tensor] = {}
         logits, statistics = self._judge_together(real, fake, real_labels, fake_labels)
@@ -162,6 +162,11 @@ class HistoGAN(ConditionalGAN):
         loss, log_vars = self.parse_losses(losses)
         optimizer_wrapper.update_params(loss)
         return log_vars
+
+    def _stages(self, noise: Tensor, labels: Tensor) -> List[Tensor]:
+        # As class weights: the check of class indices would wait for the GPU at every pass.
+        weights = class_weights(labels, self.num_classes)
+        return self.generator(noise, label=weights, return_stages=True)
 
     def _judge_together(
         self,
@@ -215,7 +220,7 @@ class HistoGAN(ConditionalGAN):
         real_labels = self.data_sample_to_label(data_samples)
         labels = self.training_labels(real_labels)
         noise = self.step_random.normal('noise_gen', len(inputs['img']), self.noise_size)
-        fake = self.generator(noise, label=labels, return_stages=True)
+        fake = self._stages(noise, labels)
         real = image_pyramid(inputs['img'], len(fake))
         logits, _ = self._judge_together(real, fake, real_labels, labels)
         losses = {

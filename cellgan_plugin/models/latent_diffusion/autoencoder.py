@@ -222,11 +222,12 @@ class VQAutoencoder(ImageAutoencoder):
     def forward(self, img: Tensor, noise: Optional[Tensor] = None) -> Dict[str, Tensor]:
         """See the base; ``codes_used`` is the share of the codebook that this batch uses."""
         codes, loss, indices = self._quantise(self.encode(img))
-        used = torch.bincount(indices.flatten(), minlength=self.net.quantize.n_e).bool()
+        # Not bincount, for which the host waits for the GPU.
+        used = loss.new_zeros(self.net.quantize.n_e).index_fill(0, indices.flatten(), 1.0)
         return dict(
             reconstruction=self._decode_codes(codes),
             regulariser=loss,
-            codes_used=used.float().mean(),
+            codes_used=used.mean(),
         )
 
 

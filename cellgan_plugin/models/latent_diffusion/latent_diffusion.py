@@ -111,6 +111,13 @@ class LatentDiffusion(ConditionalGAN):
         self.register_buffer('autoencoder_is_trained', torch.zeros((), dtype=torch.bool))
         self.to(memory_format=torch.channels_last)
 
+    _is_ready = False
+    _scale_is_fixed = False
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._is_ready = self._scale_is_fixed = False  # the buffers say it anew
+
     def train(self, mode: bool = True) -> 'LatentDiffusion':
         """As of any module; the autoencoder stays in evaluation mode."""
         super().train(mode)
@@ -144,6 +151,9 @@ class LatentDiffusion(ConditionalGAN):
             FileNotFoundError: There is none; the message names the command that trains it.
             ValueError: It is another autoencoder.
         """
+        # Known on the host once it is: reading the buffer waits for the GPU.
+        if self._is_ready:
+            return
         if not self.autoencoder_is_trained:
             trained = load_autoencoder(
                 self.autoencoder, self.autoencoder_checkpoint, self.autoencoder_config
@@ -151,6 +161,7 @@ class LatentDiffusion(ConditionalGAN):
             # For TrainingImagesHook: what the autoencoder has seen, this model has seen.
             self.inherited_training_images = trained.training_images
             self.autoencoder_is_trained.fill_(True)
+        self._is_ready = True
 
     # Latents ------------------------------------------------------------------------------------
 
@@ -183,7 +194,10 @@ class LatentDiffusion(ConditionalGAN):
             latents (Tensor): (N, C, h, w), not scaled.
         """
         per_image = latents[0].numel()
+        if self._scale_is_fixed:
+            return
         if self.latent_moments[0] >= self.scale_images * per_image:
+            self._scale_is_fixed = True  # reading the buffer waits for the GPU
             return
         values = latents.double()
         moments = torch.stack(

@@ -15,6 +15,7 @@ from cellgan_plugin.models.losses.pyramid_losses import mask_cross_entropy
 from cellgan_plugin.models.pyramid_gan.pyramid import Pyramid
 from cellgan_plugin.models.pyramid_gan.scales import resize_images, resize_masks
 from cellgan_plugin.models.repeatable_step import RepeatableStep
+from cellgan_plugin.randomness import sent
 
 
 @MODELS.register_module()
@@ -86,7 +87,7 @@ class MeanTeacher(RepeatableStep, Pyramid):
         iteration = self.begin_step()
         inputs = self.data_preprocessor(data, True)['inputs']
         img = resize_images(inputs['img'], self.size, self.size)
-        labelled = torch.nonzero(inputs['labelled']).flatten().to(img.device)
+        labelled = sent(torch.nonzero(inputs['labelled']).flatten(), img.device)
         if not len(labelled):
             raise ValueError('no image of the batch is labelled: use a sampler that mixes them')
         masks = resize_masks(inputs['mask'].index_select(0, labelled), self.size, self.size)

@@ -17,6 +17,7 @@ from cellgan_plugin.models.losses.pyramid_losses import (
 from cellgan_plugin.models.pyramid_gan.pyramid import NetworkConfig, Pyramid
 from cellgan_plugin.models.pyramid_gan.scales import resize_images, resize_masks
 from cellgan_plugin.models.repeatable_step import RepeatableStep
+from cellgan_plugin.randomness import sent
 
 
 class _Batch(NamedTuple):
@@ -233,7 +234,9 @@ class PyramidGAN(RepeatableStep, Pyramid):
         labelled = inputs.get('labelled')
         if labelled is None:
             labelled = torch.ones(len(img), dtype=torch.bool)
-        chosen, others = (torch.nonzero(x).flatten().to(img.device) for x in (labelled, ~labelled))
+        chosen, others = (
+            sent(torch.nonzero(x).flatten(), img.device) for x in (labelled, ~labelled)
+        )
         if not len(chosen):
             raise ValueError(
                 'no image of the batch is labelled, and D and the cross-entropy need some: use a '
@@ -307,10 +310,8 @@ class PyramidGAN(RepeatableStep, Pyramid):
         """Which of the unlabelled images are positives of D in this step."""
         if not len(batch.unlabelled) or self.scale_epoch < self.pseudo_start:
             return []
-        drawn = self.step_random.uniform('pseudo_positives', len(batch.unlabelled), 1)
-        return [
-            n for n, value in enumerate(drawn[:, 0].tolist()) if value < self.pseudo_probability
-        ]
+        drawn = self.step_random.shares('pseudo_positives', len(batch.unlabelled))
+        return [n for n, value in enumerate(drawn) if value < self.pseudo_probability]
 
     def _discriminator_terms(
         self,
@@ -330,9 +331,9 @@ class PyramidGAN(RepeatableStep, Pyramid):
             chosen = self._pseudo_positives(batch)
             if chosen:
                 first = len(batch.img)
-                rows = torch.tensor([first + number for number in chosen], device=img.device)
+                rows = sent(torch.tensor([first + number for number in chosen]), img.device)
                 left = [n for n in range(len(img)) if n < first or n - first not in chosen]
-                left = torch.tensor(left, device=img.device)
+                left = sent(torch.tensor(left, dtype=torch.long), img.device)
                 pseudo = one_hot_masks(probabilities[rows].argmax(dim=1), self.num_classes)
                 real_img = torch.cat([real_img, img[rows]])
                 real_masks = torch.cat([real_masks, pseudo])

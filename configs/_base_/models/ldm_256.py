@@ -27,4 +27,4 @@ model = dict(
     label_dropout=0.1,
     scale_images=512,
     sampling=dict(sampler='dpm', num_inference_steps=25, guidance_scale=1.5),
-    ema_config=dict(type='ExponentialMovingAverage', momentum=1e-4))
+    ema_config=dict(type='ForeachEMA', momentum=1e-4))

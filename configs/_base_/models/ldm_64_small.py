@@ -24,4 +24,4 @@ model = dict(
     label_dropout=0.1,
     scale_images=128,
     sampling=dict(sampler='dpm', num_inference_steps=20, guidance_scale=1.5),
-    ema_config=dict(type='ExponentialMovingAverage', momentum=0.005, start_iter=200))
+    ema_config=dict(type='ForeachEMA', momentum=0.005, start_iter=200))
