@@ -3,6 +3,7 @@
 from .amp import BFloat16OptimWrapper
 from .checkpoint import AtomicLocalBackend, find_resumable
 from .hooks import (
+    DeferredRuntimeInfoHook,
     ModelSelectionHook,
     NonFiniteLossHook,
     PreemptionHook,
@@ -21,6 +22,7 @@ from .scale_optimizers import ScaleOptimWrapperConstructor
 __all__ = [
     'AtomicLocalBackend',
     'BFloat16OptimWrapper',
+    'DeferredRuntimeInfoHook',
     'ModelSelectionHook',
     'NonFiniteLossHook',
     'PreemptionHook',

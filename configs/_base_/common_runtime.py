@@ -13,7 +13,7 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'))
 
 default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
+    runtime_info=dict(type='mmagic.DeferredRuntimeInfoHook'),
     timer=dict(type='mmengine.IterTimerHook'),  # MMagic's own gives no ETA
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -4,6 +4,7 @@ from .checkpoint_hook import NonFiniteLossError, SafeCheckpointHook
 from .model_selection_hook import ModelSelectionHook
 from .pyramid_sheet_hook import PyramidSheetHook
 from .reconstruction_sheet_hook import ReconstructionSheetHook
+from .run_info_hook import DeferredRuntimeInfoHook
 from .safety_hooks import NonFiniteLossHook, PreemptionHook
 from .sheet_hook import SampleSheetHook
 from .throughput_hook import ThroughputHook
@@ -11,6 +12,7 @@ from .time_budget_hook import TimeBudgetHook
 from .training_images_hook import TrainingImagesHook
 
 __all__ = [
+    'DeferredRuntimeInfoHook',
     'ModelSelectionHook',
     'NonFiniteLossError',
     'NonFiniteLossHook',
