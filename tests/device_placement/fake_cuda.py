@@ -49,6 +49,9 @@ class FakeCuda(TorchDispatchMode):
     Attributes:
         waits (list[str]): What made the host wait, with the place in the package.
         convolutions (set[torch.dtype]): Of the maps that were convolved.
+        value (int): What tensors on the device are read as. Defaults to 1.
+        now (int): Advanced by the test; an event is over ``behind`` later than it was recorded.
+        behind (int): Defaults to 0.
     """
 
     def __init__(self):
@@ -56,6 +59,7 @@ class FakeCuda(TorchDispatchMode):
         self.mode = FakeTensorMode()
         self.waits: List[str] = []
         self.convolutions: Set[torch.dtype] = set()
+        self.value, self.now, self.behind = 1, 0, 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -96,7 +100,8 @@ class FakeCuda(TorchDispatchMode):
             if target.type == 'cuda' and source.device.type != 'cuda' and blocking:
                 self._wait('copied to the device')
             if target.type != 'cuda' and source.device.type == 'cuda':
-                self._wait('copied to the host')
+                if blocking:
+                    self._wait('copied to the host')
                 return self._read(source, kwargs) if func is aten._to_copy.default else args[0]
             return None
         if func in _INDEXING:
@@ -113,12 +118,12 @@ class FakeCuda(TorchDispatchMode):
         return None
 
     def _read(self, tensor: Tensor, options: dict) -> Tensor:
-        """What a tensor on the device is read as, since it has no values: ones."""
+        """What a tensor on the device is read as, since it has no values."""
         # MMagic asks whether any label is invalid.
         refused = any(frame.name == 'label_sample_fn' for frame in traceback.extract_stack())
         with unset_fake_temporarily():
             kind = options.get('dtype') or tensor.dtype
-            return torch.full(tensor.shape, int(not refused), dtype=kind)
+            return torch.full(tensor.shape, 0 if refused else self.value, dtype=kind)
 
     def _wait(self, why: str) -> None:
         where = ''
@@ -129,6 +134,22 @@ class FakeCuda(TorchDispatchMode):
             elif 'mmagic' in path.parts:
                 where = f'mmagic, {frame.name}: '
         self.waits.append(where + why)
+
+
+class _Event:
+    """``torch.cuda.Event``."""
+
+    def __init__(self, cuda: FakeCuda):
+        self.cuda = cuda
+
+    def record(self) -> None:
+        self.over = self.cuda.now + self.cuda.behind
+
+    def query(self) -> bool:
+        return self.cuda.now >= self.over
+
+    def synchronize(self) -> None:
+        self.cuda._wait('waited for an event')
 
 
 def _take_over(old: Tensor, new: Tensor) -> None:
@@ -146,6 +167,7 @@ def fake_cuda() -> Iterator[FakeCuda]:
         mock.patch('torch.cuda.is_bf16_supported', lambda *_, **__: True),
         mock.patch('torch.cuda.amp.common.amp_definitely_not_available', lambda: False),
         mock.patch('torch.cuda.current_device', lambda: 0),
+        mock.patch('torch.cuda.Event', lambda: _Event(cuda)),
         mock.patch('torch.autograd._engine_run_backward', run_backward),
         # Fake tensors cannot be swapped, which a change of the memory order asks of subclasses.
         mock.patch('torch.utils.swap_tensors', _take_over),

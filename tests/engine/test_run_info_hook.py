@@ -7,14 +7,18 @@ import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from mmengine.logging import MessageHub
 
-from cellgan_plugin.engine.hooks import DeferredRuntimeInfoHook
+from cellgan_plugin.engine.hooks import DeferredRuntimeInfoHook, logged_iterations
 
 
 def runner_of(name, interval):
     hook = LoggerHook(interval=interval)
     optimizers = SimpleNamespace(get_lr=lambda: dict(lr=[0.5]))
     return SimpleNamespace(
-        hooks=[hook], message_hub=MessageHub(name), iter=0, optim_wrapper=optimizers
+        hooks=[hook],
+        train_dataloader=range(1000),
+        message_hub=MessageHub(name),
+        iter=0,
+        optim_wrapper=optimizers,
     )
 
 
@@ -45,6 +49,26 @@ def test_logged_values_are_those_of_mmengine():
     theirs = train(RuntimeInfoHook(), 'theirs', 10)
     assert logged(ours) == logged(theirs)
     assert list(ours.log_scalars) == list(theirs.log_scalars)
+
+
+def test_a_line_of_the_log_at_the_end_of_an_epoch_has_all_values():
+    runner, hook = runner_of('short epochs', 100), DeferredRuntimeInfoHook()
+    runner.train_dataloader = range(4)
+    for runner.iter in range(8):
+        hook.after_train_iter(runner, runner.iter % 4, outputs=dict(loss=torch.tensor(1.0)))
+        read = len(runner.message_hub.log_scalars['train/loss'].data[0])
+        assert read == {0: 1, 1: 1, 2: 1}.get(runner.iter, 8 if runner.iter == 7 else 4)
+
+
+def test_curves_of_a_moment_have_all_values(tmp_path, monkeypatch):
+    runner, hook = runner_of('curves', 100), DeferredRuntimeInfoHook()
+    runner.hooks.append(hook)
+    drawn = []
+    monkeypatch.setattr(logged_iterations, 'draw_curves', lambda s, *_, **__: drawn.append(s))
+    for runner.iter in range(30):
+        hook.after_train_iter(runner, runner.iter, outputs=dict(loss=torch.tensor(1.0)))
+    logged_iterations.draw_run_curves(runner, tmp_path / 'curves.png')
+    assert len(drawn[0]['train/loss'].data[0]) == 30
 
 
 def test_they_are_read_at_the_interval_of_the_log(monkeypatch):

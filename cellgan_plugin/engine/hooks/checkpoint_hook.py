@@ -19,6 +19,8 @@ from cellgan_plugin.engine.random_state import random_state, set_random_state
 from cellgan_plugin.files import atomic_write, remove_temporary
 from cellgan_plugin.models.conditional_gan import unwrap
 
+from .non_finite_loss_hook import NonFiniteLossError, settle_losses
+
 # Key of MMEngine's message hub: checkpoints that the one being saved replaces.
 _OUTDATED = 'outdated_ckpt_ids'
 # How the files begin that a training run alone writes into its work directory.
@@ -26,10 +28,6 @@ _WRITTEN = (
     'iter_', 'epoch_', 'best_', LAST_CHECKPOINT, 'model_selection', 'curves', 'distances',
     'training_images',
 )  # fmt: skip
-
-
-class NonFiniteLossError(RuntimeError):
-    """A loss, or the weights after an update, became NaN or infinite."""
 
 
 @HOOKS.register_module()
@@ -132,6 +130,7 @@ class SafeCheckpointHook(CheckpointHook):
             settle_average_of(runner)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        settle_losses(runner)
         self._refuse_spoilt_weights(runner, step)
         settle_average_of(runner)
         # Every rank takes part here; before_save_checkpoint runs on the first one only.

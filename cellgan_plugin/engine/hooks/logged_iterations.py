@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Optional
 
+from cellgan_plugin.engine.hooks.run_info_hook import read_scalars
 from cellgan_plugin.visualization import draw_curves
 from cellgan_plugin.visualization.iteration_runs import add_iteration
 
@@ -25,5 +26,6 @@ def note_logged(runner, outputs: Optional[dict]) -> None:
 
 def draw_run_curves(runner, path: Path) -> Path:
     """Draw the curves of a run; see :func:`cellgan_plugin.visualization.draw_curves`."""
+    read_scalars(runner)
     hub = runner.message_hub
     return draw_curves(hub.log_scalars, path, iterations=hub.runtime_info.get(_KEY))

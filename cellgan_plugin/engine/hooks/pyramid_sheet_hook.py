@@ -17,6 +17,8 @@ from cellgan_plugin.models.pyramid_gan.scales import resize_images
 from cellgan_plugin.randomness import derive_seed, rng_for
 from cellgan_plugin.visualization import draw_curves, image_grid, mask_picture
 
+from .run_info_hook import read_scalars
+
 _LEAST_SIDE = 128  # smaller images are enlarged, whole pixels, so that they can be looked at
 
 
@@ -73,6 +75,7 @@ class PyramidSheetHook(Hook):
         folder = Path(runner.work_dir)
         path = folder / 'sheets' / f'iter_{iteration:08d}_{model.size}px.png'
         write_png(path, sheet)
+        read_scalars(runner)
         draw_curves(runner.message_hub.log_scalars, folder / 'curves.png')
         return path
 

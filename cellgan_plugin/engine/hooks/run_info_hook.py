@@ -1,20 +1,50 @@
 """A run's scalars, read from the device when somebody looks at them."""
 
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from mmagic.registry import HOOKS
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from torch import Tensor
 
-# Names of an iteration's scalars, and their values: numbers of the host, or one tensor.
+# Names of an iteration's scalars, and their values in one tensor.
 _Row = Tuple[List[str], Tensor]
 
 
-def log_interval(runner) -> int:
-    """Iterations between two lines of the log; 1 where nothing logs."""
-    intervals = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
-    return min(intervals, default=1)
+def is_logged(runner, batch_idx: int) -> bool:
+    """Whether a line of the log is written after this iteration; True where nothing logs."""
+    loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
+    due = [hook for hook in loggers if hook.every_n_inner_iters(batch_idx, hook.interval)]
+    # A logger writes what an epoch leaves over as well.
+    return not loggers or bool(due) or loggers[0].end_of_epoch(runner.train_dataloader, batch_idx)
+
+
+def stacked_scalars(values: Sequence[Any]) -> Tensor:
+    """Scalars (n,) as one float64 tensor, on the device of those that are on one.
+
+    Args:
+        values (Sequence[Tensor | float]): Tensors of one element, and numbers.
+    """
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    on_device = [value for value in tensors if value.device.type != 'cpu']
+    device = on_device[0].device if on_device else torch.device('cpu')
+    parts = [
+        value.detach().reshape(())
+        if isinstance(value, Tensor) and value.device == device
+        # Filled, not copied: the number of a host tensor is known here.
+        else torch.full((), float(value), dtype=torch.float64, device=device)
+        for value in values
+    ]
+    if len({part.dtype for part in parts}) > 1:
+        parts = [part.double() for part in parts]
+    return torch.stack(parts).double()
+
+
+def read_scalars(runner) -> None:
+    """Bring the message hub up to date, for who looks at it between two lines of the log."""
+    for hook in runner.hooks:
+        if isinstance(hook, DeferredRuntimeInfoHook):
+            hook.read(runner)
 
 
 @HOOKS.register_module()
@@ -23,8 +53,9 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
 
     Reading a loss makes the host wait until a GPU has finished the step, so that the next step is
     not prepared meanwhile. Here the losses of an iteration are kept on the device as one small
-    tensor, and all are read at once: at the log's interval, before a checkpoint is saved, before
-    validation and at the end. The message hub then holds the same values in the same order.
+    tensor, and all are read at once: for a line of the log, before a checkpoint is saved, before
+    validation and at the end. The message hub then holds the same values in the same order. Others
+    who look into it call :func:`read_scalars` first.
     """
 
     def __init__(self):
@@ -41,11 +72,11 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     ) -> None:
         """Keep the scalars of this iteration; read them where they are looked at."""
         if outputs:
-            self._rows.append((list(outputs), _stacked(list(outputs.values()))))
+            self._rows.append((list(outputs), stacked_scalars(list(outputs.values()))))
         known = runner.message_hub.log_scalars
         # A new name is read at once, which gives it its place in the order of the log.
         new = outputs and any(f'train/{name}' not in known for name in outputs)
-        if new or self.every_n_inner_iters(batch_idx, log_interval(runner)):
+        if new or is_logged(runner, batch_idx):
             self.read(runner)
 
     def read(self, runner) -> None:
@@ -73,18 +104,3 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         self.read(runner)
         if 'message_hub' in checkpoint:
             checkpoint['message_hub'] = runner.message_hub.state_dict()
-
-
-def _stacked(values: list) -> Tensor:
-    """Scalars as one float64 tensor (n,), where the first of them is; host numbers go there."""
-    tensors = [value for value in values if isinstance(value, Tensor)]
-    on_device = [value for value in tensors if value.device.type != 'cpu']
-    device = on_device[0].device if on_device else torch.device('cpu')
-    parts = [
-        value.detach().double().reshape(())
-        if isinstance(value, Tensor) and value.device == device
-        # Filled, not copied: the number of a host tensor is known here.
-        else torch.full((), float(value), dtype=torch.float64, device=device)
-        for value in values
-    ]
-    return torch.stack(parts)

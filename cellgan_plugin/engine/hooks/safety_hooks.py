@@ -1,6 +1,5 @@
-"""Stopping well: on a signal, and on a loss that is not finite."""
+"""Stopping well on a signal."""
 
-import math
 import os
 import signal
 from typing import Dict, Optional, Sequence
@@ -12,7 +11,7 @@ from mmengine.hooks import Hook
 
 from cellgan_plugin.engine.loader_workers import leave_signals_to_the_trainer
 
-from .checkpoint_hook import NonFiniteLossError, SafeCheckpointHook
+from .checkpoint_hook import SafeCheckpointHook
 
 
 @HOOKS.register_module()
@@ -80,33 +79,3 @@ class PreemptionHook(Hook):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
-
-
-@HOOKS.register_module()
-class NonFiniteLossHook(Hook):
-    """Stop the run when a loss is not finite, before the weights it spoilt are saved.
-
-    Args:
-        interval (int): Iterations between checks. Defaults to 1.
-    """
-
-    priority = 'VERY_HIGH'  # before anything is logged or saved
-
-    def __init__(self, interval: int = 1):
-        self.interval = interval
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Check every logged scalar of this iteration."""
-        if not outputs or (runner.iter + 1) % self.interval:
-            return
-        names = list(outputs)
-        values = torch.stack([torch.as_tensor(outputs[n]).detach().float().mean() for n in names])
-        bad = [n for n, v in zip(names, values.tolist(), strict=True) if not math.isfinite(v)]
-        if not bad:
-            return
-        last = runner.message_hub.get_info('last_ckpt')
-        raise NonFiniteLossError(
-            f'iteration {runner.iter + 1}: {", ".join(bad)} is not finite. Last good checkpoint: '
-            f'{last or "none was saved yet"}. Lower the learning rate or, with --amp, train '
-            'without it; then run again with --resume.'
-        )

@@ -11,6 +11,8 @@ from mmengine.hooks import Hook
 
 from cellgan_plugin.engine.training_cost import COST_KEY, TrainingCost, device_name, peak_memory
 
+from .run_info_hook import is_logged
+
 
 class _RestartClock(Hook):
     """Runs after all other hooks of an iteration: what they do is not training."""
@@ -31,8 +33,9 @@ class _RestartClock(Hook):
 class ThroughputHook(Hook):
     """Logs ``it_per_s``, ``img_per_s`` (all ranks together) and, on a CPU, ``memory_mb``.
 
-    MMEngine logs the memory of CUDA devices by itself. The logged rates are of the time between the
-    ends of two iterations, so that waiting for data, validation and saving count.
+    MMEngine logs the memory of CUDA devices by itself. The logged rates are of the time between two
+    lines of the log, so that waiting for data, validation and saving count: the host may be ahead
+    of a GPU, and the time between single iterations then says nothing.
 
     The cost of the run (:class:`~cellgan_plugin.engine.training_cost.TrainingCost`) is kept in the
     message hub, and so goes into every checkpoint and on when the run is resumed.
@@ -42,6 +45,7 @@ class ThroughputHook(Hook):
 
     def __init__(self):
         self._last: Optional[float] = None
+        self._since_last = 0
         self._started: Optional[Tuple[float, float]] = None
         self._device = ''
 
@@ -67,6 +71,7 @@ class ThroughputHook(Hook):
     def before_train(self, runner) -> None:
         """Forget the clock of an earlier run; take up the cost of a resumed one."""
         self._last = self._started = None
+        self._since_last = 0
         hub = runner.message_hub
         values = hub.get_info(COST_KEY) if runner.iter > 0 else None
         cost = TrainingCost.from_dict(values or dict(first_iteration=runner.iter))
@@ -90,14 +95,22 @@ class ThroughputHook(Hook):
         batch = runner.train_dataloader.batch_size * get_world_size()
         memory, kind = peak_memory()
         self._add(runner, self._stop(), batch, memory, kind)
-        now = time.perf_counter()
-        if self._last is not None:
-            seconds = max(now - self._last, 1e-9)
-            runner.message_hub.update_scalar('train/it_per_s', 1 / seconds)
-            runner.message_hub.update_scalar('train/img_per_s', batch / seconds)
-        self._last = now
+        self._rate(runner, batch_idx, batch)
         if kind == 'process':
             runner.message_hub.update_scalar('train/memory_mb', memory)
+
+    def _rate(self, runner, batch_idx: int, batch: int) -> None:
+        now = time.perf_counter()
+        if self._last is None:  # the first iteration starts workers and chooses kernels
+            self._last = now
+            return
+        self._since_last += 1
+        if not is_logged(runner, batch_idx):
+            return
+        rate = self._since_last / max(now - self._last, 1e-9)
+        runner.message_hub.update_scalar('train/it_per_s', rate)
+        runner.message_hub.update_scalar('train/img_per_s', batch * rate)
+        self._last, self._since_last = now, 0
 
     @staticmethod
     def _add(
