@@ -8,6 +8,9 @@ import torch
 from mmengine import MessageHub
 from mmengine.registry import DefaultScope
 
+# Before a test file imports MMagic, which needs its repairs beside new packages.
+import cellgan_plugin  # noqa: F401
+
 torch.set_num_threads(1)
 # A shell's background job ignores Ctrl-C, and hands on: tests that interrupt would wait forever.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,6 +4,7 @@ from typing import Dict, NamedTuple
 
 import torch
 from mmagic.registry import MODELS
+from mmagic.structures import DataSample
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
@@ -173,9 +174,6 @@ class Kind(NamedTuple):
 
     def batch(self, count: int = 4) -> dict:
         """A collated batch on the host."""
-        # After the plugin, whose repairs MMagic needs beside new packages.
-        from mmagic.structures import DataSample
-
         draws = generator_for(0, 'placement')
         img = torch.randint(0, 256, (count, 3, *self.size), dtype=torch.uint8, generator=draws)
         if self.unlabelled is None:
