@@ -8,6 +8,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from cellgan_plugin.benchmark.classifier_run import write_run
+from cellgan_plugin.benchmark.plan import listed_name
+from cellgan_plugin.benchmark.predictions import Predictions, write_predictions
 from cellgan_plugin.datasets.manifest import write_manifest
 from cellgan_plugin.randomness import rng_for
 
@@ -86,3 +88,38 @@ def job_folder(folder, run: Config, **job):
     write_run(run, folder / 'run.py')
     (folder / 'job.json').write_text(json.dumps(dict(kind='classifier', **job)))
     return folder / 'job.json'
+
+
+def write_made_up_predictions(found, right, seed=0):
+    """Predictions of every run of a ``Benchmark``, as if its jobs had been run.
+
+    ``right`` gives the probability that an image is classified rightly, by arm; each fold has its
+    own, a little apart.
+    """
+    found.jobs()
+    for planned in found.runs:
+        rng = rng_for(seed, 'predictions', planned.arm, planned.fold, planned.seed)
+        samples = [found.plan.samples[i] for i in found.plan.folds[planned.fold].test]
+        labels = np.array([sample.label for sample in samples])
+        count = len(found.plan.classes)
+        hit = rng.random(len(labels)) < right[planned.arm]
+        taken = np.where(hit, labels, (labels + rng.integers(1, count, len(labels))) % count)
+        write_predictions(
+            planned.work_dir / 'predictions.csv',
+            Predictions(
+                files=[listed_name(sample, found.protocol.data) for sample in samples],
+                labels=labels,
+                probabilities=0.7 * np.eye(count)[taken] + 0.3 / count,
+                classes=found.plan.classes,
+            ),
+        )
+        steps = [1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+        accuracy = [100 * right[planned.arm] * (1 - 0.5 ** (s / 8)) for s in steps]
+        curves = dict(
+            train={
+                'loss': dict(iteration=steps, value=[0.4 + 1.2 * 0.5 ** (s / 8) for s in steps]),
+                'accuracy_top-1': dict(iteration=steps, value=accuracy),
+            },
+            val={},
+        )
+        (planned.work_dir / 'curves.json').write_text(json.dumps(curves))

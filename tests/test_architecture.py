@@ -36,8 +36,10 @@ ALLOWED: Dict[str, Set[str]] = {
     'segmentation': {
         'benchmark', 'datasets', 'evaluation', 'jobs', 'models', 'runs', 'visualization',
     },
+    'reporting': {'benchmark', 'comparison', 'selection', 'synthesis', 'visualization'},
     'apis': {
-        'benchmark', 'comparison', 'datasets', 'runs', 'segmentation', 'selection', 'synthesis',
+        'benchmark', 'comparison', 'datasets', 'reporting', 'runs', 'segmentation', 'selection',
+        'synthesis',
     },
     'mim': {'compat'},
     'report': {'compat', 'engine', 'runs'},

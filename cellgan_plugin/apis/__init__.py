@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cellgan_plugin.benchmark.run import benchmark
     from cellgan_plugin.comparison.compare import compare
     from cellgan_plugin.datasets.checks import check_dataset
+    from cellgan_plugin.reporting.write import write_report
     from cellgan_plugin.runs.evaluate_folders import evaluate_folders
     from cellgan_plugin.runs.test import test
     from cellgan_plugin.runs.train import load_config, train
@@ -40,6 +41,7 @@ _MODULES = {
     'synthesize_tissue': 'synthesis.tissue',
     'test': 'runs.test',
     'train': 'runs.train',
+    'write_report': 'reporting.write',
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     'synthesize_tissue',
     'test',
     'train',
+    'write_report',
 ]
 
 

@@ -8,12 +8,10 @@ from scipy import stats
 
 from cellgan_plugin.benchmark.score_registry import SCORES, WeightedPredictions, evaluate_score
 from cellgan_plugin.benchmark.scores import Array, check_predictions
-from cellgan_plugin.benchmark.statistics import StatisticsError
+from cellgan_plugin.benchmark.statistics import StatisticsError, bounded
 from cellgan_plugin.randomness import rng_for
 
 _BLOCK = 2_000_000  # weights held at once
-# Ends of an interval of a score and of a difference of two.
-_BOUNDS = dict(value=(0.0, 1.0), difference=(-1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -215,7 +213,7 @@ def bootstrap_scores(
         return np.stack([table[..., own, :].mean(axis=-2) for own in by_fold.values()], axis=-2)
 
     def interval(
-        values: np.ndarray, chosen: List[int], metric: int, point: float, kind: str
+        values: np.ndarray, chosen: List[int], metric: int, point: float, baseline: float = 0.0
     ) -> List[Optional[float]]:
         samples = over_trainings(values, chosen)[..., metric]
         if over_folds:
@@ -235,7 +233,9 @@ def bootstrap_scores(
                 return [None, None]
             reach = stats.t.ppf(tails[1], sum(degrees)) * means.std(ddof=1)
             ends = np.array([point - reach, point + reach])
-        return np.clip(ends, *_BOUNDS[kind]).tolist()
+        if not 0 <= point + baseline <= 1:  # a registered score that may lie outside of [0, 1]
+            return ends.tolist()
+        return list(bounded(*ends.tolist(), baseline))
 
     def value(table: np.ndarray, chosen: List[int], metric: int) -> Optional[float]:
         mean = over_trainings(table, chosen)[:, metric].mean() if chosen else np.nan
@@ -248,13 +248,14 @@ def bootstrap_scores(
             point = value(points[arm], which[arm], metric)
             row = [point, None, None]
             if point is not None:
-                row = [point, *interval(drawn[arm], which[arm], metric, point, 'value')]
+                row = [point, *interval(drawn[arm], which[arm], metric, point)]
             if baseline is not None and arm != baseline:
                 common = [fold for fold in which[arm] if fold in which[baseline]]
                 change = value(points[arm] - points[baseline], common, metric)
                 row.append(change)
                 if change is not None:
                     gain = drawn[arm] - drawn[baseline]
-                    row += interval(gain, common, metric, change, 'difference')
+                    base = value(points[baseline], common, metric)
+                    row += interval(gain, common, metric, change, base)
             results[arm][name] = BootstrapInterval(*row)
     return results

@@ -309,7 +309,11 @@ class Benchmark(Experiment):
 
     def write(self, jobs: Optional[Mapping[str, JobResult]] = None) -> List[Path]:
         """See :meth:`Experiment.write`."""
-        return write_report(self.out_dir, self.protocol, self.results(jobs), self.runs)
+        return self.write_results(self.results(jobs))
+
+    def write_results(self, results: BenchmarkResults) -> List[Path]:
+        """Write tables, pictures and page of results."""
+        return write_report(self.out_dir, self.protocol, results, self.runs, self.arms)
 
     def table(self) -> str:
         """See :meth:`Experiment.table`."""

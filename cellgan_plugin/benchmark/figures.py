@@ -5,6 +5,7 @@ from typing import Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from cellgan_plugin.benchmark.statistics import FEWEST_FOLDS
 from cellgan_plugin.visualization.figures import new_figure, save_figure
 
 # Okabe and Ito: told apart by colour-blind readers as well.
@@ -21,6 +22,7 @@ def draw_boxes(
     values: Mapping[str, Mapping[str, Mapping[str, Sequence[Optional[float]]]]],
     titles: Mapping[str, str],
     title: str,
+    boxes: bool = True,
 ) -> Path:
     """One panel per metric and classifier: a box and the single folds for every arm.
 
@@ -31,6 +33,8 @@ def draw_boxes(
         values (Mapping): Metric -> classifier -> arm -> one value in [0, 1] per fold, or None.
         titles (Mapping[str, str]): Metric -> title.
         title (str): Above the picture.
+        boxes (bool): Whether boxes are drawn; never of fewer than three values, whose quartiles
+            say nothing: a line marks their mean then. Defaults to True.
     """
     metrics = list(values)
     classifiers = list(dict.fromkeys(c for by_classifier in values.values() for c in by_classifier))
@@ -61,9 +65,12 @@ def draw_boxes(
                               color='0.4', transform=axes.get_xaxis_transform())  # fmt: skip
                     continue
                 line_style = dict(color=colours[arm], lw=1.2)
-                axes.boxplot(found, positions=[x], widths=0.55, showfliers=False,
-                             boxprops=line_style, whiskerprops=line_style, capprops=line_style,
-                             medianprops=dict(line_style, lw=2))  # fmt: skip
+                if boxes and len(found) >= FEWEST_FOLDS:
+                    axes.boxplot(found, positions=[x], widths=0.55, showfliers=False,
+                                 boxprops=line_style, whiskerprops=line_style, capprops=line_style,
+                                 medianprops=dict(line_style, lw=2))  # fmt: skip
+                else:
+                    axes.hlines(found.mean(), x - 0.27, x + 0.27, color=colours[arm], lw=2)
                 spread = np.linspace(-0.12, 0.12, len(found)) if len(found) > 1 else [0]
                 axes.plot(x + np.asarray(spread), found, 'o', ms=3, color=colours[arm], zorder=3)
             axes.set_xticks(range(len(arms)), arms, rotation=90, fontsize=8)

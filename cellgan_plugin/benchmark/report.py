@@ -11,18 +11,23 @@ from cellgan_plugin.benchmark.figures import (
     draw_confusions,
     draw_learning_curves,
 )
+from cellgan_plugin.benchmark.image_sheet import draw_image_sheet
 from cellgan_plugin.benchmark.job_files import CURVES_NAME
+from cellgan_plugin.benchmark.page import write_benchmark_page
 from cellgan_plugin.benchmark.plan import ClassifierRun
 from cellgan_plugin.benchmark.protocol import REAL, Protocol
 from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.benchmark.score_registry import SCORES
+from cellgan_plugin.benchmark.statistics import FEWEST_FOLDS, mean_and_std
 from cellgan_plugin.benchmark.sweep_figure import draw_sweep
+from cellgan_plugin.benchmark.synthetic import Arm
 from cellgan_plugin.benchmark.tables import (
     main_table,
     per_class_table,
     results_dict,
     statistics_table,
 )
+from cellgan_plugin.benchmark.verdict import best_first, headline, overall, verdict_of
 from cellgan_plugin.files import write_json
 from cellgan_plugin.visualization.report_tables import write_report_table
 
@@ -31,15 +36,20 @@ TABLE = 'table'
 
 
 def write_report(
-    out: Path, protocol: Protocol, results: BenchmarkResults, planned_runs: Sequence[ClassifierRun]
+    out: Path,
+    protocol: Protocol,
+    results: BenchmarkResults,
+    planned_runs: Sequence[ClassifierRun],
+    arms: Sequence[Arm],
 ) -> List[Path]:
-    """Write tables and pictures of what is done.
+    """Write tables and pictures of what is done, and ``report.html`` with all of them.
 
     Args:
         out (Path): Work directory of the benchmark.
         protocol (Protocol): The benchmark.
         results (BenchmarkResults): Its results.
         planned_runs (Sequence[ClassifierRun]): All trainings of classifiers.
+        arms (Sequence[Arm]): Where the images of the rows are.
 
     Returns:
         list[Path]: The files, the Markdown table first.
@@ -49,7 +59,7 @@ def write_report(
     files = write_report_table(out, TABLE, main_table(results))
     files += write_report_table(out, 'statistics', statistics_table(results))
     files += write_report_table(out, 'per_class', per_class_table(results))
-    files.append(write_json(out / RESULTS_NAME, results_dict(results)))
+    files.append(write_json(out / RESULTS_NAME, results_dict(results, verdicts_of(results))))
     # The points of a sweep have a figure of their own.
     points = {row.name for row in protocol.sweep.rows()} if protocol.sweep else set()
     rows = [row for row in results.rows if row.arm not in points]
@@ -59,7 +69,8 @@ def write_report(
             by_arm = values[metric].setdefault(row.classifier, {})
             by_arm[results.shown[row.arm]] = row.values[metric]
     titles = {metric: SCORES[metric].title for metric in results.metrics}
-    files.append(draw_boxes(out / 'boxes.png', values, titles, results.title))
+    boxes = len(results.plan.folds) >= FEWEST_FOLDS
+    files.append(draw_boxes(out / 'boxes.png', values, titles, results.title, boxes))
     matrices = {(row.classifier, results.shown[row.arm]): row.confusion for row in rows}
     classes = results.plan.classes
     files.append(draw_confusions(out / 'confusion.png', matrices, classes, results.title))
@@ -71,7 +82,50 @@ def write_report(
     files.append(draw_learning_curves(out / 'learning_curves.png', curves, results.title))
     if protocol.sweep:
         files += _sweeps(out, protocol, results)
-    return files
+    sheet = draw_image_sheet(out, results.plan, arms, results.shown, results.shown[REAL])
+    files += [sheet] if sheet else []
+    return [*files, write_benchmark_page(out)]
+
+
+def verdicts_of(results: BenchmarkResults) -> Dict[str, Any]:
+    """What the tests say of every row of synthetic images, or of every row where none has any.
+
+    Returns:
+        dict: ``outcome``, ``headline``, and ``verdicts``, the decisive ones first; empty where
+        there is no row beside the real images alone.
+    """
+    metric = 'accuracy' if 'accuracy' in results.metrics else results.metrics[0]
+    arms = [arm for arm in results.shown if arm != REAL]
+    synthetic = [arm for arm in arms if results.synthetic[arm] > 0]
+    units = 'groups' if results.plan.grouped else 'folds'
+    verdicts = []
+    for (classifier, of), found in results.comparisons.items():
+        if of != metric:
+            continue
+        own = {row.arm: row for row in results.rows if row.classifier == classifier}
+        baseline = mean_and_std(own[REAL].values[metric]).mean
+        for arm in synthetic or arms:
+            if arm in found:
+                verdicts.append(
+                    verdict_of(
+                        found[arm],
+                        classifier,
+                        results.shown[arm],
+                        SCORES[metric].title,
+                        baseline or 0.0,
+                        len(found),
+                        units,
+                        results.one_split,
+                    )
+                )
+    if not verdicts:
+        return {}
+    what = '' if synthetic else 'these rows'
+    return dict(
+        outcome=overall(verdicts),
+        headline=headline(verdicts, units, what),
+        verdicts=[verdict.to_dict() for verdict in best_first(verdicts)],
+    )
 
 
 def baseline_warnings(

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from cellgan_plugin.benchmark.experiment import Benchmark
 from cellgan_plugin.benchmark.protocol import Protocol
-from cellgan_plugin.benchmark.report import TABLE, write_report
+from cellgan_plugin.benchmark.report import TABLE
 from cellgan_plugin.benchmark.shares_figure import draw_shares
 from cellgan_plugin.benchmark.synthetic import HashCache
 from cellgan_plugin.benchmark.tables import main_table
@@ -97,7 +97,7 @@ class SharedBenchmark(Experiment):
                 if name.startswith(head)
             }
             results = found.results(own)
-            files += write_report(found.out_dir, found.protocol, results, found.runs)
+            files += found.write_results(results)
             tables[share] = main_table(results)
             real = results.plan.class_counts('train').sum(axis=1).mean()
             for row in results.rows if 'accuracy' in results.metrics else ():

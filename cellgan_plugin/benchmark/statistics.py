@@ -5,13 +5,16 @@ Intervals that resample test images are in :mod:`cellgan_plugin.benchmark.bootst
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 # Differences of scores this close are equal: scores are ratios of small numbers.
 _EQUAL = 1e-12
+# Of an interval or a test over folds: two folds have one degree of freedom, and their interval
+# would be 25 times as wide as their difference.
+FEWEST_FOLDS = 3
 
 Numbers = Union[float, Sequence[float]]
 
@@ -64,6 +67,7 @@ class PairedTest:
         t (float | None): The statistic, with J - 1 degrees of freedom.
         p (float | None): Two-sided p value.
         reason (str): Why values are None, else ``''``.
+        error (float | None): Standard error of the difference.
     """
 
     folds: int
@@ -73,6 +77,7 @@ class PairedTest:
     t: Optional[float]
     p: Optional[float]
     reason: str = ''
+    error: Optional[float] = None
 
 
 def corrected_resampled_t_test(
@@ -130,14 +135,41 @@ def corrected_resampled_t_test(
     mean, std = float(differences.mean()), float(differences.std(ddof=1))
     if std <= _EQUAL:
         if abs(mean) <= _EQUAL:
-            return PairedTest(count, 0.0, 0.0, 0.0, 0.0, 1.0)
+            return PairedTest(count, 0.0, 0.0, 0.0, 0.0, 1.0, error=0.0)
         reason = 'the difference is the same in every fold: there is no variance to test against'
         return PairedTest(count, mean, None, None, None, None, reason)
     error = math.sqrt(1 / count + ratio) * std
     reach = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
     t = mean / error
     p = float(2 * stats.t.sf(abs(t), count - 1))
-    return PairedTest(count, mean, mean - reach, mean + reach, t, p)
+    return PairedTest(count, mean, mean - reach, mean + reach, t, p, error=error)
+
+
+def smallest_difference(
+    error: float, folds: int, level: float = 0.95, power: float = 0.8
+) -> Optional[float]:
+    """The smallest true difference that a paired t-test over folds would have found.
+
+    It is the difference at which the test rejects with probability ``power``: the noncentrality of
+    Student's t with J - 1 degrees of freedom times the standard error, which is taken as known.
+
+    Args:
+        error (float): Standard error of the difference, as of :class:`PairedTest`.
+        folds (int): J.
+        level (float): Confidence level of the test. Defaults to 0.95.
+        power (float): Probability that it is found. Defaults to 0.8.
+
+    Returns:
+        float | None: In the unit of the scores; None with fewer than two folds, or no spread.
+    """
+    if folds < 2 or error <= 0:
+        return None
+    critical = float(stats.t.ppf((1 + level) / 2, folds - 1))
+
+    def missed(noncentrality: float) -> float:
+        return float(stats.nct.sf(critical, folds - 1, noncentrality)) - power
+
+    return error * float(optimize.brentq(missed, 0.0, 20.0 + 3.0 * critical))
 
 
 def _mean_ratio(n_train: Numbers, n_test: Numbers, folds: int) -> float:
@@ -148,6 +180,30 @@ def _mean_ratio(n_train: Numbers, n_test: Numbers, folds: int) -> float:
             f'{n_test}'
         )
     return float((test / train).mean())
+
+
+def bounded(
+    low: Optional[float], high: Optional[float], baseline: float
+) -> Tuple[Optional[float], Optional[float]]:
+    """Cut an interval of a gain off at what a gain in a score of [0, 1] can be.
+
+    Args:
+        low (float | None): Lower end.
+        high (float | None): Upper end.
+        baseline (float): The score that the gain is over. One outside of [0, 1] bounds nothing.
+
+    Returns:
+        tuple[float | None, float | None]: Within ``[-baseline, 1 - baseline]``; None where both
+        ends would be cut off: such an interval says nothing.
+    """
+    if low is None or high is None:
+        return None, None
+    if not 0 <= baseline <= 1:
+        return low, high
+    least, most = -baseline, 1 - baseline
+    if low <= least and high >= most and low < high:
+        return None, None
+    return min(max(low, least), most), max(min(high, most), least)
 
 
 def cohens_d(scores: Sequence[float], baseline: Sequence[float]) -> Optional[float]:
@@ -200,12 +256,14 @@ class Difference:
         arm (str): The arm.
         folds (int): Folds that both have.
         difference (float | None): Mean of the arm minus mean of the baseline over them.
-        low (float | None): Lower end of the corrected confidence interval.
+        low (float | None): Lower end of the corrected confidence interval, see
+            :func:`bounded`.
         high (float | None): Upper end.
         p (float | None): Of the corrected resampled t-test, two-sided.
         p_holm (float | None): The same, adjusted over the arms compared.
         cohens_d (float | None): See :func:`cohens_d`.
         reason (str): Why values are None, else ``''``.
+        error (float | None): Standard error of the difference, as the test takes it.
     """
 
     arm: str
@@ -217,6 +275,7 @@ class Difference:
     p_holm: Optional[float]
     cohens_d: Optional[float]
     reason: str = ''
+    error: Optional[float] = None
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain containers for JSON."""
@@ -268,23 +327,28 @@ def compare_with_baseline(
         ]
         a, b = ([source[i] for i in common] for source in (values, scores[baseline]))
         difference = float(np.mean(a) - np.mean(b)) if common else None
-        if len(common) < 2:
-            reason = f'{len(common)} folds have scores of both arms; two are needed'
+        if len(common) < FEWEST_FOLDS:
+            reason = f'{len(common)} folds have scores of both arms; {FEWEST_FOLDS} are needed'
             rows[arm] = Difference(
                 arm, len(common), difference, None, None, None, None, None, reason
             )
             continue
         result = corrected_resampled_t_test(a, b, train[common], test[common], level)
+        low, high = bounded(result.low, result.high, float(np.mean(b)))
+        reason = result.reason
+        if result.low is not None and low is None:
+            reason = 'the folds differ so much that the interval would hold every possible gain'
         rows[arm] = Difference(
             arm,
             len(common),
             difference,
-            result.low,
-            result.high,
+            low,
+            high,
             result.p,
             None,
             cohens_d(a, b),
-            result.reason,
+            reason,
+            result.error,
         )
     adjusted = holm([row.p for row in rows.values()])
     return {

@@ -1,12 +1,17 @@
 """The tables of a benchmark."""
 
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.benchmark.collect import REPLICATES, BenchmarkResults, ResultRow
 from cellgan_plugin.benchmark.protocol import REAL
 from cellgan_plugin.benchmark.score_registry import SCORES
 from cellgan_plugin.benchmark.statistics import mean_and_std
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
+
+_NO_INTERVAL = (
+    'no interval: too few groups in a test part, or they differ so much that it would hold every '
+    'possible gain'
+)
 
 
 def _percent(value: Optional[float]) -> Optional[float]:
@@ -60,7 +65,9 @@ def main_table(results: BenchmarkResults) -> ReportTable:
                 if drawn is not None:
                     cells['interval'] = _interval(drawn.difference_low, drawn.difference_high)
             elif found.reason:
-                cells['p_why'] = found.reason
+                cells['p_why' if found.p is None else 'interval_why'] = found.reason
+            if cells['interval'] is None and 'p_why' not in cells:
+                cells.setdefault('interval_why', _NO_INTERVAL)
         rows.append(cells)
     tests = [Column('p', 'p'), Column('p_holm', 'p (Holm)')]
     columns = [
@@ -140,7 +147,9 @@ def statistics_table(results: BenchmarkResults) -> ReportTable:
                 bootstrap=_interval(drawn.difference_low, drawn.difference_high),
             )
             if found.reason:
-                cells['p_why'] = found.reason
+                cells['p_why' if found.p is None else 'interval_why'] = found.reason
+            if cells['bootstrap'] is None:
+                cells['bootstrap_why'] = _NO_INTERVAL
             rows.append(cells)
     columns = [
         Column('classifier', 'Classifier'),
@@ -166,7 +175,7 @@ def statistics_table(results: BenchmarkResults) -> ReportTable:
     return ReportTable(f'{results.title}: differences', columns, rows, notes)
 
 
-def results_dict(results: BenchmarkResults) -> Dict[str, Any]:
+def results_dict(results: BenchmarkResults, verdict: Mapping[str, Any]) -> Dict[str, Any]:
     """Everything as plain containers, for ``results.json``."""
     rows = []
     for row in results.rows:
@@ -195,4 +204,4 @@ def results_dict(results: BenchmarkResults) -> Dict[str, Any]:
                 ],
             )
         )
-    return dict(title=results.title, notes=results.notes, rows=rows)
+    return dict(title=results.title, verdict=dict(verdict), notes=results.notes, rows=rows)

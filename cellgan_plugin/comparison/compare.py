@@ -22,6 +22,7 @@ from cellgan_plugin.comparison.checks import (
     folder_record,
     read_evaluation,
 )
+from cellgan_plugin.comparison.page import FIGURE, write_comparison_page
 from cellgan_plugin.comparison.parts import Evaluation, lay_out
 from cellgan_plugin.comparison.plan import ComparisonPlan, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import ProgressLine
@@ -42,9 +43,9 @@ from cellgan_plugin.runs.data_settings import data_folder
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.version import __version__
+from cellgan_plugin.visualization.page import PAGE_NAME
 from cellgan_plugin.visualization.report_tables import write_report_table
 
-FIGURE = 'figure.png'
 # The line of a log that says what went wrong.
 _ERROR = re.compile(r'^(?:\w+\.)*\w*(?:error|exception|interrupt)\b.*', re.IGNORECASE)
 
@@ -173,10 +174,13 @@ def _write(
         write_png(out / FIGURE, sheet)
         files.append(out / FIGURE)
     else:  # what lies there is of parts that no longer hold
-        for path in [out / FIGURE, *out.glob('table.*'), *out.glob('distances.*')]:
+        stale = [out / FIGURE, out / PAGE_NAME, *out.glob('table.*'), *out.glob('distances.*')]
+        for path in stale:
             path.unlink(missing_ok=True)
     files.append(out / COMPARISON)
     write_json(out / COMPARISON, _record(plan, results, classes, remarks))
+    if sheet is not None:
+        files.append(write_comparison_page(out))
     return dict(
         rows=made['table'].rows if made else [],
         failures=dict(failures),

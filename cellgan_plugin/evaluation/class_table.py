@@ -1,18 +1,20 @@
 """Classes x metrics: every distance of two feature sets, per class, their mean, and pooled."""
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from cellgan_plugin.evaluation.distances import FeatureMatrixError, nearest_training_neighbours
 from cellgan_plugin.evaluation.features import FeatureSet, require_comparable
+from cellgan_plugin.evaluation.neighbours import TrainingNeighbours
 from cellgan_plugin.evaluation.table_distances import (
     DISTANCES,
     DistanceContext,
     Measured,
     TableOptions,
 )
+from cellgan_plugin.randomness import rng_for
 
 MEAN, POOLED = 'mean', 'pooled'
 
@@ -28,6 +30,7 @@ class ClassRow:
         values (dict[str, float]): Metric name to value; one that cannot be computed is absent.
         intervals (dict[str, tuple]): Metric name to (low, high).
         notes (list[str]): Warnings, and ``not computable: why``.
+        floor (dict[str, float]): Metric name to its value between real images and other real ones.
     """
 
     name: str
@@ -36,10 +39,11 @@ class ClassRow:
     values: Dict[str, float] = field(default_factory=dict)
     intervals: Dict[str, Tuple[float, float]] = field(default_factory=dict)
     notes: List[str] = field(default_factory=list)
+    floor: Dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> Dict[str, Any]:
         """Plain JSON values."""
-        return dict(
+        found = dict(
             row=self.name,
             real=self.real,
             fake=self.fake,
@@ -47,6 +51,7 @@ class ClassRow:
             intervals={key: list(pair) for key, pair in self.intervals.items()},
             notes=self.notes,
         )
+        return dict(found, floor=self.floor) if self.floor else found
 
 
 def class_table(
@@ -57,6 +62,8 @@ def class_table(
     options: Optional[TableOptions] = None,
     training: Optional[FeatureSet] = None,
     held_out: Optional[FeatureSet] = None,
+    neighbours: Union[TrainingNeighbours, str, None] = None,
+    floors: Optional[Sequence[Dict[str, float]]] = None,
 ) -> List[ClassRow]:
     """Compare two sets class by class.
 
@@ -69,6 +76,9 @@ def class_table(
         training (FeatureSet, optional): Training images of the generator: adds ``memorised``, the
             share of generated images that are copies. Defaults to None.
         held_out (FeatureSet, optional): Real images that were not trained on, which calibrate it.
+        neighbours (TrainingNeighbours | str, optional): Of :func:`training_neighbours`, where they
+            are there already. Defaults to None: found here.
+        floors (Sequence[dict], optional): Of :func:`class_floors`. Defaults to None: no floors.
 
     Returns:
         list[ClassRow]: One per class, then ``mean`` (over the classes that can be computed) and
@@ -79,7 +89,9 @@ def class_table(
     """
     options = options or TableOptions()
     require_comparable(*(s for s in (real, fake, training, held_out) if s is not None))
-    memorised = _memorised(fake, training, held_out, options)
+    if neighbours is None and training is not None:
+        neighbours = training_neighbours(fake, training, held_out, options)
+    memorised = getattr(neighbours, 'memorised', neighbours)
     rows = []
     for label, name in enumerate(real.classes):
         row = _row(
@@ -87,6 +99,8 @@ def class_table(
         )
         if isinstance(memorised, np.ndarray) and row.fake:
             row.values['memorised'] = float(memorised[fake.labels == label].mean())
+        if floors is not None:
+            row.floor = dict(floors[label])
         rows.append(row)
     mean = _mean_row(rows)
     pooled = _row(POOLED, real.features, fake.features, frechet_name, kernel_name, options)
@@ -97,19 +111,68 @@ def class_table(
     return [*rows, mean, pooled]
 
 
-def _memorised(fake, training, held_out, options):
-    """Whether each generated image is a copy (bool (m,)), a note why not, or None."""
-    if training is None:
-        return None
+def training_neighbours(
+    fake: FeatureSet,
+    training: FeatureSet,
+    held_out: Optional[FeatureSet],
+    options: TableOptions,
+) -> Union[TrainingNeighbours, str]:
+    """The nearest training image of each generated one; or a note why there is none."""
     try:
         return nearest_training_neighbours(
             fake.features,
             training.features,
             None if held_out is None else held_out.features,
             quantile=options.memorisation_quantile,
-        ).memorised
+        )
     except FeatureMatrixError as error:
         return f'memorised not computable: {error}'
+
+
+HALVES = 'two random halves of the real images of a class, so a little higher than at full size'
+TRAINED = 'training images against the real ones, as many as were generated'
+
+
+def class_floors(
+    real: FeatureSet,
+    counts: Sequence[int],
+    frechet_name: str = 'FD',
+    kernel_name: str = 'KD',
+    options: Optional[TableOptions] = None,
+    training: Optional[FeatureSet] = None,
+) -> List[Dict[str, float]]:
+    """What the distances of every class are between real images and other real ones.
+
+    No generator can be expected below. With training images that are not the real ones of the
+    evaluation these are the other side, as many as were generated; else two random halves of the
+    real images are compared.
+
+    Args:
+        real (FeatureSet): Real images.
+        counts (Sequence[int]): Generated images of every class.
+        frechet_name (str): See :func:`class_table`, as the others.
+        kernel_name (str): Name of the kernel distance.
+        options (TableOptions, optional): What is computed.
+        training (FeatureSet, optional): Other real images. Defaults to None: halves.
+
+    Returns:
+        list[dict[str, float]]: Metric to value; empty where a class has too few images.
+    """
+    options = replace(options or TableOptions(), interval='never')
+    floors = []
+    for label, count in enumerate(counts):
+        own = real.of_class(label)
+        rng = rng_for(options.seed, 'floor', label)
+        if training is None:
+            order = rng.permutation(len(own))
+            sides = own[order[: len(own) // 2]], own[order[len(own) // 2 :]]
+        else:
+            other = training.of_class(label)
+            drawn = np.sort(rng.permutation(len(other))[: max(2, count)])
+            sides = own, other[drawn]
+        row = _row('', *sides, frechet_name, kernel_name, options)
+        floors.append(row.values)
+    return floors
 
 
 def _row(label, real, fake, frechet_name, kernel_name, options: TableOptions) -> ClassRow:
@@ -154,4 +217,7 @@ def _mean_row(rows: Sequence[ClassRow]) -> ClassRow:
         mean.values[name] = float(np.mean(values))
         if len(values) < len(rows):
             mean.notes.append(f'{name}: mean over {len(values)} of {len(rows)} classes')
+    for name in dict.fromkeys(name for row in rows for name in row.floor):
+        values = [row.floor[name] for row in rows if name in row.floor]
+        mean.floor[name] = float(np.mean(values))
     return mean

@@ -10,10 +10,19 @@ import torch
 from mmengine.logging import print_log
 
 from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset, resolve_class
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.errors import check_known
-from cellgan_plugin.evaluation.class_table import class_table
+from cellgan_plugin.evaluation.class_table import (
+    HALVES,
+    TRAINED,
+    class_floors,
+    class_table,
+    training_neighbours,
+)
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
+from cellgan_plugin.evaluation.nearest_sheet import NEAREST, nearest_sheet
+from cellgan_plugin.evaluation.neighbours import TrainingNeighbours
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset, real_features
 from cellgan_plugin.evaluation.table_distances import TableOptions
 from cellgan_plugin.files import is_hidden
@@ -121,6 +130,10 @@ def evaluate_folders(
         overwrite (bool): Replace tables in ``work_dir`` that are of other images or settings.
             Defaults to False.
 
+    Beside every distance its floor is computed: that between real images and other real ones. With
+    training images and a work directory, ``evaluation_<fake>_nearest.png`` shows the generated
+    images that are nearest to a training image, and that one.
+
     Returns:
         dict: ``rows``, ``protocol``, ``seconds`` and, with a work directory, ``files``. A class on
         one side only is a row that is not computable.
@@ -174,14 +187,16 @@ def evaluate_folders(
         for tree, dataset in datasets.items()
     }
     real_set, fake_set, training_set = (*(features[tree] for tree in trees), None)[:3]
+    held_out = None if training_set is real_set else real_set
+    names_and_options = network.frechet_name, network.kernel_name, table_options
+    neighbours = None
+    if training_set is not None:
+        neighbours = training_neighbours(fake_set, training_set, held_out, table_options)
+    others = training_set if held_out is not None else None
+    counts = list(fake_set.counts().values())
+    floors = class_floors(real_set, counts, *names_and_options, others)
     rows = class_table(
-        real_set,
-        fake_set,
-        network.frechet_name,
-        network.kernel_name,
-        table_options,
-        training_set,
-        None if training_set is real_set else real_set,
+        real_set, fake_set, *names_and_options, training_set, held_out, neighbours, floors
     )
     report = dict(
         protocol=dict(
@@ -192,6 +207,7 @@ def evaluate_folders(
             training=None if training_set is None else training_set.source,
             distances=list(table_options.distances),
             k=table_options.k,
+            floor=HALVES if others is None else TRAINED,
             size=size,
             cellgan_plugin=__version__,
             torch=torch.__version__,
@@ -205,6 +221,11 @@ def evaluate_folders(
         title = f'{network.frechet_name}: {Path(fake).name} against {Path(real).name}'
         record.write(made_from)
         files = write_report(work_dir, stem, report, head, title)
+        if isinstance(neighbours, TrainingNeighbours):
+            generated, trained = (datasets[tree] for tree in trees[1:])
+            sheet = nearest_sheet(neighbours, fake_set, training_set, generated, trained)
+            write_png(Path(work_dir) / f'{stem}{NEAREST}', sheet)
+            files.append(Path(work_dir) / f'{stem}{NEAREST}')
         report['files'] = [str(path) for path in files]
         print_log('Written: ' + ', '.join(report['files']))
     return report

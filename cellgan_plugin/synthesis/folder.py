@@ -34,6 +34,11 @@ def class_file(class_name: str, seed: int, fmt: str) -> str:
     return f'{class_name}/{class_name}_{seed:06d}.{fmt}'
 
 
+def sheet_file(root: Union[str, Path]) -> Path:
+    """Where the sheet of an output folder lies."""
+    return Path(root) / SHEET_NAME
+
+
 def check_folder_names(classes: Sequence[str]) -> None:
     """ValueError for a class name that is no name of a folder."""
     for name in classes:

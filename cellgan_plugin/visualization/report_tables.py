@@ -268,6 +268,66 @@ def latex_table(table: ReportTable, label: str = '') -> str:
     return '\n'.join([*lines, '\\end{table}', ''])
 
 
+def shown_table(table: ReportTable, exchanged: bool = False) -> Dict[str, Any]:
+    """The table as plain texts, for a template.
+
+    Args:
+        table (ReportTable): The table.
+        exchanged (bool): Rows become columns: for many columns and few rows. Defaults to False.
+
+    Returns:
+        dict: ``title``; ``head``, texts; ``align``, a letter of 'lrc' per column; ``groups``, lists
+        of rows of ``dict(text=, bold=, mark=)`` (mark 0: no footnote); ``reasons`` of the
+        footnotes; ``notes``.
+    """
+    rows = _rows(table)
+    best, (reasons, marks) = _best(table, rows), _footnotes(table)
+    head = [c.title + _ARROWS[c.better] for c in table.columns]
+    body = [
+        [
+            dict(
+                text=_shown(row[column.key], column.digits),
+                bold=(index, column.key) in best,
+                mark=marks.get((index, column.key), 0),
+            )
+            for column in table.columns
+        ]
+        for index, row in enumerate(rows)
+    ]
+    align = _alignments(table, rows)
+    groups = [[body[index] for index in group] for group in _groups(table)]
+    if exchanged and body:
+        lines = [[dict(text=name, bold=False, mark=0), *column]
+                 for name, column in zip(head, zip(*body, strict=True), strict=True)]  # fmt: skip
+        head = [cell['text'] for cell in lines[0]]
+        groups, align = [lines[1:]], 'l' + 'r' * len(body)
+    notes = [str(note) for note in table.notes]
+    return dict(
+        title=table.title, head=head, align=align, groups=groups, reasons=reasons, notes=notes
+    )
+
+
+def read_report_table(path: Union[str, Path]) -> ReportTable:
+    """Read ``<stem>.json`` of :func:`write_report_table`.
+
+    Raises:
+        ValueError: It is damaged, or another program's.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding='utf-8'))
+        rows = [
+            {k: (v['mean'], v['std']) if isinstance(v, dict) else v for k, v in row.items()}
+            for row in found['rows']
+        ]
+        columns = [Column(**column) for column in found['columns']]
+        return ReportTable(found['title'], columns, rows, found['notes'])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{path} is damaged, or no table of a report ({error}): run its tool again, which '
+            'writes it anew'
+        ) from None
+
+
 def _csv_cell(cell: Any) -> Any:
     if cell is None:
         return ''

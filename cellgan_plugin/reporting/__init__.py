@@ -1,0 +1,1 @@
+"""One page about several folders: what a study, or a person, puts together."""
