@@ -59,7 +59,7 @@ def write_report(
     files = write_report_table(out, TABLE, main_table(results))
     files += write_report_table(out, 'statistics', statistics_table(results))
     files += write_report_table(out, 'per_class', per_class_table(results))
-    files.append(write_json(out / RESULTS_NAME, results_dict(results, verdicts_of(results))))
+    files.append(write_json(out / RESULTS_NAME, results_dict(results, verdicts_of(results, arms))))
     # The points of a sweep have a figure of their own.
     points = {row.name for row in protocol.sweep.rows()} if protocol.sweep else set()
     rows = [row for row in results.rows if row.arm not in points]
@@ -87,16 +87,23 @@ def write_report(
     return [*files, write_benchmark_page(out)]
 
 
-def verdicts_of(results: BenchmarkResults) -> Dict[str, Any]:
-    """What the tests say of every row of synthetic images, or of every row where none has any.
+def verdicts_of(results: BenchmarkResults, arms: Sequence[Arm]) -> Dict[str, Any]:
+    """What the tests say of every row with real and synthetic images; else of every row.
+
+    Rows of synthetic images in place of the real ones are another question: they stand in the
+    table, and decide nothing here.
+
+    Args:
+        results (BenchmarkResults): Of the benchmark.
+        arms (Sequence[Arm]): Its rows.
 
     Returns:
         dict: ``outcome``, ``headline``, and ``verdicts``, the decisive ones first; empty where
         there is no row beside the real images alone.
     """
     metric = 'accuracy' if 'accuracy' in results.metrics else results.metrics[0]
-    arms = [arm for arm in results.shown if arm != REAL]
-    synthetic = [arm for arm in arms if results.synthetic[arm] > 0]
+    beside = [arm.name for arm in arms if arm.name != REAL and arm.use != 'alone']
+    synthetic = [name for name in beside if results.synthetic[name] > 0]
     units = 'groups' if results.plan.grouped else 'folds'
     verdicts = []
     for (classifier, of), found in results.comparisons.items():
@@ -104,7 +111,7 @@ def verdicts_of(results: BenchmarkResults) -> Dict[str, Any]:
             continue
         own = {row.arm: row for row in results.rows if row.classifier == classifier}
         baseline = mean_and_std(own[REAL].values[metric]).mean
-        for arm in synthetic or arms:
+        for arm in synthetic or beside:
             if arm in found:
                 verdicts.append(
                     verdict_of(
