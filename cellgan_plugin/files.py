@@ -17,8 +17,8 @@ from mmengine.logging import print_log
 # What atomic_write leaves behind when its process is killed.
 _TEMPORARY = re.compile(r'\..*\.[0-9a-f]{12}\.tmp', re.DOTALL)
 # Folders that this project's tools keep beside class folders.
-TRUTH_FOLDER, SCORES_FOLDER = '_truth', '_scores'
-OWN_FOLDERS = (TRUTH_FOLDER, SCORES_FOLDER)
+TRUTH_FOLDER, SCORES_FOLDER, OVERVIEW_FOLDER = '_truth', '_scores', '_overview'
+OWN_FOLDERS = (TRUTH_FOLDER, SCORES_FOLDER, OVERVIEW_FOLDER)
 # What systems and archives leave in folders; a name with a dot in front is hidden anyway.
 _LEFT_BY_SYSTEMS = {
     '__macosx', 'thumbs.db', 'ehthumbs.db', 'desktop.ini', '@eadir', '$recycle.bin',

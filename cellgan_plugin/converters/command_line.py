@@ -40,8 +40,8 @@ def report_conversion(tool: str, convert: Callable[[], Union[ConversionResult, C
         convert (Callable): Does the work.
 
     Returns:
-        int: Exit status: 0 when done, 2 on a mistake in the inputs or a full disk, 130 when
-        interrupted.
+        int: Exit status: 0 when done, 1 when inputs were passed over, 2 on a mistake in the inputs
+        or a full disk, 130 when interrupted.
     """
     try:
         result = convert()
@@ -55,4 +55,7 @@ def report_conversion(tool: str, convert: Callable[[], Union[ConversionResult, C
         print(f'{tool}: interrupted; the same command continues', file=sys.stderr)
         return 130
     print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
-    return 0
+    passed_over = getattr(result, 'passed_over', [])
+    for line in passed_over:
+        print(f'{tool}: passed over: {line}', file=sys.stderr)
+    return 1 if passed_over else 0

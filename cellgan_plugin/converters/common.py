@@ -42,12 +42,14 @@ class ConversionResult:
         rows (list[dict]): Its rows.
         counts (dict[str, int]): What became of every file.
         lines (list[str]): The summary to print.
+        passed_over (list[str]): Inputs that could not be read while the others were converted.
     """
 
     manifest: Path
     rows: List[Dict[str, object]]
     counts: Dict[str, int]
     lines: List[str] = field(default_factory=list)
+    passed_over: List[str] = field(default_factory=list)
 
 
 class ConverterError(ValueError):

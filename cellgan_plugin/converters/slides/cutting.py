@@ -1,0 +1,139 @@
+"""Read patches from slides, bring them to scale, write them; in many processes."""
+
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from cellgan_plugin.converters.fitting import scale_image
+from cellgan_plugin.converters.slides.readers import SlideError, SlideReader
+from cellgan_plugin.converters.slides.settings import Field
+from cellgan_plugin.converters.slides.tissue import sharpness
+from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.files import atomic_write
+
+CHUNK = 64  # patches of one task
+_open: Dict[str, SlideReader] = {}  # of this process: one slide, for tasks come slide by slide
+
+
+class Place(NamedTuple):
+    """One patch to write.
+
+    Attributes:
+        x (int): Left edge, px of the level that is read.
+        y (int): Upper edge, likewise.
+        out_dir (str): Folder of the conversion.
+        file (str): Image, relative to it.
+    """
+
+    x: int
+    y: int
+    out_dir: str
+    file: str
+
+
+class CutTask(NamedTuple):
+    """Neighbouring patches of one slide.
+
+    Attributes:
+        slide (str): Its name.
+        path (str): Its file.
+        field (Field): What is read.
+        area (tuple[int, int]): Height and width of the patches, px.
+        focus (float): Least sharpness; 0 keeps all.
+        places (tuple[Place, ...]): In reading order.
+    """
+
+    slide: str
+    path: str
+    field: Field
+    area: Tuple[int, int]
+    focus: float
+    places: Tuple[Place, ...]
+
+
+class CutResult(NamedTuple):
+    """What became of a task.
+
+    Attributes:
+        slide (str): Of the task.
+        written (int): Patches on the disk now.
+        blurred (list[str]): Files that were not written, being out of focus.
+        error (str): Why the slide could not be read, else ''.
+    """
+
+    slide: str
+    written: int
+    blurred: List[str]
+    error: str
+
+
+def read_patch(
+    reader: SlideReader, field: Field, area: Tuple[int, int], x: int, y: int
+) -> np.ndarray:
+    """One patch at the asked scale.
+
+    Args:
+        reader (SlideReader): An open slide.
+        field (Field): What is read.
+        area (tuple[int, int]): Height and width of the patch, px.
+        x (int): Left edge, px of the level.
+        y (int): Upper edge, likewise.
+
+    Returns:
+        np.ndarray: uint8 (height, width, 3), RGB.
+    """
+    return scale_image(reader.read(field.level, x, y, *field.read), *area)
+
+
+def cut(task: CutTask) -> CutResult:
+    """Write the patches of a task; a slide that cannot be read is said, not raised."""
+    blurred: List[str] = []
+    written = 0
+    try:
+        reader = _reader(task.path)
+        for place in task.places:
+            image = read_patch(reader, task.field, task.area, place.x, place.y)
+            if task.focus and sharpness(image) < task.focus:
+                blurred.append(place.file)
+                continue
+            path = Path(place.out_dir, place.file)
+            data = encode_image(image, path.suffix[1:])
+            with atomic_write(path) as target:
+                target.write(data)
+            written += 1
+    except SlideError as error:
+        close_slides()  # a library's handle is unusable after an error
+        return CutResult(task.slide, written, blurred, str(error))
+    return CutResult(task.slide, written, blurred, '')
+
+
+def _reader(path: str) -> SlideReader:
+    if path not in _open:
+        close_slides()
+        _open[path] = SlideReader(path)
+    return _open[path]
+
+
+def close_slides() -> None:
+    """Close what this process holds open."""
+    for reader in _open.values():
+        reader.close()
+    _open.clear()
+
+
+def make_tasks(
+    slide: str,
+    path: Path,
+    field: Field,
+    area: Tuple[int, int],
+    focus: float,
+    places: Sequence[Place],
+    chunk: Optional[int] = None,
+) -> List[CutTask]:
+    """Tasks of neighbouring patches, ``places`` in reading order."""
+    chunk = chunk or CHUNK
+    return [
+        CutTask(slide, str(path), field, area, focus, tuple(places[start : start + chunk]))
+        for start in range(0, len(places), chunk)
+    ]

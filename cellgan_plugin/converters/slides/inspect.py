@@ -1,0 +1,154 @@
+"""Look at one slide: its scale, and which patches it gives. Runs in a process of its own."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from cellgan_plugin.converters.slides.annotation import Annotation, fault_of
+from cellgan_plugin.converters.slides.plan import PlannedPatch, plan_annotations, plan_tissue
+from cellgan_plugin.converters.slides.readers import (
+    SlideError,
+    SlideInfo,
+    SlideReader,
+    need,
+    slide_digest,
+)
+from cellgan_plugin.converters.slides.settings import (
+    Field,
+    PatchSettings,
+    Scale,
+    field_of,
+    scale_of,
+)
+from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.files import atomic_write
+from cellgan_plugin.records import digest_of
+
+UNLABELLED = 'unlabelled'
+
+
+class InspectTask(NamedTuple):
+    """One slide to look at.
+
+    Attributes:
+        slide (str): Its name.
+        path (str): Its file.
+        settings (PatchSettings): What is asked for.
+        annotations (tuple[Annotation, ...] | None): None: tissue is found.
+        label (str): Class of tissue.
+        mpp (float | None): Microns per pixel by the table of slides.
+        overview (str): Where the map of the tissue is written.
+    """
+
+    slide: str
+    path: str
+    settings: PatchSettings
+    annotations: Optional[Tuple[Annotation, ...]]
+    label: str
+    mpp: Optional[float]
+    overview: str
+
+
+@dataclass
+class Inspected:
+    """What a slide gives, or why it gives nothing.
+
+    Attributes:
+        slide (str): Its name.
+        error (str): It cannot be read.
+        no_scale (str): Nobody says its scale.
+        info (SlideInfo | None): What it says of itself.
+        scale (Scale | None): Microns per level-0 pixel.
+        shown (Field | None): What a patch shows.
+        patches (list[PlannedPatch]): In reading order.
+        faults (list[str]): Annotations that cannot be used.
+        counts (Counter): What became of annotations and tiles.
+        ink (list[tuple[int, int]]): Corners of tiles under ink, level-0 px.
+        map_size (tuple[int, int] | None): Width and height of the map of the tissue.
+        overview (str): File of that map.
+        digest (str): Of the file.
+    """
+
+    slide: str
+    error: str = ''
+    no_scale: str = ''
+    info: Optional[SlideInfo] = None
+    scale: Optional[Scale] = None
+    shown: Optional[Field] = None
+    patches: List[PlannedPatch] = field(default_factory=list)
+    faults: List[str] = field(default_factory=list)
+    counts: Counter = field(default_factory=Counter)
+    ink: List[Tuple[int, int]] = field(default_factory=list)
+    map_size: Optional[Tuple[int, int]] = None
+    overview: str = ''
+    digest: str = ''
+
+    @property
+    def file_stem(self) -> str:
+        """The slide's name as part of file names; two slides never have the same."""
+        stem = re.sub(r'[^\w.+-]', '_', self.slide).lstrip('.-')
+        return stem if stem == self.slide else f'{stem}-{digest_of(self.slide)[:8]}'
+
+
+def inspect_slide(task: InspectTask) -> Inspected:
+    """Open a slide and plan its patches; what is wrong with it is said, not raised."""
+    found = Inspected(task.slide)
+    try:
+        with SlideReader(task.path) as reader:
+            found.info = reader.info
+            found.digest = slide_digest(Path(task.path))
+            try:
+                found.scale = scale_of(reader.info, task.mpp, task.settings.assume_mpp)
+            except SlideError as error:
+                found.no_scale = str(error)
+                return found
+            found.shown = field_of(reader.info, found.scale, task.settings)
+            if task.annotations is None:
+                _plan_tissue(found, reader, task)
+            else:
+                _plan_annotations(found, task)
+    except (SlideError, OSError) as error:
+        found.error = str(error)
+    return found
+
+
+def _plan_tissue(found: Inspected, reader: SlideReader, task: InspectTask) -> None:
+    plan = plan_tissue(reader, task.label, found.shown, task.settings)
+    found.patches, found.counts, found.ink = plan.patches, plan.counts, plan.ink
+    if not plan.patches:
+        found.counts['slides without tissue'] += 1
+    image = plan.tissue.image
+    found.map_size, found.overview = image.shape[1::-1], task.overview
+    with atomic_write(task.overview) as file:
+        file.write(encode_image(np.ascontiguousarray(image), 'jpg'))
+
+
+def _plan_annotations(found: Inspected, task: InspectTask) -> None:
+    usable = []
+    for annotation in task.annotations:
+        annotation = _in_pixels(annotation, found.scale)
+        fault = fault_of(annotation, found.info)
+        if fault:
+            found.faults.append(f'{annotation.where} {fault}')
+        else:
+            usable.append(annotation)
+    plan = plan_annotations(usable, found.info, found.shown, task.settings)
+    found.patches, found.counts = plan.patches, plan.counts
+    found.faults += [f'one place has two classes: {fault}' for fault in plan.faults]
+    found.counts['annotations that cannot be used, left out'] += len(found.faults)
+
+
+def _in_pixels(annotation: Annotation, scale: Scale) -> Annotation:
+    if not annotation.micrometres:
+        return annotation
+    shapely = need('shapely', 'annotations')
+
+    def to_pixels(points: np.ndarray) -> Sequence[Sequence[float]]:
+        return points / (scale.x, scale.y)
+
+    shape = shapely.transform(annotation.shape, to_pixels)
+    return replace(annotation, shape=shape, micrometres=False)

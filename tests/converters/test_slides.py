@@ -1,0 +1,459 @@
+"""Slides to patches: the right pixels, at the right scale, on the right side of the split."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from slide_files import (
+    MPP,
+    asap,
+    feature,
+    halved,
+    noise,
+    smear,
+    square,
+    write_geojson,
+    write_huge_slide,
+    write_slide,
+)
+from tool_parsers import load_tool
+
+from cellgan_plugin.converters import ConverterError
+from cellgan_plugin.converters.slides import SlideReader, convert_slides, cutting, make_settings
+from cellgan_plugin.converters.slides.plan import plan_tissue
+from cellgan_plugin.converters.slides.settings import field_of, scale_of
+from cellgan_plugin.converters.slides.tissue import sharpness
+from cellgan_plugin.datasets.manifest import read_manifest
+
+REPO = Path(__file__).parents[2]
+CELLS = ((300, 200), (611, 433), (150.4, 620.6))
+
+
+@pytest.fixture(scope='module')
+def noisy(tmp_path_factory):
+    """One slide of noise and its levels."""
+    folder = tmp_path_factory.mktemp('noisy')
+    return folder, write_slide(folder / 'a.tiff', noise(768, 1024, side=2))
+
+
+def run(slides, out, mpp=MPP, size=64, **options):
+    names = ('stride', 'coverage', 'focus', 'assume_mpp', 'file_format')
+    settings = make_settings(
+        mpp, size, **{name: options.pop(name) for name in names if name in options}
+    )
+    return convert_slides(slides, out, settings, progress=False, **options)
+
+
+def points(folder, cells=CELLS, label='HSIL', name='a'):
+    features = [feature('Point', list(cell), label, k) for k, cell in enumerate(cells)]
+    return write_geojson(folder / f'{name}.geojson', features).parent
+
+
+def pixels(result, row):
+    return np.array(Image.open(result.manifest.parent / row['file']))
+
+
+@pytest.mark.parametrize('mpp, level', [(0.25, 0), (0.5, 1), (1.0, 2)])
+def test_cells_are_cut_to_the_pixel_at_three_scales(noisy, tmp_path, mpp, level):
+    slides, levels = noisy
+    result = run(slides, tmp_path / 'out', mpp, 32, annotations=points(tmp_path / 'q'))
+    rows = {row['annotation']: row for row in read_manifest(result.manifest)}
+    for number, (x, y) in enumerate(CELLS):
+        row = rows[f'f{number}']
+        left, top = (round(place / 2**level - 16) for place in (x, y))
+        truth = levels[level][top : top + 32, left : left + 32]
+        assert np.array_equal(pixels(result, row), truth)
+        assert (int(row['x']), int(row['y'])) == (left * 2**level, top * 2**level)
+        # The centre of the patch is the cell, to one pixel of the patch.
+        assert abs(int(row['x']) + 16 * 2**level - x) <= 2**level
+        assert (row['level'], row['factor'], row['mpp']) == (str(level), '1', f'{mpp:g}')
+        assert (row['slide'], row['group'], row['label']) == ('a', 'a', 'HSIL')
+        assert row['original_width'] == row['original_height'] == '32'
+
+
+def test_a_scale_between_the_levels(noisy, tmp_path):
+    slides, levels = noisy
+    result = run(slides, tmp_path / 'out', 0.4, 40, annotations=points(tmp_path / 'q'))
+    row = next(row for row in result.rows if row['annotation'] == 'f0')
+    assert (row['level'], row['original_width'], row['factor']) == (0, 64, '0.625')
+    truth = levels[0][200 - 32 : 232, 300 - 32 : 332]
+    expected = cv2.resize(truth, (40, 40), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(pixels(result, row), expected)
+
+
+def test_slides_of_two_scales_give_patches_of_one(tmp_path):
+    fine = cv2.GaussianBlur(noise(512, 512, 3, side=8), (0, 0), 4)
+    write_slide(tmp_path / 's' / 'fine.tiff', fine, 0.25, 1)
+    write_slide(tmp_path / 's' / 'coarse.tiff', halved(fine), 0.5, 1)
+    write_geojson(tmp_path / 'q' / 'fine.geojson', [feature('Point', [256, 200], 'A')])
+    write_geojson(tmp_path / 'q' / 'coarse.geojson', [feature('Point', [128, 100], 'A')])
+    result = run(tmp_path / 's', tmp_path / 'out', 0.5, annotations=tmp_path / 'q')
+    first, second = (pixels(result, row).astype(int) for row in result.rows)
+    assert np.abs(first - second).max() <= 1
+    assert {row['factor'] for row in result.rows} == {'1', '0.5'}
+
+
+def test_a_slide_coarser_than_asked_for_is_said(noisy, tmp_path):
+    result = run(noisy[0], tmp_path / 'out', 0.125, annotations=points(tmp_path / 'q'))
+    assert {row['factor'] for row in result.rows} == {'2'}
+    assert any('a are coarser than asked for' in line for line in result.lines)
+
+
+def test_a_cell_at_the_edge_is_moved_onto_the_slide(noisy, tmp_path):
+    cells = ((2, 3), (1023, 767))
+    result = run(noisy[0], tmp_path / 'out', annotations=points(tmp_path / 'q', cells))
+    assert {(row['x'], row['y']) for row in result.rows} == {(0, 0), (960, 704)}
+    assert result.counts['cells at the edge, patch moved onto the slide'] == 2
+
+
+def test_polygons_are_tiled(noisy, tmp_path):
+    ring, hole = square(128, 128, 384), square(192, 192, 64)
+    write_geojson(tmp_path / 'q' / 'a.geojson', [feature('Polygon', [ring, hole], 'T')])
+    result = run(noisy[0], tmp_path / 'out', annotations=tmp_path / 'q')
+    places = {(row['x'], row['y']) for row in result.rows}
+    grid = {(x, y) for x in range(128, 512, 64) for y in range(128, 512, 64)}
+    assert places == grid - {(192, 192)}
+    halves = run(noisy[0], tmp_path / 'b', annotations=tmp_path / 'q', stride=32, coverage=1)
+    assert (160, 128) in {(row['x'], row['y']) for row in halves.rows}
+    assert all((row['x'] - 128) % 32 == 0 for row in halves.rows)
+    # Half of a tile beside the polygon is too little by default.
+    wide = run(noisy[0], tmp_path / 'c', annotations=tmp_path / 'q', stride=32, coverage=0.5)
+    assert (96, 128) in {(row['x'], row['y']) for row in wide.rows}
+
+
+def test_both_dialects_and_small_shapes_are_read(noisy, tmp_path):
+    features = [
+        feature('Point', [300, 200], 'A', 1),
+        feature('MultiPoint', [[400, 300], [500, 300]], 'A', 2),
+        feature('Polygon', [square(600, 400, 20)], 'B', 3),
+        feature('MultiPolygon', [[square(300, 500, 9)], [square(310, 510, 9)]], 'B', 4),
+        feature('LineString', [[1, 1], [2, 2]], 'B', 5),
+    ]
+    del features[0]['properties']['classification']
+    features[0]['properties']['classification'] = 'A'
+    features[2]['properties'] = {'classification': {'names': ['B'], 'color': [1, 2, 3]}}
+    write_geojson(tmp_path / 'q' / 'a.tiff.geojson', features)
+    write_geojson(tmp_path / 'bare.json', features, bare=True).rename(tmp_path / 'a.json')
+    expected = {
+        ('f1', 'A', 268, 168), ('f2#1', 'A', 368, 268), ('f2#2', 'A', 468, 268),
+        ('f3', 'B', 578, 378), ('f4', 'B', 278, 478),
+    }  # fmt: skip
+    for name, source in (('x', tmp_path / 'q'), ('y', tmp_path / 'a.json')):
+        result = run(noisy[0], tmp_path / name, annotations=source)
+        rows = {(r['annotation'], r['label'], r['x'], r['y']) for r in result.rows}
+        assert rows == expected
+        assert result.counts['lines, passed over'] == 1
+        assert result.counts['cells'] == 5
+
+
+def test_asap(noisy, tmp_path):
+    marks = [
+        ('one', 'Dot', 'A', [(300, 200)]),
+        ('two', 'Rectangle', 'B', [p for p in square(600, 400, 20)[:4]]),
+        ('three', 'Polygon', 'None', [(1, 1), (9, 1), (9, 9)]),
+        ('four', 'Measurement', 'B', [(1, 1), (9, 1)]),
+    ]
+    (tmp_path / 'a.xml').write_text(asap(marks))
+    result = run(noisy[0], tmp_path / 'out', annotations=tmp_path / 'a.xml', skip_unmatched=True)
+    rows = {(r['annotation'], r['label'], r['x'], r['y']) for r in result.rows}
+    assert rows == {('one', 'A', 268, 168), ('two', 'B', 578, 378)}
+    assert result.counts['annotations of no class, left out'] == 1
+    assert result.counts['marks of type Measurement, passed over'] == 1
+
+
+@pytest.mark.parametrize('unit, factor', [('px', 1), ('um', MPP)])
+def test_a_table_of_cells(noisy, tmp_path, unit, factor):
+    rows = [('a', 300, 200, '', '', 'NILM'), ('a.tiff', 590, 420, 20, 10, 'HSIL')]
+    lines = ['slide,x,y,width,height,label']
+    for slide, *numbers, label in rows:
+        scaled = (n if n == '' else n * factor for n in numbers)
+        lines.append(','.join(map(str, (slide, *scaled, label))))
+    table = tmp_path / 'cells.csv'
+    table.write_text('\n'.join(lines))
+    result = run(noisy[0], tmp_path / 'out', annotations=table, unit=unit)
+    assert {(r['annotation'], r['label'], r['x'], r['y']) for r in result.rows} == {
+        ('2', 'NILM', 268, 168), ('3', 'HSIL', 568, 393),
+    }  # fmt: skip
+
+
+def test_patients_stay_on_one_side(tmp_path):
+    for number in range(6):
+        write_slide(tmp_path / 's' / f's{number}.tiff', noise(256, 256, number), levels=1)
+        points(
+            tmp_path / 'q', [(64 + 9 * k, 128) for k in range(8)], 'AB'[number % 2], f's{number}'
+        )
+    table = tmp_path / 'slides.csv'
+    table.write_text('slide,patient\n' + ''.join(f's{n}.tiff,P{n // 2}\n' for n in range(6)))
+    result = run(
+        tmp_path / 's', tmp_path / 'out', annotations=tmp_path / 'q', slide_table=table,
+        fractions=(0.4, 0.3, 0.3), workers=2,
+    )  # fmt: skip
+    sides = {}
+    for row in result.rows:
+        assert row['group'] == f'P{int(row["slide"][1]) // 2}'
+        sides.setdefault(row['group'], set()).add(row['split'])
+    assert sorted(map(len, sides.values())) == [1, 1, 1]
+    assert {row['split'] for row in result.rows} == {'train', 'val', 'test'}
+    table.write_text('slide,split\n' + ''.join(f's{n},test\n' for n in range(6)))
+    kept = run(tmp_path / 's', tmp_path / 'b', annotations=tmp_path / 'q', slide_table=table)
+    assert {row['split'] for row in kept.rows} == {'test'}
+
+
+# Tissue ------------------------------------------------------------------------------------------
+
+
+def test_tissue_is_found_and_tiled(tmp_path):
+    image, (left, top, right, bottom) = smear()
+    image[512:640, 256:384] = cv2.GaussianBlur(image[512:640, 256:384], (0, 0), 4)
+    image[640:768, 640:768] = (20, 60, 200)  # blue marker
+    write_slide(tmp_path / 's' / 'a.tiff', image)
+    labels = tmp_path / 'labels.csv'
+    labels.write_text('slide,label\na,LSIL\n')
+    result = run(tmp_path / 's', tmp_path / 'out', slide_labels=labels)
+    tiles = {(x, y) for x in range(left, right, 64) for y in range(top, bottom, 64)}
+    ink = {(x, y) for x, y in tiles if x >= 640 and y >= 640}
+    blurred = {(x, y) for x, y in tiles if x < 384 and 512 <= y < 640}
+    assert {(row['x'], row['y']) for row in result.rows} == tiles - ink - blurred
+    assert {row['label'] for row in result.rows} == {'LSIL'}
+    counts = result.counts
+    assert counts['tiles under ink, left out'] == 4
+    assert counts['tiles out of focus, left out'] == 4
+    assert counts['blank tiles, left out'] == 256 - 64
+    drawn = np.array(Image.open(tmp_path / 'out' / '_overview' / 'a.jpg')).astype(int)
+    assert drawn.shape == (256, 256, 3)
+    green = (drawn[..., 1] - drawn[..., 0] > 60).sum(), (drawn[..., 2] - drawn[..., 0] > 60).sum()
+    assert min(green) > 30
+    again = run(tmp_path / 's', tmp_path / 'out', slide_labels=labels)
+    assert again.rows == result.rows and again.lines[-1].startswith('0 patches written')
+
+
+def test_a_slide_without_tissue(tmp_path):
+    image, _ = smear()
+    write_slide(tmp_path / 's' / 'blank.tiff', image[:256, :256])
+    with pytest.raises(ConverterError, match='no tissue is found .*16 blank tiles'):
+        run(tmp_path / 's', tmp_path / 'out')
+    write_slide(tmp_path / 's' / 'full.tiff', image)
+    result = run(tmp_path / 's', tmp_path / 'out')
+    assert {row['label'] for row in result.rows} == {'unlabelled'}
+    assert result.counts['slides without tissue'] == 1
+
+
+def test_sharpness_tells_blur_not_contrast():
+    image = smear()[0][300:428, 300:428]
+    pale = (image.astype(float) * 0.3 + 150).astype(np.uint8)
+    assert sharpness(image) > 0.55 and abs(sharpness(pale) - sharpness(image)) < 0.05
+    assert sharpness(cv2.GaussianBlur(image, (0, 0), 3)) < 0.5
+    assert sharpness(np.full((64, 64, 3), 200, np.uint8)) == 0
+
+
+# What goes wrong ---------------------------------------------------------------------------------
+
+
+def one(tmp_path, *features):
+    write_geojson(tmp_path / 'q' / 'a.geojson', list(features))
+    return tmp_path / 'q'
+
+
+@pytest.mark.parametrize(
+    'features, message',
+    [
+        ([feature('Point', [5000, 10], 'A')], r'lies outside the slide: x 5000 .*1024x768 px'),
+        (
+            [feature('Polygon', [[[9, 9], [200, 200], [200, 9], [9, 200], [9, 9]]], 'A')],
+            r'feature 2 \(f1\) is a polygon whose border crosses itself \(at x, y 104.5 104.5\)',
+        ),
+        ([feature('Polygon', [[[1, 1], [5, 5], [9, 9], [1, 1]]], 'A')], 'without area|crosses'),
+        (
+            [feature('Polygon', [square(128, 128, 200)], n, k) for k, n in enumerate('AB')],
+            r'one place has two classes: x 128, y 128: A \(f0\) and B \(f1\)',
+        ),
+    ],
+)
+def test_annotations_that_cannot_be_used(noisy, tmp_path, features, message):
+    source = one(tmp_path, feature('Point', [600, 600], 'A', 9), *features)
+    with pytest.raises(ConverterError, match=message) as error:
+        run(noisy[0], tmp_path / 'out', annotations=source)
+    assert '--skip-faults' in str(error.value) and '\n' not in str(error.value)
+    result = run(noisy[0], tmp_path / 'out', annotations=source, skip_faults=True)
+    assert 'f9' in {row['annotation'] for row in result.rows}
+    assert result.counts['annotations that cannot be used, left out'] >= 1
+
+
+def test_an_unknown_class(noisy, tmp_path):
+    source = one(
+        tmp_path, feature('Point', [300, 300], 'High grade', 1), feature('Point', [400, 300], '', 2)
+    )
+    options = dict(annotations=source, classes=['NILM', 'HSIL'])
+    with pytest.raises(ConverterError, match=r'2 annotation\(s\) are of no known class.*--map'):
+        run(noisy[0], tmp_path / 'out', **options)
+    result = run(
+        noisy[0], tmp_path / 'out', class_map={'HSIL': ['High grade']}, skip_unmatched=True,
+        **options,
+    )  # fmt: skip
+    assert [row['label'] for row in result.rows] == ['HSIL']
+
+
+def test_a_slide_without_scale(tmp_path):
+    write_slide(tmp_path / 's' / 'a.tiff', noise(256, 256), mpp=None)
+    source = points(tmp_path / 'q', [(128, 128)])
+    with pytest.raises(ConverterError, match=r'a: .*does not say.*--assume-mpp, or a column mpp'):
+        run(tmp_path / 's', tmp_path / 'out', annotations=source)
+    result = run(tmp_path / 's', tmp_path / 'out', annotations=source, assume_mpp=0.25)
+    assert any('are from assumed (the file does not say it)' in line for line in result.lines)
+    assert ',0.25,0.25,assumed,' in (tmp_path / 'out' / 'slides.csv').read_text()
+    table = tmp_path / 't.csv'
+    table.write_text('slide,mpp\na,0.125\n')
+    other = run(tmp_path / 's', tmp_path / 'b', annotations=source, slide_table=table)
+    assert (other.rows[0]['level'], other.rows[0]['original_width']) == (1, 64)
+    write_slide(tmp_path / 's' / 'a.tiff', noise(256, 256), mpp=1e4 / (72 / 2.54))
+    with pytest.raises(ConverterError, match='says 352.8 microns per pixel, which no scanner has'):
+        run(tmp_path / 's', tmp_path / 'c', annotations=source)
+
+
+def test_damaged_slides_are_passed_over(tmp_path):
+    for name in 'abc':
+        write_slide(tmp_path / 's' / f'{name}.tiff', noise(512, 512, ord(name)), compression='jpeg')
+        points(tmp_path / 'q', [(64 * k, 256) for k in range(1, 8)], 'A', name)
+    whole = (tmp_path / 's' / 'b.tiff').read_bytes()
+    (tmp_path / 's' / 'b.tiff').write_bytes(whole[:100])
+    content = bytearray((tmp_path / 's' / 'c.tiff').read_bytes())
+    content[len(content) // 4 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 4)
+    (tmp_path / 's' / 'c.tiff').write_bytes(content)
+    result = run(tmp_path / 's', tmp_path / 'out', annotations=tmp_path / 'q')
+    assert {row['slide'] for row in result.rows} == {'a'}
+    assert [line[:2] for line in result.passed_over] == ['b:', 'c:']
+    assert 'cannot be opened' in result.passed_over[0]
+    assert 'cannot be read at x ' in result.passed_over[1]
+    assert len(list((tmp_path / 'out' / 'A').iterdir())) == len(result.rows) == 7
+    # Mended, the same call adds it.
+    (tmp_path / 's' / 'b.tiff').write_bytes(whole)
+    again = run(tmp_path / 's', tmp_path / 'out', annotations=tmp_path / 'q')
+    assert {row['slide'] for row in again.rows} == {'a', 'b'}
+
+
+def test_an_interrupted_run_continues(noisy, tmp_path, monkeypatch):
+    source = points(tmp_path / 'q', [(64 * k, 64 * j) for k in range(1, 12) for j in range(1, 10)])
+    whole = run(noisy[0], tmp_path / 'whole', annotations=source)
+    original, calls = cutting.encode_image, []
+
+    def failing(*args):
+        calls.append(args)
+        if len(calls) > 70:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(cutting, 'encode_image', failing)
+    with pytest.raises(KeyboardInterrupt):
+        run(noisy[0], tmp_path / 'out', annotations=source)
+    assert not (tmp_path / 'out' / 'manifest.csv').exists()
+    monkeypatch.setattr(cutting, 'encode_image', original)
+    result = run(noisy[0], tmp_path / 'out', annotations=source)
+    assert (
+        result.rows == whole.rows
+        and result.lines[-1] == '29 patches written, 70 were there already'
+    )
+    with pytest.raises(ConverterError, match='parameters.mpp: 0.25 there, 0.5 now'):
+        run(noisy[0], tmp_path / 'out', 0.5, annotations=source)
+
+
+@pytest.mark.parametrize(
+    'name, text, message',
+    [
+        ('a.geojson', '{"type": "Topology"}', 'is no GeoJSON of QuPath'),
+        ('a.geojson', '[' * 100000, 'not readable as JSON'),
+        ('a.geojson', '[{"type": "Feature"}]', 'feature 1: has no geometry'),
+        ('a.geojson', '[{"geometry": {"type": "Point", "coordinates": ["x", 1]}}]', "geometry 'Po"),
+        ('a.geojson', '[{"geometry": {"type": "Point", "coordinates": [NaN, 1]}}]', 'no finite'),
+        ('a.geojson', '[{"geometry": {"type": "Polygon", "coordinates": [[[1,1]]]}}]', 'four'),
+        ('a.xml', '<!DOCTYPE x [<!ENTITY a "aaaa">]><ASAP_Annotations>&a;</ASAP_Annotations>',
+         'line 1: holds a document type'),
+        ('a.xml', '<ASAP_Annotations><Annotations>', 'not readable as XML'),
+        ('a.xml', '<Annotations></Annotations>', 'is no XML of ASAP'),
+        ('a.xml', asap([('n', 'Polygon', 'A', [(1, 1)])]), 'a polygon of 1 points'),
+        ('a.xml', asap([('n', 'Dot', 'A', [('one', 1)])]), 'a coordinate is not readable'),
+        ('a.csv', 'slide,x,label\na,1,A\n', 'column y is missing'),
+        ('a.csv', 'slide,x,y,label\na,1,oben,A\n', "row 2: y is 'oben'; expected a number"),
+        ('a.csv', 'slide,x,y,label,width,height\na,1,1,A,5,\n', 'both above 0, or neither'),
+        ('b.csv', 'slide,x,y,label\nother,1,1,A\n', 'no annotation fits a slide'),
+    ],
+)  # fmt: skip
+def test_bad_annotation_files(noisy, tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConverterError, match=message):
+        run(noisy[0], tmp_path / 'out', annotations=tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('slide,patient\nb,P\n', r'1 slide\(s\) have no row: a'),
+        ('slide,patient\na,\n', 'row 2: patient is empty'),
+        ('slide,patient\na,P\na.tiff,Q\n', 'slide a was named before'),
+        ('slide,split\na,holdout\n', "split 'holdout'; expected one of train"),
+        ('slide,mpp\na,fine\n', "mpp of a is 'fine'"),
+        ('slide,mpp\na,999\n', 'mpp of a is 999; expected microns'),
+    ],
+)
+def test_bad_tables_of_slides(noisy, tmp_path, text, message):
+    (tmp_path / 't.csv').write_text(text)
+    with pytest.raises(ConverterError, match=message):
+        run(noisy[0], tmp_path / 'out', annotations=points(tmp_path / 'q'),
+            slide_table=tmp_path / 't.csv')  # fmt: skip
+
+
+def test_no_slides_and_two_of_one_name(tmp_path):
+    with pytest.raises(ConverterError, match='no such folder of slides'):
+        run(tmp_path / 'none', tmp_path / 'out')
+    (tmp_path / 's').mkdir()
+    with pytest.raises(ConverterError, match='no slide in it; known are .svs'):
+        run(tmp_path / 's', tmp_path / 'out')
+    for name in ('a.tif', 'x/a.svs'):
+        (tmp_path / 's' / name).parent.mkdir(exist_ok=True)
+        (tmp_path / 's' / name).write_bytes(b'x')
+    with pytest.raises(ConverterError, match=r'1 slide\(s\) have the name of another: .*x/a.svs'):
+        run(tmp_path / 's', tmp_path / 'out')
+    with pytest.raises(ConverterError, match='lies within'):
+        run(tmp_path / 's' / 'a.tif', tmp_path / 's' / 'a.tif' / 'out')
+
+
+def test_of_a_huge_slide_regions_are_read(tmp_path, monkeypatch):
+    """Of 100,000 x 100,000 px never more than a block is decoded at once."""
+    write_huge_slide(tmp_path / 'huge.tiff', 100_000)
+    original, largest = SlideReader.read, []
+
+    def spying(self, level, x, y, width, height):
+        largest.append(width * height)
+        return original(self, level, x, y, width, height)
+
+    monkeypatch.setattr(SlideReader, 'read', spying)
+    with SlideReader(tmp_path / 'huge.tiff') as reader:
+        settings = make_settings(0.5, 256)
+        field = field_of(reader.info, scale_of(reader.info, None, None), settings)
+        plan = plan_tissue(reader, 'A', field, settings)
+        last = plan.patches[-1]
+        patch = cutting.read_patch(reader, field, settings.area, last.x, last.y)
+    assert plan.counts['tiles'] == 195**2 and len(plan.patches) > 5_000
+    assert max(largest) <= 2048**2 and plan.tissue.image.size < 30e6
+    assert patch.shape == (256, 256, 3) and last.left > 90_000
+
+
+def test_tool(noisy, tmp_path):
+    points(tmp_path / 'q')
+    (tmp_path / 's').mkdir()
+    (tmp_path / 's' / 'a.tiff').write_bytes((noisy[0] / 'a.tiff').read_bytes())
+    (tmp_path / 's' / 'broken.svs').write_bytes(b'II*')
+    tool = load_tool(REPO / 'tools' / 'dataset_converters' / 'slides.py')
+    arguments = [str(tmp_path / 's'), '--out', str(tmp_path / 'out'), '--mpp', '0.5']
+    arguments += ['--annotations', str(tmp_path / 'q'), '--size', '32', '--workers', '2']
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            assert tool.main(arguments) == 1
+    assert 'passed over: broken: cannot be opened' in err.getvalue()
+    assert '3 patches written' in out.getvalue() and 'manifest.csv' in out.getvalue()
+    with contextlib.redirect_stderr(io.StringIO()) as err:
+        assert tool.main([*arguments, '--stride', '0']) == 2
+    assert 'Traceback' not in err.getvalue()
