@@ -21,6 +21,12 @@ models = [
         config=_config,
         options=_no_sgc,
         settings={'(a) PatchGAN': True, '(b) class mapping': True, '(c) SGC': False}),
+    # The paper's "-" under SGC may mean no skip at all; FastGAN's SLE stands in Model iii.
+    dict(
+        name='Model iii, no skip',
+        config=_config,
+        options={'model.generator.skip_type': None},
+        settings={'(a) PatchGAN': True, '(b) class mapping': True, '(c) SGC': False}),
     dict(
         name='CellGAN',
         config=_config,

@@ -128,6 +128,29 @@ def test_the_papers_networks_start_from_whole_maps():
 PARAMETERS = [14_605_521, 34_230_066, 14_697_249, 19_078_860]  # docs/histogan.md
 
 
+def test_parts_are_left_out_one_at_a_time():
+    """Self-attention, spectral norm and the label's norms (Sec. 3.1.1), each by a switch."""
+    from torch.nn.utils.parametrize import is_parametrized
+
+    whole = {name for name, _ in build().named_parameters()}
+    model = build(generator=dict(attention=False), discriminator=dict(attention=False))
+    left = {name for name, _ in model.named_parameters()}
+    assert left < whole and all('attention' in name for name in whole - left)
+    with pytest.raises(ValueError, match='attention=False'):
+        model.generator(noise(2), label=torch.tensor([0, 1]), return_attention=True)
+    model = build(discriminator=dict(spectral_norm=False))
+    assert not any(is_parametrized(module) for module in model.modules())
+    assert sum(is_parametrized(module) for module in build().modules()) == 2  # a head per stage
+    blind = dict(conditional_norm=False)
+    model = build(generator=blind, discriminator=dict(blind, projection=True))
+    tables = [name for name in whole if name.endswith(('.scale', '.shift'))]
+    assert tables and not {name for name, _ in model.named_parameters()} & set(tables)
+    # The label still enters beside the noise; at the same noise another one gives another image.
+    z = noise(1).expand(2, -1)
+    first, second = model.generator.eval()(z, label=torch.tensor([0, 1]))
+    assert not torch.allclose(first, second)
+
+
 @pytest.mark.parametrize(
     'make, message',
     [
@@ -137,7 +160,9 @@ PARAMETERS = [14_605_521, 34_230_066, 14_697_249, 19_078_860]  # docs/histogan.m
         (lambda: HistoGANGenerator('64'), 'out_size='),
         (lambda: HistoGANGenerator(64, 3, base_channels=2), 'base_channels=2.*at least 4'),
         (lambda: HistoGANGenerator(64, 2, attention_pool=3), 'attention_pool=3.*32x32'),
+        (lambda: HistoGANGenerator(64, 2, attention_pool=0), 'attention_pool=0'),
         (lambda: HistoGANGenerator(64, 2, out_channels=2), 'out_channels=2'),
+        (lambda: HistoGANDiscriminator(64, 2, conditional_norm=False), 'say projection=True'),
         (lambda: HistoGANDiscriminator(64, 2, max_channels=8), 'max_channels=8'),
         (lambda: build(discriminator=dict(in_size=64)), r'out_size=\(64, 32\) but disc'),
         (lambda: build(generator=dict(num_stages=1)), 'num_stages=1 but discriminator.num_st'),
@@ -454,6 +479,12 @@ def test_same_numbers_give_the_same_run_to_the_last_bit():
         dict(generator=dict(out_channels=1), discriminator=dict(in_channels=1)),
         dict(generator=dict(attention_pool=2, num_residual_blocks=0)),
         dict(size=16, stages=1),
+        dict(generator=dict(attention=False), discriminator=dict(attention=False)),
+        dict(discriminator=dict(spectral_norm=False)),
+        dict(
+            generator=dict(conditional_norm=False),
+            discriminator=dict(conditional_norm=False, projection=True),
+        ),
     ],
     ids=str,
 )

@@ -6,15 +6,16 @@ import torch
 import torch.nn.functional as F
 from mmagic.registry import MODELS
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from cellgan_plugin.models.layers import (
     LEAKY_SLOPE,
     BatchStatistics,
-    ConditionalBatchNorm2d,
     GlobalBatchNorm2d,
     MinibatchDiscrimination,
     SelfAttention,
     at_least_float32,
+    class_norm,
     sn_conv,
 )
 
@@ -31,7 +32,7 @@ class DownBlock(nn.Module):
     Args:
         in_channels (int): Channels in.
         out_channels (int): Channels out.
-        num_classes (int): Number of classes.
+        num_classes (int): Of the norm; 0 for one that does not see the class.
         sync_bn (bool): See :class:`GlobalBatchNorm2d`.
     """
 
@@ -39,9 +40,7 @@ class DownBlock(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
         nn.init.xavier_normal_(self.conv.weight)
-        self.norm = ConditionalBatchNorm2d(
-            out_channels, num_classes, track_running_stats=False, sync=sync_bn
-        )
+        self.norm = class_norm(out_channels, num_classes, track_running_stats=False, sync=sync_bn)
 
     def forward(
         self, x: Tensor, weights: Tensor, statistics: Optional[BatchStatistics]
@@ -73,6 +72,9 @@ class StageCritic(nn.Module):
         kernel_size (int): See :class:`MinibatchDiscrimination`.
         projection (bool): Add the inner product of a class embedding with the pooled features.
         sync_bn (bool): Batch statistics, and minibatch discrimination, over all processes.
+        attention (bool): Self-attention. Defaults to True.
+        spectral_norm (bool): Of the head's convolution. Defaults to True.
+        conditional_norm (bool): The norms of the DownBlocks see the class. Defaults to True.
     """
 
     def __init__(
@@ -85,16 +87,24 @@ class StageCritic(nn.Module):
         kernel_size: int,
         projection: bool,
         sync_bn: bool,
+        attention: bool = True,
+        spectral_norm: bool = True,
+        conditional_norm: bool = True,
     ):
         super().__init__()
         widths = [in_channels, *channels]
+        norm_classes = num_classes if conditional_norm else 0
         self.blocks = nn.ModuleList(
-            DownBlock(a, b, num_classes, sync_bn) for a, b in zip(widths, widths[1:], strict=False)
+            DownBlock(a, b, norm_classes, sync_bn) for a, b in zip(widths, widths[1:], strict=False)
         )
         self.attention_after = len(channels) - _HALVINGS_AFTER_ATTENTION
         # The gradient penalty goes through twice.
-        self.attention = SelfAttention(widths[self.attention_after], fused=False)
+        self.attention: Optional[SelfAttention] = None
+        if attention:
+            self.attention = SelfAttention(widths[self.attention_after], fused=False)
         self.conv = sn_conv(widths[-1], widths[-1], 3)
+        if not spectral_norm:
+            parametrize.remove_parametrizations(self.conv, 'weight', leave_parametrized=False)
         self.norm = GlobalBatchNorm2d(widths[-1], track_running_stats=False, sync=sync_bn)
         height, width = (side // 2 ** len(channels) for side in in_size)
         features = widths[-1] * height * width
@@ -130,7 +140,7 @@ class StageCritic(nn.Module):
         for number, block in enumerate(self.blocks, start=1):
             x, of_block = block(x, weights, next(given))
             used.append(of_block)
-            if number == self.attention_after:
+            if number == self.attention_after and self.attention is not None:
                 x = self.attention(x)
         x = self.conv(x)
         used.append(next(given) or self.norm.statistics(x))
@@ -182,6 +192,10 @@ class HistoGANDiscriminator(nn.Module):
             the last map to the logit (Miyato & Koyama 2018, as SAGAN). Defaults to False.
         sync_bn (bool): Batch statistics, and minibatch discrimination, over all processes.
             Defaults to True.
+        attention (bool): Self-attention in every critic. Defaults to True (Sec. 3.1.1).
+        spectral_norm (bool): On the convolution of every head. Defaults to True (Sec. 4.2.1).
+        conditional_norm (bool): The label enters through the batch norms. With False it needs
+            ``projection``. Defaults to True (Sec. 4.2.1).
 
     Raises:
         ValueError: For an argument outside its range; the message names it.
@@ -199,6 +213,9 @@ class HistoGANDiscriminator(nn.Module):
         kernel_size: int = 5,
         projection: bool = False,
         sync_bn: bool = True,
+        attention: bool = True,
+        spectral_norm: bool = True,
+        conditional_norm: bool = True,
     ):
         super().__init__()
         self.stage_sizes = stage_sizes('in_size', in_size, num_stages)
@@ -213,6 +230,11 @@ class HistoGANDiscriminator(nn.Module):
                 raise ValueError(f'{name}={value!r}: must be at least {least}')
         if in_channels not in (1, 3):
             raise ValueError(f'in_channels={in_channels!r}: must be 1 or 3')
+        if num_classes > 1 and not (conditional_norm or projection):
+            raise ValueError(
+                'conditional_norm=False: the critics would not see the label at all; say '
+                'projection=True as well'
+            )
         self.in_size = self.stage_sizes[-1]
         self.num_stages = num_stages
         self.num_classes = num_classes
@@ -230,6 +252,9 @@ class HistoGANDiscriminator(nn.Module):
                     kernel_size,
                     projection,
                     sync_bn,
+                    attention,
+                    spectral_norm,
+                    conditional_norm,
                 )
             )
 

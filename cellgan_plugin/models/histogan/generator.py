@@ -8,7 +8,7 @@ from mmagic.models.utils import label_sample_fn, noise_sample_fn
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
-from cellgan_plugin.models.layers import ConditionalBatchNorm2d, SelfAttention
+from cellgan_plugin.models.layers import SelfAttention, class_norm
 
 from .stages import FIRST_STAGE_BLOCKS, Size, class_weights, stage_sizes
 
@@ -24,14 +24,14 @@ class UpBlock(nn.Module):
     Args:
         in_channels (int): Channels in.
         out_channels (int): Channels out.
-        num_classes (int): Number of classes.
+        num_classes (int): Of the norm; 0 for one that does not see the class.
         sync_bn (bool): See :class:`GlobalBatchNorm2d`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_classes: int, sync_bn: bool):
         super().__init__()
         self.conv = conv3x3(in_channels, 2 * out_channels)
-        self.norm = ConditionalBatchNorm2d(2 * out_channels, num_classes, sync=sync_bn)
+        self.norm = class_norm(2 * out_channels, num_classes, sync=sync_bn)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Map (N, in, H, W) and class weights (N, num_classes) to (N, out, 2H, 2W)."""
@@ -44,16 +44,16 @@ class ResidualBlock(nn.Module):
 
     Args:
         channels (int): Channels in and out.
-        num_classes (int): Number of classes.
+        num_classes (int): Of the norms; 0 for norms that do not see the class.
         sync_bn (bool): See :class:`GlobalBatchNorm2d`.
     """
 
     def __init__(self, channels: int, num_classes: int, sync_bn: bool):
         super().__init__()
         self.conv1 = conv3x3(channels, 2 * channels)
-        self.norm1 = ConditionalBatchNorm2d(2 * channels, num_classes, sync=sync_bn)
+        self.norm1 = class_norm(2 * channels, num_classes, sync=sync_bn)
         self.conv2 = conv3x3(channels, channels)
-        self.norm2 = ConditionalBatchNorm2d(channels, num_classes, sync=sync_bn)
+        self.norm2 = class_norm(channels, num_classes, sync=sync_bn)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Map (N, C, H, W) and class weights (N, num_classes) to the same shape."""
@@ -69,7 +69,8 @@ class FirstStage(nn.Module):
         noise_size (int): Length of z.
         channels (int): Channels at the end; the map before an UpBlock has twice those after it.
         num_classes (int): Number of classes.
-        attention_pool (int): See :class:`SelfAttention`.
+        norm_classes (int): Of the norms; 0 for norms that do not see the class.
+        attention_pool (int): See :class:`SelfAttention`; 0 leaves the attention out.
         sync_bn (bool): See :class:`GlobalBatchNorm2d`.
     """
 
@@ -79,6 +80,7 @@ class FirstStage(nn.Module):
         noise_size: int,
         channels: int,
         num_classes: int,
+        norm_classes: int,
         attention_pool: int,
         sync_bn: bool,
     ):
@@ -87,11 +89,13 @@ class FirstStage(nn.Module):
         self.embedding = nn.ConvTranspose2d(
             noise_size + num_classes, 2 * widths[0], start, bias=False
         )
-        self.norm = ConditionalBatchNorm2d(2 * widths[0], num_classes, sync=sync_bn)
+        self.norm = class_norm(2 * widths[0], norm_classes, sync=sync_bn)
         self.blocks = nn.ModuleList(
-            UpBlock(a, b, num_classes, sync_bn) for a, b in zip(widths, widths[1:], strict=False)
+            UpBlock(a, b, norm_classes, sync_bn) for a, b in zip(widths, widths[1:], strict=False)
         )
-        self.attention = SelfAttention(channels, pool=attention_pool)
+        self.attention: Optional[SelfAttention] = None
+        if attention_pool:
+            self.attention = SelfAttention(channels, pool=attention_pool)
 
     def before_attention(self, noise: Tensor, weights: Tensor) -> Tensor:
         """The map that the attention layer sees, (N, channels, 16 h, 16 w)."""
@@ -108,7 +112,7 @@ class NextStage(nn.Module):
     Args:
         channels (int): Channels in; half of them come out.
         num_blocks (int): Residual blocks.
-        num_classes (int): Number of classes.
+        num_classes (int): Of the norms; 0 for norms that do not see the class.
         sync_bn (bool): See :class:`GlobalBatchNorm2d`.
     """
 
@@ -153,7 +157,10 @@ class HistoGANGenerator(nn.Module):
         base_channels (int): Channels at the end of stage 1; 16 times as many at its start, half as
             many after each further stage. Defaults to 64.
         num_residual_blocks (int): Before the UpBlock of each later stage. Defaults to 2.
+        attention (bool): Self-attention at the end of stage 1. Defaults to True (Sec. 3.1.1).
         attention_pool (int): See :class:`SelfAttention`. Defaults to 1.
+        conditional_norm (bool): The label steers every batch norm. With False it enters beside the
+            noise alone. Defaults to True (Sec. 3.1.1).
         out_channels (int): Image channels, 1 or 3. Defaults to 3.
         sync_bn (bool): Batch statistics over all processes. Defaults to True.
 
@@ -169,7 +176,9 @@ class HistoGANGenerator(nn.Module):
         noise_size: int = 100,
         base_channels: int = 64,
         num_residual_blocks: int = 2,
+        attention: bool = True,
         attention_pool: int = 1,
+        conditional_norm: bool = True,
         out_channels: int = 3,
         sync_bn: bool = True,
     ):
@@ -187,7 +196,7 @@ class HistoGANGenerator(nn.Module):
         if out_channels not in (1, 3):
             raise ValueError(f'out_channels={out_channels!r}: must be 1 or 3')
         height, width = self.stage_sizes[0]
-        if height % attention_pool or width % attention_pool:
+        if attention_pool < 1 or height % attention_pool or width % attention_pool:
             raise ValueError(
                 f'attention_pool={attention_pool!r}: must divide the first stage, {height}x{width}'
             )
@@ -196,12 +205,19 @@ class HistoGANGenerator(nn.Module):
         self.noise_size = noise_size
         self.out_channels = out_channels
         start = tuple(side // 2**FIRST_STAGE_BLOCKS for side in self.stage_sizes[0])
+        norm_classes = num_classes if conditional_norm else 0
         self.first = FirstStage(
-            start, noise_size, base_channels, num_classes, attention_pool, sync_bn
+            start,
+            noise_size,
+            base_channels,
+            num_classes,
+            norm_classes,
+            attention_pool if attention else 0,
+            sync_bn,
         )
         channels = [base_channels // 2**stage for stage in range(num_stages)]
         self.stages = nn.ModuleList(
-            NextStage(count, num_residual_blocks, num_classes, sync_bn) for count in channels[:-1]
+            NextStage(count, num_residual_blocks, norm_classes, sync_bn) for count in channels[:-1]
         )
         self.to_images = nn.ModuleList(
             nn.Conv2d(count, out_channels, 3, padding=1, bias=False) for count in channels
@@ -261,12 +277,14 @@ class HistoGANGenerator(nn.Module):
             return images if return_stages else images[-1]
         result = dict(fake_img=images[-1], stages=images, noise_batch=noise, label=label)
         if return_attention:
+            if self.first.attention is None:
+                raise ValueError('this generator was built with attention=False: it has no map')
             result['attention'] = self.first.attention.attention(before)
         return result
 
     def stages_from(self, before: Tensor, weights: Tensor) -> List[Tensor]:
         """Images of every stage from the map before the attention and class weights."""
-        x = self.first.attention(before)
+        x = before if self.first.attention is None else self.first.attention(before)
         images = [torch.tanh(self.to_images[0](x))]
         for stage, to_image in zip(self.stages, list(self.to_images)[1:], strict=True):
             x = stage(x, weights)

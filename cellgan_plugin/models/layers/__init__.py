@@ -3,7 +3,12 @@
 from .activation_checkpoint import checkpointed
 from .adain import AdaIN
 from .arguments import check_at_least, check_one_of
-from .conditional_batch_norm import BatchStatistics, ConditionalBatchNorm2d, GlobalBatchNorm2d
+from .conditional_batch_norm import (
+    BatchStatistics,
+    ConditionalBatchNorm2d,
+    GlobalBatchNorm2d,
+    class_norm,
+)
 from .cross_rank import gather_rows, sum_over_ranks
 from .minibatch_deviation import MinibatchDeviation
 from .minibatch_discrimination import MinibatchDiscrimination
@@ -49,6 +54,7 @@ __all__ = [
     'check_image_size',
     'check_one_of',
     'checkpointed',
+    'class_norm',
     'gather_rows',
     'height_and_width',
     'normalised_once',

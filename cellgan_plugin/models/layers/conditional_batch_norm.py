@@ -166,3 +166,20 @@ class ConditionalBatchNorm2d(GlobalBatchNorm2d):
             for table in (self.scale, self.shift)
         )
         return self.normalise(x, statistics, scale, shift)
+
+
+class ClassBlindBatchNorm2d(GlobalBatchNorm2d):
+    """Batch normalisation that is called as the conditional one and does not see the class."""
+
+    def forward(
+        self, x: Tensor, class_weights: Tensor, statistics: Optional[BatchStatistics] = None
+    ) -> Tensor:
+        """Normalise (N, C, H, W); ``class_weights`` are not looked at."""
+        return super().forward(x, statistics)
+
+
+def class_norm(channels: int, num_classes: int, **kwargs) -> GlobalBatchNorm2d:
+    """A :class:`ConditionalBatchNorm2d`, or with ``num_classes=0`` the same without the class."""
+    if num_classes:
+        return ConditionalBatchNorm2d(channels, num_classes, **kwargs)
+    return ClassBlindBatchNorm2d(channels, **kwargs)

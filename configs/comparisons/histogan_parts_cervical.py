@@ -1,0 +1,27 @@
+# HistoGAN without one of its parts at a time (Sec. 3.1.1), at the paper's size and schedule, evaluated by
+# the task's own ResNet-34:
+#   python tools/train.py configs/classifiers/resnet34_cervical.py
+#   python tools/compare.py configs/comparisons/histogan_parts_cervical.py
+# The paper has no such table. Without conditional batch norm the label reaches the generator beside the
+# noise, and the critics through the projection, which they otherwise do not have.
+title = 'HistoGAN without one of its parts'
+_config = '../histogan/histogan_cervical.py'
+_row = dict(config=_config)
+_no_attention = {'model.generator.attention': False, 'model.discriminator.attention': False}
+_no_class_norm = {
+    'model.generator.conditional_norm': False,
+    'model.discriminator.conditional_norm': False,
+    'model.discriminator.projection': True,
+}
+models = [
+    dict(name='HistoGAN', **_row),
+    dict(name='without self-attention', **_row, options=_no_attention),
+    dict(
+        name='without spectral norm', **_row,
+        options={'model.discriminator.spectral_norm': False}),
+    dict(name='without conditional batch norm', **_row, options=_no_class_norm),
+    dict(
+        name='without minibatch discrimination', **_row,
+        options={'model.discriminator.num_kernels': 0}),
+]
+evaluation = '../_base_/evaluation/cervical_fd.py'
