@@ -64,7 +64,7 @@ setup(
         'tests': requirements('tests.txt'),
         'backbones': ['timm'],
         'segmenters': ['segmentation-models-pytorch'],
-        'slides': ['openslide-python', 'openslide-bin', 'shapely'],
+        'slides': ['openslide-python', 'openslide-bin', 'shapely', 'tifffile', 'imagecodecs'],
         'stain': ['torch-staintools'],
     },
     cmdclass={'build_py': BuildWithMim},

@@ -4,7 +4,7 @@
 each other and mix their colours as they do under a microscope.
 """
 
-from typing import List, Tuple
+from typing import List, Tuple, Union
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from .morphology import Cell
 from .raster import Window, coverage, ellipses, soften, spread, strokes, window_around
 from .scene import Scene
+from .slides import Slide
 from .textures import FIELD_UM, TextureBank, texture_bank
 
 _FLOOR = (16.0, 13.0, 20.0)  # darkest RGB that CRIC patches reach
@@ -104,7 +105,7 @@ def _nuclei(cell: Cell, window: Window, covered: np.ndarray, bank: TextureBank) 
     return np.maximum(relief, 0.25) * covered
 
 
-def _paint_cell(
+def paint_cell(
     density: np.ndarray, truth: np.ndarray, number: int, cell: Cell, bank: TextureBank
 ) -> None:
     """Add one cell to the optical density (3, n, n) and its pixels to the truth (2, n, n)."""
@@ -130,8 +131,8 @@ def _paint_cell(
     _add(density, window, stained, cell.nuclear_stain)
 
 
-def _paint_dirt(density: np.ndarray, scene: Scene, bank: TextureBank) -> None:
-    """Add mucus, bacteria, red cells, neutrophils and pigment to the optical density."""
+def paint_dirt(density: np.ndarray, scene: Scene, bank: TextureBank) -> None:
+    """Add mucus, bacteria, red cells, neutrophils and pigment to the optical density (3, n, n)."""
     size = bank.size
     scale = size / FIELD_UM
     whole = Window(slice(0, size), slice(0, size), scale)
@@ -189,16 +190,38 @@ def paint(scene: Scene, size: int) -> Tuple[np.ndarray, np.ndarray]:
     density = np.zeros((3, size, size), np.float32)
     truth = np.zeros((2, size, size), np.uint16)
     for number, cell in enumerate(scene.cells, start=1):
-        _paint_cell(density, truth, number, cell, bank)
-    _paint_dirt(density, scene, bank)
+        paint_cell(density, truth, number, cell, bank)
+    paint_dirt(density, scene, bank)
     ramp = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     tilt_x, tilt_y = scene.tilt.astype(np.float32)
     light = 1 + tilt_x * ramp + (tilt_y * ramp)[:, None] - abs(tilt_x) / 2 - abs(tilt_y) / 2
+    return develop(density, light, scene.slide, scene.defocus, scale), truth
+
+
+def develop(
+    density: np.ndarray,
+    light: Union[float, np.ndarray],
+    slide: Slide,
+    defocus: float,
+    scale: float,
+) -> np.ndarray:
+    """From optical density to what the scanner writes, without sensor noise.
+
+    Args:
+        density (np.ndarray): (3, h, w) float32.
+        light (float | np.ndarray): Relative light, (h, w) where it is uneven.
+        slide (Slide): Its light and its scanner.
+        defocus (float): Blur, um.
+        scale (float): Pixels per um.
+
+    Returns:
+        np.ndarray: RGB (h, w, 3) float32, 0 to 255.
+    """
     planes = []
-    for plane, full, floor in zip(density, scene.slide.light.tolist(), _FLOOR, strict=True):
+    for plane, full, floor in zip(density, slide.light.tolist(), _FLOOR, strict=True):
         plane = cv2.exp(-plane) * light * np.float32(full - floor) + np.float32(floor)
-        plane = soften(plane, scene.defocus * scale)
-        gain = scene.slide.sharpening
+        plane = soften(plane, defocus * scale)
+        gain = slide.sharpening
         plane = cv2.addWeighted(plane, 1 + gain, soften(plane, 0.4 * scale), -gain, 0)
         planes.append(plane)
-    return cv2.merge(planes), truth
+    return cv2.merge(planes)

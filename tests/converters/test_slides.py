@@ -27,6 +27,7 @@ from cellgan_plugin.converters.slides import SlideReader, convert_slides, cuttin
 from cellgan_plugin.converters.slides.plan import plan_tissue
 from cellgan_plugin.converters.slides.settings import field_of, scale_of
 from cellgan_plugin.converters.slides.tissue import sharpness
+from cellgan_plugin.datasets import check_dataset
 from cellgan_plugin.datasets.manifest import read_manifest
 
 REPO = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ def noisy(tmp_path_factory):
 
 
 def run(slides, out, mpp=MPP, size=64, **options):
-    names = ('stride', 'coverage', 'focus', 'assume_mpp', 'file_format')
+    names = ('stride', 'coverage', 'focus', 'assume_mpp', 'file_format', 'masks', 'region')
     settings = make_settings(
         mpp, size, **{name: options.pop(name) for name in names if name in options}
     )
@@ -248,6 +249,60 @@ def test_sharpness_tells_blur_not_contrast():
     assert sharpness(image) > 0.55 and abs(sharpness(pale) - sharpness(image)) < 0.05
     assert sharpness(cv2.GaussianBlur(image, (0, 0), 3)) < 0.5
     assert sharpness(np.full((64, 64, 3), 200, np.uint8)) == 0
+
+
+# Masks -------------------------------------------------------------------------------------------
+
+
+def test_masks_lie_beside_the_tiles(noisy, tmp_path):
+    slides, levels = noisy
+    features = [
+        feature('Polygon', [square(130, 130, 100), square(150, 150, 20)], 'A', 1),
+        feature('Polygon', [square(200, 130, 120)], 'A', 2),  # over the first; cut by the tile
+        feature('Polygon', [square(700, 520, 50)], 'B', 3),
+        feature('Point', [500, 500], 'B', 4),
+    ]
+    source = write_geojson(tmp_path / 'q' / 'a.geojson', features).parent
+    result = run(slides, tmp_path / 'out', 0.5, annotations=source, masks=True, coverage=0.1)
+    rows = {(row['x'], row['y']): row for row in read_manifest(result.manifest)}
+    row = rows['128', '128']
+    assert row['file'].startswith('images/') and row['mask'].startswith('masks/')
+    mask = np.array(Image.open(result.manifest.parent / row['mask']))
+    truth = np.zeros((64, 64), int)
+    truth[1:51, 1:51] = 1
+    truth[11:21, 11:21] = 0
+    truth[1:61, 36:64] = 2
+    assert np.array_equal(mask, truth)
+    assert np.array_equal(pixels(result, row), levels[1][64:128, 64:128])
+    assert rows['640', '512']['label'] == 'B'
+    assert result.counts['points, without area for a mask'] == 1
+    report = check_dataset(
+        dict(
+            type='TissueMaskDataset', data_root=str(tmp_path / 'out'), ann_file='manifest.csv',
+            instances='binary', tile=64, pipeline=[],
+        )
+    )  # fmt: skip
+    assert not report.harmful
+    assert all(path.stat().st_size for path in (tmp_path / 'out' / 'masks').iterdir())
+
+
+def test_a_region_says_what_was_annotated(noisy, tmp_path):
+    features = [
+        feature('Polygon', [square(128, 128, 256)], 'Region', 1),
+        feature('Polygon', [square(140, 140, 30)], 'A', 2),
+        feature('Polygon', [square(600, 500, 90)], 'A', 3),
+    ]
+    source = write_geojson(tmp_path / 'q' / 'a.geojson', features).parent
+    result = run(
+        noisy[0], tmp_path / 'out', annotations=source, masks=True, region='Region', classes=['A']
+    )
+    assert len(result.rows) == 16
+    labels = {(row['x'], row['y']): row['label'] for row in result.rows}
+    assert labels.pop((128, 128)) == 'A' and set(labels.values()) == {'Region'}
+    with pytest.raises(ConverterError, match='a region is for masks'):
+        run(noisy[0], tmp_path / 'b', annotations=source, region='Region')
+    with pytest.raises(ConverterError, match='masks are of annotated polygons'):
+        run(noisy[0], tmp_path / 'b', masks=True)
 
 
 # What goes wrong ---------------------------------------------------------------------------------

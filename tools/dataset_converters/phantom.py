@@ -8,6 +8,7 @@ Examples::
     python tools/dataset_converters/phantom.py --out data/phantom --per-class 5 --sheet phantom.jpg
     python tools/dataset_converters/phantom.py --kind tissue --out data/tissue_phantom \
         --splits train=350,val=50,test=100 --size 64x32
+    python tools/dataset_converters/phantom.py --kind slide --out data/phantom_slides --slides 6
 """
 
 import argparse
@@ -22,7 +23,9 @@ from cellgan_plugin.phantom import (
     PHANTOM_KINDS,
     draw_phantom_sheet,
     write_phantom_dataset,
+    write_phantom_slides,
 )
+from cellgan_plugin.phantom.slide_writer import DEFAULT_SIDE
 from cellgan_plugin.runs.command_line import image_size, name_numbers
 
 
@@ -34,16 +37,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, help='image root; a new or an unfinished folder')
     parser.add_argument(
         '--kind',
-        choices=tuple(PHANTOM_KINDS),
+        choices=(*PHANTOM_KINDS, 'slide'),
         default='cytology',
         help='cytology: cells of NILM, ASC-US, LSIL, ASC-H, HSIL; tissue: squamous epithelium of '
-        'Normal, CIN1, CIN2, CIN3 (default: cytology)',
+        'Normal, CIN1, CIN2, CIN3; slide: whole slides of cytology with annotations (default: '
+        'cytology)',
     )
     parser.add_argument(
         '--size',
         type=image_size,
         metavar='SIDE|HxW',
-        help='in pixels (default: 256; of tissue 256x128, height x width)',
+        help='in pixels (default: 256; of tissue 256x128, height x width; of slides 3072)',
     )
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument('--per-class', type=int, metavar='N', help='patches per class and split')
@@ -60,6 +64,7 @@ def parse_args() -> argparse.Namespace:
         help='patches per class by split, such as train=160,val=40; instead of --per-class and '
         '--classes (default: one split, train)',
     )
+    parser.add_argument('--slides', type=int, metavar='N', help='how many, for --kind slide')
     parser.add_argument('--seed', type=int, default=0, help='base seed (default: 0)')
     parser.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
     parser.add_argument(
@@ -67,6 +72,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
     args = parser.parse_args()
+    if args.kind == 'slide':
+        _check_slides(parser, args)
+        return args
+    if args.slides is not None:
+        parser.error('--slides is for --kind slide')
     amounts = args.classes if args.classes is not None else args.per_class
     if args.splits is not None and amounts is not None:
         parser.error('--splits already says how many patches: leave --per-class and --classes out')
@@ -81,11 +91,33 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def _check_slides(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse what says nothing of slides."""
+    if args.slides is None:
+        parser.error('say how many slides: --slides N')
+    for name in ('per_class', 'classes', 'splits', 'sheet'):
+        if getattr(args, name) is not None:
+            parser.error(f'--{name.replace("_", "-")} is not for --kind slide')
+    if args.size is not None and not isinstance(args.size, int):
+        parser.error('--size of a slide is one side')
+
+
 def main() -> int:
     """Write the data set; 2 on a user's mistake."""
     args = parse_args()
     cv2.setNumThreads(1)
     try:
+        if args.kind == 'slide':
+            table = write_phantom_slides(
+                args.out,
+                args.slides,
+                args.size or DEFAULT_SIDE,
+                seed=args.seed,
+                workers=args.workers,
+                progress=not args.quiet,
+            )
+            print(f'Wrote {table}')
+            return 0
         manifest = write_phantom_dataset(
             args.out,
             args.size,

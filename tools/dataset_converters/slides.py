@@ -8,6 +8,8 @@ r"""Cut patches of one scale from whole-slide images, with or without annotation
         --out data/cells --mpp 0.25
     python tools/dataset_converters/slides.py slides --out data/tiles --mpp 0.5 \
         --slide-labels labels.csv
+    python tools/dataset_converters/slides.py slides --annotations glands --out data/pairs \
+        --mpp 1 --size 256 --masks
 
 SLIDES is a folder (SVS, NDPI, MRXS, SCN, BIF, DICOM, tiled TIFF). Annotations are QuPath's GeoJSON,
 ASAP's XML (one file for each slide, of its name) or a CSV with slide,x,y[,width,height],label.
@@ -93,6 +95,18 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='columns slide and any of patient, split, mpp, label',
     )
     add('--slide-labels', metavar='CSV', help='columns slide and label: class of tissue tiles')
+    add(
+        '--masks',
+        action='store_true',
+        help='polygons are objects: tiles with instance masks, for TissueMaskDataset',
+    )
+    add(
+        '--region',
+        default='',
+        metavar='NAME',
+        help='with --masks: class of the polygons inside which everything was annotated (default: '
+        'tiles with enough objects)',
+    )
     add('--format', choices=('png', 'jpg'), default='png', help='of the patches (default: png)')
     add_split_arguments(parser, of=' of patients or slides')
     add('--skip-unmatched', action='store_true', help='leave out annotations of no class')
@@ -121,6 +135,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 args.focus,
                 args.assume_mpp,
                 args.format,
+                args.masks,
+                args.region,
             ),
             annotations=args.annotations,
             unit=args.unit,

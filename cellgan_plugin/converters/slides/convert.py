@@ -1,6 +1,7 @@
 """Slides and annotations -> class folders of patches with a manifest."""
 
 from collections import Counter
+from itertools import repeat
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -109,6 +110,14 @@ def convert_slides(
     out_dir = Path(out_dir)
     files = list_slides(slides)
     _check_apart(Path(slides), out_dir)
+    if settings.masks and annotations is None:
+        raise ConverterError('masks are of annotated polygons; give --annotations')
+    if settings.masks and settings.file_format != 'png':
+        raise ConverterError('tiles with masks are written as png: masks are exact, images too')
+    if settings.region and classes is not None and settings.region not in classes:
+        classes = [*classes, settings.region]
+    elif settings.region and class_map:
+        class_map = {**class_map, settings.region: [settings.region]}
     known = read_tables(
         files, annotations, unit, class_map, classes, slide_table, slide_labels, skip_unmatched
     )
@@ -148,13 +157,16 @@ def convert_slides(
     ]
     for slide in damaged:
         for row in rows_of.get(slide, ()):
-            (out_dir / row['file']).unlink(missing_ok=True)
+            for file in (row['file'], row.get('mask')):
+                if file:
+                    (out_dir / file).unlink(missing_ok=True)
     if not rows:
         raise ConverterError(f'{slides}: no patch: {_why(inspected, damaged)}')
     fractions = _split(rows, known.table, fractions, seed)
     rows.sort(key=lambda row: (known.classes.index(row['label']), row['file']))
     write_slides_file(out_dir, inspected, damaged, groups)
-    manifest = write_manifest(out_dir / MANIFEST_NAME, rows, COLUMNS)
+    columns = (*COLUMNS, 'mask') if settings.masks else COLUMNS
+    manifest = write_manifest(out_dir / MANIFEST_NAME, rows, columns)
     for one in inspected:
         if one.map_size is not None and one.slide not in damaged:
             draw_overview(one, rows_of[one.slide], blurred)
@@ -261,9 +273,12 @@ def _rows(
     rows = []
     for patch in one.patches:
         ending = f'_x{patch.left:06d}_y{patch.top:06d}.{settings.file_format}'
+        stem = fit_name(one.file_stem, ending)
+        folder = 'images' if settings.masks else patch.label
+        masks = {'mask': f'masks/{stem}'} if settings.masks else {}
         rows.append(
             {
-                'file': f'{patch.label}/{fit_name(one.file_stem, ending)}',
+                'file': f'{folder}/{stem}',
                 'label': patch.label,
                 'group': groups[one.slide],
                 'slide': one.slide,
@@ -277,6 +292,7 @@ def _rows(
                 'original_height': field.read[1],
                 'factor': f'{field.factor:.4g}',
                 'annotation': patch.annotation,
+                **masks,
             }
         )
     return rows
@@ -291,8 +307,10 @@ def _places(
     """Patches that are not on the disk yet, by slide."""
     return {
         one.slide: [
-            Place(patch.x, patch.y, str(out_dir), row['file'])
-            for patch, row in zip(one.patches, rows_of[one.slide], strict=True)
+            Place(patch.x, patch.y, str(out_dir), row['file'], row.get('mask', ''), objects)
+            for patch, row, objects in zip(
+                one.patches, rows_of[one.slide], one.masks or repeat(()), strict=False
+            )
             if row['file'] in waiting
         ]
         for one in inspected

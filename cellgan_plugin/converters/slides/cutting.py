@@ -6,10 +6,11 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from cellgan_plugin.converters.fitting import scale_image
+from cellgan_plugin.converters.slides.masks import Rings, draw_mask
 from cellgan_plugin.converters.slides.readers import SlideError, SlideReader
 from cellgan_plugin.converters.slides.settings import Field
 from cellgan_plugin.converters.slides.tissue import sharpness
-from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.datasets.image_encoding import encode_image, write_png
 from cellgan_plugin.files import atomic_write
 
 CHUNK = 64  # patches of one task
@@ -24,12 +25,16 @@ class Place(NamedTuple):
         y (int): Upper edge, likewise.
         out_dir (str): Folder of the conversion.
         file (str): Image, relative to it.
+        mask (str): Mask, relative to it; '' for none.
+        objects (tuple[Rings, ...]): Of the mask.
     """
 
     x: int
     y: int
     out_dir: str
     file: str
+    mask: str = ''
+    objects: Tuple[Rings, ...] = ()
 
 
 class CutTask(NamedTuple):
@@ -97,6 +102,10 @@ def cut(task: CutTask) -> CutResult:
             if task.focus and sharpness(image) < task.focus:
                 blurred.append(place.file)
                 continue
+            if place.mask:
+                # Before its image: what is there is whole.
+                mask = draw_mask(place.objects, task.area)
+                write_png(Path(place.out_dir, place.mask), mask)
             path = Path(place.out_dir, place.file)
             data = encode_image(image, path.suffix[1:])
             with atomic_write(path) as target:

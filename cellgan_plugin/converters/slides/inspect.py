@@ -9,6 +9,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from cellgan_plugin.converters.slides.annotation import Annotation, fault_of
+from cellgan_plugin.converters.slides.masks import Rings, plan_masks
 from cellgan_plugin.converters.slides.plan import PlannedPatch, plan_annotations, plan_tissue
 from cellgan_plugin.converters.slides.readers import (
     SlideError,
@@ -71,6 +72,7 @@ class Inspected:
         map_size (tuple[int, int] | None): Width and height of the map of the tissue.
         overview (str): File of that map.
         digest (str): Of the file.
+        masks (list[tuple[Rings, ...]] | None): Objects of every patch, where masks are asked for.
     """
 
     slide: str
@@ -86,6 +88,7 @@ class Inspected:
     map_size: Optional[Tuple[int, int]] = None
     overview: str = ''
     digest: str = ''
+    masks: Optional[List[Tuple[Rings, ...]]] = None
 
     @property
     def file_stem(self) -> str:
@@ -136,7 +139,10 @@ def _plan_annotations(found: Inspected, task: InspectTask) -> None:
             found.faults.append(f'{annotation.where} {fault}')
         else:
             usable.append(annotation)
-    plan = plan_annotations(usable, found.info, found.shown, task.settings)
+    if task.settings.masks:
+        plan, found.masks = plan_masks(usable, found.info, found.shown, task.settings)
+    else:
+        plan = plan_annotations(usable, found.info, found.shown, task.settings)
     found.patches, found.counts = plan.patches, plan.counts
     found.faults += [f'one place has two classes: {fault}' for fault in plan.faults]
     found.counts['annotations that cannot be used, left out'] += len(found.faults)

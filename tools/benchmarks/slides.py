@@ -1,0 +1,120 @@
+"""How fast slides become patches, beside a plain loop over ``read_region``.
+
+    python tools/benchmarks/slides.py                          # a phantom slide, made in a folder
+    python tools/benchmarks/slides.py --slide scan.svs --mpp 0.5
+
+Both cut the same tiles from one slide and write them as PNG, on one core, in turns. The plain loop
+is what tutorials show: ``read_region``, ``convert``, ``resize``, ``save`` of Pillow. Times are of
+the processor: other work on the machine does not count.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Dict, List
+
+import cv2
+import numpy as np
+
+from cellgan_plugin.converters.common import ConverterError
+from cellgan_plugin.converters.slides import SlideError, SlideReader, make_settings
+from cellgan_plugin.converters.slides.cutting import Place, close_slides, cut, make_tasks
+from cellgan_plugin.converters.slides.plan import at_corner, grid
+from cellgan_plugin.converters.slides.settings import PatchSettings, field_of, scale_of
+from cellgan_plugin.phantom import write_phantom_slides
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('--slide', metavar='FILE', help='a slide (default: a phantom)')
+    add('--mpp', type=float, default=0.25, help='microns per pixel of the patches (default: 0.25)')
+    add('--size', type=int, default=256, help='of the patches, px (default: 256)')
+    add('--patches', type=int, default=128, help='of each turn (default: 128)')
+    add('--turns', type=int, default=3, help='of either way; medians are shown (default: 3)')
+    add('--assume-mpp', type=float, help='of a slide that does not say it')
+    add('--json', action='store_true', help='one line of JSON')
+    return parser.parse_args()
+
+
+def by_plugin(path: Path, places: List[Place], settings: PatchSettings, field) -> None:
+    """The converter's own way, in this process."""
+    for task in make_tasks('slide', path, field, settings.area, 0.0, places):
+        result = cut(task)
+        if result.error:
+            raise SlideError(result.error)
+    close_slides()
+
+
+def by_plain_loop(path: Path, places: List[Place], settings: PatchSettings, field) -> None:
+    """One ``read_region`` at a time."""
+    import openslide
+
+    slide = openslide.OpenSlide(str(path))
+    for place in places:
+        corner = (round(place.x * field.downsample), round(place.y * field.downsample))
+        image = slide.read_region(corner, field.level, field.read).convert('RGB')
+        target = Path(place.out_dir, place.file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image.resize(settings.area[::-1]).save(target)
+    slide.close()
+
+
+def measure(args: argparse.Namespace, path: Path, folder: Path) -> Dict[str, object]:
+    """Patches per second of one core, both ways, in turns."""
+    settings = make_settings(args.mpp, args.size, assume_mpp=args.assume_mpp)
+    with SlideReader(path) as reader:
+        info = reader.info
+    field = field_of(info, scale_of(info, None, args.assume_mpp), settings)
+    corners = np.concatenate(list(grid((0, 0, info.width, info.height), info, field, settings)))
+    chosen = corners[: args.patches].tolist()
+    ways = {'plugin': by_plugin, 'plain loop': by_plain_loop}
+    seconds: Dict[str, List[float]] = {name: [] for name in ways}
+    for turn in range(args.turns):
+        for name, way in ways.items():
+            patches = [at_corner('A', corner, field, '') for corner in chosen]
+            out_dir = str(folder / f'{name}-{turn}')
+            places = [Place(p.x, p.y, out_dir, f'{k}.png') for k, p in enumerate(patches)]
+            start = time.process_time()
+            way(path, places, settings, field)
+            seconds[name].append(time.process_time() - start)
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+    return {
+        'reader': info.reader,
+        'slide': f'{info.width}x{info.height}, {len(info.levels)} levels',
+        'patches': f'{len(chosen)} of {args.size} px at {args.mpp:g} um',
+        **{f'{name}, patches/s': round(len(chosen) / value, 1) for name, value in medians.items()},
+        'ratio': round(medians['plain loop'] / medians['plugin'], 2),
+    }
+
+
+def main() -> int:
+    """Measure and print."""
+    args = parse_args()
+    cv2.setNumThreads(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(args.slide) if args.slide else None
+        try:
+            if path is None:
+                write_phantom_slides(Path(folder) / 'phantom', 1, 3072)
+                path = Path(folder) / 'phantom' / 'slides' / 'phantom_000.tiff'
+            measured = measure(args, path, Path(folder))
+        except (ConverterError, SlideError, ValueError) as error:
+            print(f'slides.py: {error}', file=sys.stderr)
+            return 2
+    if args.json:
+        print(json.dumps(measured))
+    else:
+        width = max(map(len, measured))
+        print('\n'.join(f'{name:<{width}}  {value}' for name, value in measured.items()))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
