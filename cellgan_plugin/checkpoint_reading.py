@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from cellgan_plugin.safetensors_files import load_safetensors
+from cellgan_plugin.safetensors_files import load_foreign_safetensors, load_safetensors
 
 TRUST_VARIABLE = 'CELLGAN_TRUST_CHECKPOINT'
 SAFETENSORS = '.safetensors'
@@ -254,3 +254,32 @@ def _without_programs(state: dict) -> dict:
             if part is state.get('meta') and any(isinstance(text, str) for text in texts):
                 part['config_text'] = next(text for text in texts if isinstance(text, str))
     return state
+
+
+def read_state_dict(path: Union[str, Path]) -> dict:
+    """The state dict in a file of another program, without running code from it.
+
+    Args:
+        path (str | Path): ``*.safetensors``, or written by :func:`torch.save`: a state dict, or a
+            checkpoint that holds one under ``state_dict`` or ``model``.
+
+    Returns:
+        dict[str, Tensor]: On the CPU.
+
+    Raises:
+        UntrustedCheckpointError: The file holds other objects than tensors and plain containers.
+        ValueError: The file is damaged or no state dict.
+    """
+    import torch
+
+    path = Path(path)
+    if path.suffix == SAFETENSORS:
+        return load_foreign_safetensors(path)
+    state = load_tensors(path, 'cpu')
+    for key in ('state_dict', 'model'):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    tensors = {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
+    if not tensors:
+        raise ValueError(f'{path} holds no state dict: no entry of it is a tensor')
+    return tensors

@@ -6,13 +6,9 @@ import torch
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
+from cellgan_plugin.checkpoint_reading import read_state_dict
 from cellgan_plugin.evaluation.extractors import ExtractorError, FeatureExtractor, Weights
-from cellgan_plugin.evaluation.inputs import (
-    checked_file,
-    load_fitting,
-    read_state_dict,
-    resized,
-)
+from cellgan_plugin.evaluation.inputs import checked_file, load_fitting, resized
 from cellgan_plugin.evaluation.presets import PRESETS, Preset, fit_position_embedding
 from cellgan_plugin.files import file_sha256
 

@@ -1,13 +1,10 @@
-"""What extractors share: image sizes, pooling, and files of weights that must fit a network."""
+"""What extractors share: image sizes, pooling, and weights that must fit a network."""
 
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from cellgan_plugin.compat import load_tensors
-from cellgan_plugin.safetensors_files import load_foreign_safetensors
 
 
 def resized(
@@ -61,29 +58,3 @@ def checked_file(path: Union[str, Path], what: str, next_step: str) -> Path:
     if not str(path) or not path.exists():
         raise FileNotFoundError(f'{what} {path} does not exist. {next_step}')
     return path
-
-
-def read_state_dict(path: Path) -> Dict[str, Tensor]:
-    """The state dict in a file of another program, without running code from it.
-
-    Args:
-        path (Path): ``*.safetensors``, or written by :func:`torch.save`: a state dict, or a
-            checkpoint that holds one under ``state_dict`` or ``model``.
-
-    Returns:
-        dict[str, Tensor]: On the CPU.
-
-    Raises:
-        UntrustedCheckpointError: The file holds other objects than tensors and plain containers.
-        ValueError: The file is damaged or no state dict.
-    """
-    if path.suffix == '.safetensors':
-        return load_foreign_safetensors(path)
-    state = load_tensors(path, 'cpu')
-    for key in ('state_dict', 'model'):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
-    if not tensors:
-        raise ValueError(f'{path} holds no state dict: no entry of it is a tensor')
-    return tensors

@@ -23,6 +23,7 @@ from .mc_dropout import mc_dropout_backbone
 from .moving_average import ForeachEMA
 from .pyramid_gan import (
     FCDenseNet,
+    LibrarySegmenter,
     MaskUNetGenerator,
     MeanTeacher,
     PyramidDiscriminator,
@@ -53,6 +54,7 @@ __all__ = [
     'LatentAutoencoder',
     'LatentDiffusion',
     'LatentUNet',
+    'LibrarySegmenter',
     'MaskUNetGenerator',
     'MeanTeacher',
     'PyramidDiscriminator',

@@ -57,6 +57,7 @@ from cellgan_plugin.segmentation.results import (
     per_class_table,
     ratio_table,
     size_table,
+    with_published,
 )
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.contact_sheet import image_grid
@@ -252,10 +253,14 @@ class SegmentationBenchmark(Experiment):
                 table = size_table(results, metric, largest)
                 files += write_report_table(out, f'sizes_{metric}', table)
         else:
-            for metric in protocol.metrics:
-                files += write_report_table(out, metric, ratio_table(results, metric))
-            files += write_report_table(out, 'glas_metrics', parts_table(results, largest))
-            files += write_report_table(out, 'pixel_scores', per_class_table(results, largest))
+            tables = {metric: ratio_table(results, metric) for metric in protocol.metrics}
+            tables['glas_metrics'] = parts_table(results, largest)
+            tables['pixel_scores'] = per_class_table(results, largest)
+            for name, table in tables.items():
+                # The papers' tables by part and by class are of all masks.
+                if name in protocol.metrics or largest == 1:
+                    table = with_published(table, protocol.published, name)
+                files += write_report_table(out, name, table)
         files.append(self._draw_curves(results))
         if protocol.baseline and not protocol.sizes:
             metric = protocol.metrics[0]

@@ -18,6 +18,7 @@ DATA_KEYS = (
 METRICS = (
     'mIoU', 'OPA', 'SMA', 'NLL', 'ECE', 'object_f1', 'object_dice', 'object_hausdorff',
 )  # fmt: skip
+TABLES = (*METRICS, 'glas_metrics', 'pixel_scores')
 GENERATION_KEYS = ('extractor', 'split', 'similarity_masks', 'similarity_samples')
 # Higher is better but for distances.
 LOWER_IS_BETTER = ('NLL', 'ECE', 'object_hausdorff')
@@ -108,6 +109,11 @@ class SegmentationProtocol:
             True.
         keep_weights (bool): Keep the checkpoints. Defaults to False.
         notes (tuple[str]): Below every table.
+        published (Mapping): Numbers of a paper, shown below ours and marked as its own: ``source``,
+            a text, and ``tables``: name of a table's file (``mIoU``, ``glas_metrics``,
+            ``pixel_scores``, ...) -> method -> column -> number or (mean, deviation).
+            ``glas_metrics`` and ``pixel_scores`` are of all masks, and shown where all are used.
+            Defaults to {}: none.
     """
 
     data: Mapping[str, Any]
@@ -130,8 +136,14 @@ class SegmentationProtocol:
     show_truth: bool = True
     keep_weights: bool = False
     notes: Tuple[str, ...] = ()
+    published: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
+        unknown = sorted(set(self.published.get('tables') or {}) - set(TABLES))
+        if self.published and (unknown or not self.published.get('source')):
+            raise ProtocolError(
+                f'published: needs source, a text, and tables of {TABLES}, got {unknown or "none"}'
+            )
         wrong = sorted(set(self.data) - set(DATA_KEYS))
         if wrong:
             raise ProtocolError(f'data: {", ".join(wrong)} is not known; there are {DATA_KEYS}')

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -240,6 +240,32 @@ def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
             *notes,
         ]
     return ReportTable(f'Images made from masks: {results.title}', columns, rows, notes)
+
+
+def with_published(table: ReportTable, published: Mapping[str, Any], name: str) -> ReportTable:
+    """A table with the numbers of a paper below the rows that were trained here.
+
+    Args:
+        table (ReportTable): Of this benchmark; it is changed.
+        published (Mapping): Of :class:`SegmentationProtocol`.
+        name (str): Which of ``published['tables']``.
+
+    Returns:
+        ReportTable: The same; its notes name the source. Methods without a number in the table's
+        columns are left out.
+    """
+    keys = {column.key for column in table.columns}
+    shown = False
+    for method, cells in (published.get('tables') or {}).get(name, {}).items():
+        cells = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in cells.items()}
+        cells = {key: cell for key, cell in cells.items() if key in keys}
+        if any(cell is not None for cell in cells.values()):
+            table.rows.append(dict(cells, method=f'{method}, published', group='published'))
+            shown = True
+    if shown:
+        note = f'Published: copied from {published["source"]}; not trained or scored here'
+        table.notes = [note, *table.notes]
+    return table
 
 
 def size_table(results: SegmentationResults, metric: str, ratio: float) -> ReportTable:

@@ -2,6 +2,7 @@
 # Full size: 512 px, 200 epochs per scale; one GPU per job.
 #   python tools/segmentation_benchmark.py configs/benchmarks/segmentation_glas.py --seeds 0 1 2
 # Where tools/dataset_converters/glas.py wrote it: CELLGAN_GLAS_ROOT.
+_base_ = '_published_glas.py'
 title = 'GlaS'
 data = dict(
     data_root='{{$CELLGAN_GLAS_ROOT:data/glas}}', classes=['stroma', 'gland'], instances='binary',

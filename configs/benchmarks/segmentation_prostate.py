@@ -2,6 +2,7 @@
 # has it).
 # Where image + mask pairs with a manifest lie: CELLGAN_PROSTATE_ROOT.
 #   python tools/segmentation_benchmark.py configs/benchmarks/segmentation_prostate.py --run-folds 0
+_base_ = '_published_prostate.py'
 title = 'prostate'
 data = dict(
     data_root='{{$CELLGAN_PROSTATE_ROOT:data/prostate}}',

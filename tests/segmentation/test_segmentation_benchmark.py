@@ -30,6 +30,7 @@ from cellgan_plugin.segmentation.results import (
     per_class_table,
     ratio_table,
     size_table,
+    with_published,
 )
 from cellgan_plugin.visualization.report_tables import markdown_table
 
@@ -281,6 +282,41 @@ def test_tables_by_hand():
     assert classes.rows[1]['J/stroma'][0] == 0.8 and classes.rows[1]['J/gland'] is None
     sizes = size_table(made_results(size=64), 'mIoU', 0.2)
     assert sizes.rows[1]['64'][0] == pytest.approx(0.6)
+
+
+def test_published_numbers_stand_below_ours_and_say_whose_they_are():
+    published = dict(
+        source='Somebody 2020, Table 1',
+        tables=dict(mIoU={'theirs': {'0.2': 0.99, '1': (0.5, 0.1)}, 'elsewhere': {'0.4': 0.7}}),
+    )
+    text = markdown_table(with_published(ratio_table(made_results(), 'mIoU'), published, 'mIoU'))
+    assert '| theirs, published | 0.990 | 0.500 ± 0.100 |' in text and 'elsewhere' not in text
+    assert '| ours | **0.900 ± 0.000** |' in text  # the best of ours, not of theirs
+    assert 'Published: copied from Somebody 2020, Table 1; not trained or scored here' in text
+    other = markdown_table(with_published(ratio_table(made_results(), 'mIoU'), published, 'ECE'))
+    assert 'ublished' not in other
+
+
+def test_the_papers_numbers_fit_the_tables():
+    """Every published number has a column where the benchmark runs as shipped."""
+    for name, tables in (
+        ('segmentation_glas', {'glas_metrics', 'mIoU', 'object_dice', 'object_f1'}),
+        ('segmentation_glas_types', {'mIoU'}),
+        ('segmentation_prostate', {'pixel_scores', 'mIoU'}),
+    ):
+        protocol = read_segmentation_protocol(REPO / 'configs' / 'benchmarks' / f'{name}.py')
+        results = SegmentationResults([], '', [], protocol.ratios, (), protocol.classes, methods=[])
+        assert tables <= set(protocol.published['tables'])
+        for key, rows in protocol.published['tables'].items():
+            columns = {f'{ratio:g}' for ratio in (0.2, 0.4, 0.6, 0.8, 1)}
+            if key == 'glas_metrics':
+                parts = ('all', *protocol.parts)
+                found = {f'{m}/{p}' for m in ('object_dice', 'object_f1', 'object_hausdorff')
+                         for p in parts}  # fmt: skip
+                columns = found
+            elif key == 'pixel_scores':
+                columns = {column.key for column in per_class_table(results, 1.0).columns}
+            assert {c for cells in rows.values() for c in cells} <= columns, (name, key)
 
 
 def test_improvements_are_shares_of_the_whole_way(tmp_path):

@@ -3,6 +3,7 @@
 from .discriminator import PyramidDiscriminator
 from .fc_densenet import FCDenseNet
 from .generator import MaskUNetGenerator, PyramidGenerator
+from .library_segmenter import LibrarySegmenter
 from .mean_teacher import MeanTeacher
 from .pyramid import Pyramid
 from .pyramid_gan import PyramidGAN
@@ -11,6 +12,7 @@ from .whole_images import SegmentsWholeImages
 
 __all__ = [
     'FCDenseNet',
+    'LibrarySegmenter',
     'MaskUNetGenerator',
     'PyramidDiscriminator',
     'MeanTeacher',
