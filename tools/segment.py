@@ -44,6 +44,10 @@ def make_parser() -> ToolParser:
         help='value in a true mask to class id, e.g. 0=0 255=1',
     )  # fmt: skip
     parser.add_argument('--no-overlays', action='store_true')
+    parser.add_argument(
+        '--pairs', type=int, default=0, metavar='N',
+        help='draw N images, masks, and images generated from the true masks (Fig. 5): pairs.png',
+    )  # fmt: skip
     add_overwrite(parser)
     parser.add_argument('--device', help='default: a GPU where there is one')
     add_mask_arguments(parser)
@@ -71,6 +75,7 @@ def main() -> int:
                 device=args.device,
                 options=args.cfg_options,
                 overwrite=args.overwrite,
+                pairs=args.pairs,
             )
         except KeyboardInterrupt:
             print('interrupted; the same command goes on', file=sys.stderr)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
+import cv2
 import numpy as np
 from mmengine.logging import print_log
 
@@ -235,3 +236,31 @@ class MaskMeaning:
         except UnknownMaskValues as error:
             raise ValueError(f'{image.mask}: {error}') from error
         return semantic, raw.astype(np.int32) if self.instances else None
+
+
+def mask_at(
+    semantic: np.ndarray, scale: float, unit: int, where: Union[str, Path] = 'a mask'
+) -> np.ndarray:
+    """A whole mask at a model's resolution, cut to sides that its generators can make.
+
+    Args:
+        semantic (np.ndarray): Class ids (H, W).
+        scale (float): Of the sides; nearest neighbour.
+        unit (int): Sides become multiples of it; less than one is lost at the lower and right
+            edges.
+        where (str | Path): For the message.
+
+    Returns:
+        np.ndarray: Class ids, contiguous.
+
+    Raises:
+        ValueError: A side would be less than a unit.
+    """
+    height, width = (round(side * scale) for side in semantic.shape)
+    if min(height, width) < unit:
+        raise ValueError(
+            f'{where}: {semantic.shape[1]}x{semantic.shape[0]} px are {width}x{height} at the '
+            f'scale of the model, which needs at least {unit} a side: give larger masks'
+        )
+    fitted = cv2.resize(semantic, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.ascontiguousarray(fitted[: height // unit * unit, : width // unit * unit])

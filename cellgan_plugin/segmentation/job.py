@@ -30,7 +30,8 @@ from cellgan_plugin.segmentation.evaluate_masks import (
     save_scores,
     score_masks,
 )
-from cellgan_plugin.segmentation.segment import mask_sheet, predict_masks
+from cellgan_plugin.segmentation.segment import predict_masks
+from cellgan_plugin.segmentation.sheets import mask_sheet
 from cellgan_plugin.user_modules import read_config
 from cellgan_plugin.visualization import image_grid, mask_picture
 

@@ -33,7 +33,7 @@ from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.datasets.transforms import FitTissue
 from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage, list_whole_images
 from cellgan_plugin.evaluation.segmentation import ObjectRule
-from cellgan_plugin.files import atomic_write, file_sha256, write_json
+from cellgan_plugin.files import file_sha256, write_json
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.calibration import calibration_sums
 from cellgan_plugin.records import FolderRecord, contents_of, digest_of, merged, plain
@@ -48,14 +48,12 @@ from cellgan_plugin.segmentation.evaluate_masks import (
     score_masks,
     write_scores,
 )
-from cellgan_plugin.visualization.contact_sheet import image_grid
-from cellgan_plugin.visualization.mask_overlay import draw_overlay, legend_text, outlined_mask
+from cellgan_plugin.segmentation.sheets import draw_pairs, images_with_pairs, mask_sheet
+from cellgan_plugin.visualization.mask_overlay import draw_overlay
 
 PathLike = Union[str, Path]
 OVERLAYS_DIR = 'overlays'
 RECORD_NAME = 'segmentation.json'
-SHEET_NAME = 'masks.png'
-_SHEET_COLUMNS, _SHEET_ROWS, _SHEET_SIDE = 4, 3, 260
 _WRITERS = 2
 _WAITING = 4  # images that may wait to be written
 
@@ -294,6 +292,7 @@ def segment(
     device: Optional[str] = None,
     options: Optional[dict] = None,
     overwrite: bool = False,
+    pairs: int = 0,
 ) -> Segmented:
     """Segment a folder or manifest of whole images, and score them where the truth is known.
 
@@ -322,6 +321,9 @@ def segment(
         options (dict, optional): Overrides of the config.
         overwrite (bool): Delete what ``out`` holds where it was made from something else. Defaults
             to False.
+        pairs (int): Images with true masks to draw into ``pairs.png``, with what the model's
+            generator makes of these masks (see
+            :func:`~cellgan_plugin.segmentation.sheets.draw_pairs`). Defaults to 0: none.
 
     Returns:
         Segmented: What was made.
@@ -342,6 +344,8 @@ def segment(
             f'{type(loaded.model).__name__} does not segment images; give the config of a '
             'segmenter (configs/pyramid_gan/)'
         )
+    if pairs:  # before anything is segmented
+        images_with_pairs(loaded.model, listed)
     object_rule = ObjectRule(**(rule or {}))
     meaning = _meaning_of(
         loaded.config, loaded.classes, dict(instances=instances, mask_map=mask_map)
@@ -362,9 +366,10 @@ def segment(
     record.write({**merged(before, made_from), **said, 'truths': truths})
     made = predict_masks(loaded.model, listed, out, object_rule, overlays, meaning, scale)
     title = f'{Path(checkpoint).stem} on {Path(images).name}'
-    return Segmented(
-        out, listed, made, write_results(out, listed, meaning, object_rule, parts, title)
-    )
+    files = write_results(out, listed, meaning, object_rule, parts, title)
+    if pairs:
+        files.append(draw_pairs(loaded.model, out, listed, meaning, pairs, scale))
+    return Segmented(out, listed, made, files)
 
 
 def write_results(
@@ -382,20 +387,3 @@ def write_results(
         scores = score_masks(images, PredictedMasks(out), meaning, rule, parts)
         files += write_scores(out, scores, meaning.classes, title)
     return files
-
-
-def mask_sheet(out: PathLike, images: Sequence[WholeImage], classes: Sequence[str]) -> Path:
-    """Draw the predicted masks of the first images, without the images; ``masks.png``."""
-    predicted = PredictedMasks(out)
-    cells, names = [], []
-    for image in images[: _SHEET_COLUMNS * _SHEET_ROWS]:
-        picture = outlined_mask(*predicted.read(image))
-        step = max(1, -(-max(picture.shape) // _SHEET_SIDE))
-        cells.append(picture[::step, ::step])
-        names.append(image.name)
-    rows = [cells[i : i + _SHEET_COLUMNS] for i in range(0, len(cells), _SHEET_COLUMNS)]
-    path = Path(out) / SHEET_NAME
-    write_png(path, image_grid(rows))
-    with atomic_write(path.with_suffix('.txt'), 'w', encoding='utf-8') as file:
-        file.write(f'{legend_text(classes)}\nrow by row: {", ".join(names)}\n')
-    return path

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -27,6 +26,7 @@ from cellgan_plugin.datasets.whole_images import (
     files_by_name,
     list_whole_images,
     look_at_masks,
+    mask_at,
 )
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.locks import writes_folder
@@ -267,16 +267,7 @@ def _sources(
     unit = model.mask_unit()
     for image in listed:
         semantic, _ = meaning.read(image)
-        height, width = (round(side * scale) for side in semantic.shape)
-        sides = height // unit * unit, width // unit * unit
-        if min(sides) < unit:
-            raise ValueError(
-                f'{image.mask}: {semantic.shape[1]}x{semantic.shape[0]} px are {width}x{height} at '
-                f'the scale of the model, which needs at least {unit} a side: give larger masks'
-            )
-        fitted = cv2.resize(semantic, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        # Less than a unit is lost at the lower and right edges.
-        plain = np.ascontiguousarray(fitted[: sides[0], : sides[1]])
+        plain = mask_at(semantic, scale, unit, image.mask)
         changed = plain.copy()
         for old, new in changes.items():
             changed[plain == old] = new
