@@ -13,7 +13,14 @@ from mmagic.structures import DataSample
 from mmengine.optim import OptimWrapperDict
 
 from cellgan_plugin.engine.amp import BFloat16OptimWrapper
-from cellgan_plugin.models import CellGANDiscriminator, ForeachEMA, R1Penalty
+from cellgan_plugin.models import (
+    CellGAN,
+    CellGANDiscriminator,
+    CellGANGenerator,
+    ForeachEMA,
+    R1Penalty,
+    sample_pixels,
+)
 from cellgan_plugin.models.layers import (
     AdaIN,
     UpsamplingConv2d,
@@ -25,6 +32,7 @@ from cellgan_plugin.models.layers.adain import norm_all_images, norm_image_by_im
 from cellgan_plugin.randomness import StepRandom, generator_for
 
 REPO = Path(__file__).resolve().parents[2]
+COMPILES = not torch.__version__.startswith('2.4.')
 PLAIN = SimpleNamespace(
     **runpy.run_path(str(REPO / 'tools' / 'benchmarks' / 'plain_training_step.py'))
 )
@@ -307,9 +315,16 @@ def test_foreach_average_has_the_numbers_of_mmagics():
             assert torch.equal(ours[name], theirs[name]), name
 
 
+@pytest.mark.skipif(COMPILES, reason='of torch 2.4')
+def test_an_older_compiler_is_refused(mmagic_scope):
+    with pytest.raises(ValueError, match='compile needs torch 2.5 or newer'):
+        CellGAN(CellGANGenerator(out_size=32, base_channels=1), compile=True)
+
+
+@pytest.mark.skipif(not COMPILES, reason='torch 2.4 fails at spectral norm, and is refused')
 def test_compiled_networks_train_alike(mmagic_scope):
     """The whole of either network and of R1 is one graph each, and the losses stay."""
-    logs = []
+    logs, sampled = [], []
     for compile in (False, dict(backend='eager', fullgraph=True)):
         torch.manual_seed(0)
         model = MODELS.build(
@@ -321,6 +336,7 @@ def test_compiled_networks_train_alike(mmagic_scope):
                 discriminator=dict(
                     type='CellGANDiscriminator', in_size=32, base_channels=1, decoder_channels=(2,)
                 ),
+                ema_config=dict(type='ForeachEMA', momentum=0.1),
                 compile=compile,
             )
         ).train()
@@ -342,10 +358,14 @@ def test_compiled_networks_train_alike(mmagic_scope):
             data = dict(inputs=dict(img=images.to(torch.uint8)), data_samples=samples)
             logs[-1].append(model.train_step(data, optim))
         assert not any('_orig_mod' in name for name in model.state_dict())
+        noise = torch.randn(2, 8, generator=generator_for(0, 'noise'))
+        images = [sample_pixels(model, noise, torch.tensor([0, 2]), m) for m in ('ema', 'orig')]
+        sampled.append(torch.stack(images).int())
     for plain, compiled in zip(*logs, strict=True):
         assert plain.keys() == compiled.keys()
         for name in plain:
             torch.testing.assert_close(compiled[name], plain[name], rtol=1e-4, atol=1e-5, msg=name)
+    assert (sampled[0] - sampled[1]).abs().max() <= 1
 
 
 def test_lazy_r1_is_heavier_and_rarer(mmagic_scope):

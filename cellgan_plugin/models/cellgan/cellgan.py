@@ -8,10 +8,13 @@ import torch.nn.functional as F
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
 from mmengine.optim import OptimWrapper
+from packaging.version import Version
 from torch import Tensor, nn
 
 from cellgan_plugin.models.conditional_gan import ConditionalGAN, unwrap
 from cellgan_plugin.models.layers import normalised_once
+
+_COMPILES_FROM = Version('2.5')
 
 
 def _input_gradient_of(kind: Type) -> Optional[Callable]:
@@ -52,11 +55,11 @@ class CellGAN(ConditionalGAN):
             al. 2018, Eq. (10)); not in the paper. Defaults to None.
         compile (bool | dict): Compile both networks and R1; a dict holds arguments of
             ``torch.compile``, e.g. ``dict(mode='reduce-overhead')`` for CUDA graphs. Checkpoints
-            do not change. Defaults to False.
+            do not change. Not with torch 2.4, which fails at spectral norm. Defaults to False.
         **kwargs: Of :class:`ConditionalGAN`.
 
     Raises:
-        ValueError: When generator and discriminator do not fit together.
+        ValueError: Generator and discriminator do not fit together, or ``compile`` with torch 2.4.
     """
 
     def __init__(
@@ -87,6 +90,11 @@ class CellGAN(ConditionalGAN):
             self._compile({} if compile is True else dict(compile))
 
     def _compile(self, arguments: dict) -> None:
+        if Version(torch.__version__) < _COMPILES_FROM:
+            raise ValueError(
+                f'CellGAN: compile needs torch {_COMPILES_FROM} or newer: the compiler of '
+                f'{torch.__version__} fails at layers with spectral norm; leave compile out'
+            )
         # Not train_step, whose locks break the graph. In place, so that the names of weights stay.
         self.generator.compile(**arguments)
         if self.discriminator is not None:
@@ -115,6 +123,13 @@ class CellGAN(ConditionalGAN):
         if count == 0:
             return img
         return self.augment(img, self.step_random.uniform(purpose, len(img), count))
+
+    def generate(self, sample_model: str, noise: Tensor, labels: Tensor, **sample_kwargs) -> Tensor:
+        """Images, see :meth:`ConditionalGAN.generate`."""
+        # As class weights: the check of class indices, which has been made, is no part of a graph.
+        if not labels.is_floating_point():
+            labels = F.one_hot(labels.long(), self.num_classes).to(noise.dtype)
+        return super().generate(sample_model, noise, labels, **sample_kwargs)
 
     def train_step(self, data: dict, optim_wrapper) -> Dict[str, Tensor]:
         """One iteration, see :meth:`ConditionalGAN.train_step`."""
