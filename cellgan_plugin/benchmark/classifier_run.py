@@ -24,7 +24,7 @@ _VALIDATIONS = 20  # evenly spaced over a run that has validation images
 _CHECKPOINTS = 5
 _MIN_INTERVAL = 250  # steps between checkpoints; SIGTERM saves at any step
 _LOG_LINES = 20
-_SEEDED = ('RandomCellFlip', 'RandomTissueColor')  # draw from (seed, position)
+_SEEDED = ('RandomCellFlip', 'RandomStain', 'RandomTissueColor')  # draw from (seed, position)
 # What of a config's own data set is kept; where the images are is the benchmark's.
 _KEPT = ('channels', 'cache', 'check', 'max_pixels')
 

@@ -6,9 +6,16 @@ _traditional = [  # "horizontal flipping and color jittering"; how strong is not
     dict(type='RandomCellFlip', horizontal=0.5, vertical=0.0),
     dict(type='RandomTissueColor', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02),
 ]
+# Not in the paper: what a laboratory does before it trains a generator. Of Papanicolaou smears:
+# stain='papanicolaou', as in histogan_table1_cric_64.py.
+_stain = [
+    dict(type='RandomCellFlip', horizontal=0.5, vertical=0.0),
+    dict(type='RandomStain', stain='he', strength=0.2, offset=0.05),
+]
 _ratio = 0.5  # r, best in Fig. 12; pools have 4 r N images of each class (Algorithm 1)
 rows = {
     'Traditional augmentation': dict(transforms=_traditional),
+    'Stain augmentation': dict(transforms=_stain),
     'GAN augmentation': dict(generator='HistoGAN', rule='none', ratio=_ratio),
     'Single filtering': dict(generator='HistoGAN', rule='single_filtering', ratio=_ratio),
     'Selective augmentation': dict(generator='HistoGAN', rule='selective', ratio=_ratio),

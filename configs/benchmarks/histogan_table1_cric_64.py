@@ -9,6 +9,9 @@ classifiers = dict(ResNet='../classifiers/benchmark_resnet18_plain_64.py')
 # Five minutes of one core. Longer, or a generator that is there already (--generator), does it more justice.
 generators = dict(CellGAN=dict(config='../cellgan_cric_64.py', iterations=600))
 rows = {
+    'Stain augmentation': dict(transforms=[
+        dict(type='RandomCellFlip', horizontal=0.5, vertical=0.0),
+        dict(type='RandomStain', stain='papanicolaou', strength=0.2, offset=0.05)]),
     'GAN augmentation': dict(generator='CellGAN'),
     'Single filtering': dict(generator='CellGAN'),
     'Selective augmentation': dict(generator='CellGAN'),

@@ -15,6 +15,7 @@ shares = [0.03, 0.05, 0.1, 0.2]
 share_of = 'all'
 rows = {
     'Traditional augmentation': dict(shares=[0.1]),
+    'Stain augmentation': dict(shares=[0.1]),  # not in the paper
     'GAN augmentation': dict(shares=[0.1]),
     'Single filtering': None,  # not in Table 2
 }

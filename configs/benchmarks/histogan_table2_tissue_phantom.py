@@ -9,6 +9,7 @@ fixed_splits = True
 shares = [0.25, 0.5, 1.0]
 rows = {
     'Traditional augmentation': None,
+    'Stain augmentation': None,
     'GAN augmentation': None,
     'Single filtering': None,
 }

@@ -43,13 +43,16 @@ def test_table_1():
     assert found.classes == ('Normal', 'CIN1', 'CIN2', 'CIN3') and found.ratios == (7, 1, 2)
     assert (found.num_folds, len(found.seeds), found.per_class) == (1, 5, None)
     assert found.metrics == ('accuracy', 'auc', 'sensitivity', 'specificity')
-    assert list(rows) == ['Traditional augmentation', 'GAN augmentation', 'Single filtering',
-                          'Selective augmentation']  # fmt: skip
+    assert list(rows) == ['Traditional augmentation', 'Stain augmentation', 'GAN augmentation',
+                          'Single filtering', 'Selective augmentation']  # fmt: skip
     assert [t['type'] for t in rows['Traditional augmentation'].transforms] == [
         'RandomCellFlip', 'RandomTissueColor'
     ]  # fmt: skip
-    assert [row.rule for row in found.rows[1:]] == ['none', 'single_filtering', 'selective']
-    for row in found.rows[1:]:
+    assert [t['type'] for t in rows['Stain augmentation'].transforms] == [
+        'RandomCellFlip', 'RandomStain'
+    ]  # fmt: skip
+    assert [row.rule for row in found.rows[2:]] == ['none', 'single_filtering', 'selective']
+    for row in found.rows[2:]:
         assert row.ratio == 0.5 and row.candidates(100) == 200 and not row.transforms
     # The baseline is without augmentation, in training as in the paper.
     pipeline = read_classifier(found.classifiers['ResNet']).train_dataloader.dataset.pipeline
@@ -62,7 +65,8 @@ def test_table_2():
     assert found.fixed_splits and found.shares == (0.03, 0.05, 0.1, 0.2)
     assert found.share_of == 'all' and found.classes == ('normal', 'tumor')
     assert {name: row.shares for name, row in rows.items()} == {
-        'Traditional augmentation': (0.1,), 'GAN augmentation': (0.1,),
+        'Traditional augmentation': (0.1,), 'Stain augmentation': (0.1,),
+        'GAN augmentation': (0.1,),
         'Selective augmentation': None,
     }  # fmt: skip
 

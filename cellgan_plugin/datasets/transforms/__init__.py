@@ -5,6 +5,7 @@ from cellgan_plugin.datasets.transforms.cell_transforms import (
     PackCellInputs,
     RandomCellFlip,
 )
+from cellgan_plugin.datasets.transforms.stain_transforms import NormalizeStain, RandomStain
 from cellgan_plugin.datasets.transforms.tissue_transforms import (
     FitTissue,
     PackTissueInputs,
@@ -15,9 +16,11 @@ from cellgan_plugin.datasets.transforms.tissue_transforms import (
 __all__ = [
     'FitCellPatch',
     'FitTissue',
+    'NormalizeStain',
     'PackCellInputs',
     'PackTissueInputs',
     'RandomCellFlip',
+    'RandomStain',
     'RandomTissueColor',
     'RandomTissueFlip',
 ]
