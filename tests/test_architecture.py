@@ -37,8 +37,13 @@ ALLOWED: Dict[str, Set[str]] = {
         'benchmark', 'datasets', 'evaluation', 'jobs', 'models', 'runs', 'visualization',
     },
     'reporting': {'benchmark', 'comparison', 'selection', 'synthesis', 'visualization'},
+    'study': {
+        'benchmark', 'comparison', 'compat', 'datasets', 'engine', 'jobs', 'reporting', 'runs',
+        'selection', 'synthesis',
+    },
     'apis': {
         'benchmark', 'comparison', 'datasets', 'reporting', 'runs', 'segmentation', 'selection',
+        'study',
         'synthesis',
     },
     'mim': {'compat'},

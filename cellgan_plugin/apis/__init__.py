@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cellgan_plugin.segmentation.evaluate_masks import evaluate_masks
     from cellgan_plugin.segmentation.segment import segment
     from cellgan_plugin.selection.select import select
+    from cellgan_plugin.study.study import study
     from cellgan_plugin.synthesis.attention import attention_maps
     from cellgan_plugin.synthesis.interpolate import interpolate
     from cellgan_plugin.synthesis.synthesize import synthesize
@@ -37,6 +38,7 @@ _MODULES = {
     'segment': 'segmentation.segment',
     'segmentation_benchmark': 'segmentation.benchmark',
     'select': 'selection.select',
+    'study': 'study.study',
     'synthesize': 'synthesis.synthesize',
     'synthesize_tissue': 'synthesis.tissue',
     'test': 'runs.test',
@@ -57,6 +59,7 @@ __all__ = [
     'segment',
     'segmentation_benchmark',
     'select',
+    'study',
     'synthesize',
     'synthesize_tissue',
     'test',

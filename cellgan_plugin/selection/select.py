@@ -46,7 +46,7 @@ Folder = Union[str, Path]
 @writes_folder('out', deep=True)
 def select(
     candidates: Folder,
-    real: Folder,
+    real: Union[Folder, ImageTree],
     config: Union[str, Path, Config],
     checkpoint: Folder,
     out: Folder,
@@ -83,8 +83,8 @@ def select(
     Args:
         candidates (str | Path): Class folders or a manifest, e.g. of ``tools/synthesize.py``;
             the paper makes 4 r N_i of each class.
-        real (str | Path): The real training images, ``DIR`` or ``DIR:SPLIT``: they give N_i and
-            the centroids.
+        real (str | Path | ImageTree): The real training images, ``DIR`` or ``DIR:SPLIT``, or of a
+            list that lies elsewhere: they give N_i and the centroids.
         config (str | Path | Config): An MMPretrain classifier, ResNet or DenseNet.
         checkpoint (str | Path): Its weights; a file or a work directory.
         out (str | Path): New folder, or that of the same selection.
@@ -130,7 +130,9 @@ def select(
     checkpoint = find_checkpoint(checkpoint)
     classes = _classifier_classes(config, checkpoint)
     pool = read_tree(candidates, classes, 'candidates')
-    training = read_tree(real, classes, 'real images', need_split=True)
+    training = real
+    if not isinstance(real, ImageTree):
+        training = read_tree(real, classes, 'real images', need_split=True)
     asked = _asked(chosen_rule, ratio, pool, training, classes)
     output_names(pool.files, pool.labels, classes)
     folder = SelectionFolder(out)

@@ -1,0 +1,222 @@
+"""How the time of a study is divided: measured speeds in, minutes of every step out."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Mapping, Tuple
+
+from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.study.division import Division
+from cellgan_plugin.study.settings import StudySettings
+
+ARMS = 2  # real only, traditional augmentation
+ARMS_OF_A_GENERATOR = 4  # added, selected, alone, first
+POOL = 4  # candidates over images asked for (HistoGAN, Algorithm 1)
+CLASSIFIER_STEPS = 240  # of the classifier that evaluates
+_EPOCHS = 15  # of the benchmark's classifiers, real and synthetic images
+_STEPS = (80, 2000)
+_BATCH = 32
+# Minutes of training below which a generator per fold is no better than one for all.
+_MINUTES_PER_FOLD = 5.0
+_LEAST_MINUTES = 0.25
+_SAMPLING = (
+    0.35 / 16
+)  # of a training step of 16 images: one forward pass of the generator, an image
+_SCORING = 1.5 / _BATCH  # of a classifier's training step: passes of dropout, an image
+SLACK = 1.15  # of the time limit of a training over what is planned
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """What a few steps on this machine took, with as many jobs at a time as the study has.
+
+    Attributes:
+        generators (dict[str, float]): Seconds of an iteration, by name.
+        classifier (float): Seconds of an iteration.
+        start (float): Seconds until a job trains.
+    """
+
+    generators: Mapping[str, float]
+    classifier: float
+    start: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the plan.
+
+    Attributes:
+        name (str): What is done.
+        folder (str): Where, below the folder of the study.
+        jobs (int): Processes that it starts.
+        minutes (float): Expected wall-clock time.
+    """
+
+    name: str
+    folder: str
+    jobs: int
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will do in its time.
+
+    Attributes:
+        folds (int): Of the benchmark; 1: one split.
+        workers (int): Jobs at a time.
+        iterations (dict[str, int]): Of every generator.
+        minutes (float): Training time of a generator; at most :data:`SLACK` times as much.
+        steps (int): Of every classifier of the benchmark.
+        parts (tuple[Step]): In order.
+    """
+
+    folds: int
+    workers: int
+    iterations: Dict[str, int]
+    minutes: float
+    steps: int
+    parts: Tuple[Step, ...]
+
+    @property
+    def total(self) -> float:
+        """Expected minutes of everything."""
+        return sum(part.minutes for part in self.parts)
+
+    def to_text(self, hours: float) -> str:
+        """The plan as a table, for a person to read before anything runs."""
+        lines = ['step                          folder          jobs   minutes']
+        lines += [f'{p.name:<29} {p.folder:<15} {p.jobs:>4} {p.minutes:>9.1f}' for p in self.parts]
+        lines.append(f'{"together":<45} {sum(p.jobs for p in self.parts):>4} {self.total:>9.1f}')
+        trained = ', '.join(f'{name} {number}' for name, number in self.iterations.items())
+        times = 'once' if self.folds == 1 else f'{self.folds + 1} times, once per fold and once'
+        lines.append(
+            f'{self.workers} jobs at a time; each generator trains for {self.minutes:.1f} min '
+            f'({trained} iterations) {times}{"" if self.folds == 1 else " to be shown"}; each '
+            f'classifier of the benchmark for {self.steps} steps. Asked for: {hours * 60:.0f} min'
+        )
+        return '\n'.join(lines)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain values; :meth:`from_dict` makes the plan again."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> 'Plan':
+        """The plan of a study that was begun."""
+        return cls(**{**data, 'parts': tuple(Step(**part) for part in data['parts'])})
+
+
+def make_plan(
+    settings: StudySettings,
+    division: Division,
+    speeds: Speeds,
+    workers: int,
+    spent: float = 0.0,
+) -> Plan:
+    """Divide the time.
+
+    Args:
+        settings (StudySettings): ``hours``, and what is fixed.
+        division (Division): The images.
+        speeds (Speeds): Of this machine.
+        workers (int): Jobs at a time.
+        spent (float): Minutes that are over already. Defaults to 0.
+
+    Returns:
+        Plan: With as many folds as leave every generator five minutes, unless ``folds`` says how
+        many.
+
+    Raises:
+        ProtocolError: The steps beside the generators alone take longer than there is.
+    """
+    choices = (
+        [settings.folds]
+        if settings.folds
+        else sorted(
+            {n for n in (division.folds, 3) if 3 <= n <= division.folds} | {1}, reverse=True
+        )
+    )
+    if settings.folds and settings.folds > 1 and settings.folds > division.folds:
+        raise ProtocolError(
+            f'folds={settings.folds}: images and groups of every class are enough for '
+            f'{division.folds} folds'
+        )
+    for folds in choices:
+        plan = _with_folds(settings, division, speeds, workers, folds, spent)
+        if folds == choices[-1] or plan.minutes >= _MINUTES_PER_FOLD:
+            break
+    if plan.minutes < _LEAST_MINUTES and not settings.iterations:
+        rest = spent + plan.total
+        raise ProtocolError(
+            f'--hours {settings.hours:g} is too little: beside the training of generators the '
+            f'steps take about {rest:.0f} min on this machine. Give --hours '
+            f'{math.ceil((rest + 5) / 6) / 10:g} or more, or fewer folds, seeds or generators'
+        )
+    return plan
+
+
+def _with_folds(
+    settings: StudySettings,
+    division: Division,
+    speeds: Speeds,
+    workers: int,
+    folds: int,
+    spent: float,
+) -> Plan:
+    generators = len(settings.generators)
+    whole = sum(division.total(part) for part in division.counts)
+    train = division.total('train') if folds == 1 else whole * (folds - 1) / folds
+    pool = POOL * settings.ratio * train
+    sampling = _SAMPLING * max(speeds.generators.values())
+    trainings = folds * len(settings.seeds) * (ARMS + ARMS_OF_A_GENERATOR * generators)
+
+    def rounds(jobs: int) -> int:
+        return math.ceil(jobs / workers)
+
+    def fixed(steps: int) -> List[Step]:
+        seconds = dict(
+            classifier=speeds.start + CLASSIFIER_STEPS * speeds.classifier,
+            evaluation=rounds(generators) * (
+                speeds.start + 2 * division.total(division.held_out) * sampling
+                + division.total('train') * _SCORING * speeds.classifier
+            ),
+            pools=rounds(folds * generators) * (2 * speeds.start + pool * (
+                sampling + _SCORING * speeds.classifier)),
+            benchmark=rounds(trainings) * (speeds.start + steps * speeds.classifier),
+        )  # fmt: skip
+        if folds > 1:
+            seconds['selection'] = generators * pool * (sampling + _SCORING * speeds.classifier)
+        return [
+            Step('data set\'s own classifier', 'classifier', 1, seconds['classifier'] / 60),
+            Step('distances, memorisation', 'generators', generators, seconds['evaluation'] / 60),
+            *([Step('selection', 'selected', 0, seconds['selection'] / 60)] if folds > 1 else []),
+            Step('pools, selection per fold', 'benchmark', 2 * folds * generators,
+                 seconds['pools'] / 60),
+            Step('classifiers', 'benchmark', trainings, seconds['benchmark'] / 60),
+        ]  # fmt: skip
+
+    steps = settings.steps
+    if steps is None:
+        wanted = round(_EPOCHS * train * (1 + settings.ratio) / _BATCH)
+        steps = min(_STEPS[1], max(_STEPS[0], wanted))
+        # The benchmark's classifiers take no more than two fifths of the time.
+        room = 0.4 * settings.hours * 3600 / rounds(trainings) - speeds.start
+        steps = max(_STEPS[0], min(steps, int(room / speeds.classifier)))
+    parts = fixed(steps)
+    runs = rounds(generators) + (rounds(folds * generators) if folds > 1 else 0)
+    starting = runs * speeds.start / 60
+    minutes = (settings.hours * 60 - spent - sum(p.minutes for p in parts) - starting) / runs
+    minutes = max(0.0, minutes / SLACK**0.5)  # half of the slack is kept for what was not foreseen
+    if settings.iterations:
+        minutes = settings.iterations * max(speeds.generators.values()) / 60
+    shown = rounds(generators) * (minutes + speeds.start / 60)
+    training = [Step('generators', 'generators', generators, shown)]
+    if folds > 1:
+        each = rounds(folds * generators) * (minutes + speeds.start / 60)
+        training.append(Step('generators per fold', 'benchmark', folds * generators, each))
+    parts = [parts[0], training[0], *parts[1:-2], *training[1:], *parts[-2:]]
+    iterations = {
+        name: settings.iterations or max(1, int(minutes * 60 / seconds))
+        for name, seconds in speeds.generators.items()
+    }
+    return Plan(folds, workers, iterations, minutes, steps, tuple(parts))

@@ -1,0 +1,143 @@
+"""What a study is asked to do."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+
+from mmengine.config import Config
+
+from cellgan_plugin.errors import ProtocolError, check_known
+from cellgan_plugin.runs.config_values import find_beside, read_settings
+from cellgan_plugin.runs.model_zoo import PACKAGE, shipped_models
+
+# By the name on the command line: how tables call it, and its config below configs/study.
+GENERATORS = {
+    'cellgan': ('CellGAN', 'cellgan.py'),
+    'biggan': ('BigGAN', 'biggan.py'),
+    'sngan_proj': ('SNGAN-projection', 'sngan_proj.py'),
+}
+LEAST_HOURS = 0.05
+
+
+def study_configs() -> Path:
+    """The folder ``configs/study`` of this checkout, or of what was installed with the package."""
+    places = [PACKAGE.parent / 'configs' / 'study', PACKAGE / '.mim' / 'configs' / 'study']
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """A study. Every value has a default, so that no config is needed.
+
+    Attributes:
+        title (str): Of tables and report. Defaults to '': the name of the data folder.
+        generators (Mapping[str, str]): Name in the tables -> config. Defaults to CellGAN-plus,
+            ``configs/study/cellgan.py``.
+        classifier (str): Config of the classifier that evaluates, selects and is benchmarked.
+            Defaults to ``configs/study/classifier.py``.
+        beside (tuple[str]): Shipped models that are evaluated and drawn beside, as they are; they
+            must make the classes of the data. Defaults to none.
+        hours (float): Wall-clock time of everything together. Defaults to 4.
+        size (int | None): Side of the images in pixels. Defaults to None: that of a generator whose
+            config says it, else that of the images, up to 64 on a CPU.
+        folds (int | None): Of the benchmark, each with a generator of its own; 1: the split of the
+            manifest, or one that is made. Defaults to None: 5 where groups and time allow, else 3,
+            else 1.
+        seeds (tuple[int]): Trainings of a classifier per fold. Defaults to (0,).
+        ratio (float): Synthetic images over real training images, per class. Defaults to 1.
+        steps (int | None): Optimizer steps of every classifier of the benchmark. Defaults to None:
+            by the number of images and the time.
+        iterations (int | None): Of every generator, in place of what the time allows. Defaults to
+            None.
+        jobs (int | None): Jobs at a time. Defaults to None: one per GPU, or per core up to 4.
+    """
+
+    title: str = ''
+    generators: Mapping[str, str] = field(default_factory=dict)
+    classifier: str = ''
+    beside: Tuple[str, ...] = ()
+    hours: float = 4.0
+    size: Optional[int] = None
+    folds: Optional[int] = None
+    seeds: Tuple[int, ...] = (0,)
+    ratio: float = 1.0
+    steps: Optional[int] = None
+    iterations: Optional[int] = None
+    jobs: Optional[int] = None
+
+    def __post_init__(self):
+        configs = study_configs()
+        if not self.generators:
+            name, config = GENERATORS['cellgan']
+            object.__setattr__(self, 'generators', {name: str(configs / config)})
+        if not self.classifier:
+            object.__setattr__(self, 'classifier', str(configs / 'classifier.py'))
+        if not LEAST_HOURS <= self.hours < float('inf'):
+            raise ProtocolError(f'hours must be {LEAST_HOURS} or more, got {self.hours}')
+        for key in ('folds', 'steps', 'iterations', 'jobs', 'size'):
+            value = getattr(self, key)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ProtocolError(f'{key} must be a whole number of 1 or more, got {value!r}')
+        if not 0 < self.ratio < float('inf'):
+            raise ProtocolError(f'ratio must be above 0, got {self.ratio}')
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ProtocolError(f'seeds must be different numbers, got {list(self.seeds)}')
+        if self.beside:
+            check_known('beside', self.beside, list(shipped_models()))
+
+
+def read_study(
+    config: Union[str, Path, Config, None] = None,
+    generators: Optional[Sequence[str]] = None,
+    **overrides: Any,
+) -> StudySettings:
+    """Read the settings of a study.
+
+    Args:
+        config (str | Path | Config, optional): Its keys are the attributes of
+            :class:`StudySettings`. Defaults to None: the defaults.
+        generators (Sequence[str], optional): Names of :data:`GENERATORS`, or ``NAME=CONFIG.py``, in
+            place of the config's.
+        **overrides: Attributes in place of the config's; None leaves them.
+
+    Raises:
+        FileNotFoundError: A config does not exist.
+        ProtocolError: A key that does not exist, or a value out of range.
+    """
+    values: Dict[str, Any] = {}
+    if config is not None:
+        read, values = read_settings(StudySettings, config, None, {}, 'study')
+        named = values.get('generators') or {}
+        named = [named] if isinstance(named, str) else named
+        if isinstance(named, Mapping):
+            named = {name: find_beside(path, read) for name, path in named.items()}
+        else:
+            named = _named(named)
+        values['generators'] = named
+        if values.get('classifier'):
+            values['classifier'] = find_beside(values['classifier'], read)
+        for key in ('beside', 'seeds'):
+            if key in values:
+                values[key] = tuple(values[key])
+    if generators:
+        values['generators'] = _named(generators)
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    settings = StudySettings(**values)
+    for path in (*settings.generators.values(), settings.classifier):
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'config {path} does not exist')
+    return settings
+
+
+def _named(words: Sequence[str]) -> Dict[str, str]:
+    found = {}
+    for word in words:
+        name, equals, path = word.partition('=')
+        if equals:
+            found[name.strip()] = str(Path(path).expanduser())
+            continue
+        if word not in GENERATORS:
+            check_known('generators', [word], list(GENERATORS))
+        shown, config = GENERATORS[word]
+        found[shown] = str(study_configs() / config)
+    return found

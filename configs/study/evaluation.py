@@ -1,0 +1,22 @@
+# How tools/study.py evaluates generators: distances per class to held-out images by the features of the data
+# set's own classifier (HistoGAN, Sec. 3.1.2), and how far the images are copies of those trained on.
+# Where the classifier was trained: CELLGAN_CLASSIFIER.
+_base_ = '../_base_/evaluation/real_images.py'
+val_dataloader = dict(
+    batch_size=50,
+    num_workers=0,
+    dataset=dict(
+        pipeline=[dict(type='FitCellPatch', out_size='auto'), dict(type='PackCellInputs')]))
+val_evaluator = dict(
+    type='Evaluator',
+    metrics=[
+        dict(
+            type='ClassDistances',
+            extractor=dict(
+                type='ClassifierFeatures',
+                config='{{fileDirname}}/classifier.py',
+                checkpoint='{{$CELLGAN_CLASSIFIER:work_dirs/classifier}}'),
+            fake_nums='match',
+            distances=['fd', 'kid', 'prdc'],
+            options=dict(interval='never', few_images=30)),
+    ])

@@ -1,0 +1,5 @@
+# SNGAN with projection as a generator of tools/study.py: the small network of
+# ../_base_/models/sngan_proj_64_small.py, at 64 px.
+_base_ = '../sngan_proj/sngan_proj_phantom.py'
+train_dataloader = dict(
+    dataset=dict(data_root='{{$CELLGAN_DATA_ROOT:data/tct}}', ann_file='', split=None))

@@ -1,0 +1,67 @@
+"""From a folder of images to an answer: do synthetic images help, and which generator makes them?
+
+python tools/study.py DATA --out study
+python tools/study.py DATA --out study --hours 12 --generators cellgan biggan
+python tools/study.py DATA --out study --dry-run
+
+DATA: <folder>/<class>/<image>, or a folder with manifest.csv (file, label, and if known split and
+group). The same command continues what was interrupted.
+"""
+
+import sys
+
+from cellgan_plugin.apis import study
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
+from cellgan_plugin.study.settings import GENERATORS, read_study
+
+
+def make_parser() -> ToolParser:
+    """The command line."""
+    parser = ToolParser(__doc__)
+    parser.add_argument('data', help='folder of labelled images')
+    parser.add_argument('--out', default='study', help='default: study')
+    parser.add_argument(
+        '--generators', nargs='+', metavar='NAME',
+        help=f'of {", ".join(GENERATORS)}, or NAME=CONFIG.py; default: cellgan',
+    )  # fmt: skip
+    parser.add_argument('--hours', type=float, help='of everything together; default: 4')
+    parser.add_argument('--config', help='a study config (docs/study.md), for other settings')
+    parser.add_argument('--size', type=int, help='side of the images in pixels')
+    parser.add_argument('--folds', type=int, help='of the benchmark; 1: one split')
+    parser.add_argument('--seeds', type=int, nargs='+', help='trainings of a classifier per fold')
+    parser.add_argument('--jobs', type=int, help='jobs at a time')
+    parser.add_argument(
+        '--beside', nargs='+', metavar='MODEL', help='shipped models that are shown beside'
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true',
+        help='check, measure a few steps, and show plan, jobs and hours; train nothing',
+    )  # fmt: skip
+    return parser
+
+
+def main() -> int:
+    args = make_parser().parse_args()
+    with user_errors():
+        settings = read_study(
+            args.config,
+            args.generators,
+            hours=args.hours,
+            size=args.size,
+            folds=args.folds,
+            seeds=tuple(args.seeds) if args.seeds else None,
+            jobs=args.jobs,
+            beside=tuple(args.beside) if args.beside else None,
+        )
+        try:
+            result = study(args.data, args.out, settings, args.dry_run)
+        except KeyboardInterrupt:
+            print('interrupted; the same command continues', file=sys.stderr)
+            return 130
+    for name, text in result['failures'].items():
+        print(f'failed: {name}: {text}', file=sys.stderr)
+    return 1 if result['failures'] else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
