@@ -39,12 +39,11 @@ ALLOWED: Dict[str, Set[str]] = {
     'reporting': {'benchmark', 'comparison', 'selection', 'synthesis', 'visualization'},
     'study': {
         'benchmark', 'comparison', 'compat', 'datasets', 'engine', 'jobs', 'reporting', 'runs',
-        'selection', 'synthesis',
+        'selection', 'synthesis', 'visualization',
     },
     'apis': {
         'benchmark', 'comparison', 'datasets', 'reporting', 'runs', 'segmentation', 'selection',
-        'study',
-        'synthesis',
+        'study', 'synthesis',
     },
     'mim': {'compat'},
     'report': {'compat', 'engine', 'runs'},

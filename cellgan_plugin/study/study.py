@@ -32,6 +32,7 @@ from cellgan_plugin.selection.select import select
 from cellgan_plugin.study.budget import POOL, Plan, Step, make_plan
 from cellgan_plugin.study.division import Division, divide
 from cellgan_plugin.study.measure import measure
+from cellgan_plugin.study.page import summary, write_study_page
 from cellgan_plugin.study.run_files import RunFiles, fixed_size
 from cellgan_plugin.study.settings import StudySettings
 from cellgan_plugin.synthesis.synthesize import synthesize
@@ -146,6 +147,9 @@ class _Study:
                 self.write(made_from, files)
                 self.steps(files, plan, division)
                 self.write(made_from, files)
+                record = self.record.read()
+                write_study_page(self.out, record)
+                self.print(summary(self.out, record))
         return dict(plan=plan, failures=self.failures, out=str(self.out))
 
     @staticmethod
