@@ -20,7 +20,7 @@ from cellgan_plugin.user_modules import (
 )
 
 # Tools that build nothing from a registry, or start one that does.
-WITHOUT = {'demo_summary', 'dist_launch'}
+WITHOUT = {'dist_launch'}
 
 
 @pytest.fixture(autouse=True)

@@ -30,8 +30,8 @@ def last_evaluations(path: Path) -> List[List[Dict[str, Any]]]:
     for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
         try:
             row = json.loads(line)
-            about = [row.get(k) for k in ('real', 'fake', 'checkpoint')]
-            about = [about[1], about[2], row['protocol']['extractor_fingerprint']]
+            # `real` and `fake` of a row are numbers of images.
+            about = [_evaluated(row), row['protocol']['extractor_fingerprint']]
             key = json.dumps([about, row['time']], default=str)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path}, line {number}: no row of an evaluation ({error})') from None
@@ -40,6 +40,12 @@ def last_evaluations(path: Path) -> List[List[Dict[str, Any]]]:
     for key, rows in found.items():
         latest[json.dumps(json.loads(key)[0])] = rows
     return list(latest.values())
+
+
+def _evaluated(row: Dict[str, Any]) -> str:
+    """The checkpoint, or the folder of generated images, that a row is about."""
+    generated = row['protocol'].get('generated') or {}
+    return str(row.get('checkpoint') or generated.get('root') or '')
 
 
 def evaluation_sections(folder: Path, name: str) -> List[Section]:
@@ -52,8 +58,8 @@ def evaluation_sections(folder: Path, name: str) -> List[Section]:
     sections: List[Section] = []
     evaluations = last_evaluations(folder / 'evaluation.jsonl')
     for rows in evaluations:
-        about = rows[0].get('fake') or rows[0].get('checkpoint') or ''
-        shown = name if len(evaluations) == 1 else f'{name}, {Path(str(about)).name}'
+        about = _evaluated(rows[0])
+        shown = name if len(evaluations) == 1 else f'{name}, {Path(about).name}'
         floor = rows[0]['protocol'].get('floor')
         text = [f'{_FLOOR} Here: {floor}.'] if floor else []
         table = distance_table(rows, shown)

@@ -4,7 +4,7 @@ import re
 import time
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -31,7 +31,25 @@ from cellgan_plugin.runs.test import write_report
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.tables import text_table
 
-Folder = Union[str, Path]
+
+class ListedFolder(NamedTuple):
+    """Images of a folder by a list that may lie elsewhere.
+
+    Attributes:
+        root (str): The folder.
+        ann_file (str): List or manifest, absolute or in the folder.
+        split (str | None): Of the manifest.
+    """
+
+    root: str
+    ann_file: str
+    split: Optional[str] = None
+
+    def __str__(self) -> str:
+        return f'{self.root}:{self.split}' if self.split else self.root
+
+
+Folder = Union[str, Path, ListedFolder]
 
 
 def class_folders(folder: Folder) -> List[str]:
@@ -85,6 +103,8 @@ def folder_dataset(
 
 def _split_name(folder: Folder) -> Tuple[str, str, Optional[str]]:
     """``DIR`` or ``DIR:SPLIT``, the latter reading the manifest in DIR."""
+    if isinstance(folder, ListedFolder):
+        return tuple(folder)
     folder = str(folder)
     if not Path(folder).is_dir() and ':' in folder:
         base, _, split = folder.rpartition(':')
@@ -112,9 +132,9 @@ def evaluate_folders(
     """Compare two trees of class folders by the rule that evaluates the plugin's own models.
 
     Args:
-        real (str | Path): Real images, ``<real>/<class>/<image>``, or ``DIR:SPLIT`` for a split of
-            the manifest in DIR.
-        fake (str | Path): Generated images, likewise.
+        real (str | Path | ListedFolder): Real images, ``<real>/<class>/<image>``, or ``DIR:SPLIT``
+            for a split of the manifest in DIR.
+        fake (str | Path | ListedFolder): Generated images, likewise.
         extractor (dict | FeatureExtractor): The features.
         classes (Sequence[str], optional): Defaults to None: every folder of either tree.
         distances (Sequence[str]): Of 'fd', 'kid', 'prdc', 'fd_inf' and registered ones.
@@ -163,7 +183,7 @@ def evaluate_folders(
         tree: folder_dataset(tree[0], classes, size, tree[1], tree[2])
         for tree in dict.fromkeys(trees)
     }
-    stem = 'evaluation_' + re.sub(r'[^\w.-]+', '_', Path(fake).resolve().name)
+    stem = 'evaluation_' + re.sub(r'[^\w.-]+', '_', Path(str(fake)).resolve().name)
     record = None
     if work_dir is not None:
         described = {tree: describe_dataset(dataset) for tree, dataset in datasets.items()}
@@ -218,7 +238,7 @@ def evaluate_folders(
     print_log(f'{fake} against {real}\n{text_table(rows)}')
     if work_dir is not None:
         head = dict(real=str(real), fake=str(fake))
-        title = f'{network.frechet_name}: {Path(fake).name} against {Path(real).name}'
+        title = f'{network.frechet_name}: {Path(str(fake)).name} against {Path(str(real)).name}'
         record.write(made_from)
         files = write_report(work_dir, stem, report, head, title)
         if isinstance(neighbours, TrainingNeighbours):

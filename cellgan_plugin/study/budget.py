@@ -88,6 +88,14 @@ class Plan:
         lines += [f'{p.name:<29} {p.folder:<15} {p.jobs:>4} {p.minutes:>9.1f}' for p in self.parts]
         lines.append(f'{"together":<45} {sum(p.jobs for p in self.parts):>4} {self.total:>9.1f}')
         trained = ', '.join(f'{name} {number}' for name, number in self.iterations.items())
+        if not trained:
+            return '\n'.join(
+                [
+                    *lines,
+                    f'{self.workers} jobs at a time; each classifier of the benchmark trains '
+                    f'for {self.steps} steps',
+                ]
+            )
         times = 'once' if self.folds == 1 else f'{self.folds + 1} times, once per fold and once'
         lines.append(
             f'{self.workers} jobs at a time; each generator trains for {self.minutes:.1f} min '
@@ -163,11 +171,12 @@ def _with_folds(
     folds: int,
     spent: float,
 ) -> Plan:
-    generators = len(settings.generators)
+    generators, trained = len(settings.generators), len(settings.trained)
     whole = sum(division.total(part) for part in division.counts)
     train = division.total('train') if folds == 1 else whole * (folds - 1) / folds
     pool = POOL * settings.ratio * train
-    sampling = _SAMPLING * max(speeds.generators.values())
+    slowest = max(speeds.generators.values(), default=0.0)
+    sampling = _SAMPLING * slowest
     trainings = folds * len(settings.seeds) * (ARMS + ARMS_OF_A_GENERATOR * generators)
 
     def rounds(jobs: int) -> int:
@@ -184,12 +193,14 @@ def _with_folds(
                 sampling + _SCORING * speeds.classifier)),
             benchmark=rounds(trainings) * (speeds.start + steps * speeds.classifier),
         )  # fmt: skip
-        if folds > 1:
-            seconds['selection'] = generators * pool * (sampling + _SCORING * speeds.classifier)
+        selection = []
+        if folds > 1 and trained:
+            own = trained * pool * (sampling + _SCORING * speeds.classifier)
+            selection.append(Step('selection', 'selected', 0, own / 60))
         return [
             Step('data set\'s own classifier', 'classifier', 1, seconds['classifier'] / 60),
             Step('distances, memorisation', 'generators', generators, seconds['evaluation'] / 60),
-            *([Step('selection', 'selected', 0, seconds['selection'] / 60)] if folds > 1 else []),
+            *selection,
             Step('pools, selection per fold', 'benchmark', 2 * folds * generators,
                  seconds['pools'] / 60),
             Step('classifiers', 'benchmark', trainings, seconds['benchmark'] / 60),
@@ -203,18 +214,21 @@ def _with_folds(
         room = 0.4 * settings.hours * 3600 / rounds(trainings) - speeds.start
         steps = max(_STEPS[0], min(steps, int(room / speeds.classifier)))
     parts = fixed(steps)
-    runs = rounds(generators) + (rounds(folds * generators) if folds > 1 else 0)
+    runs = rounds(trained) + (rounds(folds * trained) if folds > 1 else 0)
     starting = runs * speeds.start / 60
-    minutes = (settings.hours * 60 - spent - sum(p.minutes for p in parts) - starting) / runs
+    minutes = (settings.hours * 60 - spent - sum(p.minutes for p in parts) - starting) / max(
+        1, runs
+    )
     minutes = max(0.0, minutes / SLACK**0.5)  # half of the slack is kept for what was not foreseen
     if settings.iterations:
-        minutes = settings.iterations * max(speeds.generators.values()) / 60
-    shown = rounds(generators) * (minutes + speeds.start / 60)
-    training = [Step('generators', 'generators', generators, shown)]
+        minutes = settings.iterations * slowest / 60
+    shown = rounds(trained) * (minutes + speeds.start / 60)
+    training = [Step('generators', 'generators', trained, shown)]
     if folds > 1:
-        each = rounds(folds * generators) * (minutes + speeds.start / 60)
-        training.append(Step('generators per fold', 'benchmark', folds * generators, each))
-    parts = [parts[0], training[0], *parts[1:-2], *training[1:], *parts[-2:]]
+        each = rounds(folds * trained) * (minutes + speeds.start / 60)
+        training.append(Step('generators per fold', 'benchmark', folds * trained, each))
+    training = training if trained else []
+    parts = [parts[0], *training[:1], *parts[1:-2], *training[1:], *parts[-2:]]
     iterations = {
         name: settings.iterations or max(1, int(minutes * 60 / seconds))
         for name, seconds in speeds.generators.items()

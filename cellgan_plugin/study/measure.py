@@ -35,7 +35,7 @@ def measure(files: RunFiles, out: Path, workers: int) -> Speeds:
     Raises:
         ProtocolError: A run cannot be trained; the message has the end of its log.
     """
-    runs = {name: files.generator(name, ITERATIONS, None) for name in files.settings.generators}
+    runs = {name: files.generator(name, ITERATIONS, None) for name in files.settings.trained}
     runs[_CLASSIFIER] = files.classifier(ITERATIONS)
     key = digest_of(
         dict(runs={name: run.to_dict() for name, run in runs.items()}, workers=workers,

@@ -25,6 +25,8 @@ def write_study_page(out: Path, record: Mapping[str, Any]) -> Path:
         stem = slug(name)
         for known in sorted((out / 'generators').glob(f'{stem}/seed_*/evaluated/evaluation')):
             folders[name] = known
+        if (out / 'evaluated' / stem).is_dir():
+            folders[name] = out / 'evaluated' / stem
         folders[f'{name}, selected'] = out / 'selected' / stem
     known = {'results.json', 'comparison.json', 'evaluation.jsonl', 'selection.json'}
     there = {

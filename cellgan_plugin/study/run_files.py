@@ -10,10 +10,11 @@ from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.benchmark.schedule import stretched_schedule
 from cellgan_plugin.comparison.plan import ComparedModel
 from cellgan_plugin.compat import quiet_upstream
+from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import open_config
-from cellgan_plugin.runs.data_settings import apply_data, settle_size
+from cellgan_plugin.runs.data_settings import apply_data, data_folder, settle_size
 from cellgan_plugin.runs.model_zoo import shipped_models
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.study.budget import CLASSIFIER_STEPS, POOL, SLACK, Plan
@@ -70,7 +71,7 @@ class RunFiles:
         Raises:
             ProtocolError: It is no generator that one training makes.
         """
-        path = self.settings.generators[name]
+        path = self.settings.trained[name]
         config = self._load(path)
         model = config.get('model') or {}
         if 'generator' not in model or 'autoencoder_checkpoint' in model:
@@ -113,13 +114,14 @@ class RunFiles:
     def write(self, plan: Plan) -> None:
         """Write all configs of a plan."""
         settings = self.settings
-        for name in settings.generators:
+        for name in settings.trained:
             limit = None if settings.iterations else plan.minutes * SLACK
             run = self.generator(name, plan.iterations[name], limit)
             write_run(run, self.generator_file(name))
         write_run(self.classifier(), self.classifier_file)
         write_run(self._evaluation(), self.folder / 'evaluation.py')
-        write_run(Config(self._comparison()), self.folder / 'comparison.py')
+        if self.compares:
+            write_run(Config(self._comparison()), self.folder / 'comparison.py')
         write_run(Config(self._benchmark(plan)), self.folder / 'benchmark.py')
 
     def _evaluation(self) -> Config:
@@ -133,11 +135,15 @@ class RunFiles:
         metric['memorisation'] = dict(training=dict(dataset.to_dict(), split='train'))
         return config
 
+    @property
+    def compares(self) -> bool:
+        """Whether there are models to compare, and not images alone."""
+        return bool(self.settings.trained or self.settings.beside)
+
     def _comparison(self) -> Dict[str, Any]:
         shipped = shipped_models()
         models: List[Dict[str, Any]] = [
-            dict(name=name, config=str(self.generator_file(name)))
-            for name in self.settings.generators
+            dict(name=name, config=str(self.generator_file(name))) for name in self.settings.trained
         ]
         models += [
             dict(
@@ -163,13 +169,20 @@ class RunFiles:
         settings, folder = self.settings, self.division.folder
         generators, rows = {}, {'Traditional augmentation': dict(transforms=_TRADITIONAL)}
         for name in settings.generators:
-            generators[name] = dict(config=str(self.generator_file(name)))
-            if plan.folds == 1:
-                generators[name]['checkpoint'] = str(self.checkpoint(name))
             # A row has one pool; all rows of a generator share it.
-            common = dict(generator=name, ratio=settings.ratio, pool=POOL * settings.ratio)
+            ratio, pool = settings.ratio, POOL * settings.ratio
+            chosen = ratio
+            if name in settings.given:
+                generators[name] = dict(settings.given[name])
+                pool = min(pool, self._images_per_real(settings.given[name]['folder'], plan.folds))
+                ratio, chosen = min(ratio, pool), pool / POOL
+            else:
+                generators[name] = dict(config=str(self.generator_file(name)))
+                if plan.folds == 1:
+                    generators[name]['checkpoint'] = str(self.checkpoint(name))
+            common = dict(generator=name, ratio=ratio, pool=pool)
             rows[name] = dict(common, rule='none')
-            rows[f'{name}, selected'] = dict(common, rule='selective')
+            rows[f'{name}, selected'] = dict(common, rule='selective', ratio=chosen)
             rows[f'{name} alone'] = dict(common, rule='none', use='alone')
             rows[f'{name} first, then real'] = dict(common, rule='none', use='first')
         config = dict(
@@ -187,6 +200,24 @@ class RunFiles:
         )
         config.update(dict(fixed_splits=True) if plan.folds == 1 else dict(train_generators=True))
         return config
+
+    def _images_per_real(self, folder: str, folds: int) -> float:
+        """Images of a folder over real training images, of the class that has the fewest.
+
+        Raises:
+            ProtocolError: A class of the study has no image there.
+        """
+        there, counts = data_folder(folder), self.division.counts
+        shares = []
+        for name in self.division.folder.classes:
+            found = sum(n for k, n in there.counts.items() if resolve_class(k, [name]))
+            real = counts['train'][name]
+            if folds > 1:  # a fold may have some more of one class than another fold
+                real = sum(part.get(name, 0) for part in counts.values())
+            if not found:
+                raise ProtocolError(f'{folder} has no image of class {name!r}')
+            shares.append(found / real)
+        return int(100 * min(shares)) / 100
 
     def checkpoint(self, name: str) -> Path:
         """Weights of a generator that is trained once."""

@@ -31,8 +31,11 @@ class StudySettings:
 
     Attributes:
         title (str): Of tables and report. Defaults to '': the name of the data folder.
-        generators (Mapping[str, str]): Name in the tables -> config. Defaults to CellGAN-plus,
-            ``configs/study/cellgan.py``.
+        generators (Mapping[str, str | Mapping]): Name in the tables -> config, or
+            ``dict(folder=DIR, trained_on=...)`` of images that are there already (class folders or
+            a manifest; ``trained_on`` as of
+            :class:`~cellgan_plugin.benchmark.rows.Generator`, where the folder does not say it).
+            Defaults to CellGAN-plus, ``configs/study/cellgan.py``.
         classifier (str): Config of the classifier that evaluates, selects and is benchmarked.
             Defaults to ``configs/study/classifier.py``.
         beside (tuple[str]): Shipped models that are evaluated and drawn beside, as they are; they
@@ -53,7 +56,7 @@ class StudySettings:
     """
 
     title: str = ''
-    generators: Mapping[str, str] = field(default_factory=dict)
+    generators: Mapping[str, Union[str, Mapping[str, str]]] = field(default_factory=dict)
     classifier: str = ''
     beside: Tuple[str, ...] = ()
     hours: float = 4.0
@@ -84,6 +87,18 @@ class StudySettings:
             raise ProtocolError(f'seeds must be different numbers, got {list(self.seeds)}')
         if self.beside:
             check_known('beside', self.beside, list(shipped_models()))
+        for name, given in self.given.items():
+            check_known(f'generators.{name}', given, ('folder', 'trained_on'))
+
+    @property
+    def trained(self) -> Dict[str, str]:
+        """Generators that the study trains: name -> config."""
+        return {n: value for n, value in self.generators.items() if isinstance(value, str)}
+
+    @property
+    def given(self) -> Dict[str, Mapping[str, str]]:
+        """Generators whose images are there: name -> folder, and what is known of it."""
+        return {n: value for n, value in self.generators.items() if not isinstance(value, str)}
 
 
 def read_study(
@@ -96,8 +111,8 @@ def read_study(
     Args:
         config (str | Path | Config, optional): Its keys are the attributes of
             :class:`StudySettings`. Defaults to None: the defaults.
-        generators (Sequence[str], optional): Names of :data:`GENERATORS`, or ``NAME=CONFIG.py``, in
-            place of the config's.
+        generators (Sequence[str], optional): Names of :data:`GENERATORS`, ``NAME=CONFIG.py`` or
+            ``NAME=FOLDER``, in place of the config's.
         **overrides: Attributes in place of the config's; None leaves them.
 
     Raises:
@@ -110,7 +125,12 @@ def read_study(
         named = values.get('generators') or {}
         named = [named] if isinstance(named, str) else named
         if isinstance(named, Mapping):
-            named = {name: find_beside(path, read) for name, path in named.items()}
+            named = {
+                name: find_beside(value, read)
+                if isinstance(value, str)
+                else dict(value, folder=find_beside(value.get('folder', ''), read))
+                for name, value in named.items()
+            }
         else:
             named = _named(named)
         values['generators'] = named
@@ -123,18 +143,22 @@ def read_study(
         values['generators'] = _named(generators)
     values.update({key: value for key, value in overrides.items() if value is not None})
     settings = StudySettings(**values)
-    for path in (*settings.generators.values(), settings.classifier):
+    for path in (*settings.trained.values(), settings.classifier):
         if not Path(path).is_file():
             raise FileNotFoundError(f'config {path} does not exist')
+    for name, given in settings.given.items():
+        if not Path(given.get('folder', '')).is_dir():
+            raise FileNotFoundError(f'generator {name!r}: there is no folder {given.get("folder")}')
     return settings
 
 
-def _named(words: Sequence[str]) -> Dict[str, str]:
+def _named(words: Sequence[str]) -> Dict[str, Any]:
     found = {}
     for word in words:
         name, equals, path = word.partition('=')
         if equals:
-            found[name.strip()] = str(Path(path).expanduser())
+            path = Path(path).expanduser()
+            found[name.strip()] = dict(folder=str(path.absolute())) if path.is_dir() else str(path)
             continue
         if word not in GENERATORS:
             check_known('generators', [word], list(GENERATORS))

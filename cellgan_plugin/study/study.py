@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 import torch
 
 from cellgan_plugin.benchmark.protocol import read_protocol
+from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.benchmark.run import open_benchmark
 from cellgan_plugin.comparison.compare import compare
 from cellgan_plugin.comparison.plan import read_comparison
@@ -25,6 +26,7 @@ from cellgan_plugin.records import FolderRecord, plain
 from cellgan_plugin.runs.check_run import check_run
 from cellgan_plugin.runs.config_file import open_config
 from cellgan_plugin.runs.data_settings import data_folder
+from cellgan_plugin.runs.evaluate_folders import ListedFolder, evaluate_folders
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.selection.image_tree import list_tree
 from cellgan_plugin.selection.rules import images_asked
@@ -92,7 +94,7 @@ def size_of(settings: StudySettings, folder: DataFolder) -> int:
         ProtocolError: Two generators say different sizes, or another than the settings.
     """
     sizes = {}
-    for name, path in settings.generators.items():
+    for name, path in settings.trained.items():
         with quiet_upstream():
             said = fixed_size(open_config(path))
         if said is not None:
@@ -191,7 +193,8 @@ class _Study:
 
     def check(self, files: RunFiles) -> None:
         """Look at every image, and build what will be trained."""
-        config = files.generator(next(iter(self.settings.generators)), 1, None)
+        first = next(iter(self.settings.trained), None)
+        config = files.classifier(1) if first is None else files.generator(first, 1, None)
         report = check_dataset(*datasets_of_config(config))
         self.print(report.to_text())
         report.save(self.out / 'check')
@@ -245,10 +248,13 @@ class _Study:
 
     def generators(self, files: RunFiles) -> None:
         """Train the generators and evaluate them."""
+        self.evaluate_given(files)
+        if not files.compares:
+            return
         plan = read_comparison(files.folder / 'comparison.py')
         result = compare(plan, self.out / 'generators', workers=self.workers)
         self.failures.update(result['failures'])
-        missing = [n for n in self.settings.generators if not files.checkpoint(n).is_file()]
+        missing = [n for n in self.settings.trained if not files.checkpoint(n).is_file()]
         if missing:
             raise ProtocolError(
                 f'generator {missing[0]!r} was not trained: '
@@ -256,13 +262,29 @@ class _Study:
                 f'{self.out / "generators"}; the same command does it again'
             )
 
+    def evaluate_given(self, files: RunFiles) -> None:
+        """Distances and memorisation of images that are there already."""
+        folder = files.division.folder
+        for name, given in self.settings.given.items():
+            out = self.out / 'evaluated' / slug(name)
+            if (out / 'evaluation.jsonl').is_file():
+                continue
+            real = ListedFolder(folder.root, folder.ann_file, files.division.held_out)
+            evaluate_folders(
+                real, given['folder'],
+                dict(type='ClassifierFeatures', config=str(files.classifier_file),
+                     checkpoint=str(self.out / 'classifier')),
+                classes=folder.classes, training=real._replace(split='train'), size=files.size,
+                options=dict(interval='never', few_images=30), work_dir=out, overwrite=True,
+            )  # fmt: skip
+
     def selection(self, files: RunFiles, division: Division) -> None:
         """Images to keep: of the generators that were trained on the training part."""
         train = division.counts['train']
         asked = {name: images_asked(self.settings.ratio, n) for name, n in train.items()}
         folder = division.folder
         real = list_tree(folder.root, folder.classes, folder.ann_file, 'real images', 'train')
-        for name in self.settings.generators:
+        for name in self.settings.trained:
             stem = files.generator_file(name).stem
             candidates = self.out / 'synthetic' / stem
             synthesize(

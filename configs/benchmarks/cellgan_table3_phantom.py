@@ -1,6 +1,5 @@
-# Table 3 on held-out phantoms at 64 px, in minutes on two CPU cores. After `make demo`:
-#   CELLGAN_PHANTOM_ROOT=demo/data CELLGAN_CHECKPOINT=demo/run \
-#       python tools/benchmark.py configs/benchmarks/cellgan_table3_phantom.py --jobs 2
+# Table 3 on held-out phantoms at 64 px, in minutes on two CPU cores. After tools/train.py
+# configs/cellgan_phantom.py; CELLGAN_CHECKPOINT: where that was trained.
 # The real images are those that CellGAN has not seen. "more phantoms" are images of the training split
 # themselves: what a perfect generator would add.
 title = 'Data augmentation, phantoms at 64 px'

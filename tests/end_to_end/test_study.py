@@ -1,4 +1,4 @@
-"""A study as a laboratory runs it: classes of other names, mixed sizes, one command, no list typed."""
+"""A study as a laboratory runs it: other class names, mixed sizes, one command, no list typed."""
 
 import json
 

@@ -130,6 +130,32 @@ def test_too_little_time_and_too_many_folds_are_refused(grouped):
         read_study(generators=['Mine=gone.py'])
 
 
+def test_images_that_are_there_are_a_generator(grouped, tmp_path):
+    _, folder, division = grouped
+    for number, name in enumerate(CLASSES):
+        (tmp_path / 'made' / name).mkdir(parents=True)
+        for index in range(12 + number):
+            Image.new('RGB', (40, 40)).save(tmp_path / 'made' / name / f'{index}.png')
+    settings = read_study(generators=[f'Mine={tmp_path / "made"}'], folds=3)
+    assert settings.trained == {} and settings.given['Mine'] == dict(folder=str(tmp_path / 'made'))
+    speeds = replace(FAST, generators={})
+    plan = make_plan(replace(settings, iterations=1), division, speeds, 2)
+    assert plan.iterations == {} and 'generators per fold' not in [p.name for p in plan.parts]
+    files = RunFiles(settings, division, tmp_path / 'out', 64)
+    files.write(plan)
+    assert not files.compares and not (files.folder / 'comparison.py').exists()
+    protocol = read_protocol(files.folder / 'benchmark.py')
+    assert protocol.generators[0].folder == str(tmp_path / 'made')
+    # 12 images for 12 real ones: all are added, and a quarter can be chosen (4 r N candidates).
+    found = {row.name: (row.ratio, row.pool) for row in protocol.rows if row.generator}
+    assert found['Mine'] == (1.0, 1.0) and found['Mine, selected'] == (0.25, 1.0)
+    with pytest.raises(ProtocolError, match="no image of class 'blue'"):
+        (tmp_path / 'made/blue').rename(tmp_path / 'blue')
+        files.write(plan)
+    with pytest.raises(ConfigError, match="did you mean 'trained_on'"):
+        StudySettings(generators=dict(Mine=dict(folder='x', trained='y')))
+
+
 def test_a_config_of_a_study(tmp_path):
     (tmp_path / 'mine.py').write_text('model = dict()\n')
     path = tmp_path / 'study.py'
