@@ -23,7 +23,8 @@ PAPER_SIZED = {
     'biggan_cric', 'biggan_tct', 'biggan_tct_128', 'biggan_tct_diffaug',
     'cellgan_table1_cric_64', 'cellgan_table1_tct', 'cellgan_table3_cric_64',
     'cellgan_tct_modulate',
-    'histogan_fig12_tissue_phantom', 'histogan_glas', 'histogan_table1_cric_64',
+    'histogan_fig12_tissue_phantom', 'histogan_glas', 'histogan_parts_tissue_phantom',
+    'histogan_table1_cric_64',
     'histogan_table1_tissue_phantom', 'ldm_phantom_fd', 'model_ii',
     'pyramid_phantom_types', 'segmentation_glas_64', 'sngan_proj_tct',
 }  # fmt: skip
