@@ -57,7 +57,7 @@ setup(
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     packages=find_packages(include=['cellgan_plugin', 'cellgan_plugin.*']),
-    package_data={'cellgan_plugin': ['visualization/templates/*']},
+    package_data={'cellgan_plugin': ['*/templates/*']},
     python_requires='>=3.10,<3.15',
     install_requires=requirements('runtime.txt'),
     extras_require={

@@ -18,7 +18,9 @@ from mmengine.logging import print_log
 _TEMPORARY = re.compile(r'\..*\.[0-9a-f]{12}\.tmp', re.DOTALL)
 # Folders that this project's tools keep beside class folders.
 TRUTH_FOLDER, SCORES_FOLDER, OVERVIEW_FOLDER = '_truth', '_scores', '_overview'
-OWN_FOLDERS = (TRUTH_FOLDER, SCORES_FOLDER, OVERVIEW_FOLDER)
+# What says something about the images and is none: Hugging Face datasets passes over such a name.
+ABOUT_FOLDER = '__about__'
+OWN_FOLDERS = (TRUTH_FOLDER, SCORES_FOLDER, OVERVIEW_FOLDER, ABOUT_FOLDER)
 # What systems and archives leave in folders; a name with a dot in front is hidden anyway.
 _LEFT_BY_SYSTEMS = {
     '__macosx', 'thumbs.db', 'ehthumbs.db', 'desktop.ini', '@eadir', '$recycle.bin',

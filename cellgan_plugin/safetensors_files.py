@@ -12,16 +12,19 @@ _STATE = 'state_dict.'
 _AVERAGE, _PLAIN = 'generator_ema.module.', 'generator.'
 
 
-def save_safetensors(path: Union[str, Path], checkpoint: Mapping[str, Any]) -> int:
+def save_safetensors(
+    path: Union[str, Path], checkpoint: Mapping[str, Any], half: bool = True
+) -> int:
     """Write the sampling part of a checkpoint, or a classifier, whole or not at all.
 
-    Of a GAN with an average, the average alone is written; its discriminator is not. Matrices and
-    kernels are rounded to float16, vectors (biases, statistics, singular vectors) stay float32.
+    Of a GAN with an average, the average alone is written; its discriminator is not.
 
     Args:
         path (str | Path): The file.
         checkpoint (Mapping): As :func:`~cellgan_plugin.compat.load_tensors` gives it:
             ``state_dict``, ``meta`` (``dataset_meta``, ``iter``), ``training_images``.
+        half (bool): Round matrices and kernels to float16; vectors (biases, statistics, singular
+            vectors) stay float32. Defaults to True.
 
     Returns:
         int: Number of tensors.
@@ -35,16 +38,19 @@ def save_safetensors(path: Union[str, Path], checkpoint: Mapping[str, Any]) -> i
     state = {k: v for k, v in checkpoint.get('state_dict', {}).items() if hasattr(v, 'dtype')}
     averaged = any(key.startswith(_AVERAGE) for key in state)
     if averaged:
-        state = {
+        average = {
             _PLAIN + key[len(_AVERAGE) :]: value
             for key, value in state.items()
             if key.startswith(_AVERAGE)
         }
+        # Of a model in several parts (a latent diffusion model's autoencoder) the others stay.
+        others = {k: v for k, v in state.items() if not k.startswith((_PLAIN, 'generator_ema.'))}
+        state = {**average, **others}
     written = {}
     for key, value in state.items():
         if key.startswith('discriminator.'):
             continue
-        if value.dtype == torch.float32 and value.ndim >= 2:
+        if half and value.dtype == torch.float32 and value.ndim >= 2:
             value = value.half()
             if not torch.isfinite(value).all():
                 raise ValueError(f'{key} has values that float16 cannot hold')

@@ -36,14 +36,15 @@ ALLOWED: Dict[str, Set[str]] = {
     'segmentation': {
         'benchmark', 'datasets', 'evaluation', 'jobs', 'models', 'runs', 'visualization',
     },
+    'reader_study': {'datasets', 'runs', 'visualization'},
     'reporting': {'benchmark', 'comparison', 'selection', 'synthesis', 'visualization'},
     'study': {
         'benchmark', 'comparison', 'compat', 'datasets', 'engine', 'jobs', 'reporting', 'runs',
         'selection', 'synthesis', 'visualization',
     },
     'apis': {
-        'benchmark', 'comparison', 'datasets', 'reporting', 'runs', 'segmentation', 'selection',
-        'study', 'synthesis',
+        'benchmark', 'comparison', 'datasets', 'reader_study', 'reporting', 'runs', 'segmentation',
+        'selection', 'study', 'synthesis',
     },
     'mim': {'compat'},
     'report': {'compat', 'engine', 'runs'},

@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from cellgan_plugin.benchmark.run import benchmark
     from cellgan_plugin.comparison.compare import compare
     from cellgan_plugin.datasets.checks import check_dataset
+    from cellgan_plugin.reader_study.make import make_reader_study
+    from cellgan_plugin.reader_study.score import score_reader_study
     from cellgan_plugin.reporting.write import write_report
     from cellgan_plugin.runs.evaluate_folders import evaluate_folders
+    from cellgan_plugin.runs.generator_export import export_generator, load_generator
     from cellgan_plugin.runs.test import test
     from cellgan_plugin.runs.train import load_config, train
     from cellgan_plugin.runs.trained_model import load_model
@@ -32,9 +35,13 @@ _MODULES = {
     'compare': 'comparison.compare',
     'evaluate_folders': 'runs.evaluate_folders',
     'evaluate_masks': 'segmentation.evaluate_masks',
+    'export_generator': 'runs.generator_export',
     'interpolate': 'synthesis.interpolate',
     'load_config': 'runs.train',
+    'load_generator': 'runs.generator_export',
     'load_model': 'runs.trained_model',
+    'make_reader_study': 'reader_study.make',
+    'score_reader_study': 'reader_study.score',
     'segment': 'segmentation.segment',
     'segmentation_benchmark': 'segmentation.benchmark',
     'select': 'selection.select',
@@ -53,9 +60,13 @@ __all__ = [
     'compare',
     'evaluate_folders',
     'evaluate_masks',
+    'export_generator',
     'interpolate',
     'load_config',
+    'load_generator',
     'load_model',
+    'make_reader_study',
+    'score_reader_study',
     'segment',
     'segmentation_benchmark',
     'select',

@@ -5,7 +5,7 @@ from typing import Optional, Sequence, Set
 
 from cellgan_plugin.benchmark.rows import Generator
 from cellgan_plugin.benchmark.synthetic import HashCache, SyntheticFolder, data_folder_files
-from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, group_hashes, to_hex
+from cellgan_plugin.datasets.content_hash import group_hashes, to_hex, training_images_file
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest
 from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 
@@ -27,7 +27,7 @@ def images_behind(
     if source == 'itself':
         return set(contents)
     path = Path(source).expanduser()
-    if path.is_dir() and not (path / TRAINING_IMAGES).is_file():
+    if path.is_dir() and not training_images_file(path).is_file():
         known = training_images_of(path)  # a work directory with a checkpoint
         if known is not None:
             return known
@@ -52,7 +52,7 @@ def groups_behind(generator: Generator, found: SyntheticFolder) -> Set[str]:
     if source == 'itself':
         return set(to_hex(group_hashes(patch.group or '' for patch in found.patches)))
     path = Path(source).expanduser()
-    if path.is_dir() and not (path / TRAINING_IMAGES).is_file():
+    if path.is_dir() and not training_images_file(path).is_file():
         if (path / MANIFEST_NAME).is_file():
             rows = iter_manifest(path / MANIFEST_NAME)
             return set(to_hex(group_hashes((row.get('group') or '') for _, row in rows)))

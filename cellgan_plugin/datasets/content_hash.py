@@ -15,7 +15,7 @@ import torch
 
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, load_image
 from cellgan_plugin.datasets.inspection import in_threads, with_progress
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import ABOUT_FOLDER, atomic_write
 
 # Lies in the work directory of a run and beside the manifest of a synthetic folder.
 TRAINING_IMAGES = 'training_images.txt'
@@ -143,9 +143,34 @@ def from_hex(texts: Iterable[str]) -> np.ndarray:
     return rows.reshape(-1, HASH_BYTES).copy()
 
 
+def training_images_file(folder: Union[str, Path]) -> Path:
+    """Where a folder says what is behind it; the file need not be there.
+
+    Folders of images have it in ``__about__``, work directories and older folders of images beside
+    everything else.
+    """
+    inside = Path(folder) / ABOUT_FOLDER / TRAINING_IMAGES
+    return inside if inside.is_file() else Path(folder) / TRAINING_IMAGES
+
+
 def _file(path: Union[str, Path]) -> Path:
     path = Path(path)
-    return path / TRAINING_IMAGES if path.is_dir() else path
+    return training_images_file(path) if path.is_dir() else path
+
+
+def write_provenance(root: Union[str, Path], hashes: Optional[Hashes]) -> None:
+    """Write the hashes behind a folder of images into its ``__about__``; None takes them away.
+
+    Args:
+        root (str | Path): The folder.
+        hashes (np.ndarray | torch.Tensor | None): uint8 (N, 16).
+    """
+    inside = Path(root) / ABOUT_FOLDER / TRAINING_IMAGES
+    if hashes is None:
+        inside.unlink(missing_ok=True)
+    else:
+        write_training_images(inside, hashes)
+    (Path(root) / TRAINING_IMAGES).unlink(missing_ok=True)  # of an older version
 
 
 def write_training_images(path: Union[str, Path], hashes: Hashes) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Dict, List
 
+from cellgan_plugin.files import ABOUT_FOLDER
 from cellgan_plugin.records import read_json
 from cellgan_plugin.selection.folder import RECORD_NAME as SELECTION
 from cellgan_plugin.synthesis.folder import RECORD_NAME as SYNTHESIS
@@ -51,11 +52,11 @@ def selection_sections(folder: Path, name: str) -> List[Section]:
             tables=tables,
             pictures=[
                 Picture(
-                    folder / 'best_worst.png',
+                    folder / ABOUT_FOLDER / 'best_worst.png',
                     'The best that were kept, then the worst by each criterion that dropped some.',
                 ),
                 Picture(
-                    folder / 'tsne.png',
+                    folder / ABOUT_FOLDER / 'tsne.png',
                     'Features in two dimensions (t-SNE): crosses that lie among the dots of their '
                     'colour look like their class to the classifier.',
                 ),

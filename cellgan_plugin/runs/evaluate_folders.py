@@ -101,7 +101,7 @@ def folder_dataset(
     )
 
 
-def _split_name(folder: Folder) -> Tuple[str, str, Optional[str]]:
+def split_name(folder: Folder) -> Tuple[str, str, Optional[str]]:
     """``DIR`` or ``DIR:SPLIT``, the latter reading the manifest in DIR."""
     if isinstance(folder, ListedFolder):
         return tuple(folder)
@@ -166,7 +166,7 @@ def evaluate_folders(
     started = time.perf_counter()
     check_known('options', options or {}, {f.name for f in fields(TableOptions)})
     table_options = TableOptions(distances=tuple(distances), **(options or {}))
-    trees = [_split_name(folder) for folder in (real, fake)]
+    trees = [split_name(folder) for folder in (real, fake)]
     if classes is None:
         found = [class_folders(folder) for folder, _, _ in trees]
         # A folder of the second tree that is spelled a little otherwise is that of the first.
@@ -178,7 +178,7 @@ def evaluate_folders(
     network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
     names = ['real', 'generated', 'training']
-    trees += [] if training is None else [_split_name(training)]
+    trees += [] if training is None else [split_name(training)]
     datasets = {
         tree: folder_dataset(tree[0], classes, size, tree[1], tree[2])
         for tree in dict.fromkeys(trees)

@@ -7,6 +7,8 @@ from typing import Dict, Optional, Tuple, Union
 import yaml
 from mmengine.config import Config
 
+from cellgan_plugin.runs.generator_folder import is_generator_folder, read_generator_folder
+
 PACKAGE = Path(__file__).parents[1]
 INDEX = 'model-index.yml'
 
@@ -54,6 +56,8 @@ def named_model(
 ) -> Tuple[Union[str, Path, Config], Union[str, Path]]:
     """Config and checkpoint of a run, or of a shipped model's name in the place of both.
 
+    The folder of an exported generator stands in the place of both, too.
+
     A file of that name comes first; with a checkpoint of one's own the name stands for the config.
 
     Args:
@@ -67,6 +71,9 @@ def named_model(
         ValueError: There is no checkpoint, and no shipped model of that name; the message lists
             the names.
     """
+    if not isinstance(config, Config) and is_generator_folder(config):
+        own, weights = read_generator_folder(config)
+        return own, weights if checkpoint is None else checkpoint
     if not isinstance(config, Config) and not Path(config).exists():
         model = shipped_models().get(str(config))
         if model is not None:

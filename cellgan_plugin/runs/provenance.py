@@ -13,6 +13,7 @@ from cellgan_plugin.datasets.content_hash import (
     read_training_images,
     split_groups,
     to_hex,
+    training_images_file,
 )
 from cellgan_plugin.engine import find_resumable
 from cellgan_plugin.engine.hooks.training_images_hook import HASHES
@@ -61,7 +62,7 @@ def _seen_by(source: Union[str, Path]) -> Optional[np.ndarray]:
     if not source.exists():
         raise FileNotFoundError(f'{source} does not exist: name a checkpoint or a folder')
     if source.is_dir():
-        if (source / TRAINING_IMAGES).is_file():
+        if training_images_file(source).is_file():
             return read_training_images(source)
         newest = find_resumable(source)
         if newest is None:

@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Callable, List, Optional, Sequence, Union
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -16,13 +16,17 @@ from cellgan_plugin.datasets.content_hash import (
     Hashes,
     merge_hashes,
     read_training_images,
-    write_training_images,
+    split_groups,
+    to_hex,
+    training_images_file,
+    write_provenance,
 )
+from cellgan_plugin.datasets.data_card import seen_facts, write_card, write_metadata
 from cellgan_plugin.datasets.file_names import fit_name
 from cellgan_plugin.datasets.inspection import resolve_inside
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.errors import explained_output_errors
-from cellgan_plugin.files import SCORES_FOLDER, atomic_write
+from cellgan_plugin.files import ABOUT_FOLDER, SCORES_FOLDER, atomic_write
 from cellgan_plugin.records import FolderRecord
 from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
 from cellgan_plugin.selection.table import SelectionTable
@@ -66,6 +70,24 @@ class SelectionFolder:
         self.root = Path(root).expanduser().resolve()
         self.record = FolderRecord(self.root, RECORD_NAME, keep=[SCORES_FOLDER])
 
+    @property
+    def about(self) -> Path:
+        """Where pictures of the selection lie: others would take them for selected images."""
+        return self.root / ABOUT_FOLDER
+
+    def _write_card(self, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> None:
+        protocol, hashes = record['protocol'], None
+        if training_images_file(self.root).is_file():
+            hashes = set(to_hex(split_groups(read_training_images(self.root))[0]))
+        facts = [
+            ('Candidates', Path(record['candidates']).name),
+            ('Real images', Path(record['real']).name),
+            *((key, protocol[key]) for key in sorted(protocol) if key != 'classes'),
+            *seen_facts(hashes),
+        ]
+        title = f'Selected synthetic images: {self.root.name}'
+        write_card(self.root, title, rows, facts, 'tools/select_images.py', 'best_worst.png')
+
     def check(self, candidates: ImageTree) -> None:
         """SelectionError for a folder among the candidates; RecordError for somebody else's."""
         if self.root == candidates.root or candidates.root in self.root.parents:
@@ -93,9 +115,16 @@ class SelectionFolder:
         return names
 
     def write_manifest(
-        self, table: SelectionTable, names: Sequence[str], candidates: ImageTree
+        self,
+        table: SelectionTable,
+        names: Sequence[str],
+        candidates: ImageTree,
+        record: Mapping[str, Any],
     ) -> Path:
-        """Write ``manifest.csv``: the candidates' columns, where each came from, its scores."""
+        """Write ``manifest.csv``: the candidates' columns, where each came from, its scores.
+
+        Before it, ``metadata.csv`` and ``README.md``, by which others load the images.
+        """
         first = next(iter(candidates.rows.values()), {})
         columns = [c for c in first if c not in ('file', 'label', *_OWN_COLUMNS)]
         rows = []
@@ -112,6 +141,8 @@ class SelectionFolder:
                 )
             )
         with explained_output_errors(self.root):
+            write_metadata(self.root, rows)
+            self._write_card(rows, record)
             return write_manifest(
                 self.root / MANIFEST_NAME, rows, ['file', 'label', *columns, *_OWN_COLUMNS]
             )
@@ -128,12 +159,12 @@ class SelectionFolder:
             candidates (ImageTree): With the list of their generator, where there is one.
             chosen_by (Callable): Gives the hashes of the images behind the choice.
         """
-        source = candidates.root / TRAINING_IMAGES
+        source = training_images_file(candidates.root)
         if source.is_file():
             hashes = merge_hashes(read_training_images(source), *chosen_by())
-            write_training_images(self.root / TRAINING_IMAGES, hashes)
+            write_provenance(self.root, hashes)
             return True
-        (self.root / TRAINING_IMAGES).unlink(missing_ok=True)
+        write_provenance(self.root, None)
         print_log(
             f'{candidates.root} has no {TRAINING_IMAGES}: the benchmark cannot rule out that its '
             'test images trained the generator',

@@ -185,14 +185,14 @@ def select(
     names = folder.write_images(table, pool, link)
     with explained_output_errors(folder.root):
         table.write(folder.root / SCORES_NAME)
-        picture_best_worst(folder.root / 'best_worst.png', table, chosen_rule, scorer.candidates)
+        picture_best_worst(folder.about / 'best_worst.png', table, chosen_rule, scorer.candidates)
         if tsne_images:
-            picture_tsne(folder.root / 'tsne.png', table, scorer, tsne_images)
+            picture_tsne(folder.about / 'tsne.png', table, scorer, tsne_images)
     folder.write_training_images(pool, lambda: _behind_the_choice(scorer, checkpoint))
     seconds = round(time.perf_counter() - began, 3)
     record.update(rows=rows, finished=now(), seconds=seconds)
     folder.record.write(record)
-    manifest = folder.write_manifest(table, names, pool)
+    manifest = folder.write_manifest(table, names, pool, record)
     print_log(f'{folder.root}: {int(table.kept.sum())} of {len(names)} kept\n{rows_text(rows)}')
     return dict(
         table=table, classes=rows, protocol=protocol, out=str(folder.root),

@@ -6,17 +6,25 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Set, Union
+from typing import Any, Dict, List, Optional, Sequence, Set, Union
 
 import numpy as np
 from mmengine.logging import print_log
 
+from cellgan_plugin.datasets.content_hash import to_hex, training_images_file
+from cellgan_plugin.datasets.data_card import (
+    CARD_NAME,
+    METADATA_NAME,
+    seen_facts,
+    write_card,
+    write_metadata,
+)
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.inspection import in_threads, with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest, write_manifest
 from cellgan_plugin.errors import OutputError, SynthesisError, explained_output_errors
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import ABOUT_FOLDER, atomic_write
 from cellgan_plugin.records import FolderRecord
 from cellgan_plugin.runs.sampling import LabelAndSeed
 from cellgan_plugin.visualization import image_grid
@@ -36,7 +44,7 @@ def class_file(class_name: str, seed: int, fmt: str) -> str:
 
 def sheet_file(root: Union[str, Path]) -> Path:
     """Where the sheet of an output folder lies."""
-    return Path(root) / SHEET_NAME
+    return Path(root) / ABOUT_FOLDER / SHEET_NAME
 
 
 def check_folder_names(classes: Sequence[str]) -> None:
@@ -163,12 +171,23 @@ class SynthesisFolder:
                 'all processes see the same folder? The same command makes what is missing',
             )
 
-    def write_manifest(self, record: Dict[str, Any], rows: Set[LabelAndSeed]) -> Path:
-        """Write ``manifest.csv``: one row per image, by class and seed."""
+    @property
+    def handed_over(self) -> bool:
+        """Whether metadata and card are there."""
+        return all((self.root / name).is_file() for name in (METADATA_NAME, CARD_NAME))
+
+    @property
+    def says_its_training(self) -> bool:
+        """Whether the folder lists what its generator was trained on."""
+        return training_images_file(self.root).is_file()
+
+    @staticmethod
+    def _lines(record: Dict[str, Any], rows: Set[LabelAndSeed]) -> List[Dict[str, Any]]:
+        """One row of the manifest per image, by class and seed."""
         protocol = record['protocol']
         fmt, classes = protocol['image_format'], protocol['classes']
         hashes = {key: protocol[key] for key in COLUMNS[3:]}
-        lines = [
+        return [
             dict(
                 file=class_file(classes[label], seed, fmt),
                 label=classes[label],
@@ -177,8 +196,37 @@ class SynthesisFolder:
             )
             for label, seed in sorted(rows)
         ]
+
+    def write_manifest(self, record: Dict[str, Any], rows: Set[LabelAndSeed]) -> Path:
+        """Write ``manifest.csv``: one row per image, by class and seed."""
         with explained_output_errors(self.root):
-            return write_manifest(self.manifest_path, lines, COLUMNS)
+            return write_manifest(self.manifest_path, self._lines(record, rows), COLUMNS)
+
+    def write_card(
+        self, record: Dict[str, Any], rows: Set[LabelAndSeed], seen: Optional[np.ndarray]
+    ) -> None:
+        """Write ``metadata.csv`` and ``README.md``, by which others load the images.
+
+        Args:
+            record (dict): Of the folder.
+            rows (set): Its images.
+            seen (np.ndarray | None): Hashes of the images that trained the generator.
+        """
+        protocol = record['protocol']
+        facts = [
+            ('Generator, config', Path(record['config']).name),
+            ('Generator, weights', Path(record['checkpoint']).name),
+            ('Iteration', record.get('iteration')),
+            ('Size of an image', ' x '.join(map(str, record['image_shape']))),
+            *((key, protocol[key]) for key in sorted(protocol) if key != 'classes'),
+            *seen_facts(None if seen is None else set(to_hex(seen))),
+        ]
+        lines = self._lines(record, rows)
+        title = f'Synthetic images: {self.root.resolve().name}'
+        sheet = SHEET_NAME if sheet_file(self.root).is_file() else ''
+        with explained_output_errors(self.root):
+            write_metadata(self.root, lines)
+            write_card(self.root, title, lines, facts, 'tools/synthesize.py', sheet)
 
     def write_sheet(self, record: Dict[str, Any], rows: Set[LabelAndSeed], columns: int) -> Path:
         """Draw the first images of every class."""
@@ -194,9 +242,10 @@ class SynthesisFolder:
         scale = _SHEET_CELL / record['image_shape'][0]
         sheet = image_grid(pictures, row_titles=titles, scale=scale)
         with explained_output_errors(self.root):
-            with atomic_write(self.root / SHEET_NAME) as file:
+            with atomic_write(sheet_file(self.root)) as file:
                 file.write(encode_image(sheet, 'png'))
-        return self.root / SHEET_NAME
+            (self.root / SHEET_NAME).unlink(missing_ok=True)  # of an older version
+        return sheet_file(self.root)
 
     def remove_litter(self, classes: Sequence[str], before: float) -> None:
         """Delete temporary files that killed processes left before a time (``time.time()``)."""

@@ -21,7 +21,11 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from cellgan_plugin.compat import start_cpu_process_group
-from cellgan_plugin.datasets.content_hash import split_groups, write_training_images
+from cellgan_plugin.datasets.content_hash import (
+    read_training_images,
+    split_groups,
+    write_provenance,
+)
 from cellgan_plugin.datasets.image_encoding import check_format, encode_image
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.locks import writes_folder
@@ -87,7 +91,8 @@ def synthesize(
     """Generate images into class folders with a manifest.
 
     ``<out>/<class>/<class>_<seed>.<fmt>``, ``manifest.csv``, ``synthesis.json`` (the protocol),
-    ``sheet.png``, and ``training_images.txt`` where the checkpoint says what it was trained on.
+    ``metadata.csv`` and ``README.md`` (for Hugging Face datasets); in ``__about__``, ``sheet.png``,
+    and ``training_images.txt`` where the checkpoint says what it was trained on.
 
     An image depends on its class, its seed and the protocol alone. Files are whole or absent; the
     same call continues what was interrupted, and does nothing, without loading the model, when
@@ -322,7 +327,7 @@ def _begin(
         )
     else:
         with explained_output_errors(folder.root):
-            write_training_images(folder.root, loaded.training_images)
+            write_provenance(folder.root, loaded.training_images)
     for (label, seed), image in first.items():
         folder.write_image(names[label], seed, fmt, image)
         progress.update()
@@ -345,7 +350,7 @@ def _finish(
 ) -> None:
     """Write sheet, record and manifest; the manifest comes last and says that all is there."""
     names = plan.protocol['classes']
-    if not plan.todo and folder.listed(names) == rows:
+    if not plan.todo and folder.listed(names) == rows and folder.handed_over:
         print_log(f'{folder.root}: all images are there already ({len(rows)} in the manifest)')
         return
     folder.check_written(plan.record, rows)
@@ -357,6 +362,8 @@ def _finish(
             finished=time.strftime('%Y-%m-%dT%H:%M:%S'), seconds=result['seconds']
         )
         folder.record.write(plan.record)
+    seen = read_training_images(folder.root) if folder.says_its_training else None
+    folder.write_card(plan.record, rows, None if seen is None else split_groups(seen)[0])
     folder.write_manifest(plan.record, rows)
     rate = f', {result["made"] / result["seconds"]:.1f} a second' if result['seconds'] else ''
     print_log(f'{folder.root}: {len(rows)} images, {result["made"]} new{rate}')

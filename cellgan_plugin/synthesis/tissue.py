@@ -13,7 +13,8 @@ from torch import nn
 from tqdm import tqdm
 
 from cellgan_plugin.datasets.classes import resolve_class
-from cellgan_plugin.datasets.content_hash import write_training_images
+from cellgan_plugin.datasets.content_hash import split_groups, to_hex, write_provenance
+from cellgan_plugin.datasets.data_card import seen_facts, write_card, write_metadata
 from cellgan_plugin.datasets.file_names import fit_name
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, read_header
@@ -29,12 +30,14 @@ from cellgan_plugin.datasets.whole_images import (
     mask_at,
 )
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
+from cellgan_plugin.files import ABOUT_FOLDER
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import derive_seed
 from cellgan_plugin.records import FolderRecord, contents_of, merged, plain
 from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.runs.sampling import Sampling
+from cellgan_plugin.runs.trained_model import LoadedModel
 from cellgan_plugin.synthesis.folder import RECORD_NAME, SHEET_NAME
 from cellgan_plugin.visualization import image_grid, mask_picture
 
@@ -97,8 +100,8 @@ def synthesize_tissue(
 
     ``<out>/images/<mask>_<number>.png``, ``<out>/masks/<mask>.png`` (uint8 class ids),
     ``manifest.csv`` (a ``group`` holds all images of one mask or, where it is known, patient),
-    ``synthesis.json``, ``sheet.png``, and ``training_images.txt`` where the checkpoint says what it
-    was trained on.
+    ``synthesis.json``; in ``__about__``, ``sheet.png``, and ``training_images.txt`` where the
+    checkpoint says what it was trained on; ``metadata.csv`` for Hugging Face datasets.
 
     An image depends on the mask, its name, its number and the seed alone: on a CPU the networks
     take one image at a time, on a GPU always ``batch_size`` of them (short batches are filled up),
@@ -192,15 +195,40 @@ def synthesize_tissue(
             bar.update(len(batch))
     with explained_output_errors(out):
         if loaded.training_images is not None:
-            write_training_images(out, loaded.training_images)
+            write_provenance(out, loaded.training_images)
         if sheet:
             variants = min(per_mask, _SHEET_VARIANTS)
             picture = _sheet(model, shown, variants, seed, bool(changes), per_call)
-            write_png(out / SHEET_NAME, picture)
+            write_png(out / ABOUT_FOLDER / SHEET_NAME, picture)
+        _write_card(out, rows, protocol, loaded)
         # Last: it says that all is there.
         manifest = write_manifest(out / MANIFEST_NAME, rows, COLUMNS)
     print_log(f'{out}: {len(rows)} images of {len(listed)} masks, {made} new', 'current')
     return SyntheticTissue(out, len(rows), made, manifest)
+
+
+def _write_card(
+    out: Path, rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], loaded: LoadedModel
+) -> None:
+    """``metadata.csv``, which names the mask of every image, and ``README.md``."""
+    named = [
+        {'mask_file_name' if key == 'mask' else key: value for key, value in row.items()}
+        for row in rows
+    ]
+    write_metadata(out, named)
+    seen = loaded.training_images
+    facts = [
+        ('Generator, config', Path(str(loaded.config.filename)).name),
+        ('Generator, weights', loaded.checkpoint.name),
+        ('Masks', 'by a number for every class, in the order of the classes: '
+         + ', '.join(protocol['classes'])),
+        *((key, protocol[key]) for key in ('checkpoint_sha256', 'config_sha256', 'seed')
+          if key in protocol),
+        *seen_facts(None if seen is None else set(to_hex(split_groups(seen)[0]))),
+    ]  # fmt: skip
+    sheet = SHEET_NAME if (out / ABOUT_FOLDER / SHEET_NAME).is_file() else ''
+    title = f'Synthetic images of masks: {out.resolve().name}'
+    write_card(out, title, rows, facts, 'tools/synthesize.py --masks', sheet)
 
 
 # What to make -------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 PAGE_NAME = 'report.html'
+TEMPLATES = Path(__file__).parent / 'templates'
 # Sections in the order of a page.
 KINDS: Tuple[str, ...] = (
     'verdict', 'table', 'images', 'classes', 'distances', 'memorisation', 'confusion', 'curves',
@@ -127,12 +128,12 @@ def write_page(
     return Path(path)
 
 
-def environment() -> 'Environment':
-    """Jinja2 over the package's templates: everything is escaped, a missing name is an error."""
+def environment(templates: Path = TEMPLATES) -> 'Environment':
+    """Jinja2 over a folder of templates: everything is escaped, a missing name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / 'templates'),
+        loader=FileSystemLoader(templates),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -133,8 +133,8 @@ def test_masks_become_pairs_that_train_again(run):
     assert len(second) == 16 and all(second[name] == first[name] for name in first)
     assert second['0_0000.png'] != second['0_0001.png']
     record = json.loads((out / 'synthesis.json').read_text())
-    assert record['classes'] == ['stroma', 'gland'] and (out / 'sheet.png').is_file()
-    assert len((out / 'training_images.txt').read_text().splitlines()) == 6
+    assert record['classes'] == ['stroma', 'gland'] and (out / '__about__/sheet.png').is_file()
+    assert len((out / '__about__/training_images.txt').read_text().splitlines()) == 6
 
     dataset = TissueMaskDataset(
         str(out), 'manifest.csv', split='train', metainfo=dict(classes=['stroma', 'gland']),

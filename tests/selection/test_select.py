@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hugging_face import load_with_datasets
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'selection'))
 from selection_helpers import (  # noqa: E402
@@ -138,7 +139,7 @@ def test_selection_keeps_what_is_labelled_rightly(
     assert min(found['confidence'], found['single_filtering']) > found['random'] + 0.15
 
 
-def test_what_is_written(selected, phantoms, pool):
+def test_what_is_written(selected, phantoms, pool, tmp_path):
     out = Path(selected['out'])
     rows = read_manifest(out / 'manifest.csv')
     assert len(rows) == 3 * 12 and selected['classes'][0]['kept'] == 12
@@ -159,10 +160,16 @@ def test_what_is_written(selected, phantoms, pool):
     files = [r['file'] for r in read_manifest(phantoms / 'manifest.csv') if r['split'] == 'train']
     real = to_hex(content_hashes([phantoms / file for file in files]))
     assert training_images_of(out) == {OF_GENERATOR, OF_CLASSIFIER, *real}
-    for picture in ('best_worst.png', 'tsne.png'):
+    for picture in ('__about__/best_worst.png', '__about__/tsne.png'):
         assert load_image(str(out / picture)).std() > 5
     dataset = CellPatchDataset(data_root=str(out), metainfo=dict(classes=CLASSES), pipeline=[])
     assert len(dataset) == len(rows)  # the folder is a data set, scores and pictures are not
+    found = load_with_datasets(out, tmp_path)
+    assert sorted((row['label'], row['seed']) for row in found) == sorted(
+        (row['label'], int(row['seed'])) for row in rows
+    )
+    card = (out / 'README.md').read_text()
+    assert all(f'| {name} | 12 |' in card for name in CLASSES) and 'fingerprint' in card
 
 
 def test_another_selection_is_refused_or_overwrites_and_reads_saved_scores(
@@ -186,6 +193,7 @@ def test_another_selection_is_refused_or_overwrites_and_reads_saved_scores(
     again = select(pool, real, *classifier, tmp_path / 'out', overwrite=True, **other)
     assert len(read) < 30  # the picture's
     there = {str(p.relative_to(tmp_path / 'out')) for p in (tmp_path / 'out').glob('*/*.png')}
+    there.remove('__about__/best_worst.png')
     assert there == {row['file'] for row in read_manifest(again['manifest'])}
     assert len(there) == 3 * 6 and all((tmp_path / 'out' / name).is_symlink() for name in there)
 

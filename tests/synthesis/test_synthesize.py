@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from hugging_face import load_with_datasets
 from mmagic.registry import MODELS
 from tiny_generators import CLASSES, TRAINING_IMAGES, write_run
 
@@ -21,8 +22,10 @@ from cellgan_plugin.records import RecordError
 from cellgan_plugin.runs.image_sampler import ImageSampler, sample_many
 from cellgan_plugin.runs.sampling import Sampling, synthesis_noise
 from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.synthesis.folder import SynthesisFolder
+from cellgan_plugin.synthesis.folder import SynthesisFolder, sheet_file
 from cellgan_plugin.synthesis.synthesize import synthesize
+
+HANDED_OVER = ('README.md', '__about__', 'metadata.csv')
 
 
 @pytest.fixture(scope='module')
@@ -42,7 +45,7 @@ def images(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.glob('*/*'))
-        if path.suffix != '.tmp'
+        if path.suffix != '.tmp' and path.parent.name != '__about__'
     }
 
 
@@ -56,7 +59,7 @@ def litter(folder):
 def test_class_folders_manifest_and_protocol(run, made):
     out, result = made
     assert sorted(p.name for p in out.iterdir()) == sorted(
-        [*CLASSES, 'manifest.csv', 'sheet.png', 'synthesis.json', 'training_images.txt']
+        [*CLASSES, *HANDED_OVER, 'manifest.csv', 'synthesis.json']
     )
     rows = read_manifest(out / 'manifest.csv')
     assert [(row['file'], row['label'], row['seed']) for row in rows] == [
@@ -73,7 +76,48 @@ def test_class_folders_manifest_and_protocol(run, made):
     assert record['runs'][0]['torch'] == torch.__version__ and record['runs'][0]['finished']
     assert np.array_equal(read_training_images(out), TRAINING_IMAGES.numpy())
     assert result['images'] == result['made'] == 12 and not litter(out)
-    assert load_image(str(out / 'sheet.png')).shape[0] > 3 * 128
+    assert load_image(str(sheet_file(out))).shape[0] > 3 * 128
+
+
+def test_the_folder_loads_in_hugging_face_datasets(made, tmp_path):
+    out, _ = made
+    for found in (
+        load_with_datasets(out, tmp_path / 'a'),
+        load_with_datasets(out, tmp_path / 'b', 'imagefolder', data_dir=str(out)),
+    ):
+        rows = {(row['label'], row['seed']): row['image'] for row in found}
+        assert set(rows) == {(name, seed) for name in CLASSES for seed in range(4)}
+        name = CLASSES[1]
+        own = load_image(str(out / name / f'{name}_000003.png'))
+        assert np.array_equal(np.asarray(rows[name, 3].convert('RGB')), own)
+
+
+def test_the_card_says_what_the_images_are_and_an_edited_one_is_kept(run, made, tmp_path):
+    out, _ = made
+    card = (out / 'README.md').read_text()
+    digest = json.loads((out / 'synthesis.json').read_text())['protocol']['checkpoint_sha256']
+    assert all(f'| {name} | 4 |' in card for name in CLASSES) and digest in card
+    assert f'| Training images | {len(TRAINING_IMAGES)} |' in card and 'license: other' in card
+    assert '__about__/sheet.png' in card and '## Limits' in card
+    again = tmp_path / 'again'
+    shutil.copytree(out, again)
+    (again / 'README.md').write_text('mine')
+    synthesize(*run, again, per_class=5, workers=1)
+    assert (again / 'README.md').read_text() == 'mine'
+    assert len((again / 'metadata.csv').read_text().splitlines()) == 1 + 15
+
+
+def test_a_folder_of_an_older_version_is_brought_up_to_date(run, made, tmp_path):
+    old = tmp_path / 'old'
+    shutil.copytree(made[0], old)
+    shutil.move(old / '__about__' / 'training_images.txt', old / 'training_images.txt')
+    shutil.move(old / '__about__' / 'sheet.png', old / 'sheet.png')
+    (old / 'metadata.csv').unlink()
+    assert np.array_equal(read_training_images(old), TRAINING_IMAGES.numpy())
+    assert synthesize(*run, old, per_class=5, workers=1)['made'] == 3
+    names = {path.name for path in old.iterdir()}
+    assert names == {*CLASSES, *HANDED_OVER, 'manifest.csv', 'synthesis.json'}
+    assert np.array_equal(read_training_images(old), TRAINING_IMAGES.numpy())
 
 
 def test_the_folder_is_a_data_set(made):
@@ -246,7 +290,7 @@ def test_missing_and_damaged_files_are_made_again_and_others_kept(run, made, tmp
     cut = out / 'HSIL' / 'HSIL_000003.png'
     cut.write_bytes(cut.read_bytes()[:-20])
     other_size = out / 'ASC-US' / 'ASC-US_000000.png'
-    shutil.copy(out / 'sheet.png', other_size)
+    shutil.copy(sheet_file(out), other_size)
     kept = out / 'NILM' / 'NILM_000000.png'
     before = kept.stat().st_mtime_ns
     assert synthesize(*run, out, per_class=4)['made'] == 4

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hugging_face import load_with_datasets
 from mmengine.config import Config
 from tiny_pyramid import DISCRIMINATOR, GENERATOR, SCALES, SEGMENTER, tiny_model
 
@@ -91,6 +92,15 @@ def test_pairs_are_what_the_model_makes_of_the_fitted_mask(run):
     assert {(row['split'], row['source_split']) for row in rows} == {('train', 'test')}
 
 
+def test_images_and_masks_load_in_hugging_face_datasets(run, tmp_path):
+    made = make(run, 'plain')
+    found = load_with_datasets(made.out, tmp_path)
+    assert len(found) == 6 and set(found['label']) == {'healthy'}
+    own = load_mask(str(made.out / 'masks' / 'b.png'))
+    row = next(row for row in found if row['source_mask'] == 'b')
+    assert np.array_equal(np.asarray(row['mask']), own)
+
+
 def test_masks_of_another_split_than_the_trained_one_are_said(run, monkeypatch):
     said = []
     monkeypatch.setattr(synthesize_module, 'print_log', lambda text, *_: said.append(text))
@@ -120,7 +130,8 @@ def test_relabelled_glands_keep_their_outlines_and_noise(run):
         not np.array_equal(image, images(plain.out)[name])
         for name, image in images(changed.out).items()
     )
-    narrow, wide = (load_image(str(m.out / 'sheet.png')).shape[1] for m in (plain, changed))
+    sheets = (m.out / '__about__' / 'sheet.png' for m in (plain, changed))
+    narrow, wide = (load_image(str(sheet)).shape[1] for sheet in sheets)
     assert wide > 1.7 * narrow, 'the sheet shows both'
 
 
