@@ -208,6 +208,12 @@ class CellPatchDataset(BaseDataset):
         """List the files; DatasetError on any problem that would harm training."""
         listing = self.list_sources()
         raise_or_say(listing.problems, self.root)
+        if not listing.patches:  # of an evaluation, which may lack single classes
+            message = (
+                f'holds no image of the classes {list(self.metainfo["classes"])}. Check the folder, '
+                'the spelling of the classes and the split'
+            )
+            raise DatasetError([Problem(ERROR, 'no images', str(self.root), message)])
         rows = Rows(listing.patches)
         return rows if self.serialize_data else list(rows.consume())
 

@@ -53,3 +53,43 @@ def draw_distance_curves(
     axes.grid(alpha=0.3, which='both')
     axes.legend(fontsize=8, ncols=2)
     return save_figure(figure, path)
+
+
+def draw_smoothed_curves(
+    path: Union[str, Path],
+    iterations: Sequence[int],
+    curves: Mapping[float, Sequence[float]],
+    name: str,
+) -> Path:
+    """Draw one curve under several smoothings, each with its minimum (HistoGAN, Fig. 4).
+
+    Args:
+        path (str | Path): PNG to write.
+        iterations (Sequence[int]): Of the measured checkpoints, ascending.
+        curves (Mapping[float, Sequence[float]]): Alpha to the smoothed distances; 0 is drawn as
+            points as well.
+        name (str): Of the distance, for the axis.
+
+    Returns:
+        Path: ``path``.
+    """
+    from matplotlib import colormaps
+
+    figure = new_figure(8, 4.5)
+    axes = figure.add_subplot()
+    colours = colormaps['viridis'].resampled(max(2, len(curves) + 1))
+    for number, (alpha, values) in enumerate(curves.items()):
+        best = min(range(len(values)), key=lambda i: values[i])
+        said = 'as measured' if alpha == 0 else f'alpha {alpha:g}'
+        colour = '0.6' if alpha == 0 else colours(number)
+        axes.plot(
+            iterations, values, color=colour, lw=1 if alpha == 0 else 1.6,
+            marker='o' if alpha == 0 and len(values) < 60 else None, ms=3,
+            label=f'{said}: minimum at {iterations[best]}',
+        )  # fmt: skip
+        axes.plot(iterations[best], values[best], '*', color=colour, ms=12, mec='black', mew=0.5)
+    axes.set_xlabel('iteration')
+    axes.set_ylabel(name)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return save_figure(figure, path)

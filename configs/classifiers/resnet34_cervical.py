@@ -27,3 +27,5 @@ val_dataloader = dict(
             dict(type='mmpretrain.PackInputs'),
         ]))
 test_dataloader = val_dataloader
+# The best by held-out accuracy is kept, as the benchmark does with select='best'; it is what evaluates.
+default_hooks = dict(checkpoint=dict(save_best='accuracy/top1', rule='greater'))
