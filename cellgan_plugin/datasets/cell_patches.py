@@ -210,8 +210,8 @@ class CellPatchDataset(BaseDataset):
         raise_or_say(listing.problems, self.root)
         if not listing.patches:  # of an evaluation, which may lack single classes
             message = (
-                f'holds no image of the classes {list(self.metainfo["classes"])}. Check the folder, '
-                'the spelling of the classes and the split'
+                f'holds no image of the classes {list(self.metainfo["classes"])}. Check the '
+                'folder, the spelling of the classes and the split'
             )
             raise DatasetError([Problem(ERROR, 'no images', str(self.root), message)])
         rows = Rows(listing.patches)

@@ -42,7 +42,7 @@ def folder_sheet(
     if classes is None:
         classes = class_folders(first if _parts(first)[1] is None else _parts(first)[0])
     cells: List[List[np.ndarray]] = []
-    for name, folder in rows.items():
+    for folder in rows.values():
         root, ann_file, split = _parts(str(folder))
         dataset = folder_dataset(root, classes, size, ann_file or '', split)
         labels = np.array([dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))])
