@@ -9,7 +9,9 @@ from cellgan_plugin.study.division import Division
 from cellgan_plugin.study.settings import StudySettings
 
 ARMS = 2  # real only, traditional augmentation
-ARMS_OF_A_GENERATOR = 4  # added, selected, alone, first
+# Rows of a generator; where time is short the last ones are left out, then all but the first.
+ROWS = ('added', 'selected', 'alone', 'first')
+_FEWER_ROWS = (ROWS, ROWS[:2], ROWS[:1])
 POOL = 4  # candidates over images asked for (HistoGAN, Algorithm 1)
 CLASSIFIER_STEPS = 240  # of the classifier that evaluates
 _EPOCHS = 15  # of the benchmark's classifiers, real and synthetic images
@@ -17,7 +19,10 @@ _STEPS = (80, 2000)
 _BATCH = 32
 # Minutes of training below which a generator per fold is no better than one for all.
 _MINUTES_PER_FOLD = 5.0
-_LEAST_MINUTES = 0.25
+# Minutes of training below which classifiers take fewer steps and rows are left out, and the least
+# there are; a study that then takes longer than so many times what was asked for is refused.
+_MINUTES_WITH_ALL_ROWS, _LEAST_MINUTES = 2.0, 0.25
+_TOO_LONG = 1.25
 _SAMPLING = (
     0.35 / 16
 )  # of a training step of 16 images: one forward pass of the generator, an image
@@ -68,6 +73,7 @@ class Plan:
         minutes (float): Training time of a generator; at most :data:`SLACK` times as much.
         steps (int): Of every classifier of the benchmark.
         parts (tuple[Step]): In order.
+        rows (tuple[str]): Of every generator in the benchmark, some of :data:`ROWS`.
     """
 
     folds: int
@@ -76,6 +82,7 @@ class Plan:
     minutes: float
     steps: int
     parts: Tuple[Step, ...]
+    rows: Tuple[str, ...] = ROWS
 
     @property
     def total(self) -> float:
@@ -87,6 +94,9 @@ class Plan:
         lines = ['step                          folder          jobs   minutes']
         lines += [f'{p.name:<29} {p.folder:<15} {p.jobs:>4} {p.minutes:>9.1f}' for p in self.parts]
         lines.append(f'{"together":<45} {sum(p.jobs for p in self.parts):>4} {self.total:>9.1f}')
+        if len(self.rows) < len(ROWS):
+            left_out = ', '.join(row for row in ROWS if row not in self.rows)
+            lines.append(f'Left out for want of time: rows with synthetic images {left_out}')
         trained = ', '.join(f'{name} {number}' for name, number in self.iterations.items())
         if not trained:
             return '\n'.join(
@@ -111,7 +121,8 @@ class Plan:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> 'Plan':
         """The plan of a study that was begun."""
-        return cls(**{**data, 'parts': tuple(Step(**part) for part in data['parts'])})
+        parts, rows = tuple(Step(**part) for part in data['parts']), tuple(data['rows'])
+        return cls(**{**data, 'parts': parts, 'rows': rows})
 
 
 def make_plan(
@@ -132,7 +143,7 @@ def make_plan(
 
     Returns:
         Plan: With as many folds as leave every generator five minutes, unless ``folds`` says how
-        many.
+        many, and as many rows as leave it two.
 
     Raises:
         ProtocolError: The steps beside the generators alone take longer than there is.
@@ -153,8 +164,12 @@ def make_plan(
         plan = _with_folds(settings, division, speeds, workers, folds, spent)
         if folds == choices[-1] or plan.minutes >= _MINUTES_PER_FOLD:
             break
-    if plan.minutes < _LEAST_MINUTES and not settings.iterations:
-        rest = spent + plan.total
+    for rows, fewest in ((ROWS, False), *((rows, True) for rows in _FEWER_ROWS)):
+        plan = _with_folds(settings, division, speeds, workers, plan.folds, spent, rows, fewest)
+        if plan.minutes >= _MINUTES_WITH_ALL_ROWS or settings.iterations:
+            break
+    if spent + plan.total > _TOO_LONG * settings.hours * 60 and not settings.iterations:
+        rest = spent + plan.total - plan.minutes
         raise ProtocolError(
             f'--hours {settings.hours:g} is too little: beside the training of generators the '
             f'steps take about {rest:.0f} min on this machine. Give --hours '
@@ -170,14 +185,16 @@ def _with_folds(
     workers: int,
     folds: int,
     spent: float,
+    rows: Tuple[str, ...] = ROWS,
+    fewest_steps: bool = False,
 ) -> Plan:
     generators, trained = len(settings.generators), len(settings.trained)
     whole = sum(division.total(part) for part in division.counts)
     train = division.total('train') if folds == 1 else whole * (folds - 1) / folds
-    pool = POOL * settings.ratio * train
+    pool = (POOL if 'selected' in rows else 1) * settings.ratio * train
     slowest = max(speeds.generators.values(), default=0.0)
     sampling = _SAMPLING * slowest
-    trainings = folds * len(settings.seeds) * (ARMS + ARMS_OF_A_GENERATOR * generators)
+    trainings = folds * len(settings.seeds) * (ARMS + len(rows) * generators)
 
     def rounds(jobs: int) -> int:
         return math.ceil(jobs / workers)
@@ -213,13 +230,16 @@ def _with_folds(
         # The benchmark's classifiers take no more than two fifths of the time.
         room = 0.4 * settings.hours * 3600 / rounds(trainings) - speeds.start
         steps = max(_STEPS[0], min(steps, int(room / speeds.classifier)))
+        steps = _STEPS[0] if fewest_steps else steps
     parts = fixed(steps)
     runs = rounds(trained) + (rounds(folds * trained) if folds > 1 else 0)
     starting = runs * speeds.start / 60
     minutes = (settings.hours * 60 - spent - sum(p.minutes for p in parts) - starting) / max(
         1, runs
     )
-    minutes = max(0.0, minutes / SLACK**0.5)  # half of the slack is kept for what was not foreseen
+    minutes = max(
+        _LEAST_MINUTES, minutes / SLACK**0.5
+    )  # half of the slack is kept for what was not foreseen
     if settings.iterations:
         minutes = settings.iterations * slowest / 60
     shown = rounds(trained) * (minutes + speeds.start / 60)
@@ -233,4 +253,4 @@ def _with_folds(
         name: settings.iterations or max(1, int(minutes * 60 / seconds))
         for name, seconds in speeds.generators.items()
     }
-    return Plan(folds, workers, iterations, minutes, steps, tuple(parts))
+    return Plan(folds, workers, iterations, minutes, steps, tuple(parts), rows)

@@ -170,7 +170,9 @@ class RunFiles:
         generators, rows = {}, {'Traditional augmentation': dict(transforms=_TRADITIONAL)}
         for name in settings.generators:
             # A row has one pool; all rows of a generator share it.
-            ratio, pool = settings.ratio, POOL * settings.ratio
+            ratio = pool = settings.ratio
+            if 'selected' in plan.rows:
+                pool *= POOL
             chosen = ratio
             if name in settings.given:
                 generators[name] = dict(settings.given[name])
@@ -181,10 +183,13 @@ class RunFiles:
                 if plan.folds == 1:
                     generators[name]['checkpoint'] = str(self.checkpoint(name))
             common = dict(generator=name, ratio=ratio, pool=pool)
-            rows[name] = dict(common, rule='none')
-            rows[f'{name}, selected'] = dict(common, rule='selective', ratio=chosen)
-            rows[f'{name} alone'] = dict(common, rule='none', use='alone')
-            rows[f'{name} first, then real'] = dict(common, rule='none', use='first')
+            known = {
+                'added': (name, dict(rule='none')),
+                'selected': (f'{name}, selected', dict(rule='selective', ratio=chosen)),
+                'alone': (f'{name} alone', dict(rule='none', use='alone')),
+                'first': (f'{name} first, then real', dict(rule='none', use='first')),
+            }
+            rows.update({shown: {**common, **row} for shown, row in map(known.get, plan.rows)})
         config = dict(
             title=self.title,
             data=dict(data_root=folder.root, ann_file=folder.ann_file),

@@ -15,7 +15,7 @@ from cellgan_plugin.errors import ConfigError, ProtocolError
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import open_config
 from cellgan_plugin.runs.config_fit import check_fit
-from cellgan_plugin.study.budget import ARMS, ARMS_OF_A_GENERATOR, SLACK, Plan, Speeds, make_plan
+from cellgan_plugin.study.budget import ARMS, ROWS, SLACK, Plan, Speeds, make_plan
 from cellgan_plugin.study.division import divide
 from cellgan_plugin.study.run_files import RunFiles
 from cellgan_plugin.study.settings import StudySettings, read_study
@@ -110,15 +110,29 @@ def test_jobs_of_the_plan_are_those_of_the_benchmark(grouped):
     plan = make_plan(settings, division, speeds, 2)
     jobs = {part.name: part.jobs for part in plan.parts}
     assert jobs['generators'] == 2 and jobs['generators per fold'] == 6
-    assert jobs['classifiers'] == 3 * 2 * (ARMS + 2 * ARMS_OF_A_GENERATOR)
+    assert jobs['classifiers'] == 3 * 2 * (ARMS + 2 * len(ROWS))
     text = plan.to_text(4)
     assert 'together' in text and 'A ' in text and '4 times, once per fold' in text
 
 
+def test_rows_are_left_out_where_time_is_short(grouped, tmp_path):
+    _, _, division = grouped
+    slow = Speeds(generators={'CellGAN': 1.0}, classifier=0.3, start=40.0)
+    settings = StudySettings(hours=0.15, folds=1)
+    plan = make_plan(settings, division, slow, 2)
+    assert plan.rows in (ROWS[:2], ROWS[:1]) and plan.total <= 1.25 * 9
+    assert 'Left out for want of time' in plan.to_text(0.15)
+    RunFiles(settings, division, tmp_path, 64).write(plan)
+    protocol = read_protocol(tmp_path / 'configs/benchmark.py')
+    assert len(protocol.rows) == 1 + len(plan.rows)
+    assert make_plan(settings, division, FAST, 2).rows == ROWS
+
+
 def test_too_little_time_and_too_many_folds_are_refused(grouped):
     division = grouped[2]
+    slow = replace(FAST, start=40.0)
     with pytest.raises(ProtocolError, match='--hours 0.05 is too little.*Give --hours'):
-        make_plan(StudySettings(hours=0.05, seeds=(0, 1, 2)), division, FAST, 1)
+        make_plan(StudySettings(hours=0.05, seeds=(0, 1, 2)), division, slow, 1)
     with pytest.raises(ProtocolError, match='enough for 5 folds'):
         make_plan(StudySettings(folds=9), division, FAST, 1)
     for wrong in (dict(hours=0), dict(folds=0), dict(ratio=0), dict(seeds=(1, 1)), dict(size=-1)):
