@@ -27,6 +27,11 @@ def make_parser() -> ToolParser:
         '--out', metavar='DIR', help='folder for report.txt, problems.csv and the contact sheets'
     )
     parser.add_argument(
+        '--synthetic',
+        metavar='DIR|CSV',
+        help='synthetic images: what of their files tells them from the real ones is said',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=KeyValues,
@@ -42,7 +47,7 @@ def main() -> int:
     try:
         config = load_config(args.config, options=args.cfg_options, parts=None, data=args.data)
         check_fit(config)
-        report = check_dataset(*datasets_of_config(config))
+        report = check_dataset(*datasets_of_config(config), synthetic=args.synthetic)
         print(report.to_text())
         if args.out:
             with explained_output_errors(args.out):

@@ -39,6 +39,8 @@ from cellgan_plugin.synthesis.tissue import synthesize_tissue
 
 
 def _from_masks(args: argparse.Namespace) -> None:
+    if args.like is not None:
+        raise SynthesisError('--like is for images by class; tissue from masks is written as PNG')
     relabel = dict(entry.split('=', 1) for entry in args.relabel if '=' in entry)
     if len(relabel) != len(args.relabel):
         raise SynthesisError(f'--relabel {args.relabel}: say CLASS=OTHER, each class once')
@@ -75,7 +77,12 @@ def make_parser() -> ToolParser:
     parser.add_argument('--seeds', metavar='A-B', help='e.g. 0-1999, 17 or 3,5,10-19; from 0 on')
     parser.add_argument('--truncation', type=float, metavar='T', help='bound of z, e.g. 0.8')
     parser.add_argument(
-        '--format', default='png', metavar='{' + ','.join(FORMATS) + '}', help='default: png'
+        '--format', metavar='{' + ','.join(FORMATS) + '}', help='default: png, or as --like'
+    )
+    parser.add_argument(
+        '--like',
+        metavar='DIR|CSV',
+        help='real images: write their format, JPEGs of their quality and colour sampling',
     )
     parser.add_argument(
         '--batch-size', type=int, help=f'default: {GPU_BATCH_SIZE} on a GPU; with --masks 4'
@@ -116,6 +123,7 @@ def main() -> None:
                 seeds=None if args.seeds is None else parse_seeds(args.seeds),
                 truncation=args.truncation,
                 fmt=args.format,
+                like=args.like,
                 batch_size=args.batch_size or GPU_BATCH_SIZE,
                 sample_model=args.sample_model,
                 sample_kwargs=args.sample_kwargs,

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmengine.config import Config
 
+from cellgan_plugin.benchmark import shortcuts
 from cellgan_plugin.benchmark.classifier_run import classifier_identity, write_run
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
 from cellgan_plugin.benchmark.generators import (
@@ -193,6 +194,8 @@ class ArmBuilder:
         )
         trained_on = images_behind(generator, found.root, contents, self.cache)
         if generator.trained_on != 'itself':
+            files = [str(Path(found.root, patch.file)) for patch in found.patches]
+            arm.notes += shortcuts.of_folder(generator.name, self.samples, files)
             arm.notes += seen_beyond(self.plan, generator.name, trained_on)
         copies = self._leak(generator, set(contents), set())
         if trained_on is None and copies.found:
@@ -254,6 +257,7 @@ class ArmBuilder:
             [count] * len(where),
             [(job,) for _, job in where],
             identity,
+            notes=shortcuts.of_drawn(generator.name, self.samples),
         )
 
     def _drawn(

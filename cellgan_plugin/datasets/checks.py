@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -10,6 +11,11 @@ from mmagic.registry import DATASETS
 from PIL import Image
 
 from cellgan_plugin.datasets.cell_patches import CellPatchDataset
+from cellgan_plugin.datasets.file_history import (
+    compare_files,
+    list_image_files,
+    uneven_compression,
+)
 from cellgan_plugin.datasets.file_names import nfc
 from cellgan_plugin.datasets.image_sizes import ScaleByClass, manifest_factors
 from cellgan_plugin.datasets.inspection import (
@@ -49,6 +55,7 @@ class _Entry(NamedTuple):
 def check_dataset(
     dataset: Union[Checkable, Mapping],
     others: Optional[Mapping[str, Union[Checkable, Mapping]]] = None,
+    synthetic: Optional[Union[str, Path]] = None,
 ) -> DatasetReport:
     """Look at every file of a data set as training would, and collect what is wrong.
 
@@ -60,6 +67,9 @@ def check_dataset(
             config.
         others (dict | None): Further data sets by the name of their split (``val``, ``test``),
             looked at for images they share with ``dataset``.
+        synthetic (str | Path | None): Folder or manifest of synthetic images: what tells them from
+            the real ones by format, compression, size or their traces is a finding. Defaults to
+            None.
 
     Returns:
         DatasetReport: The findings; nothing is raised for bad data.
@@ -95,6 +105,8 @@ def check_dataset(
 
     report.problems += _check_groups(entries)
     usable = _check_images(entries, report)
+    if synthetic is not None:
+        report.problems += _check_synthetic(usable, synthetic)
     _check_balance(dataset, report)
     _collect_examples(usable, report)
     order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
@@ -187,6 +199,13 @@ def _check_images(entries: Sequence[_Entry], report: DatasetReport) -> List[_Ent
         first = first_with.setdefault(digest, entry)
         if first is not entry:
             report.problems.append(_duplicate(first, entry))
+    by_class: Dict[str, List[str]] = {}
+    for entry in usable:
+        by_class.setdefault(entry.dataset.classes[entry.patch.label], []).append(entry.path)
+    uneven = uneven_compression(by_class)
+    if uneven:
+        message = f'by class: {uneven}. Compression tells the class: save all images alike'
+        report.problems.append(Problem(WARNING, 'uneven compression', entries[0].path, message))
     report.scales = scales.medians()
     report.problems += scales.problems(entries[0].dataset.root) if entries else []
     return usable
@@ -203,6 +222,17 @@ def _duplicate(first: _Entry, second: _Entry) -> Problem:
         message = f'{same}, in split {splits[0]!r} and again in {splits[1]!r}; keep one'
         return Problem(ERROR, 'two splits', second.path, message)
     return Problem(WARNING, 'duplicate', second.path, f'{same}: it counts twice')
+
+
+def _check_synthetic(usable: Sequence[_Entry], synthetic: Union[str, Path]) -> Iterator[Problem]:
+    root, files = list_image_files(synthetic)
+    if not files:
+        yield Problem(ERROR, 'no images', str(synthetic), 'holds no image to compare with')
+        return
+    real = [entry.path for entry in usable if entry.split in ('', 'train')]
+    for line in compare_files(real, [str(root / file) for file in files]):
+        message = f'{line}. A classifier may learn that; synthesize.py --like writes files alike'
+        yield Problem(WARNING, 'synthetic differs', str(synthetic), message)
 
 
 def _check_balance(dataset: CellPatchDataset, report: DatasetReport) -> None:

@@ -19,6 +19,7 @@ from cellgan_plugin.datasets.data_card import (
     write_card,
     write_metadata,
 )
+from cellgan_plugin.datasets.file_history import JpegStyle, encode_jpeg_like
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.inspection import in_threads, with_progress
@@ -62,11 +63,15 @@ class SynthesisFolder:
 
     Args:
         root (str | Path): The folder; need not exist.
+
+    Attributes:
+        jpeg (JpegStyle | None): How JPEGs are compressed; None: quality 95 without subsampling.
     """
 
     def __init__(self, root: Union[str, Path]):
         self.root = Path(root).expanduser()
         self.record = FolderRecord(root, RECORD_NAME)
+        self.jpeg: Optional[JpegStyle] = None
         self.manifest_path = self.root / MANIFEST_NAME
 
     def complete(self, record: Dict[str, Any]) -> Set[LabelAndSeed]:
@@ -139,9 +144,15 @@ class SynthesisFolder:
                     f'{images}. Nothing was written: choose another folder',
                 )
 
+    def encode(self, image: np.ndarray, fmt: str) -> bytes:
+        """An image as a file: a JPEG in :attr:`jpeg` where that is given."""
+        if self.jpeg is not None and fmt == 'jpg':
+            return encode_jpeg_like(image, self.jpeg)
+        return encode_image(image, fmt)
+
     def write_image(self, class_name: str, seed: int, fmt: str, image: np.ndarray) -> int:
         """Encode and write one image, whole or not at all; returns its bytes."""
-        encoded = encode_image(image, fmt)
+        encoded = self.encode(image, fmt)
         with explained_output_errors(self.root):
             with atomic_write(self.root / class_file(class_name, seed, fmt)) as file:
                 file.write(encoded)

@@ -26,7 +26,8 @@ from cellgan_plugin.datasets.content_hash import (
     split_groups,
     write_provenance,
 )
-from cellgan_plugin.datasets.image_encoding import check_format, encode_image
+from cellgan_plugin.datasets.file_history import JpegStyle, list_image_files, style_of
+from cellgan_plugin.datasets.image_encoding import check_format
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import read_json
@@ -76,7 +77,8 @@ def synthesize(
     classes: Optional[Dict[str, Optional[int]]] = None,
     seeds: Optional[Iterable[int]] = None,
     truncation: Optional[float] = None,
-    fmt: str = 'png',
+    fmt: Optional[str] = None,
+    like: Optional[Union[str, Path]] = None,
     batch_size: int = GPU_BATCH_SIZE,
     sample_model: Optional[str] = None,
     sample_kwargs: Optional[dict] = None,
@@ -110,7 +112,11 @@ def synthesize(
         seeds (Iterable[int], optional): The seeds, e.g. ``range(2000)``. Defaults to None.
         truncation (float, optional): Bound of the truncated normal distribution that z is of;
             smaller is more typical and less varied. Defaults to None: not truncated.
-        fmt (str): 'png', 'tif', 'webp' (lossless) or 'jpg' (quality 95). Defaults to 'png'.
+        fmt (str, optional): 'png', 'tif', 'webp' (lossless) or 'jpg' (quality 95). Defaults to
+            None: 'png', or as ``like`` has it.
+        like (str | Path, optional): Real images, a folder or a manifest: files are written in
+            their format, JPEGs with their quantisation tables and colour sampling, so that no
+            classifier tells real from synthetic by the compression. Defaults to None.
         batch_size (int): Images per call of the network on a GPU. On a CPU every core takes one
             image at a time, whatever this says. Defaults to 64.
         sample_model (str, optional): 'ema' or 'orig'. Defaults to None: 'ema' where there is one.
@@ -141,7 +147,7 @@ def synthesize(
         config, checkpoint, device, truncation, sample_model, sample_kwargs, precision, batch_size,
         options=options,
     )  # fmt: skip
-    check_format(fmt)
+    fmt, folder.jpeg = _style(fmt, like)
     _start_processes(launcher)
 
     def plan() -> _Plan:
@@ -162,6 +168,21 @@ def synthesize(
         _finish(folder, found, rows, result, sheet, began)
     _wait_for_all()
     return result
+
+
+def _style(fmt: Optional[str], like: Optional[Union[str, Path]]) -> Tuple[str, Optional[JpegStyle]]:
+    """Format of the files, and how a JPEG is compressed."""
+    if like is None:
+        return check_format(fmt or 'png'), None
+    if fmt is not None:
+        raise SynthesisError('give either a format or real images to be like')
+    root, files = list_image_files(like)
+    if not files:
+        raise SynthesisError(f'{like}: no image to be like; expected a folder or a manifest')
+    style = style_of([str(root / file) for file in files])
+    # BMP and the like are lossless: so is PNG.
+    known = {'JPEG': 'jpg', 'PNG': 'png', 'TIFF': 'tif'}
+    return known.get(style.format, 'png'), style.jpeg
 
 
 def _start_processes(launcher: str) -> None:
@@ -203,9 +224,11 @@ def _make_plan(
     former = (read_json(folder.record.path) or {}).get('protocol') or {}
     same = all(former.get(key) == value for key, value in sampling.hashes.items())
     names = list((same and former.get('classes')) or sampling.classes)
+    jpeg = {} if folder.jpeg is None else dict(jpeg=folder.jpeg._asdict())
     protocol = dict(
         sampling.settings,
         image_format=fmt,
+        **jpeg,
         images_per_call=sampling.images_per_call,
         classes=names,
         **sampling.hashes,
@@ -308,7 +331,7 @@ def _begin(
             f'{shape}: choose another folder'
         )
     fmt, names = plan.protocol['image_format'], plan.protocol['classes']
-    sizes = [len(encode_image(image, fmt)) for image in first.values()]
+    sizes = [len(folder.encode(image, fmt)) for image in first.values()]
     folder.check_room(len(plan.todo), sum(sizes) / len(sizes))
     room = shown_size(len(plan.todo) * sum(sizes) / len(sizes))
     left = timedelta(seconds=round(seconds / len(first) * len(plan.todo) / get_dist_info()[1]))

@@ -9,10 +9,12 @@ import pytest
 import torch
 from hugging_face import load_with_datasets
 from mmagic.registry import MODELS
+from PIL import Image
 from tiny_generators import CLASSES, TRAINING_IMAGES, write_run
 
 from cellgan_plugin.datasets import CellPatchDataset
 from cellgan_plugin.datasets.content_hash import read_training_images
+from cellgan_plugin.datasets.file_history import encode_jpeg_like, read_history
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import read_manifest
 from cellgan_plugin.errors import OutputError, SynthesisError, explained_output_errors
@@ -118,6 +120,31 @@ def test_a_folder_of_an_older_version_is_brought_up_to_date(run, made, tmp_path)
     names = {path.name for path in old.iterdir()}
     assert names == {*CLASSES, *HANDED_OVER, 'manifest.csv', 'synthesis.json'}
     assert np.array_equal(read_training_images(old), TRAINING_IMAGES.numpy())
+
+
+def test_files_like_the_real_ones(run, made, tmp_path):
+    real = tmp_path / 'real'
+    real.mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(real / f'{number}.jpg', quality=83, subsampling=2)
+    out = tmp_path / 'out'
+    wanted = dict(classes=dict(HSIL=2), like=real)
+    assert synthesize(*run, out, **wanted)['made'] == 2
+    for row in read_manifest(out / 'manifest.csv'):
+        style = read_history(str(out / row['file'])).jpeg
+        assert style == read_history(str(real / '0.jpg')).jpeg
+        lossless = load_image(str(made[0] / row['file']).replace('.jpg', '.png'))
+        assert (out / row['file']).read_bytes() == encode_jpeg_like(lossless, style)
+    assert synthesize(*run, out, **wanted)['made'] == 0
+    with pytest.raises(RecordError, match='jpeg'):
+        synthesize(*run, out, classes=dict(HSIL=2), fmt='jpg')
+    with pytest.raises(SynthesisError, match='either a format or real images'):
+        synthesize(*run, out, per_class=1, fmt='png', like=real)
+    with pytest.raises(SynthesisError, match='no image to be like'):
+        synthesize(*run, tmp_path / 'new', per_class=1, like=tmp_path / 'none')
+    png = synthesize(*run, tmp_path / 'png', per_class=1, like=made[0] / 'manifest.csv')
+    assert png['protocol']['image_format'] == 'png'
 
 
 def test_the_folder_is_a_data_set(made):
