@@ -6,7 +6,14 @@ from typing import Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from cellgan_plugin.benchmark.statistics import FEWEST_FOLDS
-from cellgan_plugin.visualization.figures import new_figure, save_figure
+from cellgan_plugin.visualization.figures import (
+    new_figure,
+    save_figure,
+    set_legend,
+    set_title,
+    text_width,
+    wrapped,
+)
 
 # Okabe and Ito: told apart by colour-blind readers as well.
 _COLOURS = ('#000000', '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#999999')
@@ -43,9 +50,9 @@ def draw_boxes(
     longest = max(map(len, arms), default=1)
     figure = new_figure(
         1.2 + max(1.9, 0.55 * len(arms) + 0.9) * len(metrics),
-        0.8 + (2.4 + 0.055 * longest) * len(classifiers),
+        0.8 + (2.4 + 0.075 * longest) * len(classifiers),
     )
-    figure.suptitle(title, fontsize=10)
+    set_title(figure, title)
     grid = figure.subplots(len(classifiers), len(metrics), squeeze=False, sharey=False)
     for line, classifier in enumerate(classifiers):
         for column, metric in enumerate(metrics):
@@ -103,20 +110,29 @@ def draw_confusions(
     """
     classifiers = list(dict.fromkeys(name for name, _ in matrices))
     arms = list(dict.fromkeys(name for _, name in matrices))
-    side = 0.75 + 0.42 * len(classes)
-    figure = new_figure(0.9 + side * len(arms), 1.2 + (side + 0.3) * len(classifiers))
-    figure.suptitle(f'{title}\n% of the true class, all folds', fontsize=9)
+    side = max(1.6, 0.42 * len(classes) + 0.3)
+    names = max(text_width(name, 7) for name in classes) + 0.2
+    heads = [wrapped(arm, side, 9) for arm in arms]
+    lines = 1 + max(head.count('\n') for head in heads)
+    height = side + 0.35 + 0.18 * lines
+    figure = new_figure(
+        0.8 + names + (side + 0.15) * len(arms), 0.9 + names + height * len(classifiers)
+    )
+    set_title(figure, f'{title}\n% of the true class, all folds', 9)
     grid = figure.subplots(len(classifiers), len(arms), squeeze=False)
     for line, classifier in enumerate(classifiers):
         for column, arm in enumerate(arms):
             axes = grid[line][column]
             counts = matrices.get((classifier, arm))
-            axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
-            axes.set_yticks(range(len(classes)), classes if column == 0 else [], fontsize=7)
-            axes.set_title(arm if line == 0 else '', fontsize=9)
+            last = line == len(classifiers) - 1
+            axes.set_xticks(range(len(classes)), classes if last else [''] * len(classes),
+                            rotation=90, fontsize=7)  # fmt: skip
+            axes.set_yticks(range(len(classes)), classes if column == 0 else [''] * len(classes),
+                            fontsize=7)  # fmt: skip
+            axes.set_title(heads[column] if line == 0 else '', fontsize=9)
             if column == 0:
                 axes.set_ylabel(f'{classifier}\ntrue class', fontsize=8)
-            if line == len(classifiers) - 1:
+            if last:
                 axes.set_xlabel('predicted', fontsize=8)
             if counts is None:
                 axes.set_xlim(-0.5, len(classes) - 0.5)
@@ -165,7 +181,7 @@ def draw_learning_curves(
     arms = list(dict.fromkeys(s for by_arm in curves.values() for s in by_arm))
     colours = arm_colours(arms)
     figure = new_figure(1.0 + 3.9 * max(1, len(present)), 0.9 + 2.6 * max(1, len(curves)))
-    figure.suptitle(title, fontsize=10)
+    set_title(figure, title)
     grid = figure.subplots(max(1, len(curves)), max(1, len(present)), squeeze=False)
     for line, (classifier, by_arm) in enumerate(curves.items()):
         for column, (part, name, label) in enumerate(present):
@@ -194,6 +210,9 @@ def draw_learning_curves(
             axes.tick_params(labelsize=8)
             axes.grid(alpha=0.3)
             axes.spines[['top', 'right']].set_visible(False)
-    if arms and present and curves:
-        grid[0][0].legend(fontsize=7)
+    handles = {}
+    for axes in grid.flat:
+        handles.update({line.get_label(): line for line in axes.get_lines()})
+    if handles:
+        set_legend(figure, list(handles.values()), list(handles), 8)
     return save_figure(figure, path)

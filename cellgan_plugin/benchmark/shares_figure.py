@@ -6,7 +6,7 @@ from typing import Mapping, Sequence, Tuple, Union
 import numpy as np
 
 from cellgan_plugin.benchmark.figures import arm_colours
-from cellgan_plugin.visualization.figures import new_figure, save_figure
+from cellgan_plugin.visualization.figures import new_figure, save_figure, set_title
 
 _SPREAD = 0.03  # between the rows at one number of images, in powers of e
 
@@ -25,7 +25,7 @@ def draw_shares(
         title (str): Above the picture.
     """
     figure = new_figure(0.6 + 4.2 * max(1, len(points)) + 2.4, 3.8)
-    figure.suptitle(title, fontsize=10)
+    set_title(figure, title)
     grid = figure.subplots(1, max(1, len(points)), sharey=True, squeeze=False)[0]
     names = list(dict.fromkeys(name for rows in points.values() for name in rows))
     colours = arm_colours(names)

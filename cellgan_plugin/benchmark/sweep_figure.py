@@ -5,7 +5,7 @@ from typing import Mapping, Sequence, Union
 
 import numpy as np
 
-from cellgan_plugin.visualization.figures import new_figure, save_figure
+from cellgan_plugin.visualization.figures import new_figure, save_figure, set_title
 
 Point = Sequence[float]  # values of the runs, in [0, 1]
 
@@ -29,7 +29,7 @@ def draw_sweep(
         baseline_name (str): In the legend. Defaults to 'real only'.
     """
     figure = new_figure(1.0 + 2.3 * max(1, len(points)), 3.2)
-    figure.suptitle(title, fontsize=10)
+    set_title(figure, title)
     grid = figure.subplots(1, max(1, len(points)), sharey=True, squeeze=False)[0]
     ratios = sorted({ratio for by_ratio in points.values() for ratio in by_ratio})
     base = 100 * np.asarray(baseline, dtype=np.float64)

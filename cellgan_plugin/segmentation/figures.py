@@ -6,7 +6,7 @@ from typing import Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from cellgan_plugin.benchmark.figures import arm_colours
-from cellgan_plugin.visualization.figures import new_figure, save_figure
+from cellgan_plugin.visualization.figures import new_figure, save_figure, set_title
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
 
@@ -30,7 +30,7 @@ def draw_score_curves(
     methods = list(dict.fromkeys(m for curves in panels.values() for m in curves))
     colours = arm_colours(methods)
     figure = new_figure(1.0 + 3.6 * max(1, len(panels)), 4.2 + 0.2 * len(methods))
-    figure.suptitle(title, fontsize=10)
+    set_title(figure, title)
     grid = figure.subplots(1, max(1, len(panels)), squeeze=False)[0]
     handles = {}
     for axes, (metric, curves) in zip(grid, panels.items(), strict=True):

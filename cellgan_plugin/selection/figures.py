@@ -8,7 +8,12 @@ import numpy as np
 from cellgan_plugin.datasets.image_encoding import encode_image
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
-from cellgan_plugin.visualization.figures import new_figure, save_figure
+from cellgan_plugin.visualization.figures import (
+    new_figure,
+    save_figure,
+    set_legend,
+    wrapped,
+)
 
 _CELL = 96  # pixels
 
@@ -83,7 +88,7 @@ def draw_tsne(
     from matplotlib.lines import Line2D
 
     colours = colormaps['tab10' if len(classes) <= 10 else 'tab20']
-    figure = new_figure(4.2 * len(panels), 4.9)
+    figure = new_figure(4.2 * len(panels), 4.6)
     low, high = points.min(0), points.max(0)
     margin = 0.05 * (high - low) + 1e-6
     for number, (title, real, synthetic) in enumerate(panels):
@@ -94,7 +99,7 @@ def draw_tsne(
             axes.scatter(*points[shown].T, s=9, color=colour, alpha=0.35, linewidths=0)
             shown = synthetic & (labels == label)
             axes.scatter(*points[shown].T, s=16, color=colour, marker='x', linewidths=0.9)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(wrapped(title, 4.0, 10), fontsize=10)
         axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
         axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
         axes.set_xticks([])
@@ -106,5 +111,5 @@ def draw_tsne(
     ]
     keys.append(Line2D([], [], marker='o', ls='', color='0.5', alpha=0.5, label='real'))
     keys.append(Line2D([], [], marker='x', ls='', color='0.3', label='synthetic'))
-    figure.legend(handles=keys, loc='outside lower center', ncols=len(keys), fontsize=9)
+    set_legend(figure, keys, [key.get_label() for key in keys])
     return save_figure(figure, path)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from cellgan_plugin.datasets.classes import resolve_class
@@ -158,7 +159,40 @@ def draw_attention(maps: AttentionMaps, classes: Sequence[str]) -> np.ndarray:
         rows.append([overlay(maps.images[i], maps.attention[i]) for i in chosen])
         titles += [classes[label], 'attention']
         seeds = maps.seeds[chosen]
-    return image_grid(rows, titles, [f'seed {seed}' for seed in seeds])
+    sheet = image_grid(rows, titles, [f'seed {seed}' for seed in seeds])
+    return with_colour_bar(sheet, max(float(maps.attention.max()), 2.0))
+
+
+def with_colour_bar(sheet: np.ndarray, largest: float) -> np.ndarray:
+    """A sheet with the colours of :func:`overlay` explained below it.
+
+    Every overlay goes from 0 to its own maximum, at least 2: the ends of the bar say so.
+
+    Args:
+        sheet (np.ndarray): uint8 (H, W, 3), RGB.
+        largest (float): The highest maximum of the maps.
+
+    Returns:
+        np.ndarray: uint8 (H + h, max(W, w), 3): the whole sheet above, the bar and its text below.
+    """
+    font = ImageFont.load_default(14)
+    ends = ('0: not looked at', f"each map's own maximum, at least 2 (highest here: {largest:.1f})")
+    widths = [int(np.ceil(font.getlength(text))) for text in ends]
+    bar = np.linspace(0, 255, 200).round().astype(np.uint8)[None].repeat(14, axis=0)
+    bar = cv2.cvtColor(cv2.applyColorMap(bar, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+    note = 'attention received, in equal shares (1: as much as every place would get)'
+    need = max(widths[0] + widths[1] + 200 + 32, int(np.ceil(font.getlength(note))) + 16)
+    width = max(sheet.shape[1], need)
+    canvas = np.full((sheet.shape[0] + 52, width, 3), 255, np.uint8)
+    canvas[: sheet.shape[0], : sheet.shape[1]] = sheet
+    top, left = sheet.shape[0] + 8, 8 + widths[0] + 8
+    canvas[top : top + 14, left : left + 200] = bar
+    image = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(image)
+    draw.text((8, top - 2), ends[0], fill=(0, 0, 0), font=font)
+    draw.text((left + 208, top - 2), ends[1], fill=(0, 0, 0), font=font)
+    draw.text((8, top + 20), note, fill=(0, 0, 0), font=font)
+    return np.array(image)
 
 
 def write_attention_maps(

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence, Union
 
 from cellgan_plugin.files import atomic_write
-from cellgan_plugin.visualization.figures import new_figure, save_figure
+from cellgan_plugin.visualization.figures import (
+    new_figure,
+    save_figure,
+    set_title,
+    text_width,
+    wrapped,
+)
 
 # A spreadsheet takes a cell that starts with one of these for a formula and runs it.
 _FORMULA = ('=', '+', '-', '@', '\t', '\r')
@@ -124,9 +130,13 @@ def draw_table(path: Union[str, Path], rows: Sequence[Any], title: str) -> Path:
     """
     rows = _plain(rows)
     columns = _columns(rows)
-    figure = new_figure(1.6 + 0.95 * len(rows), 1.2 + 2.1 * max(1, len(columns)))
-    figure.suptitle(title, fontsize=10)
     names = [f'{row["row"]}\n{row["real"]} / {row["fake"]}' for row in rows]
+    # Names that do not fit side by side stand upright, below the last panel alone.
+    longest = max((text_width(line, 8) for name in names for line in name.split('\n')), default=0)
+    upright = longest > 0.9
+    below = longest if upright else 0.3
+    figure = new_figure(max(4.0, 1.6 + 0.95 * len(rows)), 1.2 + 2.0 * max(1, len(columns)) + below)
+    set_title(figure, title)
     if not columns:
         figure.text(0.5, 0.5, 'nothing could be computed', ha='center')
     for index, column in enumerate(columns):
@@ -143,10 +153,17 @@ def draw_table(path: Union[str, Path], rows: Sequence[Any], title: str) -> Path:
             if high > low:
                 axes.vlines(x, low, high, color='black', lw=1)
             axes.text(x, max(high, value), number(value), ha='center', va='bottom', fontsize=8)
+            if column in row.get('floor', {}):
+                floor = row['floor'][column]
+                axes.hlines(floor, x - 0.42, x + 0.42, color='tab:red', lw=1.4, ls='--')
         axes.margins(y=0.18)
-        axes.set_ylabel(column, fontsize=8)
-        axes.set_xticks(range(len(rows)), names, fontsize=8)
+        axes.set_ylabel(wrapped(column, 1.8, 8), fontsize=8)
+        last = index == len(columns) - 1
+        axes.set_xticks(range(len(rows)), names if last else [''] * len(rows), fontsize=8,
+                        rotation=90 if upright else 0)  # fmt: skip
         axes.spines[['top', 'right']].set_visible(False)
     if columns:
-        axes.set_xlabel('class, real / generated images', fontsize=8)
+        dashed = any(row.get('floor') for row in rows)
+        said = '; dashed: real against real' if dashed else ''
+        axes.set_xlabel(f'class, real / generated images{said}', fontsize=8)
     return save_figure(figure, path)
