@@ -47,7 +47,7 @@ endif
 
 demo: $(READY)
 	$(BIN)/python tools/dataset_converters/phantom.py --out $(DEMO)/data --size 64 --splits train=200,val=50,test=50 --workers 2
-	$(BIN)/python tools/study.py $(DEMO)/data --out $(DEMO)/study --hours $(DEMO_HOURS) --folds 1 --jobs 2 --beside cellgan_phantom
+	$(BIN)/python tools/study.py $(DEMO)/data --out $(DEMO)/study --title "Phantom cells" --hours $(DEMO_HOURS) --folds 1 --jobs 2 --beside cellgan_phantom
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile

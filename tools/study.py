@@ -24,6 +24,7 @@ def make_parser() -> ToolParser:
         '--generators', nargs='+', metavar='NAME',
         help=f'of {", ".join(GENERATORS)}, or NAME=CONFIG.py; default: cellgan',
     )  # fmt: skip
+    parser.add_argument('--title', help='of tables and report; default: name of the folder')
     parser.add_argument('--hours', type=float, help='of everything together; default: 4')
     parser.add_argument('--config', help='a study config (docs/study.md), for other settings')
     parser.add_argument('--size', type=int, help='side of the images in pixels')
@@ -46,6 +47,7 @@ def main() -> int:
         settings = read_study(
             args.config,
             args.generators,
+            title=args.title,
             hours=args.hours,
             size=args.size,
             folds=args.folds,

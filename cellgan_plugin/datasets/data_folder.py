@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import List, NoReturn, Optional, Sequence, Tuple, Union
@@ -15,9 +15,11 @@ from cellgan_plugin.datasets.image_io import ImageFileError
 from cellgan_plugin.datasets.inspection import Reader, in_threads
 from cellgan_plugin.datasets.manifest import (
     MANIFEST_NAME,
+    REQUIRED_COLUMNS,
     ManifestError,
     iter_manifest,
     manifest_classes,
+    manifest_header,
 )
 from cellgan_plugin.datasets.problems import ERROR, DatasetError, Problem
 from cellgan_plugin.datasets.sources import HOW_TO_GET_DATA
@@ -29,6 +31,8 @@ _LOOKED_AT = 1000  # headers, evenly spaced over the files
 _SPLIT_FOLDERS = frozenset(
     'train training val valid validation test testing fold1 fold2 fold3 fold4 fold5'.split()
 )
+
+_PAIR_FOLDERS = ({'images', 'masks'}, {'image', 'mask'}, {'images', 'labels'})
 
 
 def _refuse(kind: str, where: Union[str, Path], message: str) -> NoReturn:
@@ -122,9 +126,10 @@ def fitting_size(side: float) -> int:
 def read_data_folder(root: Union[str, Path]) -> DataFolder:
     """Read the classes, the list, the splits and the groups of a folder.
 
-    A ``manifest.csv`` is read where there is one, also where class folders lie beside it. Classes
-    stand in the order of the manifest's first line (``# classes: NAME, NAME``), Bethesda classes in
-    the order of their severity, all others alphabetically.
+    A ``manifest.csv`` is read where there is one, also where class folders lie beside it, unless it
+    is another program's, without the columns ``file`` and ``label``. Classes stand in the order of
+    the manifest's first line (``# classes: NAME, NAME``), Bethesda classes in the order of their
+    severity, all others alphabetically.
 
     Args:
         root (str | Path): ``<root>/manifest.csv``, or ``<root>/<class>/**/<image>``.
@@ -138,9 +143,17 @@ def read_data_folder(root: Union[str, Path]) -> DataFolder:
         message = f'the data folder does not exist (looked from {os.getcwd()}). {HOW_TO_GET_DATA}'
         _refuse('missing folder', root, message)
     folder = os.path.abspath(path)
-    if os.path.isfile(os.path.join(folder, MANIFEST_NAME)):
-        return _of_manifest(folder)
-    return _of_folders(folder)
+    header = manifest_header(os.path.join(folder, MANIFEST_NAME))
+    if header is None:
+        return _of_folders(folder)
+    foreign = [name for name in REQUIRED_COLUMNS if name not in header]
+    if foreign and _image_folders(folder):
+        note = (
+            f'{MANIFEST_NAME} is not read, it has no column {" and ".join(foreign)} (it has '
+            f'{", ".join(header)}): class folders are, without splits and groups'
+        )
+        return replace(_of_folders(folder), notes=(note,))
+    return _of_manifest(folder)
 
 
 def ordered_classes(names: Sequence[str]) -> Tuple[Tuple[str, ...], str]:
@@ -207,6 +220,12 @@ def _of_folders(root: str) -> DataFolder:
             'missing folder', root,
             f'holds no class folder with images; expected {root}/<class>/<image>, or a '
             f'{MANIFEST_NAME}. {HOW_TO_GET_DATA}',
+        )  # fmt: skip
+    if {name.lower() for name in names} in _PAIR_FOLDERS:
+        _refuse(
+            'missing folder', root,
+            f'holds images and masks ({", ".join(names)}), no classes: configs of '
+            'configs/pyramid_gan read such pairs, by train_dataloader.dataset.data_root',
         )  # fmt: skip
     if {name.lower() for name in names} <= _SPLIT_FOLDERS:
         _refuse(

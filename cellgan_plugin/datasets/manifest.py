@@ -118,6 +118,19 @@ def manifest_classes(path: Union[str, Path]) -> Optional[List[str]]:
     return None
 
 
+def manifest_header(path: Union[str, Path]) -> Optional[List[str]]:
+    """Columns of a CSV file; None where there is no such file.
+
+    A file that is no text, or empty, has none: who reads it says what is wrong.
+    """
+    if not Path(path).is_file():
+        return None
+    with open(path, encoding='utf-8-sig', errors='replace', newline='') as file:
+        skip_comments(file)
+        # R and pandas may quote every field.
+        return next(csv.reader([file.readline(_LONGEST_LINE)]), [])
+
+
 def iter_manifest(
     path: Union[str, Path], required: Sequence[str] = REQUIRED_COLUMNS
 ) -> Iterator[Tuple[int, Dict[str, str]]]:

@@ -1,6 +1,5 @@
 """Images that a selection reads: class folders, a manifest, or a list of some of them."""
 
-import csv
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from cellgan_plugin.datasets.manifest import (
     MANIFEST_NAME,
     ManifestError,
     iter_manifest,
-    skip_comments,
+    manifest_header,
 )
 from cellgan_plugin.datasets.problems import ERROR, DatasetError
 from cellgan_plugin.datasets.sources import list_patches
@@ -82,11 +81,8 @@ def _manifest_rows(root: Path) -> Dict[str, Dict[str, str]]:
     path = root / MANIFEST_NAME
     if not path.is_file():
         return {}
-    with open(path, encoding='utf-8-sig', errors='replace', newline='') as file:
-        skip_comments(file)
-        # R and pandas may quote every field: a split that is not seen would let test images in.
-        header = next(csv.reader([file.readline(65536)]), [])
-    if not {'file', 'label'} <= set(header):
+    # A split that is not seen would let test images in.
+    if not {'file', 'label'} <= set(manifest_header(path) or ()):
         return {}
     try:
         return {on_disk(root, row['file']): row for _, row in iter_manifest(path)}

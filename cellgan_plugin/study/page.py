@@ -1,10 +1,11 @@
 """The page of a study: those of its steps together, its data, and how its time went."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
 from cellgan_plugin.benchmark.rows import slug
-from cellgan_plugin.reporting.write import write_report
+from cellgan_plugin.reporting.write import sections_of, write_report
 from cellgan_plugin.visualization.page import Picture, Section
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
 
@@ -35,8 +36,14 @@ def write_study_page(out: Path, record: Mapping[str, Any]) -> Path:
         if any((folder / file).is_file() for file in known)
     }
     title = f'{record["title"]}: do synthetic images help?'
+    sections = study_sections(out, record)
+    for name, folder in there.items():
+        for section in sections_of(folder, name):
+            # The verdict of a study is that of its benchmark.
+            other = section.kind == 'verdict' and folder == out / 'generators'
+            sections.append(replace(section, title='Generators') if other else section)
     said = record['data_said'].removeprefix(f'{record["data"]}: ')
-    return write_report(out, there, title, said, study_sections(out, record))
+    return write_report(out, {}, title, said, sections)
 
 
 def study_sections(out: Path, record: Mapping[str, Any]) -> List[Section]:

@@ -96,6 +96,10 @@ def test_rows_below_comments_are_counted_from_the_first_line(tmp_path):
         (lambda root: root.mkdir(), ['holds no class folder']),
         (lambda root: write_image(root / 'train' / 'a' / '0.png'), ['are splits', 'folders.py']),
         (
+            lambda root: [write_image(root / name / '0.png') for name in ('images', 'masks')],
+            ['images and masks', 'configs/pyramid_gan'],
+        ),
+        (
             lambda root: (write_image(root / 'a' / '0.png'),
                           (root / 'manifest.csv').write_text(
                               '# classes: b\nfile,label\na/0.png,a')),
@@ -112,6 +116,15 @@ def test_a_folder_that_says_nothing_is_refused(tmp_path, make, words):
     with pytest.raises(DatasetError) as raised:
         read_data_folder(tmp_path / 'data')
     assert all(word in str(raised.value) for word in words), raised.value
+
+
+def test_a_manifest_of_another_program_is_passed_over_and_said(tmp_path):
+    for name in ('a', 'b'):
+        write_image(tmp_path / name / '0.png')
+    (tmp_path / 'manifest.csv').write_text('"class","file","x0"\na,a/0.png,3\n')
+    folder = read_data_folder(tmp_path)
+    assert (folder.classes, folder.ann_file) == (('a', 'b'), '')
+    assert 'no column label (it has class, file, x0)' in folder.notes[0]
 
 
 def test_bethesda_folders_keep_their_order_and_spelling(tmp_path):
