@@ -10,6 +10,8 @@ r"""Cut patches of one scale from whole-slide images, with or without annotation
         --slide-labels labels.csv
     python tools/dataset_converters/slides.py slides --annotations glands --out data/pairs \
         --mpp 1 --size 256 --masks
+    python tools/dataset_converters/slides.py slides --annotations epithelium --out data/cervical \
+        --mpp 1 --size 256x128 --oriented
 
 SLIDES is a folder (SVS, NDPI, MRXS, SCN, BIF, DICOM, tiled TIFF). Annotations are QuPath's GeoJSON,
 ASAP's XML (one file for each slide, of its name) or a CSV with slide,x,y[,width,height],label.
@@ -107,6 +109,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='with --masks: class of the polygons inside which everything was annotated (default: '
         'tiles with enough objects)',
     )
+    add(
+        '--oriented',
+        action='store_true',
+        help='polygons are epithelium: patches along their middle, turned, basal layer below',
+    )
     add('--format', choices=('png', 'jpg'), default='png', help='of the patches (default: png)')
     add_split_arguments(parser, of=' of patients or slides')
     add('--skip-unmatched', action='store_true', help='leave out annotations of no class')
@@ -137,6 +144,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 args.format,
                 args.masks,
                 args.region,
+                args.oriented,
             ),
             annotations=args.annotations,
             unit=args.unit,

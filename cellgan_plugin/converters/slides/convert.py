@@ -110,8 +110,9 @@ def convert_slides(
     out_dir = Path(out_dir)
     files = list_slides(slides)
     _check_apart(Path(slides), out_dir)
-    if settings.masks and annotations is None:
-        raise ConverterError('masks are of annotated polygons; give --annotations')
+    if (settings.masks or settings.oriented) and annotations is None:
+        what = 'masks' if settings.masks else 'oriented patches'
+        raise ConverterError(f'{what} are of annotated polygons; give --annotations')
     if settings.masks and settings.file_format != 'png':
         raise ConverterError('tiles with masks are written as png: masks are exact, images too')
     if settings.region and classes is not None and settings.region not in classes:
@@ -165,7 +166,8 @@ def convert_slides(
     fractions = _split(rows, known.table, fractions, seed)
     rows.sort(key=lambda row: (known.classes.index(row['label']), row['file']))
     write_slides_file(out_dir, inspected, damaged, groups)
-    columns = (*COLUMNS, 'mask') if settings.masks else COLUMNS
+    extra = ('mask',) if settings.masks else ('angle',) if settings.oriented else ()
+    columns = (*COLUMNS, *extra)
     manifest = write_manifest(out_dir / MANIFEST_NAME, rows, columns)
     for one in inspected:
         if one.map_size is not None and one.slide not in damaged:
@@ -271,11 +273,13 @@ def _rows(
     """Rows of the manifest without split."""
     field = one.shown
     rows = []
-    for patch in one.patches:
+    for number, patch in enumerate(one.patches):
         ending = f'_x{patch.left:06d}_y{patch.top:06d}.{settings.file_format}'
         stem = fit_name(one.file_stem, ending)
         folder = 'images' if settings.masks else patch.label
-        masks = {'mask': f'masks/{stem}'} if settings.masks else {}
+        extra = {'mask': f'masks/{stem}'} if settings.masks else {}
+        if one.turns is not None:
+            extra = {'angle': f'{one.turns[number].angle:.2f}'}
         rows.append(
             {
                 'file': f'{folder}/{stem}',
@@ -292,7 +296,7 @@ def _rows(
                 'original_height': field.read[1],
                 'factor': f'{field.factor:.4g}',
                 'annotation': patch.annotation,
-                **masks,
+                **extra,
             }
         )
     return rows
@@ -307,9 +311,13 @@ def _places(
     """Patches that are not on the disk yet, by slide."""
     return {
         one.slide: [
-            Place(patch.x, patch.y, str(out_dir), row['file'], row.get('mask', ''), objects)
-            for patch, row, objects in zip(
-                one.patches, rows_of[one.slide], one.masks or repeat(()), strict=False
+            Place(patch.x, patch.y, str(out_dir), row['file'], row.get('mask', ''), objects, turn)
+            for patch, row, objects, turn in zip(
+                one.patches,
+                rows_of[one.slide],
+                one.masks or repeat(()),
+                one.turns or repeat(None),
+                strict=False,
             )
             if row['file'] in waiting
         ]

@@ -7,6 +7,7 @@ import numpy as np
 
 from cellgan_plugin.converters.fitting import scale_image
 from cellgan_plugin.converters.slides.masks import Rings, draw_mask
+from cellgan_plugin.converters.slides.oriented import Turn, read_turned
 from cellgan_plugin.converters.slides.readers import SlideError, SlideReader
 from cellgan_plugin.converters.slides.settings import Field
 from cellgan_plugin.converters.slides.tissue import sharpness
@@ -27,6 +28,7 @@ class Place(NamedTuple):
         file (str): Image, relative to it.
         mask (str): Mask, relative to it; '' for none.
         objects (tuple[Rings, ...]): Of the mask.
+        turn (Turn | None): Of an oriented patch.
     """
 
     x: int
@@ -35,6 +37,7 @@ class Place(NamedTuple):
     file: str
     mask: str = ''
     objects: Tuple[Rings, ...] = ()
+    turn: Optional[Turn] = None
 
 
 class CutTask(NamedTuple):
@@ -98,7 +101,10 @@ def cut(task: CutTask) -> CutResult:
     try:
         reader = _reader(task.path)
         for place in task.places:
-            image = read_patch(reader, task.field, task.area, place.x, place.y)
+            if place.turn is None:
+                image = read_patch(reader, task.field, task.area, place.x, place.y)
+            else:
+                image = read_turned(reader, task.field, task.area, place.turn)
             if task.focus and sharpness(image) < task.focus:
                 blurred.append(place.file)
                 continue

@@ -10,6 +10,7 @@ import numpy as np
 
 from cellgan_plugin.converters.slides.annotation import Annotation, fault_of
 from cellgan_plugin.converters.slides.masks import Rings, plan_masks
+from cellgan_plugin.converters.slides.oriented import Turn, plan_oriented
 from cellgan_plugin.converters.slides.plan import PlannedPatch, plan_annotations, plan_tissue
 from cellgan_plugin.converters.slides.readers import (
     SlideError,
@@ -73,6 +74,7 @@ class Inspected:
         overview (str): File of that map.
         digest (str): Of the file.
         masks (list[tuple[Rings, ...]] | None): Objects of every patch, where masks are asked for.
+        turns (list[Turn] | None): How every patch is turned, of oriented ones.
     """
 
     slide: str
@@ -89,6 +91,7 @@ class Inspected:
     overview: str = ''
     digest: str = ''
     masks: Optional[List[Tuple[Rings, ...]]] = None
+    turns: Optional[List[Turn]] = None
 
     @property
     def file_stem(self) -> str:
@@ -113,7 +116,7 @@ def inspect_slide(task: InspectTask) -> Inspected:
             if task.annotations is None:
                 _plan_tissue(found, reader, task)
             else:
-                _plan_annotations(found, task)
+                _plan_annotations(found, reader, task)
     except (SlideError, OSError) as error:
         found.error = str(error)
     return found
@@ -130,7 +133,7 @@ def _plan_tissue(found: Inspected, reader: SlideReader, task: InspectTask) -> No
         file.write(encode_image(np.ascontiguousarray(image), 'jpg'))
 
 
-def _plan_annotations(found: Inspected, task: InspectTask) -> None:
+def _plan_annotations(found: Inspected, reader: SlideReader, task: InspectTask) -> None:
     usable = []
     for annotation in task.annotations:
         annotation = _in_pixels(annotation, found.scale)
@@ -141,6 +144,8 @@ def _plan_annotations(found: Inspected, task: InspectTask) -> None:
             usable.append(annotation)
     if task.settings.masks:
         plan, found.masks = plan_masks(usable, found.info, found.shown, task.settings)
+    elif task.settings.oriented:
+        plan, found.turns = plan_oriented(reader, usable, found.shown, task.settings)
     else:
         plan = plan_annotations(usable, found.info, found.shown, task.settings)
     found.patches, found.counts = plan.patches, plan.counts

@@ -32,6 +32,7 @@ class PatchSettings:
         masks (bool): Write instance masks of the polygons beside the tiles.
         region (str): With ``masks``: label of the polygons that are tiled; '' tiles everywhere
             that objects cover ``coverage``.
+        oriented (bool): Polygons are epithelium: patches along their middle, basal layer below.
     """
 
     area: Tuple[int, int]
@@ -43,6 +44,7 @@ class PatchSettings:
     file_format: str = 'png'
     masks: bool = False
     region: str = ''
+    oriented: bool = False
 
     def as_dict(self) -> Dict[str, object]:
         """For the record of a conversion."""
@@ -59,6 +61,7 @@ def make_settings(
     file_format: str = 'png',
     masks: bool = False,
     region: str = '',
+    oriented: bool = False,
 ) -> PatchSettings:
     """Check what was asked for; see :class:`PatchSettings`.
 
@@ -81,10 +84,21 @@ def make_settings(
         file_format = check_format(file_format)
     except ValueError as error:
         raise ConverterError(str(error)) from error
+    if masks and oriented:
+        raise ConverterError('masks and oriented patches are two conversions; give one')
     if region and not masks:
         raise ConverterError('a region is for masks; give --masks, too')
     return PatchSettings(
-        area, check_mpp(mpp, 'mpp'), steps, coverage, focus, assume_mpp, file_format, masks, region
+        area,
+        check_mpp(mpp, 'mpp'),
+        steps,
+        coverage,
+        focus,
+        assume_mpp,
+        file_format,
+        masks,
+        region,
+        oriented,
     )
 
 
