@@ -31,6 +31,7 @@ PAPER_SIZED = {
 # Tools of commands in the docs that no test runs as a program: what they call is tested.
 TOOLS_NOT_RUN = {
     'tools/benchmarks/distances.py',
+    'tools/benchmarks/gpu_wheels.py',
     'tools/benchmarks/loader.py',
     'tools/benchmarks/selection.py',
     'tools/benchmarks/startup.py',

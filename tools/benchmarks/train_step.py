@@ -17,7 +17,7 @@ them by the seconds, beside what large products, convolutions and copies reach o
 import argparse
 import logging
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict, Union
 
 import torch
 from mmagic.registry import MODELS
@@ -57,12 +57,18 @@ class OurStep:
     Args:
         args (argparse.Namespace): ``config``, ``cfg_options``, ``batch_size``, ``device``.
         amp (bool): bfloat16 autocast where the device has it.
+        compiled (bool | dict): See ``compile`` of the model.
     """
 
-    def __init__(self, args: argparse.Namespace, amp: bool = False, compiled: bool = False):
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        amp: bool = False,
+        compiled: Union[bool, dict] = False,
+    ):
         config = load_config(args.config, options=args.cfg_options)
         if compiled:
-            config.model.compile = True
+            config.model.compile = compiled
         self.device = torch.device(args.device)
         torch.manual_seed(0)
         self.model: CellGAN = MODELS.build(config.model).to(self.device).train()

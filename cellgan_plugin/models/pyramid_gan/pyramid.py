@@ -131,7 +131,7 @@ class Pyramid(SegmentsWholeImages, BaseModel):
             raise ValueError(f'scale {index}: there are {len(self.scales)}, counted from 0')
         self.scale = index
         self.scale_index.fill_(index)
-        self.finest_trained.fill_(max(index, int(self.finest_trained)))
+        self.finest_trained.clamp_(min=index)
         for networks in self._kinds().values():
             for number, network in enumerate(networks):
                 network.requires_grad_(number == index)
