@@ -80,6 +80,8 @@ def check_dataset(
     kind = TissueMaskDataset if isinstance(dataset, TissueMaskDataset) else CellPatchDataset
     others = {name: other for name, other in others.items() if isinstance(other, kind)}
     if kind is TissueMaskDataset:
+        if synthetic is not None:
+            raise TypeError('synthetic images are compared with patches of a CellPatchDataset only')
         return check_tissue_dataset(dataset, others)
     report = DatasetReport(dataset.root, dataset.classes)
     entries: List[_Entry] = []

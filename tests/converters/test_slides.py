@@ -221,6 +221,7 @@ def test_tissue_is_found_and_tiled(tmp_path):
     image, (left, top, right, bottom) = smear()
     image[512:640, 256:384] = cv2.GaussianBlur(image[512:640, 256:384], (0, 0), 4)
     image[640:768, 640:768] = (20, 60, 200)  # blue marker
+    image[40:150, 40:300] = (30, 130, 60)  # a green stroke on the ground, beside the grid
     write_slide(tmp_path / 's' / 'a.tiff', image)
     labels = tmp_path / 'labels.csv'
     labels.write_text('slide,label\na,LSIL\n')
@@ -231,9 +232,9 @@ def test_tissue_is_found_and_tiled(tmp_path):
     assert {(row['x'], row['y']) for row in result.rows} == tiles - ink - blurred
     assert {row['label'] for row in result.rows} == {'LSIL'}
     counts = result.counts
-    assert counts['tiles under ink, left out'] == 4
+    assert counts['tiles under ink, left out'] == 4 + 4
     assert counts['tiles out of focus, left out'] == 4
-    assert counts['blank tiles, left out'] == 256 - 64
+    assert counts['blank tiles, left out'] == 256 - 64 - 4
     drawn = np.array(Image.open(tmp_path / 'out' / '_overview' / 'a.jpg')).astype(int)
     assert drawn.shape == (256, 256, 3)
     green = (drawn[..., 1] - drawn[..., 0] > 60).sum(), (drawn[..., 2] - drawn[..., 0] > 60).sum()

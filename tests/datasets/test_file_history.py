@@ -133,3 +133,10 @@ def test_files_of_a_manifest(tmp_path, images):
     assert list_image_files(tmp_path / 'manifest.csv') == (tmp_path, ['A/000.png'])
     assert list_image_files(tmp_path)[1] == ['A/000.png', 'A/001.png']
     assert list_image_files(tmp_path / 'none')[1] == []
+
+
+def test_pairs_are_not_compared_with_patches(tmp_path):
+    with pytest.raises(TypeError, match='patches of a CellPatchDataset only'):
+        check_dataset(
+            dict(type='TissueMaskDataset', data_root=str(tmp_path), pipeline=[]), synthetic=tmp_path
+        )

@@ -12,11 +12,12 @@ from cellgan_plugin.converters.slides.settings import Field
 TILE_PX = 16  # px of the map that a patch spans
 _BLOCK = 2048  # px of the level read at a time
 # Otsu's threshold on a slide without background, or without tissue, parts noise: it is held where
-# stain begins in H&E and Papanicolaou smears (saturation of 255).
-_SATURATION = (15, 60)
+# stain begins: pale cytoplasm of smears has 35 to 50 of 255, cream-coloured ground up to 15.
+_SATURATION = (15, 35)
 _DARK = 50  # value below which nothing is told apart: black ink, the border of a scan
-# Ink of green and blue markers is more saturated than cyan cytoplasm, and fills a tile.
+# Ink of green and blue markers is more saturated than cyan cytoplasm, wider, and fills a tile.
 _INK_SATURATION, _INK_HUE, _INK_SHARE = 150, (35, 125), 0.5
+_INK_WIDTH = 7  # px of the map; a cell is smaller
 
 
 class TissueMap(NamedTuple):
@@ -70,12 +71,16 @@ def map_tissue(reader: SlideReader, field: Field) -> TissueMap:
     """
     image, step = _read_map(reader, field)
     hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
-    smooth = cv2.medianBlur(saturation, 3)
-    found, _ = cv2.threshold(smooth, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    threshold = min(max(found, _SATURATION[0]), _SATURATION[1])
     dark = value < _DARK
     coloured = (saturation >= _INK_SATURATION) & (hue >= _INK_HUE[0]) & (hue <= _INK_HUE[1])
-    return TissueMap(image, (smooth > threshold) & ~dark, coloured | dark, step)
+    stroke = np.ones((_INK_WIDTH, _INK_WIDTH), np.uint8)
+    ink = cv2.morphologyEx((coloured | dark).astype(np.uint8), cv2.MORPH_OPEN, stroke) > 0
+    smooth = cv2.medianBlur(saturation, 3)
+    # Ink would pull the threshold above the stains.
+    rest = smooth[~ink] if not ink.all() else smooth.ravel()
+    found, _ = cv2.threshold(rest, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    threshold = min(max(found, _SATURATION[0]), _SATURATION[1])
+    return TissueMap(image, (smooth > threshold) & ~ink & ~dark, ink, step)
 
 
 def _read_map(reader: SlideReader, field: Field) -> Tuple[np.ndarray, Tuple[float, float]]:
