@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from cellgan_plugin.benchmark.experiment import Benchmark
+from cellgan_plugin.benchmark.page import benchmark_sections
 from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.report import TABLE
 from cellgan_plugin.benchmark.shares_figure import draw_shares
@@ -13,6 +14,7 @@ from cellgan_plugin.benchmark.tables import main_table
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.runs.experiment import Experiment
+from cellgan_plugin.visualization.page import PAGE_NAME, Picture, Section, write_page
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, write_report_table
 
 
@@ -123,7 +125,18 @@ class SharedBenchmark(Experiment):
         )
         if points:
             files.append(draw_shares(self.out_dir / 'shares.png', points, self.protocol.title))
-        return write_report_table(self.out_dir, TABLE, table) + files
+        files = write_report_table(self.out_dir, TABLE, table) + files
+        shown = [Section('table', 'Scores by share', tables=[table])]
+        picture = Picture(self.out_dir / 'shares.png', 'Accuracy by number of real images.')
+        shown.append(Section('curves', 'More real images', pictures=[picture]))
+        for share, found in self.benchmarks.items():
+            said = f'{100 * share:g} %'
+            shown += [
+                replace(section, title=f'{said}: {section.title}')
+                for section in benchmark_sections(found.out_dir)
+                if section.kind in ('verdict', 'images', 'confusion', 'protocol')
+            ]
+        return [*files, write_page(self.out_dir / PAGE_NAME, self.protocol.title, shown)]
 
     def table(self) -> str:
         """See :meth:`Experiment.table`."""

@@ -20,6 +20,7 @@ from cellgan_plugin.compat.mmengine import (
     keep_averages_attached,
     make_checkpoint_loading_safe,
     restore_find_loader,
+    show_image,
     start_cpu_process_group,
 )
 from cellgan_plugin.compat.quiet import quiet_upstream
@@ -68,5 +69,6 @@ __all__ = [
     'mim_command',
     'quiet_upstream',
     'save_safetensors',
+    'show_image',
     'start_cpu_process_group',
 ]

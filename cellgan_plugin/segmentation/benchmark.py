@@ -38,6 +38,7 @@ from cellgan_plugin.segmentation.job import (
     job_images,
     job_meaning,
 )
+from cellgan_plugin.segmentation.page import RECORD_NAME, write_segmentation_page
 from cellgan_plugin.segmentation.plan import (
     Division,
     SegmenterRun,
@@ -64,7 +65,6 @@ from cellgan_plugin.visualization.contact_sheet import image_grid
 from cellgan_plugin.visualization.mask_colours import mask_picture
 from cellgan_plugin.visualization.report_tables import write_report_table
 
-RECORD_NAME = 'segmentation_benchmark.json'
 _SHEET_IMAGES, _SHEET_SIDE = 4, 260
 
 
@@ -240,6 +240,10 @@ class SegmentationBenchmark(Experiment):
         Returns:
             list[Path]: The files; Markdown tables among them.
         """
+        files = self._write_parts(jobs)
+        return [*files, write_segmentation_page(self.out_dir)]
+
+    def _write_parts(self, jobs: Optional[Mapping[str, JobResult]]) -> List[Path]:
         results, out, protocol = self.results(jobs), self.out_dir, self.protocol
         files: List[Path] = []
         largest = max(protocol.ratios)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing import event_accumulator
 
 from cellgan_plugin.errors import EXIT_STOPPED
 
@@ -62,7 +63,11 @@ def test_a_run_leaves_what_a_person_looks_for(straight):
     assert (work_dir / 'curves.png').is_file()
     # 20 images, and the four groups (slides) that they are of.
     assert len((work_dir / 'training_images.txt').read_text().splitlines()) == 20 + 4
-    assert list(work_dir.glob('*/vis_data/events.out.tfevents*'))
+    logged = sorted(work_dir.glob('*/vis_data'))
+    assert list(logged[0].glob('events.out.tfevents*'))
+    events = event_accumulator.EventAccumulator(str(logged[0])).Reload()
+    assert 'sheet' in events.Tags()['images'] and 'loss_disc' in str(events.Tags()['scalars'])
+    assert not list(work_dir.glob('*/vis_data/vis_image'))  # no second copy as a file
     line = next(line for line in result.stdout.splitlines() if '[4/8]' in line)
     for word in (
         'eta: ',

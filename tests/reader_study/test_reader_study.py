@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -202,9 +203,11 @@ def test_from_the_page_to_the_scored_table(study, tmp_path):
 @needs_browser
 def test_groups_from_the_page_to_the_scored_table(folders, tmp_path):
     out = tmp_path / 'groups'
-    make_reader_study(
-        folders / 'real', folders / 'synthetic', out, 'groups', groups=5, group_size=2
-    )
+    tool = Path(__file__).parents[2] / 'tools' / 'reader_study.py'
+    options = '--mode groups --groups 5 --group-size 2'.split()
+    command = [sys.executable, tool, 'make', folders / 'real', folders / 'synthetic', '--out', out]
+    made = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
+    assert made.returncode == 0 and 'To keep: ' in made.stdout, made.stderr
     found = score_reader_study(out, [play(out, 'C', ['3'], tmp_path)])
     (row,) = found['readers']
     assert (row['real'], row['fake'], row['ties'], row['answered']) == (4, 0, 1, 4)

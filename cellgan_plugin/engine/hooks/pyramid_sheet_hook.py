@@ -10,6 +10,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from torch import Tensor
 
+from cellgan_plugin.compat import show_image
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_model_range, to_uint8
@@ -75,6 +76,7 @@ class PyramidSheetHook(Hook):
         folder = Path(runner.work_dir)
         path = folder / 'sheets' / f'iter_{iteration:08d}_{model.size}px.png'
         write_png(path, sheet)
+        show_image(runner.visualizer, 'sheet', sheet, iteration)
         read_scalars(runner)
         draw_curves(runner.message_hub.log_scalars, folder / 'curves.png')
         return path

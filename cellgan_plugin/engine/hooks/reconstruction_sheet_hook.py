@@ -9,6 +9,7 @@ from mmagic.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from cellgan_plugin.compat import show_image
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.engine.hooks.logged_iterations import draw_run_curves, note_logged
 from cellgan_plugin.engine.hooks.sheet_hook import real_examples
@@ -74,7 +75,9 @@ class ReconstructionSheetHook(Hook):
         columns = ['held out' if held_out else 'training'] * self.images_per_class
         folder = Path(runner.work_dir)
         path = folder / 'sheets' / f'iter_{iteration:08d}.png'
-        write_png(path, image_grid(rows, row_titles=titles, column_titles=columns))
+        sheet = image_grid(rows, row_titles=titles, column_titles=columns)
+        write_png(path, sheet)
+        show_image(runner.visualizer, 'sheet', sheet, iteration)
         draw_run_curves(runner, folder / 'curves.png')
         return path
 

@@ -10,6 +10,7 @@ from mmagic.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from cellgan_plugin.compat import show_image
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.engine.average_statistics import settle_average_of
 from cellgan_plugin.engine.hooks.logged_iterations import draw_run_curves, note_logged
@@ -88,7 +89,9 @@ class SampleSheetHook(Hook):
         folder = Path(runner.work_dir)
         path = folder / 'sheets' / f'iter_{iteration:08d}.png'
         rows = [real + generated for real, generated in zip(self._real, fake, strict=True)]
-        write_png(path, image_grid(rows, list(classes), columns))
+        whole = image_grid(rows, list(classes), columns)
+        write_png(path, whole)
+        show_image(runner.visualizer, 'sheet', whole, iteration)
         for number, small in enumerate(earlier, start=1):
             size = small[0][0].shape[:2]
             rows = [
