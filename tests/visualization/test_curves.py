@@ -86,7 +86,7 @@ def test_iterations_are_kept_as_runs():
 
 def test_a_run_notes_the_iterations_of_what_it_logs(tmp_path):
     hub = MessageHub.get_instance(f'curves-{tmp_path.name}')
-    runner = SimpleNamespace(message_hub=hub, iter=0)
+    runner = SimpleNamespace(message_hub=hub, iter=0, hooks=[])
     for runner.iter in range(6):
         outputs = {'loss_disc': 1.0, **({'loss_gen': 2.0} if runner.iter % 2 else {})}
         for key, value in outputs.items():
