@@ -157,6 +157,15 @@ def _holder(path: Path) -> str:
 _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
+_SIZE_VARIABLES = dict(pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
+
+
+def processes_of(launcher: str = 'none') -> int:
+    """How many processes a launcher started."""
+    text = os.environ.get(_SIZE_VARIABLES.get(launcher, ''), '1')
+    return int(text) if text.isdigit() and int(text) else 1
+
+
 def is_first_process(launcher: str = 'none') -> bool:
     """Whether this process is the one of a launcher's that holds the folder for all."""
     return os.environ.get(_RANK_VARIABLES.get(launcher, ''), '0') == '0'

@@ -91,6 +91,7 @@ def test_rule(written):
     scores = CandidateScores(
         entropy=values, entropy_of_mean=values, distance=values, confidence=1 - values,
         predicted=np.array([0, 1, 0, 0]), nearest=np.zeros(4, int), nearest_distance=values,
+        plain_distance=values,
     )  # fmt: skip
     pool = ClassPool(0, scores, np.arange(4), np.arange(4))
     kept, reasons = SELECTION_RULES.get('agreeing')()(pool, 2)

@@ -339,8 +339,8 @@ def test_a_damaged_list_of_hashes_is_made_again(damage, tmp_path, caplog):
     assert np.array_equal(hashes_of(images, tmp_path), expected)
     path = tmp_path / 'hashes.json'
     kept = json.loads(path.read_text())
-    names = list(kept['hashes'])
-    kept['hashes'][names[0]], kept['hashes'][names[1]] = (kept['hashes'][n] for n in names[1::-1])
+    names = list(kept['images'])
+    kept['images'][names[0]], kept['images'][names[1]] = (kept['images'][n] for n in names[1::-1])
     path.write_text({
         'cut': path.read_text()[:-30], 'other': '[1]', 'changed': json.dumps(kept),
         'former': '{"/a.png": [1, 2, "00"]}',

@@ -6,9 +6,11 @@ python tools/evaluate_folders.py REAL_DIR FAKE_DIR --work-dir OUT \
 python tools/evaluate_folders.py data/phantom:val FAKE_DIR --training data/phantom:train \
     --extractor dinov2-vitl14 dinov2_vitl14_pretrain.pth
 
-REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or DIR:SPLIT for a split of the manifest in DIR.
+REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or a folder with a manifest.csv (file, label);
+DIR:SPLIT takes one split of it.
 """
 
+from cellgan_plugin.datasets.views import ALL_VIEWS
 from cellgan_plugin.evaluation.presets import PRESETS
 from cellgan_plugin.evaluation.table_distances import DISTANCES
 from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, user_errors
@@ -16,7 +18,7 @@ from cellgan_plugin.runs.evaluate_folders import evaluate_folders
 from cellgan_plugin.runs.train import set_trust
 
 
-def extractor_config(words: list) -> dict:
+def extractor_config(words: list, any_classes: bool = False) -> dict:
     """``inception [FILE]``, ``CONFIG.py CHECKPOINT``, or ``PRESET`` or ``NETWORK`` with a file."""
     kind, *rest = words
     if kind.lower() == 'inception' and len(rest) < 2:
@@ -28,7 +30,8 @@ def extractor_config(words: list) -> dict:
             '"NETWORK WEIGHTS" (torchvision, or timm:NAME)'
         )
     if kind.endswith('.py'):
-        return dict(type='ClassifierFeatures', config=kind, checkpoint=rest[0])
+        network = dict(type='ClassifierFeatures', config=kind, checkpoint=rest[0])
+        return dict(network, any_classes=True) if any_classes else network
     if kind in PRESETS:
         return dict(type='PresetFeatures', preset=kind, weights=rest[0])
     return dict(type='BackboneFeatures', arch=kind, weights=rest[0])
@@ -40,9 +43,20 @@ def make_parser() -> ToolParser:
     parser.add_argument('real', help='real images')
     parser.add_argument('fake', help='generated images')
     parser.add_argument('--extractor', nargs='+', default=['inception'], metavar='WORD')
-    parser.add_argument('--classes', nargs='+', help='default: every class folder of either tree')
+    parser.add_argument('--classes', nargs='+', help='default: all classes of either side')
     parser.add_argument('--distances', nargs='+', default=['fd', 'kid', 'prdc'], choices=DISTANCES)
     parser.add_argument('--training', help='images the generator was trained on: memorisation')
+    parser.add_argument(
+        '--views', nargs='+', choices=ALL_VIEWS, metavar='VIEW',
+        help='of training images that a copy may show (default: those of the training, by '
+        f'synthesis.json in FAKE_DIR, else all): {", ".join(ALL_VIEWS)}',
+    )  # fmt: skip
+    parser.add_argument(
+        '--any-classes', action='store_true', help='a classifier of other classes may be used'
+    )
+    parser.add_argument(
+        '--follow-links', action='store_true', help='links may lead out of the folders'
+    )
     parser.add_argument('--size', type=int, help='cut and resize all images to this side first')
     parser.add_argument('--work-dir', default='work_dirs/evaluate_folders')
     parser.add_argument('--cache-dir', help='where features are kept (CELLGAN_FEATURE_CACHE)')
@@ -61,7 +75,7 @@ def main() -> None:
         evaluate_folders(
             args.real,
             args.fake,
-            extractor_config(args.extractor),
+            extractor_config(args.extractor, args.any_classes),
             classes=args.classes,
             distances=args.distances,
             training=args.training,
@@ -72,6 +86,8 @@ def main() -> None:
             num_workers=args.workers,
             device=args.device,
             overwrite=args.overwrite,
+            views=args.views,
+            follow_links=args.follow_links,
         )
 
 

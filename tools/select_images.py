@@ -36,7 +36,11 @@ def make_parser() -> ToolParser:
         choices=list(ENTROPIES),
         help="of --rule selective: over the passes' predictions (default), or of their mean",
     )
-    parser.add_argument('--layers', nargs='+', type=int, help='stages in the distance; default all')
+    parser.add_argument(
+        '--layers', nargs='+', metavar='LAYER',
+        help='in the distance: stages (3), residual blocks (3.2), or blocks: all of these; '
+        'default: all stages',
+    )  # fmt: skip
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--link', choices=LINKS, help='in place of copies')
     parser.add_argument(

@@ -1,26 +1,27 @@
 """Where a benchmark's synthetic images come from, what makes them, and whether that is fair."""
 
 import os
-import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmengine.config import Config
 
 from cellgan_plugin.benchmark import shortcuts
-from cellgan_plugin.benchmark.classifier_run import classifier_identity, write_run
+from cellgan_plugin.benchmark.classifier_run import classifier_identity
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
+from cellgan_plugin.benchmark.generator_jobs import GeneratorJobs
 from cellgan_plugin.benchmark.generators import (
     evaluated_by,
     inherited_groups,
     inherited_images,
     on_images,
     read_generator,
+    read_stages,
     training_identity,
     unjudged,
 )
 from cellgan_plugin.benchmark.job_files import baseline_job
-from cellgan_plugin.benchmark.leak import LeakReport, check_leak, seen_beyond
+from cellgan_plugin.benchmark.leak import LeakReport, check_leak, near_copies, seen_beyond
 from cellgan_plugin.benchmark.origins import groups_behind, images_behind
 from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.rows import Generator, slug
@@ -38,15 +39,11 @@ from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import group_hashes, to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.errors import ProtocolError
-from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.records import digest_of, plain
-from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JOB_NAME
 from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 from cellgan_plugin.runs.sampling import Sampling
 from cellgan_plugin.runs.trained_model import default_classes
-
-_REPORT_NAME = 'training.json'
 
 Numbers = Sequence[Sequence[int]]  # images per fold and class
 
@@ -93,17 +90,20 @@ class ArmBuilder:
         self.out_dir = out_dir
         self.cache = cache
         self.classifiers = classifiers
-        self.jobs: List[Job] = []
+        self._made = GeneratorJobs(out_dir)
         self.reports: List[LeakReport] = []
         self._pools = False  # whether images are candidates, of which rows choose
         self._contents: Dict[str, List[Tuple[int, str]]] = {}  # of folders: label, hash
-        self._runs: List[Tuple[Path, Config]] = []
-        self._requests: List[Tuple[Path, Dict[str, Any]]] = []
         self._lists: List[Tuple[Path, Sequence[str], Sequence[str]]] = []
 
     @property
     def _of(self) -> Tuple[Sequence[str], Mapping[str, Any]]:
         return self.protocol.classes, self.protocol.data
+
+    @property
+    def jobs(self) -> List[Job]:
+        """See the class."""
+        return self._made.jobs
 
     def build(self) -> List[Arm]:
         """All arms, the real images alone first."""
@@ -119,8 +119,8 @@ class ArmBuilder:
             for generator in self.protocol.generators
         }
         arms += rows.arms(sources, self._contents)
-        self.jobs += rows.jobs
-        self._requests += rows.requests
+        self._made.jobs += rows.jobs
+        self._made.requests += rows.requests
         return arms
 
     def _source(self, generator: Generator, numbers: Numbers) -> Arm:
@@ -148,10 +148,7 @@ class ArmBuilder:
         """Write what the jobs read."""
         for path, files, labels in self._lists:
             write_list(path, files, labels)
-        for path, config in self._runs:
-            write_run(config, path)
-        for path, request in self._requests:
-            write_json(path, request)
+        self._made.write()
 
     def _leak(
         self,
@@ -159,8 +156,9 @@ class ArmBuilder:
         hashes: Optional[Set[str]],
         groups: Set[str],
         fold: Optional[int] = None,
+        near: Collection[str] = (),
     ) -> LeakReport:
-        return check_leak(self.plan, generator.name, hashes, fold, self.samples, groups)
+        return check_leak(self.plan, generator.name, hashes, fold, self.samples, groups, near)
 
     # Folders ------------------------------------------------------------------------------------
 
@@ -197,14 +195,17 @@ class ArmBuilder:
             files = [str(Path(found.root, patch.file)) for patch in found.patches]
             arm.notes += shortcuts.of_folder(generator.name, self.samples, files)
             arm.notes += seen_beyond(self.plan, generator.name, trained_on)
-        copies = self._leak(generator, set(contents), set())
+        files = [os.path.join(found.root, patch.file) for patch in found.patches]
+        shown = self.cache.perceptual(files, f'Hashing images of {generator.name}')
+        near = near_copies(self.plan, shown, self.cache)
+        copies = self._leak(generator, set(contents), set(), near=near)
         if trained_on is None and copies.found:
             trained_on = set()  # what is known is bad enough, and can be shown
         if trained_on is not None:
             # A test image among the synthetic ones is a leak whoever made the folder.
             trained_on |= set(contents)
         groups = groups_behind(generator, found)
-        return arm, [self._leak(generator, trained_on, groups)]
+        return arm, [self._leak(generator, trained_on, groups, near=near)]
 
     # Checkpoints --------------------------------------------------------------------------------
 
@@ -270,32 +271,8 @@ class ArmBuilder:
         needs: Tuple[str, ...] = (),
     ) -> Tuple[Path, str]:
         """Add the job that draws the images of a checkpoint; their folder and its name."""
-        kind = 'pool' if self._pools else 'synthesis'
-        name = '/'.join(filter(None, (slug(generator.name), fold)))
-        out = (self.out_dir / ('pools' if self._pools else 'synthetic') / name).absolute()
-        work_dir = self.out_dir / 'jobs' / kind / name
-        path = work_dir / JOB_NAME
         counts = dict(zip(self.protocol.classes, map(int, numbers), strict=True))
-        # A pool may be made larger later on.
-        done = f'done_{digest_of(counts)[:8]}.json' if self._pools else DONE_NAME
-        request = dict(
-            kind='synthesis',
-            config=config,
-            checkpoint=str(checkpoint.absolute()),
-            out=str(out),
-            classes=counts,
-            done=done,
-        )
-        self._requests.append((path, request))
-        job = Job(
-            f'{kind}/{name}',
-            (sys.executable, '-m', 'cellgan_plugin.benchmark.job', str(path.absolute())),
-            work_dir,
-            work_dir / done,
-            needs=needs,
-        )
-        self.jobs.append(job)
-        return out, job.name
+        return self._made.draw(generator.name, fold, config, checkpoint, counts, self._pools, needs)
 
     # Generators that are trained here -----------------------------------------------------------
 
@@ -304,27 +281,31 @@ class ArmBuilder:
     ) -> Tuple[Arm, List[LeakReport]]:
         config = self._trainable(generator)
         where, reports = [], []
-        inherited = inherited_images(config)
         counts = []
         for fold, parts in enumerate(self.real):
-            run, needs = read_generator(generator, *self._of), ()
+            name = f'fold{fold + 1}'
             images, samples = self._generator_images(generator, fold, parts['train'])
             counts.append(len(samples))
+            checkpoints, needs, inherited = self._stages(generator, name, images)
+            run = read_generator(generator, *self._of, checkpoints)
+            if inherited is not None:
+                own = inherited_images(run, checkpoints)
+                inherited = None if own is None else inherited | own
             on_images(run, images)
             if generator.best_by_fd:
                 job = baseline_job(self.protocol.selecting, fold, self.protocol.seeds[0])
                 evaluated_by(run, parts['train'], self.out_dir / 'jobs' / job)
-                needs = (job,)
+                needs = (*needs, job)
             else:
                 unjudged(run)
-            where.append(self._trained(generator, numbers[fold], run, f'fold{fold + 1}', needs))
+            where.append(self._trained(generator, numbers[fold], run, name, needs))
             trained_on, groups = None, inherited_groups(config)
             if inherited is not None:
                 trained_on = inherited | {sample.content for sample in samples}
                 groups |= set(to_hex(group_hashes(sample.group or '' for sample in samples)))
             reports.append(self._leak(generator, trained_on, groups, fold))
         identity = dict(
-            training_identity(config, generator),
+            training_identity(config, generator, read_stages(generator, *self._of)),
             trained='per fold',
             images=self.protocol.generator_images,
             counts=counts,
@@ -346,6 +327,30 @@ class ArmBuilder:
         )
         return arm, reports
 
+    def _stages(
+        self, generator: Generator, fold: str, images: Mapping[str, Any]
+    ) -> Tuple[List[Path], Tuple[str, ...], Optional[Set[str]]]:
+        """Add the jobs that train what a generator stands on.
+
+        Returns:
+            tuple: Their checkpoints, the job to wait for, and the images behind the weights that
+            they start from (None: unknown).
+        """
+        checkpoints: List[Path] = []
+        needs: Tuple[str, ...] = ()
+        inherited: Optional[Set[str]] = set()
+        for number in range(len(generator.stages)):
+            run = read_stages(generator, *self._of, checkpoints)[number]
+            own = inherited_images(run, checkpoints)
+            inherited = None if own is None or inherited is None else inherited | own
+            on_images(run, images)
+            unjudged(run)
+            part = f'{fold}_stage{number + 1}'
+            _, work_dir, job = self._made.train(generator.name, part, run, needs)
+            checkpoints.append((work_dir / 'final.pth').absolute())
+            needs = (job,)
+        return checkpoints, needs, inherited
+
     def _generator_images(
         self, generator: Generator, fold: int, drawn: Dict[str, Any]
     ) -> Tuple[Dict[str, Any], List[Sample]]:
@@ -361,6 +366,12 @@ class ArmBuilder:
         return dict(drawn, ann_file=str(path.absolute())), samples
 
     def _trained_once(self, generator: Generator, numbers: Numbers) -> Tuple[Arm, List[LeakReport]]:
+        if generator.stages:
+            raise ProtocolError(
+                f'generator {generator.name!r}: stages are trained once per fold '
+                '(--train-generators); for one generator train them beforehand, and give its '
+                'config and checkpoint'
+            )
         config = self._trainable(generator)
         data = config.train_dataloader.dataset
         root, ann_file = data.get('data_root') or '', data.get('ann_file') or ''
@@ -406,21 +417,7 @@ class ArmBuilder:
         needs: Tuple[str, ...] = (),
     ) -> Tuple[Path, str]:
         """Add the jobs that train a generator and draw its images."""
-        name = '/'.join(filter(None, (slug(generator.name), fold)))
-        work_dir = self.out_dir / 'generators' / name
-        path = (work_dir / CONFIG_NAME).absolute()
-        run.work_dir = str(work_dir.absolute())
-        self._runs.append((path, run))
-        report = (work_dir / _REPORT_NAME).absolute()
-        job = Job(
-            f'generator/{name}',
-            (sys.executable, '-m', 'cellgan_plugin.runs.train', str(path), '--work-dir',
-             run.work_dir, '--resume', '--report', str(report)),
-            work_dir,
-            report,
-            needs=needs,
-        )  # fmt: skip
-        self.jobs.append(job)
+        path, work_dir, job = self._made.train(generator.name, fold, run, needs)
         # Of a folder, the best weights are taken.
         weights = work_dir if generator.best_by_fd else work_dir / 'final.pth'
-        return self._drawn(generator, numbers, str(path), weights, fold, (job.name,))
+        return self._drawn(generator, numbers, str(path), weights, fold, (job,))

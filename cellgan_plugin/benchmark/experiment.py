@@ -14,7 +14,13 @@ from cellgan_plugin.benchmark.classifier_run import read_classifier, starting_we
 from cellgan_plugin.benchmark.collect import BenchmarkResults, Outcome, collect, read_outcome
 from cellgan_plugin.benchmark.generators import fit_size
 from cellgan_plugin.benchmark.job_files import KEPT_NAME, PREDICTIONS_NAME, WEIGHTS_NAME
-from cellgan_plugin.benchmark.leak import NOT_SEEN, LeakReport, check_leak, refuse_leaks
+from cellgan_plugin.benchmark.leak import (
+    NOT_SEEN,
+    LeakReport,
+    check_leak,
+    near_copies,
+    refuse_leaks,
+)
 from cellgan_plugin.benchmark.plan import (
     ClassifierRun,
     classifier_job,
@@ -81,7 +87,7 @@ class Benchmark(Experiment):
         for config in self.classifiers.values():
             fit_size(config, protocol.data)
         check_selection(protocol, self.classifiers)
-        cache = cache or HashCache(self.out_dir)
+        self._cache = cache = cache or HashCache(self.out_dir)
         samples, self.plan = make_plan(protocol, cache)
         self._lists = self.out_dir / 'lists'
         self._real = real_parts(self.plan, protocol.data, self._lists)
@@ -91,7 +97,7 @@ class Benchmark(Experiment):
         self.arms: List[Arm] = self._builder.build()
         self.reports: List[LeakReport] = self._builder.reports
         if protocol.leak == 'refuse':
-            refuse_leaks(self.reports)
+            refuse_leaks(self.reports, protocol.train_generators)
         decides = record_of(protocol, self.plan, self.arms, self.classifiers)
         self.record = ExperimentRecord(self.out_dir, RECORD_NAME, decides, 'classifiers', 'arms')
         self.runs: List[ClassifierRun] = classifier_runs(
@@ -279,15 +285,19 @@ class Benchmark(Experiment):
                 kept = Path(part['ann_file'])
                 if kept.name == KEPT_NAME and kept.is_file():  # filters may keep fewer than asked
                     arm.counts[fold] = sum(1 for _ in iter_manifest(kept))
-                root = Path(part['data_root'])
+                root, listed = Path(part['data_root']), Path(part['data_root']) / part['ann_file']
                 if arm.leaks or not arm.needs[fold] or not root.is_dir():
                     continue
+                rows = iter_manifest(listed) if listed.is_file() else ()
+                files = [str(root / row['file']) for _, row in rows]
+                shown = self._cache.perceptual(files, f'Hashing images of {arm.name}')
                 report = check_leak(
                     self.plan,
                     arm.name,
                     training_images_of(root),
                     fold,
                     groups=training_groups_of(root),
+                    near=near_copies(self.plan, shown, self._cache),
                 )
                 if report.found:
                     arm.leaks.append(report.summary())

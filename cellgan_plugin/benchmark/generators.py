@@ -1,12 +1,13 @@
 """Runs of generators that a benchmark trains: on which images, how long, and who selects."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 
 from mmengine.config import Config
 
 from cellgan_plugin.benchmark.classifier_run import file_digest, starting_weights
-from cellgan_plugin.benchmark.rows import Generator
+from cellgan_plugin.benchmark.rows import Generator, with_checkpoints
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.data_settings import (
@@ -17,7 +18,11 @@ from cellgan_plugin.runs.data_settings import (
     settle_size,
 )
 from cellgan_plugin.runs.job_program import CONFIG_NAME
-from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
+from cellgan_plugin.runs.provenance import (
+    config_metrics,
+    training_groups_of,
+    training_images_of,
+)
 from cellgan_plugin.runs.train import load_config
 
 # What of a generator's config decides its weights, beside its images.
@@ -25,31 +30,28 @@ _TRAINING_KEYS = ('model', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'ran
 _CHOOSING_HOOK = 'ModelSelectionHook'
 
 
-def read_generator(generator: Generator, classes: Sequence[str], data: Mapping[str, Any]) -> Config:
+def read_generator(
+    generator: Generator,
+    classes: Sequence[str],
+    data: Mapping[str, Any],
+    checkpoints: Sequence[Path] = (),
+) -> Config:
     """The config of a generator that the benchmark trains.
 
     Args:
         generator (Generator): With a config and without a checkpoint.
         classes (Sequence[str]): Of the benchmark, for a config that leaves them open.
         data (Mapping): Of the protocol, whose images say sizes that are ``'auto'``.
+        checkpoints (Sequence[Path]): Of its earlier stages, in place of ``{stage0}``, ...
 
     Raises:
         ProtocolError: Its images are not those of a CellPatchDataset, or ``best_by_fd`` is asked
             of a config that is not evaluated by a classifier while it trains.
     """
-    options = None
+    options = with_checkpoints(generator.options, checkpoints)
     if generator.iterations is not None:
-        options = {'train_cfg.max_iters': generator.iterations}
-    config = load_config(generator.config, options=options)
-    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
-    if dataset.get('type', '').split('.')[-1] != 'CellPatchDataset':
-        raise ProtocolError(
-            f'generator {generator.name!r}: {generator.config} trains on '
-            f'{dataset.get("type")!r}; the benchmark can hand its images to a CellPatchDataset'
-        )
-    if are_open(config):
-        set_classes(config, classes)
-    fit_size(config, data)
+        options['train_cfg.max_iters'] = generator.iterations
+    config = _read_trainable(generator.name, generator.config, options, classes, data)
     if generator.best_by_fd and not (_extractors(config) and _is_chosen(config)):
         raise ProtocolError(
             f'generator {generator.name!r}: best_by_fd needs a config that is evaluated while it '
@@ -76,6 +78,36 @@ def fit_size(config: Config, data: Mapping[str, Any]) -> None:
         settle_size(config, data_folder(data['data_root']).image_size)
 
 
+def read_stages(
+    generator: Generator,
+    classes: Sequence[str],
+    data: Mapping[str, Any],
+    checkpoints: Sequence[Path] = (),
+) -> List[Config]:
+    """The configs of what is trained before a generator; arguments of :func:`read_generator`."""
+    found = []
+    for stage in generator.stages:
+        options = with_checkpoints(stage.options, checkpoints)
+        found.append(_read_trainable(generator.name, stage.config, options, classes, data))
+    return found
+
+
+def _read_trainable(
+    name: str, path: str, options: Mapping[str, Any], classes: Sequence[str], data: Mapping
+) -> Config:
+    config = load_config(path, options=options)
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    if dataset.get('type', '').split('.')[-1] != 'CellPatchDataset':
+        raise ProtocolError(
+            f'generator {name!r}: {path} trains on {dataset.get("type")!r}; the benchmark can '
+            'hand its images to a CellPatchDataset'
+        )
+    if are_open(config):
+        set_classes(config, classes)
+    fit_size(config, data)
+    return config
+
+
 def _hook_name(hook: Mapping[str, Any]) -> str:
     return hook['type'].split('.')[-1]
 
@@ -86,11 +118,7 @@ def _is_chosen(config: Config) -> bool:
 
 def _extractors(config: Config) -> List[dict]:
     """The feature extractors of the validation that are classifiers."""
-    evaluator = config.get('val_evaluator') or {}
-    # MMEngine takes an Evaluator, a list of metrics, or one metric.
-    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
-    metrics = [metrics] if isinstance(metrics, Mapping) else metrics
-    found = [metric.get('extractor') or {} for metric in metrics]
+    found = [metric.get('extractor') or {} for metric in config_metrics(config, 'val_evaluator')]
     return [one for one in found if one.get('type', '').split('.')[-1] == 'ClassifierFeatures']
 
 
@@ -139,10 +167,17 @@ def evaluated_by(run: Config, images: Mapping[str, Any], classifier: Path) -> No
         run.pop(key)
 
 
-def inherited_images(config: Config) -> Optional[Set[str]]:
-    """What the weights that a run starts from were trained on; None: unknown."""
+def inherited_images(config: Config, made_here: Sequence[Path] = ()) -> Optional[Set[str]]:
+    """What the weights that a run starts from were trained on; None: unknown.
+
+    Args:
+        config (Config): The run.
+        made_here (Sequence[Path]): Weights of earlier stages, which train on the run's own images.
+    """
     found: Set[str] = set()
     for path in starting_weights(config):
+        if Path(path) in made_here:
+            continue
         known = training_images_of(path) if Path(path).exists() else None
         if known is None:
             return None
@@ -156,13 +191,19 @@ def inherited_groups(config: Config) -> Set[str]:
     return set().union(*map(training_groups_of, paths))
 
 
-def training_identity(config: Config, generator: Generator) -> Dict[str, Any]:
-    """What decides the weights of a generator, beside its images."""
+def training_identity(
+    config: Config, generator: Generator, stages: Sequence[Config] = ()
+) -> Dict[str, Any]:
+    """What decides the weights of a generator, beside its images; ``stages``: trained before it."""
     own = {key: plain(config.get(key)) for key in _TRAINING_KEYS}
     loader = config.train_dataloader
     own['batch_size'] = loader.get('batch_size')
     own['pipeline'] = plain(loader.dataset.get('pipeline'))
-    own['weights'] = {path: file_digest(path) for path in starting_weights(config)}
+    given = [path for path in starting_weights(config) if not (stages and '{stage' in path)]
+    own['weights'] = {path: file_digest(path) for path in given}
+    if stages:
+        own['stages'] = [training_identity(stage, replace(generator, best_by_fd=False, stages=()))
+                         for stage in stages]  # fmt: skip
     if generator.best_by_fd:
         hooks = [h for h in config.custom_hooks if _hook_name(h) == _CHOOSING_HOOK]
         own['best_by_fd'] = plain(hooks)

@@ -3,15 +3,20 @@
 from dataclasses import dataclass
 from typing import Any, Collection, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+import numpy as np
+
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
+from cellgan_plugin.benchmark.synthetic import HashCache
 from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, group_hashes, to_hex
+from cellgan_plugin.datasets.perceptual_hash import NEAR, nearest_by_hash
 
 _EXAMPLES = 3
 # What a clean report does not rule out.
 NOT_SEEN = (
     'Test images are looked for among the training images of generators by equal pixels, and by '
-    'equal names in the column group. A copy that was saved as JPEG, resized, cropped, flipped or '
-    'changed in one pixel is not found, nor is a slide or patient of another name'
+    'equal names in the column group; among synthetic images also flipped, turned, saved as JPEG '
+    'or resized, by a perceptual hash (docs/benchmark.md has how often it errs). A copy that was '
+    'cropped is not found, nor is a slide or patient of another name'
 )
 WAYS_OUT = (
     "--train-generators trains one generator per fold, on that fold's training images: the "
@@ -20,6 +25,14 @@ WAYS_OUT = (
     'benchmark on the images of another one.',
     "--allow-leak runs all the same (as in CellGAN's Table 3, one generator for all folds); every "
     'table then says that its scores may be too good.',
+)
+
+
+_PER_FOLD = (
+    'Each generator is trained per fold already, but starts from weights of which it is not known '
+    'what they were trained on, or were trained on test images. Leave them out (load_from), or let '
+    'the benchmark train them on the same images: stages=[dict(config=AUTOENCODER), '
+    "dict(config=LDM, options={'model.autoencoder_checkpoint': '{stage0}'})] in place of config."
 )
 
 
@@ -33,15 +46,18 @@ class FoldLeak:
         files (tuple[str]): Test images that were trained on, or copies of them.
         group_files (tuple[str]): Further test images of slides, fields or patients of which other
             images were trained on.
+        near_files (tuple[str]): Further test images that a synthetic image nearly equals: flipped,
+            turned, saved as JPEG or resized (:mod:`cellgan_plugin.datasets.perceptual_hash`).
     """
 
     fold: int
     tested: int
     files: Tuple[str, ...] = ()
     group_files: Tuple[str, ...] = ()
+    near_files: Tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.files or self.group_files)
+        return bool(self.files or self.group_files or self.near_files)
 
     def __str__(self) -> str:
         said = []
@@ -50,6 +66,10 @@ class FoldLeak:
         if self.group_files:
             other = 'others' if self.files else f'of {self.tested} test images'
             said.append(f'the slide or patient of {len(self.group_files)} {other}')
+        if self.near_files:
+            said.append(
+                f'near copies of {len(self.near_files)} {"others" if said else "test images"}'
+            )
         return f'fold {self.fold + 1}: {" and ".join(said) or "none"}'
 
 
@@ -103,6 +123,12 @@ class LeakReport:
             said = f'{images} of {tested} test images'
             if groups:
                 said += f' and slides or patients of {groups} others'
+            near = sum(len(fold.near_files) for fold in self.folds)
+            if near:
+                text = f'its images are near copies of {near} of {tested} test images'
+                if not images and not groups:
+                    return f'{self.source}: {text}; scores are too good'
+                said += f'; {text}'
             return f'{self.source}: trained on {said}; scores are too good'
         return ''
 
@@ -117,7 +143,10 @@ class LeakReport:
             )
         if not self.found:
             return ''
-        example = [f for fold in self.found for f in (*fold.files, *fold.group_files)][:_EXAMPLES]
+        example = [
+            f for fold in self.found for f in (*fold.files, *fold.group_files, *fold.near_files)
+        ]
+        example = example[:_EXAMPLES]
         return (
             f'{self.source} has seen the tests: {"; ".join(map(str, self.found))}. For example: '
             f'{", ".join(example)}. Classifiers that train on its images know then '
@@ -137,6 +166,7 @@ class LeakReport:
                     tested=fold.tested,
                     files=list(fold.files),
                     group_files=list(fold.group_files),
+                    near_files=list(fold.near_files),
                 )
                 for fold in self.folds
             ],
@@ -148,16 +178,19 @@ class LeakError(ValueError):
 
     Attributes:
         reports (tuple[LeakReport]): Those that are not clean.
+        per_fold (bool): Whether generators are trained per fold already.
     """
 
-    def __init__(self, reports: Sequence[LeakReport]):
+    def __init__(self, reports: Sequence[LeakReport], per_fold: bool = False):
+        self.per_fold = per_fold
         self.reports = tuple(report for report in reports if not report.clean)
+        ways = (_PER_FOLD, *WAYS_OUT[1:]) if per_fold else WAYS_OUT
         lines = [f'- {report.message()}' for report in self.reports]
-        lines += ['Three ways out:', *(f'  {n}. {way}' for n, way in enumerate(WAYS_OUT, 1))]
+        lines += ['Three ways out:', *(f'  {n}. {way}' for n, way in enumerate(ways, 1))]
         super().__init__('\n'.join(['The benchmark would not be fair:', *lines]))
 
     def __reduce__(self):
-        return type(self), (self.reports,)
+        return type(self), (self.reports, self.per_fold)
 
 
 def check_leak(
@@ -167,14 +200,15 @@ def check_leak(
     fold: Optional[int] = None,
     known_samples: Iterable[Sample] = (),
     groups: Collection[str] = (),
+    near: Collection[str] = (),
 ) -> LeakReport:
     """Compare a generator's training images with the test images of folds.
 
     Found are test images themselves and exact copies of them (renamed, losslessly re-encoded),
     and test images whose group a training image is of: by the name of the group, where the
     generator says those of its images, and through images that are in the plan or in
-    ``known_samples``. Not found are near duplicates (:data:`NOT_SEEN`). Validation images do not
-    count: they choose a checkpoint and are not scored.
+    ``known_samples``. Near duplicates are found among synthetic images (``near``). Validation
+    images do not count: they choose a checkpoint and are not scored.
 
     Args:
         fold_plan (FoldPlan): The benchmark's images.
@@ -186,6 +220,8 @@ def check_leak(
             were trained on: all real images before 400 per class were drawn.
         groups (Collection[str]): See
             :func:`~cellgan_plugin.runs.provenance.training_groups_of`. Defaults to (): not said.
+        near (Collection[str]): Contents of real images that its images are near copies of, see
+            :func:`near_copies`. Defaults to ().
 
     Returns:
         LeakReport: One entry per fold that was looked at.
@@ -207,9 +243,29 @@ def check_leak(
         group = tuple(
             s.file for s in test if s.content not in trained and s.group in trained_groups
         )
-        leaks.append(FoldLeak(number, len(test), same, group))
+        said = {*same, *group}
+        close = tuple(s.file for s in test if s.content in near and s.file not in said)
+        leaks.append(FoldLeak(number, len(test), same, group, close))
     groups_known = bool(groups) or not names or not trained
     return LeakReport(source_name, hashes is not None, tuple(leaks), groups_known)
+
+
+def near_copies(fold_plan: FoldPlan, synthetic: np.ndarray, cache: HashCache) -> Set[str]:
+    """Contents of the real images that synthetic ones nearly equal, in any of their eight views.
+
+    Args:
+        fold_plan (FoldPlan): The benchmark's images.
+        synthetic (np.ndarray): Perceptual hashes of synthetic images, uint8 (N, 32).
+        cache (HashCache): Knows those of the real images.
+    """
+    samples = fold_plan.samples
+    if not len(synthetic) or not samples:
+        return set()
+    real = cache.perceptual([sample.file for sample in samples], 'Hashing real images')
+    _, bits = nearest_by_hash(real, synthetic)
+    return {
+        sample.content for sample, far in zip(samples, bits.tolist(), strict=True) if far <= NEAR
+    }
 
 
 def seen_beyond(fold_plan: FoldPlan, source_name: str, hashes: Optional[Set[str]]) -> List[str]:
@@ -238,7 +294,12 @@ def seen_beyond(fold_plan: FoldPlan, source_name: str, hashes: Optional[Set[str]
     ]
 
 
-def refuse_leaks(reports: Sequence[LeakReport]) -> None:
-    """Raise one LeakError naming every generator for which a leak cannot be ruled out."""
+def refuse_leaks(reports: Sequence[LeakReport], per_fold: bool = False) -> None:
+    """Raise one LeakError naming every generator for which a leak cannot be ruled out.
+
+    Args:
+        reports (Sequence[LeakReport]): Of all generators.
+        per_fold (bool): Whether generators are trained per fold, which is then no way out.
+    """
     if not all(report.clean for report in reports):
-        raise LeakError(reports)
+        raise LeakError(reports, per_fold)

@@ -8,7 +8,14 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 
 from cellgan_plugin.benchmark.classifier_run import SELECT
-from cellgan_plugin.benchmark.rows import Augmentation, Generator, Sweep, check_rows, slug
+from cellgan_plugin.benchmark.rows import (
+    Augmentation,
+    Generator,
+    GeneratorStage,
+    Sweep,
+    check_rows,
+    slug,
+)
 from cellgan_plugin.benchmark.score_registry import SCORES
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names, resolve_class
 from cellgan_plugin.datasets.data_folder import DataFolder
@@ -367,6 +374,20 @@ def _spec(kind: type, where: str, given: Mapping[str, Any], **more):
 
 def _generator(name: str, given: Mapping[str, Any], config: Config) -> Generator:
     given = {key: value for key, value in given.items() if value not in (None, '')}
+    where = f'generator {name!r}'
+    stages = [dict(stage) for stage in given.pop('stages', None) or ()]
+    if stages:
+        if 'config' in given or 'checkpoint' in given:
+            raise ProtocolError(f'{where} has stages: say config and options of each stage there')
+        missing = [number for number, stage in enumerate(stages) if not stage.get('config')]
+        if missing or 'checkpoint' in {key for stage in stages for key in stage}:
+            raise ProtocolError(
+                f'{where}: a stage is dict(config=..., options=...), trained by the benchmark'
+            )
+        given.update(config=stages[-1].pop('config'), **stages.pop())
+        for stage in stages:
+            stage['config'] = find_beside(stage['config'], config)
+        given['stages'] = tuple(_spec(GeneratorStage, f'{where}, a stage', s) for s in stages)
     if 'config' in given:
         given['config'] = find_beside(given['config'], config)
-    return _spec(Generator, f'generator {name!r}', given, name=name)
+    return _spec(Generator, where, given, name=name)

@@ -2,7 +2,8 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.errors import ProtocolError
@@ -13,6 +14,30 @@ USES = ('added', 'alone', 'first')  # of synthetic images: see Augmentation
 def slug(name: str) -> str:
     """A name as a folder's: letters, digits, ``.``, ``_``, ``-`` and ``+``."""
     return re.sub(r'[^A-Za-z0-9._+-]+', '_', name).strip('._') or '_'
+
+
+@dataclass(frozen=True)
+class GeneratorStage:
+    """A run that a generator stands on.
+
+    Attributes:
+        config (str): The run.
+        options (Mapping): Overrides of it; ``{stage0}`` as of :class:`Generator`.
+    """
+
+    config: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def with_checkpoints(options: Mapping[str, Any], checkpoints: Sequence[Path]) -> Dict[str, Any]:
+    """Overrides with the checkpoints of earlier stages in place of ``{stage0}``, ..."""
+    found = {}
+    for key, value in options.items():
+        if isinstance(value, str):
+            for number, path in enumerate(checkpoints):
+                value = value.replace(f'{{stage{number}}}', str(path))
+        found[key] = value
+    return found
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,10 @@ class Generator:
         best_by_fd (bool): Whether, of a generator that is trained once per fold, the weights at the
             minimum of its smoothed FD are taken, with features of the fold's baseline classifier
             (HistoGAN, Sec. 3.1.2); else the last. Defaults to False.
+        options (Mapping): Overrides of ``config``; ``{stage0}`` in a text is the checkpoint of the
+            first of ``stages``. Defaults to none.
+        stages (tuple[GeneratorStage]): What is trained before it on the same images, in this order:
+            the autoencoder of a latent diffusion model. Defaults to none.
     """
 
     name: str
@@ -47,9 +76,13 @@ class Generator:
     follow_links: bool = False
     iterations: Optional[int] = None
     best_by_fd: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    stages: Tuple[GeneratorStage, ...] = ()
 
     def __post_init__(self):
         where = f'generator {self.name!r}'
+        if (self.stages or self.options) and not self.trained_here:
+            raise ProtocolError(f'{where}: stages and options are of a generator trained here')
         if slug(self.name) in ('real', '_'):
             raise ProtocolError(f'{where}: choose another name')
         if (self.folder is None) == (self.config is None):

@@ -183,3 +183,14 @@ for _name, _title in (('sensitivity', 'Sensitivity'), ('specificity', 'Specifici
     register_score(_name, _title)(lambda p, name=_name: p.from_confusion[name])
 # Those that compute_scores has from scikit-learn.
 BUILT_IN = tuple(SCORES)
+
+
+@register_score('paper_auc', 'AUC as printed: 1 - 2/3 (1 - accuracy)')
+def _paper_auc(predictions: WeightedPredictions) -> np.ndarray:
+    """What HistoGAN's Tables 1 and 2 print as AUC, in all 15 rows: no area under a ROC curve.
+
+    It is the micro-averaged AUC of hard decisions over four classes, (sensitivity + specificity) /
+    2 with sensitivity = accuracy and specificity = 1 - (1 - accuracy) / 3, of the two-class data
+    too.
+    """
+    return 1 - 2 / 3 * (1 - predictions.from_confusion['accuracy'])

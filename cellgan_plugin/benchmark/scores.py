@@ -46,7 +46,7 @@ class Scores:
         auc (float | None): Macro one-vs-rest area under the ROC curve; None when a class has no
             test image (or is the only one).
         sensitivity (float | None): Of two classes the recall of the second, the positive one; of
-            more the macro recall. (This agrees with the values of HistoGAN, Tables 1 and 2.)
+            more the macro recall. (HistoGAN's Table 1 has another arithmetic: docs/benchmark.md.)
         specificity (float | None): Of two classes the recall of the first; of more the macro mean
             of the share of other classes' images that are not taken for this one. None, as
             sensitivity, where there is no image to compute it on.

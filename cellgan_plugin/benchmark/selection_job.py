@@ -10,9 +10,10 @@ from mmengine.logging import print_log
 
 from cellgan_plugin.benchmark.job_files import KEPT_NAME, WEIGHTS_NAME
 from cellgan_plugin.datasets.manifest import write_manifest
+from cellgan_plugin.datasets.views import ALL_VIEWS
 from cellgan_plugin.records import digest_of
 from cellgan_plugin.runs.job_program import CONFIG_NAME
-from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.runs.provenance import training_images_of, training_views_of
 from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.folder import SCORES_NAME
 from cellgan_plugin.selection.image_tree import ImageTree, SelectionError, list_tree
@@ -67,7 +68,8 @@ def choose(work_dir: Path, job: Dict[str, Any]) -> List[Dict[str, Any]]:
     network = McDropoutClassifier(baseline / CONFIG_NAME, checkpoint, dropout)
     settings.check_network(network)
     network.to('cuda' if torch.cuda.is_available() else 'cpu')
-    scorer = PoolScorer(network, pool, training, settings, _BATCH_SIZE, work_dir / 'scores')
+    views = training_views_of(pool.root) or ALL_VIEWS
+    scorer = PoolScorer(network, pool, training, settings, _BATCH_SIZE, work_dir / 'scores', views)
     scores = scorer.scores()
     memorised = scorer.memorised(classes) if drop_memorised else None
 

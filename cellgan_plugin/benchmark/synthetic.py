@@ -10,8 +10,9 @@ import numpy as np
 
 from cellgan_plugin.benchmark.folds import Sample
 from cellgan_plugin.benchmark.protocol import REAL, Generator, slug
-from cellgan_plugin.datasets.content_hash import HASH_BYTES, content_hashes, from_hex, to_hex
+from cellgan_plugin.datasets.content_hash import HASH_BYTES, image_hashes, to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
+from cellgan_plugin.datasets.perceptual_hash import PERCEPTUAL_BYTES
 from cellgan_plugin.datasets.problems import ERROR, DatasetError, Problem
 from cellgan_plugin.datasets.sources import Patch, list_patches
 from cellgan_plugin.errors import ProtocolError
@@ -69,7 +70,7 @@ def real_only(folds: int) -> Arm:
 
 
 class HashCache:
-    """Hashes of image contents, remembered by the bytes of the files.
+    """Hashes of images, remembered by the bytes of the files.
 
     Args:
         folder (str | Path): Where ``hashes.json`` is.
@@ -78,22 +79,30 @@ class HashCache:
     def __init__(self, folder: Union[str, Path]):
         self.path = Path(folder) / _CACHE_NAME
         kept = read_json(self.path) or {}
-        self.known: Dict[str, str] = kept.get('hashes', {})  # SHA-256 of a file -> of its pixels
+        # SHA-256 of a file -> hashes of its pixels and of what it shows.
+        self.known: Dict[str, List[str]] = kept.get('images', {})
         if self.path.is_file() and kept.get('seal') != digest_of(self.known):
             say_damaged(self.path, 'it does not fit its seal')
             self.known = {}
 
-    def hashes(self, files: Sequence[str], title: str) -> np.ndarray:
-        """uint8 (N, 16), see :func:`~cellgan_plugin.datasets.content_hash.content_hashes`."""
+    def _look(self, files: Sequence[str], title: str, which: int, size: int) -> np.ndarray:
         contents = contents_of({file: file for file in files})
         missing = {content: file for file, content in contents.items() if content not in self.known}
         if missing:
-            found = to_hex(content_hashes(list(missing.values()), title=title))
-            self.known.update(zip(missing, found, strict=True))
-            write_json(self.path, dict(hashes=self.known, seal=digest_of(self.known)))
-        if not files:
-            return np.zeros((0, HASH_BYTES), np.uint8)
-        return from_hex(self.known[contents[file]] for file in files)
+            found = image_hashes(list(missing.values()), title=title)
+            pairs = zip(*([row.tobytes().hex() for row in part] for part in found), strict=True)
+            self.known.update(zip(missing, map(list, pairs), strict=True))
+            write_json(self.path, dict(images=self.known, seal=digest_of(self.known)))
+        text = ''.join(self.known[contents[file]][which] for file in files)
+        return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, size).copy()
+
+    def hashes(self, files: Sequence[str], title: str) -> np.ndarray:
+        """uint8 (N, 16), see :func:`~cellgan_plugin.datasets.content_hash.content_hashes`."""
+        return self._look(files, title, 0, HASH_BYTES)
+
+    def perceptual(self, files: Sequence[str], title: str) -> np.ndarray:
+        """uint8 (N, 32), see :mod:`~cellgan_plugin.datasets.perceptual_hash`."""
+        return self._look(files, title, 1, PERCEPTUAL_BYTES)
 
 
 def _listed(

@@ -38,6 +38,18 @@ def _steps(row: ResultRow) -> Union[int, str]:
     return steps[0] if len(steps) == 1 else f'{steps[0]} to {steps[-1]}'
 
 
+def _recall_note(results: BenchmarkResults) -> str:
+    """What stands beside the column of recall."""
+    counts = results.plan.class_counts()
+    note = 'recall is the mean over the classes'
+    if (counts == counts[:, :1]).all():
+        note += (
+            ': with as many test images of every class it is the accuracy, by identity. A paper '
+            'whose two columns differ there has another arithmetic'
+        )
+    return note
+
+
 def main_table(results: BenchmarkResults) -> ReportTable:
     """The table: mean and standard deviation over folds, in percent, and the gain in accuracy."""
     rows = []
@@ -52,6 +64,8 @@ def main_table(results: BenchmarkResults) -> ReportTable:
         )
         for metric in results.metrics:
             cells[metric] = _cell(row.values[metric])
+        if 'recall' in results.metrics:
+            cells['recall_why'] = _recall_note(results)
         if row.why_incomplete:
             cells['jobs_why'] = row.why_incomplete
         found = results.comparisons.get((row.classifier, 'accuracy'), {}).get(row.arm)

@@ -22,11 +22,13 @@ from cellgan_plugin.comparison.checks import (
     folder_record,
     read_evaluation,
 )
+from cellgan_plugin.comparison.figure import figure
 from cellgan_plugin.comparison.page import FIGURE, write_comparison_page
 from cellgan_plugin.comparison.parts import Evaluation, lay_out
 from cellgan_plugin.comparison.plan import ComparisonPlan, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import ProgressLine
-from cellgan_plugin.comparison.report import ComparisonResults, figure, tables
+from cellgan_plugin.comparison.report import tables
+from cellgan_plugin.comparison.results import ComparisonResults
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.local import run_jobs
@@ -126,7 +128,9 @@ def compare(
     jobs = _prepare(chosen)
     failures: Dict[str, str] = {}
     if jobs:
-        print(f'{len(jobs)} jobs; {comparison.budget_text()}; logs are in {out}', flush=True)
+        trains = any(part.trainings for part in chosen)
+        budget = f'{comparison.budget_text()}; ' if trains else ''
+        print(f'{len(jobs)} jobs; {budget}logs are in {out}', flush=True)
         try:
             with ProgressLine(jobs):
                 results = run_jobs(
@@ -166,7 +170,7 @@ def _write(
     """Write what there is; also called before the work, when it is little or nothing."""
     results = ComparisonResults(plan, parts, failures)
     files: List[Path] = []
-    made = tables(results, remarks)
+    made = tables(results, remarks, real)
     for stem, table in made.items():
         files += write_report_table(out, stem, table)
     sheet = figure(results, real)

@@ -1,25 +1,24 @@
 """From the parts of a comparison to its tables, its picture and its record."""
 
-import math
 import statistics
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-import numpy as np
-
-from cellgan_plugin.comparison.evaluate import IMAGES
+from cellgan_plugin.comparison.figure import made_images, real_samples
+from cellgan_plugin.comparison.noise import (
+    Noise,
+    grey_frames,
+    mark_undecided,
+    noise_of_intervals,
+    noise_of_trainings,
+)
 from cellgan_plugin.comparison.parts import Evaluation
 from cellgan_plugin.comparison.plan import ComparisonPlan
+from cellgan_plugin.comparison.results import ComparisonResults
 from cellgan_plugin.engine.training_cost import TrainingCost
 from cellgan_plugin.evaluation.table_distances import distance_of_value
-from cellgan_plugin.randomness import rng_for
-from cellgan_plugin.visualization import image_grid
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
-
-
-def _frechet(name: str) -> bool:
-    return name.startswith(('FID', 'FD('))
 
 
 def _short(name: str) -> str:
@@ -42,93 +41,6 @@ def _whole(value: Any) -> Any:
     if isinstance(value, tuple) and value[1] == 0:
         value = value[0]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class ComparisonResults:
-    """The finished parts of the comparison, by model.
-
-    Args:
-        plan (ComparisonPlan): The comparison.
-        parts (Sequence[Evaluation]): All of them.
-        failures (Mapping[str, str]): Name of a job to what went wrong.
-    """
-
-    def __init__(
-        self, plan: ComparisonPlan, parts: Sequence[Evaluation], failures: Mapping[str, str]
-    ):
-        self.plan = plan
-        self.parts = parts
-        self.failures = dict(failures)
-        self.found = {part.job: part.result for part in parts}
-
-    def of(self, model: str) -> List[Tuple[Evaluation, Dict[str, Any]]]:
-        """The finished trainings of a model with what was found."""
-        parts = [part for part in self.parts if part.model == model]
-        return [(part, self.found[part.job]) for part in parts if self.found[part.job]]
-
-    def missing(self, model: str) -> List[str]:
-        """Why trainings of a model are not in the table, one text each."""
-        why = []
-        for part in self.parts:
-            if part.model != model or self.found[part.job]:
-                continue
-            jobs = [training.job for training in part.trainings] + [part.job]
-            failed = next((self.failures[job] for job in jobs if job in self.failures), None)
-            why.append(failed or 'not done yet')
-        return why
-
-    @property
-    def reports(self) -> List[Dict[str, Any]]:
-        """The evaluation of any model that has one: names, classes, real images."""
-        return next((found['reports'] for found in self.found.values() if found), [])
-
-    @property
-    def classes(self) -> List[str]:
-        """Rows of the evaluation that are classes."""
-        if not self.reports:
-            return []
-        return [r['row'] for r in self.reports[0]['rows'] if r['row'] not in ('mean', 'pooled')]
-
-    @property
-    def distance(self) -> str:
-        """Name of the Frechet distance of the table: ``FID`` or ``FD(<extractor>)``."""
-        names = [n for n in self._values(self.reports[0], 'mean') if _frechet(n)]
-        return names[0] if names else next(iter(self._values(self.reports[0], 'mean')), 'distance')
-
-    @staticmethod
-    def _values(report: Mapping[str, Any], row: str) -> Dict[str, float]:
-        return next((r['values'] for r in report['rows'] if r['row'] == row), {})
-
-    @property
-    def digits(self) -> int:
-        """After the point: two as in the paper, more where distances are small."""
-        values = [
-            self.value(found, 0, row, self.distance)
-            for found in self.found.values()
-            if found
-            for row in [*self.classes, 'mean']
-        ]
-        smallest = min((abs(v) for v in values if v), default=1.0)
-        return min(6, max(2, 1 - math.floor(math.log10(smallest))))
-
-    def further(self) -> List[Tuple[int, str]]:
-        """(report, name) of the values beside the distance; their means are shown."""
-        names = []
-        for number, report in enumerate(self.reports):
-            for name in self._values(report, 'mean'):
-                if (number, name) != (0, self.distance):
-                    names.append((number, name))
-        return names
-
-    def value(self, found: Mapping[str, Any], number: int, row: str, name: str) -> Optional[float]:
-        """One number of one training; None where it could not be computed."""
-        return self._values(found['reports'][number], row).get(name)
-
-    def costs(self, part: Evaluation, found: Mapping[str, Any]) -> List[TrainingCost]:
-        """Cost of every stage that is known."""
-        reports = [training.report for training in part.trainings]
-        costs = [r['cost'] for r in reports if r] if part.trainings else [found['cost']]
-        return [TrainingCost.from_dict(cost) for cost in costs if cost]
 
 
 def _distance_columns(results: ComparisonResults) -> List[Column]:
@@ -245,9 +157,63 @@ def _notes(results: ComparisonResults) -> List[str]:
     notes += [f'{", ".join(names)}: {text}.' for text, names in by_text.items()]
     if any(model.trained for model in plan.models):
         seeds = ', '.join(map(str, plan.seeds))
-        note = f'Budget: {plan.budget_text()}. Training seeds: {seeds}'
+        given = any(not model.trained for model in plan.models)
+        of = f' of {", ".join(m.name for m in plan.models if m.trained)}' if given else ''
+        note = f'Budget{of}: {plan.budget_text()}. Training seeds: {seeds}'
         notes.append(note + ('; mean ± standard deviation.' if len(plan.seeds) > 1 else '.'))
+    for model in plan.models:
+        if not model.trained:
+            weights = [found['checkpoint'] for _, found in results.of(model.name)]
+            long = [
+                f'{Path(w["path"]).name}'
+                + ('' if w['iteration'] is None else f', iteration {w["iteration"]}')
+                for w in weights
+            ]
+            if long:
+                notes.append(f'{model.name}: given weights ({long[0]}), trained before.')
     return notes
+
+
+def _noise(results: ComparisonResults) -> Dict[Tuple[str, str], Optional[Noise]]:
+    """Noise of every number that has a best one, by model and column."""
+    found = {}
+    further = list(zip(_further_columns(results), results.further(), strict=True))
+    for model in results.plan.models:
+        done = results.of(model.name)
+
+        def noise(number: int, row: str, name: str, done: List = done) -> Optional[Noise]:
+            if len(done) > 1:
+                return noise_of_trainings([results.value(f, number, row, name) for _, f in done])
+            rows = results.classes if row == 'mean' else [row]
+            reports = [f['reports'][number]['rows'] for _, f in done]
+            return noise_of_intervals([
+                (r.get('intervals') or {}).get(name)
+                for of in reports
+                for r in of
+                if r['row'] in rows
+            ])  # fmt: skip
+
+        for row in [*results.classes, 'mean']:
+            name = results.distance
+            found[model.name, f'{name}/{row}'] = noise(0, row, name)
+        for column, (number, name) in further:
+            found[model.name, column.key] = noise(number, 'mean', name)
+    return found
+
+
+def _bold_note(results: ComparisonResults, decided: bool) -> str:
+    """What bold means in this table."""
+    most = max((len(results.of(model.name)) for model in results.plan.models), default=0)
+    beyond = 'seeds' if most > 1 else 'the evaluation'
+    note = (
+        f'Bold: better than every other row by more than the noise of {beyond} (5 %).'
+        if decided
+        else 'Nothing is bold: no row is better than all others by more than the noise of '
+        f'{beyond}.'
+    )
+    if most == 1:
+        note += ' With one training of each model, what another seed gives is not known (--seeds).'
+    return note
 
 
 def _cost_note(results: ComparisonResults) -> str:
@@ -260,12 +226,16 @@ def _cost_note(results: ComparisonResults) -> str:
     )
 
 
-def tables(results: ComparisonResults, remarks: Sequence[str] = ()) -> Dict[str, ReportTable]:
+def tables(
+    results: ComparisonResults, remarks: Sequence[str] = (), real: Any = None
+) -> Dict[str, ReportTable]:
     """The tables of a comparison by file name.
 
     Args:
         results (ComparisonResults): The finished parts.
         remarks (Sequence[str]): Further notes.
+        real (BaseDataset, optional): The real images of the evaluation, beside which grey frames
+            are found. Defaults to None: not looked for.
 
     Returns:
         dict[str, ReportTable]: ``table``: everything, a row per model. ``distances``: what the
@@ -281,8 +251,20 @@ def tables(results: ComparisonResults, remarks: Sequence[str] = ()) -> Dict[str,
     head += [Column(f'setting/{title}', title) for title in _setting_titles(plan)]
     distances = _distance_columns(results)
     title = f'{plan.title}: {results.distance} per class'
-    notes = [*_notes(results), *remarks]
     full = [*head, *distances, *_further_columns(results), *_cost_columns(hours)]
+    grey: Dict[str, str] = {}
+    if real is not None:
+        options = plan.figure
+        count = options.samples_per_class
+        shown = real_samples(real, len(results.classes), count, options.seed)
+        grey = grey_frames(made_images(results), shown)
+    for row in rows:
+        if row['model'] in grey:
+            row['model_why'] = '; '.join(filter(None, [row.get('model_why'), grey[row['model']]]))
+    decided = mark_undecided(rows, full, _noise(results), tuple(grey))
+    notes = [*_notes(results), *remarks]
+    if len(rows) > 1:
+        notes.append(_bold_note(results, decided))
     return dict(
         table=ReportTable(title, full, rows, [*notes, _cost_note(results)]),
         distances=ReportTable(title, [*head, *distances], rows, notes),
@@ -292,57 +274,3 @@ def tables(results: ComparisonResults, remarks: Sequence[str] = ()) -> Dict[str,
 def _all_costs(results: ComparisonResults, part: Evaluation) -> List[TrainingCost]:
     found = results.found[part.job]
     return results.costs(part, found) if found else []
-
-
-def real_samples(dataset, classes: int, count: int, seed: int) -> List[List[np.ndarray]]:
-    """``count`` real images of each class by lot, uint8 (H, W, C); fewer where there are fewer."""
-    by_class: List[List[int]] = [[] for _ in range(classes)]
-    for index in range(len(dataset)):
-        by_class[dataset.get_data_info(index)['gt_label']].append(index)
-    images = []
-    for label, indices in enumerate(by_class):
-        order = rng_for(seed, 'compare_real', label).permutation(len(indices))[:count]
-        chosen = [indices[i] for i in order]
-        images.append([dataset[i]['inputs']['img'].permute(1, 2, 0).numpy() for i in chosen])
-    return images
-
-
-def _cell(images: Sequence[np.ndarray], count: int, columns: int) -> np.ndarray:
-    """One cell of the picture: up to ``count`` images in rows of ``columns``."""
-    blank = np.full_like(images[0], 255)
-    filled = [*images, *[blank] * (count - len(images))]
-    return image_grid([filled[i : i + columns] for i in range(0, count, columns)], pad=1)
-
-
-def figure(results: ComparisonResults, real: Any) -> Optional[np.ndarray]:
-    """Rows models, columns classes, the same noise in the same place of every row (Figs. 2, 3).
-
-    Args:
-        results (ComparisonResults): The finished parts; of several trainings the first is shown.
-        real (BaseDataset): The real images of the evaluation; shown on top where the figure's
-            options say so.
-
-    Returns:
-        np.ndarray | None: uint8 RGB (H, W, 3); None when no model is finished.
-    """
-    options = results.plan.figure
-    count = options.samples_per_class
-    columns = options.columns or int(np.ceil(np.sqrt(count)))
-    rows, titles = [], []
-    for model in results.plan.models:
-        done = results.of(model.name)
-        if done:
-            with np.load(Path(done[0][0].folder) / IMAGES, allow_pickle=False) as archive:
-                rows.append(list(archive['images']))
-            titles.append(model.name)
-    if not rows:
-        return None
-    if options.real:
-        found = real_samples(real, len(results.classes), count, options.seed)
-        blank = next(images[0] for images in found if images)
-        rows.insert(0, [images or [np.full_like(blank, 255)] for images in found])
-        titles.insert(0, 'real')
-    cells = [[_cell(images, count, columns) for images in row] for row in rows]
-    return image_grid(
-        cells, row_titles=titles, column_titles=results.classes, pad=4, scale=options.scale
-    )

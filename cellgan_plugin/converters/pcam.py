@@ -1,4 +1,4 @@
-"""PatchCamelyon (Veeling et al. 2018) as published -> class folders with a manifest.
+"""PatchCamelyon (Veeling et al. 2018), as published or of Kaggle -> class folders with a manifest.
 
 HistoGAN is trained on a share of its training set (Sec. 4.1: 10 %; Table 2: 3, 5, 10 and 20 %) and
 tested on the whole test set.
@@ -6,7 +6,7 @@ tested on the whole test set.
 
 from collections import Counter
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -28,12 +28,18 @@ from cellgan_plugin.converters.pcam_files import (
     iter_images,
     open_split,
 )
+from cellgan_plugin.converters.pcam_kaggle import (
+    LABELS_NAME,
+    is_kaggle,
+    open_kaggle,
+    read_patch,
+)
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.files import file_sha256
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.randomness import rng_for
-from cellgan_plugin.records import digest_of
+from cellgan_plugin.records import digest_of, file_digests
 
 PCAM_CLASSES = ('normal', 'tumor')
 COLUMNS = ('file', 'label', 'split', 'group', 'source', 'width', 'height')
@@ -52,8 +58,12 @@ def convert_pcam(
     seed: int = 0,
     with_meta: bool = True,
     progress: bool = True,
+    fractions: Optional[Sequence[float]] = None,
 ) -> ConversionResult:
     """Convert PatchCamelyon, or a share of it; the published splits stay.
+
+    A folder with ``train_labels.csv`` is Kaggle's edition (:mod:`.pcam_kaggle`), which has no
+    splits: its patches are divided by ``fractions``.
 
     A smaller share of a seed is part of every larger one.
 
@@ -71,6 +81,8 @@ def convert_pcam(
         with_meta (bool): Whether the tables with the slide of every patch are read. Without them
             every patch is its own group. Defaults to True.
         progress (bool): Show progress bars on a terminal. Defaults to True.
+        fractions (Sequence[float], optional): Of train, val and test of Kaggle's edition. Defaults
+            to None: 0.8, 0.1, 0.1, the shares of the published splits.
 
     Returns:
         ConversionResult: Manifest, rows, counts and summary.
@@ -93,17 +105,30 @@ def convert_pcam(
     source, out_dir = Path(source), Path(out_dir)
     if not source.is_dir():
         raise ConverterError(f'{source}: no such folder')
-    sides = [open_split(source, name, with_meta) for name in PUBLISHED_NAMES if name in splits]
+    if fractions is not None and not is_kaggle(source):
+        raise ConverterError(
+            f'{source} has no {LABELS_NAME}: the published splits stay, so fractions of train, val '
+            "and test are for Kaggle's edition alone"
+        )
+    if is_kaggle(source):
+        if unit == 'groups':
+            raise ConverterError("Kaggle's edition names no slides: draw patches")
+        with_meta = False
+        found = open_kaggle(source, fractions or (0.8, 0.1, 0.1), seed)
+        sides = [side for side in found if side.split in splits]
+    else:
+        sides = [open_split(source, name, with_meta) for name in PUBLISHED_NAMES if name in splits]
     _check_apart(sides)
     record = make_record(
         'pcam',
         {
             'fraction': fraction, 'unit': unit, 'held_out_fraction': held_out_fraction,
             'splits': sorted(splits), 'seed': seed, 'with_meta': with_meta,
+            **({} if fractions is None else {'fractions': list(fractions)}),
         },
         {
             side.split: digest_of(
-                [file_sha256(side.images), side.labels.tobytes().hex(), side.groups]
+                [_content(side), side.labels.tobytes().hex(), side.groups]
             )
             for side in sides
         },
@@ -115,7 +140,8 @@ def convert_pcam(
     for side in sides:
         part = fraction if side.split == 'train' else held_out_fraction
         chosen = _draw(side, part, unit if side.split == 'train' else 'patches', seed)
-        counts[f'patches of {side.split} as published'] = len(side.labels)
+        origin = 'as published' if side.files is None else "of Kaggle's labelled patches"
+        counts[f'patches of {side.split} {origin}'] = len(side.labels)
         rows += [_row(side, index) for index in chosen.tolist()]
     rows.sort(key=lambda row: (PCAM_CLASSES.index(row['label']), row['file']))
     waiting = set(begin_output(out_dir, record, [row['file'] for row in rows]))
@@ -125,7 +151,11 @@ def convert_pcam(
             for row in rows
             if row['split'] == side.split and row['file'] in waiting
         }
-        images = iter_images(side, sorted(files))
+        wanted = sorted(files)
+        if side.files is None:
+            images = iter_images(side, wanted)
+        else:
+            images = ((i, read_patch(side.images / side.files[i])) for i in wanted)
         bar = tqdm(images, side.split, len(files), unit='patch', disable=None if progress else True)
         for index, image in bar:
             write_png(out_dir / files[index], image)
@@ -153,10 +183,20 @@ def _row(side: PcamSplit, index: int) -> Dict[str, object]:
         'label': label,
         'split': side.split,
         'group': side.groups[index] if side.groups else f'{side.split}_{index:06d}',
-        'source': f'{side.images.name}:{index}',
+        'source': f'{_source(side, index)}:{index}',
         'width': SIDE,
         'height': SIDE,
     }
+
+
+def _source(side: PcamSplit, index: int) -> str:
+    return side.images.name + ('' if side.files is None else f'/{side.files[index]}')
+
+
+def _content(side: PcamSplit) -> str:
+    if side.files is None:
+        return file_sha256(side.images)
+    return digest_of(file_digests(side.images / name for name in side.files))
 
 
 def _check_apart(sides: Sequence[PcamSplit]) -> None:

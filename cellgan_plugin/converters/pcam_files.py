@@ -33,6 +33,8 @@ class PcamSplit(NamedTuple):
         labels (np.ndarray): (n,) uint8: 0 normal, 1 tumour in the central 32x32 px.
         groups (list[str] | None): Patient or slide of every patch; None without a table.
         group_column (str): Which column of the table that is, ``''`` without one.
+        files (list[str] | None): Names of the images in ``images``, which is a folder then; None:
+            one HDF5 file.
     """
 
     split: str
@@ -40,6 +42,7 @@ class PcamSplit(NamedTuple):
     labels: np.ndarray
     groups: Optional[List[str]]
     group_column: str
+    files: Optional[List[str]] = None
 
 
 def split_files(root: Path, split: str) -> Dict[str, Path]:

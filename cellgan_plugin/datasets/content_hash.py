@@ -15,6 +15,7 @@ import torch
 
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, load_image
 from cellgan_plugin.datasets.inspection import in_threads, with_progress
+from cellgan_plugin.datasets.perceptual_hash import PERCEPTUAL_BYTES, perceptual_hash
 from cellgan_plugin.files import ABOUT_FOLDER, atomic_write
 
 # Lies in the work directory of a run and beside the manifest of a synthetic folder.
@@ -78,6 +79,34 @@ def content_hashes(
 
     found = with_progress(in_threads(look, paths, threads=workers), len(paths), title)
     return np.frombuffer(b''.join(found), dtype=np.uint8).reshape(-1, HASH_BYTES).copy()
+
+
+def image_hashes(
+    paths: Sequence[Union[str, Path]], title: str = 'Hashing images'
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Both kinds of hashes of files, each decoded once.
+
+    Args:
+        paths (Sequence[str | Path]): The files.
+        title (str): Of the progress bar.
+
+    Returns:
+        tuple: :func:`content_hashes`, uint8 (N, 16), and
+        :func:`~cellgan_plugin.datasets.perceptual_hash.perceptual_hash`, uint8 (N, 32).
+
+    Raises:
+        ImageFileError: A file that cannot be read.
+    """
+
+    def look(path: Union[str, Path]) -> Tuple[bytes, bytes]:
+        pixels = load_image(str(path))
+        return content_hash(pixels), perceptual_hash(pixels)
+
+    found = list(with_progress(in_threads(look, paths), len(paths), title))
+    rows = [np.frombuffer(b''.join(part), np.uint8) for part in zip(*found, strict=True)]
+    if not rows:
+        rows = [np.zeros(0, np.uint8)] * 2
+    return rows[0].reshape(-1, HASH_BYTES), rows[1].reshape(-1, PERCEPTUAL_BYTES)
 
 
 def as_hashes(hashes: Hashes) -> np.ndarray:

@@ -5,9 +5,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from cellgan_plugin.evaluation.distances import FeatureMatrixError, nearest_training_neighbours
+from cellgan_plugin.evaluation.distances import FeatureMatrixError, TrainingNeighbours
 from cellgan_plugin.evaluation.features import FeatureSet, require_comparable
-from cellgan_plugin.evaluation.neighbours import TrainingNeighbours
+from cellgan_plugin.evaluation.memorisation import CopySearch
 from cellgan_plugin.evaluation.table_distances import (
     DISTANCES,
     DistanceContext,
@@ -60,9 +60,7 @@ def class_table(
     frechet_name: str = 'FD',
     kernel_name: str = 'KD',
     options: Optional[TableOptions] = None,
-    training: Optional[FeatureSet] = None,
-    held_out: Optional[FeatureSet] = None,
-    neighbours: Union[TrainingNeighbours, str, None] = None,
+    copies: Union[TrainingNeighbours, str, None] = None,
     floors: Optional[Sequence[Dict[str, float]]] = None,
 ) -> List[ClassRow]:
     """Compare two sets class by class.
@@ -73,11 +71,8 @@ def class_table(
         frechet_name (str): Name of the Frechet distance, ``FID`` or ``FD(<extractor>)``.
         kernel_name (str): Name of the kernel distance.
         options (TableOptions, optional): What is computed.
-        training (FeatureSet, optional): Training images of the generator: adds ``memorised``, the
-            share of generated images that are copies. Defaults to None.
-        held_out (FeatureSet, optional): Real images that were not trained on, which calibrate it.
-        neighbours (TrainingNeighbours | str, optional): Of :func:`training_neighbours`, where they
-            are there already. Defaults to None: found here.
+        copies (TrainingNeighbours | str, optional): See :func:`find_copies`: adds ``memorised``,
+            the share of generated images that are copies of training images. Defaults to None.
         floors (Sequence[dict], optional): Of :func:`class_floors`. Defaults to None: no floors.
 
     Returns:
@@ -88,43 +83,46 @@ def class_table(
         ExtractorMismatchError: Extractor or classes differ.
     """
     options = options or TableOptions()
-    require_comparable(*(s for s in (real, fake, training, held_out) if s is not None))
-    if neighbours is None and training is not None:
-        neighbours = training_neighbours(fake, training, held_out, options)
-    memorised = getattr(neighbours, 'memorised', neighbours)
+    require_comparable(real, fake)
     rows = []
     for label, name in enumerate(real.classes):
         row = _row(
             name, real.of_class(label), fake.of_class(label), frechet_name, kernel_name, options
         )
-        if isinstance(memorised, np.ndarray) and row.fake:
-            row.values['memorised'] = float(memorised[fake.labels == label].mean())
+        if isinstance(copies, TrainingNeighbours) and row.fake:
+            row.values['memorised'] = float(copies.memorised[fake.labels == label].mean())
         if floors is not None:
             row.floor = dict(floors[label])
         rows.append(row)
     mean = _mean_row(rows)
     pooled = _row(POOLED, real.features, fake.features, frechet_name, kernel_name, options)
-    if isinstance(memorised, np.ndarray) and len(memorised):
-        pooled.values['memorised'] = float(memorised.mean())
-    elif isinstance(memorised, str):
-        pooled.notes.append(memorised)
+    if isinstance(copies, TrainingNeighbours):
+        pooled.values['memorised'] = copies.score
+    elif copies is not None:
+        pooled.notes.append(copies)
     return [*rows, mean, pooled]
 
 
-def training_neighbours(
-    fake: FeatureSet,
-    training: FeatureSet,
-    held_out: Optional[FeatureSet],
-    options: TableOptions,
-) -> Union[TrainingNeighbours, str]:
-    """The nearest training image of each generated one; or a note why there is none."""
+def find_copies(
+    fake: FeatureSet, search: Optional[CopySearch]
+) -> Union[TrainingNeighbours, str, None]:
+    """Which generated images are copies of training images.
+
+    Args:
+        fake (FeatureSet): Generated images.
+        search (CopySearch, optional): What they are compared with.
+
+    Returns:
+        TrainingNeighbours | str | None: A note where it cannot be computed; None without a search.
+
+    Raises:
+        ExtractorMismatchError: Extractor or classes differ.
+    """
+    if search is None:
+        return None
+    require_comparable(fake, *(s for s in (search.training, search.held_out) if s is not None))
     try:
-        return nearest_training_neighbours(
-            fake.features,
-            training.features,
-            None if held_out is None else held_out.features,
-            quantile=options.memorisation_quantile,
-        )
+        return search.find(fake)
     except FeatureMatrixError as error:
         return f'memorised not computable: {error}'
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cellgan_plugin.checkpoint_files import find_chosen
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets.content_hash import to_hex
 from cellgan_plugin.evaluation.extractors import ExtractorError, FeatureExtractor, Weights
 from cellgan_plugin.evaluation.inputs import checked_file, load_fitting, pooled, resized
 from cellgan_plugin.files import file_sha256
@@ -67,6 +68,10 @@ class ClassifierFeatures(FeatureExtractor):
         meta = state.get('meta')
         named = ((meta if isinstance(meta, dict) else {}).get('dataset_meta') or {}).get('classes')
         self.classes = tuple(named) if named else None
+        hashes = state.get('training_images')
+        #: Hashes of the images that trained it, in hexadecimal; None where it does not say.
+        self.training_images = None if hashes is None else set(to_hex(hashes))
+        self.recorded_accuracy = None if _validates_on_training(config) else _validated(state)
         self.sha256 = file_sha256(path)
         self.name = name or Path(config.filename or 'classifier').stem
         size = input_size or _pipeline_size(config)
@@ -137,6 +142,44 @@ class ClassifierFeatures(FeatureExtractor):
         if self.channel_order == 'BGR':
             images = images.flip(1)
         return pooled(self.network.backbone((images - self.mean) / self.std))
+
+    @torch.no_grad()
+    def class_scores(self, features: Tensor) -> Optional[Tensor]:
+        """What the head makes of features.
+
+        Args:
+            features (Tensor): (N, feature_dim).
+
+        Returns:
+            Tensor | None: Scores (N, number of classes); None where the network has no head, or
+            one that reads more than the averaged features.
+        """
+        head = self.network.head if self.network.with_head else None
+        layer = getattr(head, 'fc', None)
+        if not isinstance(layer, nn.Linear) or layer.in_features != self.feature_dim:
+            return None
+        return layer(features.to(self.device))
+
+
+def _validates_on_training(config: Config) -> bool:
+    """Whether the validation images of a config are its training images."""
+    found = [
+        (config.get(f'{part}_dataloader') or {}).get('dataset') or {} for part in ('train', 'val')
+    ]
+    keys = ('data_root', 'ann_file', 'split', 'data_prefix')
+    return len({str([dataset.get(key) or '' for key in keys]) for dataset in found}) == 1
+
+
+def _validated(state: Dict[str, Any]) -> Optional[float]:
+    """The last validation accuracy that a checkpoint of MMEngine carries, 0 to 1."""
+    hub = state.get('message_hub')
+    scalars = (hub if isinstance(hub, dict) else {}).get('log_scalars') or {}
+    for name, curve in scalars.items():
+        if name.startswith('val/accuracy') and isinstance(curve, dict):
+            history = torch.as_tensor(curve.get('history', []), dtype=torch.float64).flatten()
+            if len(history) and 0 <= float(history[-1]) <= 100:
+                return float(history[-1]) / 100
+    return None
 
 
 def _pipeline_size(config: Config) -> Optional[Union[int, Sequence[int]]]:

@@ -16,6 +16,7 @@ from mmagic.registry import MODELS
 from torch import Tensor, nn
 
 from cellgan_plugin.compat import load_tensors
+from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.files import file_sha256
 
 INCEPTION_VARIABLE = 'CELLGAN_INCEPTION_WEIGHTS'
@@ -151,12 +152,13 @@ class FeatureExtractor(nn.Module):
             ExtractorError: The classifier was trained on others, and ``any_classes`` is not set.
         """
         known = getattr(self, 'classes', None)
-        strange = [name for name in classes if known and name not in known]
+        strange = [name for name in classes if known and resolve_class(name, known) is None]
         if strange and not self.any_classes:
             raise ExtractorError(
                 f'{self.name} was trained on the classes {list(known)}, but the images to evaluate '
                 f'are of {list(classes)}: give the classifier of this task, or say '
-                'any_classes=True in its config to evaluate by this one'
+                'any_classes=True in the config of the extractor (--any-classes of '
+                'tools/evaluate_folders.py) to evaluate by this one'
             )
 
     def of_images(self, images: Sequence[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from cellgan_plugin.datasets.views import apply_view
 from cellgan_plugin.evaluation.extractors import FeatureExtractor
 from cellgan_plugin.evaluation.matrices import FeatureMatrixError
 from cellgan_plugin.evaluation.progress import main_progress
@@ -169,6 +170,7 @@ def extract_images(
     batch_size: int = 32,
     num_workers: int = 0,
     title: str = 'Features',
+    views: Sequence[str] = ('identity',),
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Features of all images, each rank doing its share.
 
@@ -178,18 +180,21 @@ def extract_images(
         batch_size (int): Images at a time. Defaults to 32.
         num_workers (int): Loader workers. Defaults to 0.
         title (str): Of the progress bar.
+        views (Sequence[str]): Of each image, see :data:`~cellgan_plugin.datasets.views.VIEWS`.
+            Defaults to the image itself.
 
     Returns:
-        tuple: ``(labels, features)`` as of :func:`gather_rows`, the same on every rank.
+        tuple: ``(labels, features)`` as of :func:`gather_rows`, the same on every rank; the views
+        of an image are rows after each other.
 
     Raises:
         ValueError: When features are not finite; names the image.
     """
-    indices = range(get_rank(), len(images), get_world_size())
+    share = range(get_rank(), len(images), get_world_size())
     rows: List[Tensor] = []
-    if len(indices):
+    if len(share):
         loader = DataLoader(
-            Subset(images, indices),
+            Subset(images, share),
             batch_size,
             num_workers=num_workers,
             collate_fn=list,
@@ -197,17 +202,25 @@ def extract_images(
             generator=generator_for(0, 'feature_workers'),
         )
         for batch in main_progress(loader, len(loader), title):
-            features = extractor.of_images([item.image for item in batch])
-            finite = torch.isfinite(features).all(dim=1)
-            if not finite.all():
-                bad = batch[int((~finite).nonzero()[0])]
-                raise ValueError(
-                    f'{bad.path}: the features of {extractor.name} are NaN or infinite; its '
-                    'weights are damaged or overflow. Check the checkpoint of the extractor'
-                )
             labels = torch.tensor([item.label for item in batch])
-            rows.append(pack_rows(labels, torch.tensor([item.index for item in batch]), features))
+            indices = torch.tensor([item.index for item in batch])
+            for number, view in enumerate(views):
+                found = extractor.of_images([apply_view(item.image, view) for item in batch])
+                _check_finite(found, batch, extractor)
+                rows.append(pack_rows(labels, indices * len(views) + number, found))
     return gather_rows(rows, extractor.feature_dim)
+
+
+def _check_finite(
+    features: Tensor, batch: Sequence[RealImage], extractor: FeatureExtractor
+) -> None:
+    finite = torch.isfinite(features).all(dim=1)
+    if not finite.all():
+        bad = batch[int((~finite).nonzero()[0])]
+        raise ValueError(
+            f'{bad.path}: the features of {extractor.name} are NaN or infinite; its weights are '
+            'damaged or overflow. Check the checkpoint of the extractor'
+        )
 
 
 def drop_tail(labels: np.ndarray, features: np.ndarray, batch_size: int) -> Tuple:

@@ -49,13 +49,15 @@ class TrainingNeighbours:
     """Result of :func:`nearest_training_neighbours`; g generated images.
 
     Attributes:
-        indices (np.ndarray): ClassRow of the nearest training image of each generated image,
+        indices (np.ndarray): Number of the nearest training image of each generated image,
             int64 of shape (g,).
         distances (np.ndarray): Euclidean distance to it in the features' unit, float64 of shape
             (g,).
         threshold (float): The distance up to which a generated image counts as memorised.
         memorised (np.ndarray): Whether each one does, bool of shape (g,).
         score (float): Share of generated images that do, 0 to 1.
+        false_alarms (float): At most this share of new real images is expected to count, 0 to 1.
+        reference (int): Distances that the threshold was taken from.
     """
 
     indices: np.ndarray
@@ -63,6 +65,8 @@ class TrainingNeighbours:
     threshold: float
     memorised: np.ndarray
     score: float
+    false_alarms: float
+    reference: int
 
 
 def precision_recall_density_coverage(
@@ -131,18 +135,23 @@ def nearest_training_neighbours(
     held_out: Optional[Features] = None,
     *,
     quantile: float = 0.01,
+    views: int = 1,
     block_size: Optional[int] = None,
     dtype: torch.dtype = torch.float64,
 ) -> TrainingNeighbours:
     """Nearest training image of each generated image, and whether it is a copy of it.
 
-    A generated image counts as memorised if its distance to the nearest training image is at most
-    a threshold: the lower ``quantile`` of the same distance for real images that were not trained
-    on (``held_out``), or, without those, of each training image to the nearest other training
-    image. The score is the share of generated images that are memorised. By construction it is
-    about ``quantile`` for new real images and 1 for copies of training images; the threshold is
-    itself an observed distance (the quantile is rounded down), and a distance of zero always
-    counts.
+    A generated image counts as memorised if its distance to the nearest view of a training image
+    is at most a threshold, taken from the same distance of real images that were not trained on
+    (``held_out``), or, without those, of each training image to the views of the others. Of h such
+    distances the threshold is the k-th smallest with the largest k for which k / (h + 1) is at most
+    ``quantile``: then a new real image that could be exchanged with the held-out ones counts with
+    a probability of at most k / (h + 1), whatever the distances are distributed like
+    (``false_alarms``). With fewer than 1 / ``quantile`` - 1 of them k is 1, and the false alarms
+    are more than was asked for. A distance of zero always counts.
+
+    A generator trains on views of its images (flips, quarter turns), so it may repeat one of those;
+    ``views`` of each image are looked through, and the threshold is found by the same search.
 
     A held-out split is the better calibration. Without one, duplicates in the training set
     (the same cell cut out twice, frames of one slide) draw the threshold towards zero, so that
@@ -152,19 +161,21 @@ def nearest_training_neighbours(
 
     Args:
         generated (np.ndarray | torch.Tensor): Features of shape (g, d), g >= 1.
-        training (np.ndarray | torch.Tensor): Features of shape (n, d) of the images the generator
-            was trained on, n >= 2.
+        training (np.ndarray | torch.Tensor): Features of shape (n * views, d) of the images the
+            generator was trained on, n >= 2: the views of an image after each other, the image
+            itself first.
         held_out (np.ndarray | torch.Tensor, optional): Features of shape (h, d) of real images it
-            was not trained on, h >= 1. With fewer than 1 / ``quantile`` images the threshold is
-            their smallest distance. Defaults to None.
-        quantile (float): Share of real images that may count as memorised, in (0, 1). Defaults to
-            0.01.
+            was not trained on, h >= 1. Defaults to None.
+        quantile (float): Share of new real images that may count as memorised, in (0, 1). Defaults
+            to 0.01.
+        views (int): Rows of each training image. Defaults to 1.
         block_size (int, optional): Rows of the distance matrix held at a time. Defaults to as
             many as fit in 64 MiB.
         dtype (torch.dtype): Working precision. Defaults to float64.
 
     Returns:
-        TrainingNeighbours: ``indices``, ``distances``, ``threshold``, ``memorised``, ``score``.
+        TrainingNeighbours: ``indices``, ``distances``, ``threshold``, ``memorised``, ``score``,
+        ``false_alarms``, ``reference``.
 
     Raises:
         FeatureMatrixError: If a matrix has too few rows, NaN or infinite values, another number
@@ -173,11 +184,16 @@ def nearest_training_neighbours(
     """
     quantile = check_fraction(quantile, 'quantile')
     names = ('generated', 'training')
+    views = check_count(views, 'views')
     queries, base = as_feature_pair(generated, training, names, 1, dtype)
-    if len(base) < 2:
+    if len(base) % views:
+        raise FeatureShapeError(
+            f'training features have {len(base)} rows, which are not {views} views of each image'
+        )
+    if len(base) // views < 2:
         raise TooFewImagesError(
-            'training features have 1 row; at least 2 training images are needed to say how far '
-            'apart they are. Give the features of the whole training set.'
+            'training features are of 1 image; at least 2 training images are needed to say how '
+            'far apart they are. Give the features of the whole training set.'
         )
     indices, distances = _nearest(queries, base, block_size)
     if held_out is not None:
@@ -189,10 +205,19 @@ def nearest_training_neighbours(
             )
         _, spacing = _nearest(reference, base, block_size)
     else:
-        _, spacing = _nearest(base, base, block_size, leave_one_out=True)
-    threshold = float(np.quantile(spacing, quantile, method='lower'))
+        _, spacing = _nearest(base[::views], base, block_size, views)
+    rank = max(1, int(quantile * (len(spacing) + 1) + 1e-9))
+    threshold = float(np.sort(spacing)[rank - 1])
     memorised = distances <= threshold
-    return TrainingNeighbours(indices, distances, threshold, memorised, float(memorised.mean()))
+    return TrainingNeighbours(
+        indices // views,
+        distances,
+        threshold,
+        memorised,
+        float(memorised.mean()),
+        rank / (len(spacing) + 1),
+        len(spacing),
+    )
 
 
 def _centred(a: torch.Tensor, b: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor, float]:
@@ -225,15 +250,21 @@ def _nearest(
     queries: torch.Tensor,
     base: torch.Tensor,
     block_size: Optional[int],
-    leave_one_out: bool = False,
+    own_rows: int = 0,
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Index of and distance to the nearest row of ``base`` for each query."""
+    """Index of and distance to the nearest row of ``base`` for each query.
+
+    With ``own_rows`` query i is the first of so many rows of an image in ``base``, which are left
+    out.
+    """
     centred_queries, centred_base, _ = _centred(queries, base)
-    candidates = min(_CANDIDATES, len(base) - int(leave_one_out))
+    candidates = min(_CANDIDATES, len(base) - own_rows)
     indices, distances = [], []
     for rows, squared in _squared_distances(centred_queries, centred_base, block_size):
-        if leave_one_out:
-            squared.diagonal(rows.start).fill_(torch.inf)
+        if own_rows:
+            image = torch.arange(rows.start, rows.stop, device=squared.device)
+            own = image[:, None] * own_rows + torch.arange(own_rows, device=squared.device)
+            squared.scatter_(1, own, torch.inf)
         chosen = squared.topk(candidates, dim=1, largest=False).indices.sort(dim=1).values
         # By subtraction an exact copy has distance zero, which inner products would blur.
         exact = torch.stack(

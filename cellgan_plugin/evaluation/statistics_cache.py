@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.dist import broadcast_object_list, get_rank
@@ -54,9 +54,12 @@ def describe_dataset(dataset) -> Optional[Dict[str, Any]]:
     )
 
 
-def cache_key(description: Dict[str, Any], extractor: FeatureExtractor) -> str:
-    """Name of the cache file: a hash of the data set's description and the extractor."""
-    return digest_of([_FORMAT, description, extractor.fingerprint, extractor.feature_dim])
+def cache_key(
+    description: Dict[str, Any], extractor: FeatureExtractor, views: Sequence[str] = ('identity',)
+) -> str:
+    """Name of the cache file: a hash of the data set's description, the extractor and the views."""
+    shown = [] if tuple(views) == ('identity',) else [list(views)]
+    return digest_of([_FORMAT, description, extractor.fingerprint, extractor.feature_dim, *shown])
 
 
 def load_cached(path: Path, key: str, feature_dim: int) -> Optional[Dict[str, np.ndarray]]:
@@ -97,6 +100,7 @@ def real_features(
     batch_size: int = 32,
     num_workers: int = 0,
     what: str = 'real images',
+    views: Sequence[str] = ('identity',),
 ) -> FeatureSet:
     """Features of a data set, from the cache or computed. Every rank must call it.
 
@@ -107,6 +111,7 @@ def real_features(
         batch_size (int): Images at a time. Defaults to 32.
         num_workers (int): Loader workers. Defaults to 0.
         what (str): The images are, for messages. Defaults to 'real images'.
+        views (Sequence[str]): See :func:`extract_images`. Defaults to the image itself.
 
     Returns:
         FeatureSet: The same on every rank that computed, complete on the first one always.
@@ -115,7 +120,7 @@ def real_features(
     path = key = None
     arrays: Optional[Dict[str, np.ndarray]] = None
     if description is not None:
-        key = cache_key(description, extractor)
+        key = cache_key(description, extractor, views)
         path = cache_folder(cache_dir) / f'{key[:32]}.npz'
     if path is not None and get_rank() == 0:
         arrays = load_cached(path, key, extractor.feature_dim)
@@ -123,7 +128,7 @@ def real_features(
     broadcast_object_list(hit)
     if not hit[0]:
         labels, features = extract_images(
-            RealImages(dataset), extractor, batch_size, num_workers, f'Features of {what}'
+            RealImages(dataset), extractor, batch_size, num_workers, f'Features of {what}', views
         )
         arrays = dict(labels=labels, features=features)
         if path is not None and get_rank() == 0:

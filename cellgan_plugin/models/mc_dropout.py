@@ -54,6 +54,7 @@ class SplitBackbone:
 
     Attributes:
         num_stages (int): Maps that :meth:`trunk` and :meth:`top` give together.
+        map_names (list[str]): Of these maps: stages '1', '2', ..., or blocks '1.1', '1.2', ...
         block (nn.Module): The block before which elements are dropped.
 
     Raises:
@@ -84,7 +85,21 @@ class SplitBackbone:
                 f'Monte-Carlo dropout is known for ResNets (ResNeXt, SE-ResNet, ... that share '
                 f"ResNet's forward) and DenseNets of MMPretrain, not for {type(backbone).__name__}"
             )
-        self.num_stages = len(self._stages)
+        self.set_blocks(False)
+
+    def set_blocks(self, blocks: bool) -> None:
+        """Whether maps are those after every residual block, or after every stage.
+
+        A dense block of a DenseNet is one block.
+        """
+        self.blocks = blocks
+        names = [str(number + 1) for number in range(len(self._stages))]
+        if blocks:
+            sizes = [1 if self.dense else len(stage) for stage in self._stages]
+            pairs = zip(names, sizes, strict=True)
+            names = [f'{name}.{block + 1}' for name, size in pairs for block in range(size)]
+        self.map_names = names
+        self.num_stages = len(names)
 
     def trunk(self, x: Tensor) -> Tuple[List[Tensor], Tensor]:
         """What no dropout changes.
@@ -93,8 +108,8 @@ class SplitBackbone:
             x (Tensor): Normalised images (N, 3, H, W).
 
         Returns:
-            tuple: Maps after all stages but the last, each (N, C_l, H_l, W_l), and the input
-            (N, C, h, w) of the last block.
+            tuple: Maps after all stages (or blocks) but the last, each (N, C_l, H_l, W_l), and the
+            input (N, C, h, w) of the last block.
         """
         net, maps = self.backbone, []
         if self.dense:
@@ -106,10 +121,16 @@ class SplitBackbone:
         x = net.stem(x) if net.deep_stem else net.relu(net.norm1(net.conv1(x)))
         x = net.maxpool(x)
         for stage in self._stages[:-1]:
-            x = stage(x)
-            maps.append(x)
+            for block in stage:
+                x = block(x)
+                if self.blocks:
+                    maps.append(x)
+            if not self.blocks:
+                maps.append(x)
         for block in list(self._stages[-1])[:-1]:
             x = block(x)
+            if self.blocks:
+                maps.append(x)
         return maps, x
 
     def top(self, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from cellgan_plugin.reader_study.draw import (
     shown_pixels,
 )
 from cellgan_plugin.records import FolderRecord, digest_of
-from cellgan_plugin.runs.evaluate_folders import class_folders, folder_dataset, split_name
+from cellgan_plugin.runs.evaluate_folders import classes_of, find_folder, folder_dataset
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.page import environment
 
@@ -70,9 +70,9 @@ def _questions(mode: str, classes: Sequence[str]) -> List[Dict[str, Any]]:
 def _both(
     real: Union[str, Path], synthetic: Union[str, Path], classes: Optional[Sequence[str]]
 ) -> Tuple[Dict[str, List[Item]], Dict[str, List[Item]]]:
-    trees = [split_name(folder) for folder in (real, synthetic)]
+    trees = [find_folder(folder) for folder in (real, synthetic)]
     if classes is None:
-        found = [class_folders(folder) for folder, _, _ in trees]
+        found = [classes_of(tree) for tree in trees]
         classes = [name for name in found[0] if resolve_class(name, found[1]) is not None]
         if not classes:
             raise ReaderStudyError(

@@ -1,32 +1,37 @@
-"""Compare two trees of class folders: what ``tools/evaluate_folders.py`` does, for a notebook."""
+"""Compare two folders of labelled images: ``tools/evaluate_folders.py``, for a notebook."""
 
+import csv
 import re
 import time
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import torch
 from mmengine.logging import print_log
 
 from cellgan_plugin.datasets import BETHESDA_CLASSES, CellPatchDataset, resolve_class
+from cellgan_plugin.datasets.file_names import PassedOver, list_folder, walk_images
 from cellgan_plugin.datasets.image_encoding import write_png
-from cellgan_plugin.datasets.manifest import MANIFEST_NAME
+from cellgan_plugin.datasets.manifest import MANIFEST_NAME, REQUIRED_COLUMNS, iter_manifest
+from cellgan_plugin.datasets.views import ALL_VIEWS, check_views
 from cellgan_plugin.errors import check_known
 from cellgan_plugin.evaluation.class_table import (
     HALVES,
     TRAINED,
     class_floors,
     class_table,
-    training_neighbours,
+    find_copies,
 )
+from cellgan_plugin.evaluation.extractor_accuracy import extractor_accuracy
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
+from cellgan_plugin.evaluation.memorisation import CopySearch
 from cellgan_plugin.evaluation.nearest_sheet import NEAREST, nearest_sheet
 from cellgan_plugin.evaluation.neighbours import TrainingNeighbours
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset, real_features
 from cellgan_plugin.evaluation.table_distances import TableOptions
-from cellgan_plugin.files import is_hidden
 from cellgan_plugin.records import FolderRecord
+from cellgan_plugin.runs.provenance import training_views_of
 from cellgan_plugin.runs.test import write_report
 from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.tables import text_table
@@ -52,23 +57,83 @@ class ListedFolder(NamedTuple):
 Folder = Union[str, Path, ListedFolder]
 
 
-def class_folders(folder: Folder) -> List[str]:
-    """Names of the class folders of a tree, sorted.
+class FolderError(ValueError):
+    """A folder that cannot be evaluated. The message says what to change."""
+
+
+def find_folder(folder: Folder) -> ListedFolder:
+    """Read ``DIR`` or ``DIR:SPLIT``. A manifest in the folder is what lists its images.
 
     Raises:
         FileNotFoundError: No such folder.
-        ValueError: It has no class folder.
+        FolderError: A split is named, and there is no manifest.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f'{folder} is no folder')
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name))
-    if not names:
-        raise ValueError(
-            f'{folder} has no class folders; expected {folder}/<class>/<image> (or a manifest: '
-            'give the classes and --ann-file)'
+    if isinstance(folder, ListedFolder):
+        return folder
+    text, split = str(folder), None
+    if not Path(text).is_dir() and ':' in text:
+        text, _, split = text.rpartition(':')
+    if not Path(text).is_dir():
+        raise FileNotFoundError(f'{text} is no folder')
+    named = _is_manifest(Path(text) / MANIFEST_NAME)
+    if split is not None and not named:
+        raise FolderError(
+            f'{folder}: {text} has no {MANIFEST_NAME} with the columns file, label and split; '
+            f'give {text} for all of its class folders'
         )
-    return names
+    return ListedFolder(text, MANIFEST_NAME if named else '', split)
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest of this project, and not a foreign table of that name."""
+    if not path.is_file():
+        return False
+    with open(path, encoding='utf-8-sig', errors='replace', newline='') as file:
+        return set(REQUIRED_COLUMNS) <= set(next(csv.reader([file.readline(65536)]), []))
+
+
+def classes_of(folder: ListedFolder) -> List[str]:
+    """Names of the classes that a folder has, as spelled there, sorted.
+
+    Raises:
+        FolderError: It has none.
+        ManifestError: The manifest is damaged.
+    """
+    if folder.ann_file:
+        rows = iter_manifest(Path(folder.root) / folder.ann_file)
+        found = {
+            row['label'].strip()
+            for _, row in rows
+            if folder.split is None or row.get('split', '').strip() == folder.split
+        }
+    else:
+        passed = PassedOver()
+        entries = [entry for entry in list_folder(folder.root, passed) if entry.is_dir()]
+        found = {e.name for e in entries if next(walk_images(e.path, passed, True), None)}
+    if not found:
+        where = f'split {folder.split!r} of ' if folder.split else ''
+        raise FolderError(
+            f'{where}{folder.root} has no image of a class; expected <class>/<image>, or a '
+            f'{MANIFEST_NAME} with the columns file and label'
+        )
+    return sorted(found)
+
+
+def settle_names(found: Sequence[Sequence[str]], known: Sequence[str]) -> List[str]:
+    """The classes of both sides, each once and spelled as the classifier or the first side does.
+
+    Args:
+        found (Sequence[Sequence[str]]): Names of each side.
+        known (Sequence[str]): Classes of the classifier whose features are compared, if any.
+    """
+    names: List[str] = []
+    for side in found:
+        for name in side:
+            name = resolve_class(name, known) or name
+            if resolve_class(name, names) is None:
+                names.append(name)
+    order = {name: index for index, name in enumerate(known or BETHESDA_CLASSES)}
+    return sorted(names, key=lambda name: order.get(name, len(order)))
 
 
 def folder_dataset(
@@ -77,15 +142,24 @@ def folder_dataset(
     size: Optional[int] = None,
     ann_file: str = '',
     split: Optional[str] = None,
+    generated: bool = False,
+    follow_links: bool = False,
 ) -> CellPatchDataset:
-    """A tree of class folders as a data set for evaluation: no flips, empty classes allowed.
+    """A folder of images as a data set for evaluation: no flips, empty classes allowed.
 
     Args:
-        folder (str | Path): ``<folder>/<class>/**/<image>``.
+        folder (str | Path): ``<folder>/<class>/**/<image>``, or a folder with a manifest.
         classes (Sequence[str]): Class names; images of others are left out.
         size (int, optional): Cut and resize to this side. Defaults to None: as they are.
         ann_file (str): List or manifest in the folder. Defaults to '': folders.
         split (str, optional): Of the manifest. Defaults to None.
+        generated (bool): Whether a generator made them. Then the rules for training images do not
+            hold: a generator that makes one image for all classes is bad, not a mistake in the
+            data. Files that cannot be read are found when they are. Defaults to False.
+        follow_links (bool): Whether links may lead out of the folder. Defaults to False.
+
+    Raises:
+        DatasetError: Images that cannot be used, or links that are not to be followed.
     """
     pipeline: List[dict] = [dict(type='PackCellInputs')]
     if size:
@@ -96,21 +170,11 @@ def folder_dataset(
         split=split,
         metainfo=dict(classes=list(classes)),
         extra_classes='skip',
+        check='none' if generated else 'header',
+        follow_links=follow_links,
         pipeline=pipeline,
         test_mode=True,
     )
-
-
-def split_name(folder: Folder) -> Tuple[str, str, Optional[str]]:
-    """``DIR`` or ``DIR:SPLIT``, the latter reading the manifest in DIR."""
-    if isinstance(folder, ListedFolder):
-        return tuple(folder)
-    folder = str(folder)
-    if not Path(folder).is_dir() and ':' in folder:
-        base, _, split = folder.rpartition(':')
-        if (Path(base) / MANIFEST_NAME).is_file():
-            return base, MANIFEST_NAME, split
-    return folder, '', None
 
 
 def evaluate_folders(
@@ -128,15 +192,18 @@ def evaluate_folders(
     num_workers: int = 0,
     device: Optional[str] = None,
     overwrite: bool = False,
+    views: Optional[Sequence[str]] = None,
+    follow_links: bool = False,
 ) -> Dict[str, Any]:
-    """Compare two trees of class folders by the rule that evaluates the plugin's own models.
+    """Compare two folders of labelled images by the rule that evaluates the plugin's own models.
 
     Args:
-        real (str | Path | ListedFolder): Real images, ``<real>/<class>/<image>``, or ``DIR:SPLIT``
-            for a split of the manifest in DIR.
-        fake (str | Path | ListedFolder): Generated images, likewise.
+        real (str | Path | ListedFolder): Real images, ``<real>/<class>/<image>``; or a folder with
+            a manifest, ``DIR:SPLIT`` for one split of it.
+        fake (str | Path | ListedFolder): Generated images, likewise. One that is collapsed is
+            scored as it is.
         extractor (dict | FeatureExtractor): The features.
-        classes (Sequence[str], optional): Defaults to None: every folder of either tree.
+        classes (Sequence[str], optional): Defaults to None: all classes of either side.
         distances (Sequence[str]): Of 'fd', 'kid', 'prdc', 'fd_inf' and registered ones.
         training (str | Path, optional): Images the generator was trained on: adds the memorisation
             score, calibrated on ``real`` where that is another folder. Defaults to None.
@@ -148,6 +215,11 @@ def evaluate_folders(
         num_workers (int): Loader workers. Defaults to 0.
         device (str, optional): Defaults to None: a GPU where there is one.
         overwrite (bool): Replace tables in ``work_dir`` that are of other images or settings.
+            Defaults to False.
+        views (Sequence[str], optional): Of training images that a copy may show
+            (:mod:`cellgan_plugin.datasets.views`). Defaults to None: those that the generator's
+            training showed where ``fake`` says it (``synthesis.json``), else all eight.
+        follow_links (bool): Whether links may lead out of the folders, as those of a selection do.
             Defaults to False.
 
     Beside every distance its floor is computed: that between real images and other real ones. With
@@ -161,28 +233,31 @@ def evaluate_folders(
     Raises:
         FileNotFoundError: A folder or the extractor's weights are missing.
         RecordError: ``work_dir`` has tables of that name, of other images or settings.
-        ValueError: No class folders, or options that do not fit.
+        ValueError: No classes, or options that do not fit.
     """
     started = time.perf_counter()
     check_known('options', options or {}, {f.name for f in fields(TableOptions)})
     table_options = TableOptions(distances=tuple(distances), **(options or {}))
-    trees = [split_name(folder) for folder in (real, fake)]
-    if classes is None:
-        found = [class_folders(folder) for folder, _, _ in trees]
-        # A folder of the second tree that is spelled a little otherwise is that of the first.
-        merged = [*found[0], *(n for n in found[1] if resolve_class(n, found[0]) is None)]
-        order = {name: index for index, name in enumerate(BETHESDA_CLASSES)}
-        classes = sorted(merged, key=lambda name: order.get(name, len(order)))
+    asked = [real, fake] if training is None else [real, fake, training]
+    trees = [find_folder(folder) for folder in asked]
     network = build_extractor(extractor)
+    if classes is None:
+        known = getattr(network, 'classes', None) or ()
+        classes = settle_names([classes_of(tree) for tree in trees[:2]], known)
     network.check_classes(classes)
     network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
     names = ['real', 'generated', 'training']
-    trees += [] if training is None else [split_name(training)]
     datasets = {
-        tree: folder_dataset(tree[0], classes, size, tree[1], tree[2])
+        tree: folder_dataset(
+            tree.root, classes, size, tree.ann_file, tree.split,
+            generated=tree == trees[1] and tree not in (trees[0], *trees[2:]),
+            follow_links=follow_links,
+        )
         for tree in dict.fromkeys(trees)
-    }
+    }  # fmt: skip
+    if training is not None:
+        views = check_views(views or training_views_of(trees[1].root) or ALL_VIEWS)
     stem = 'evaluation_' + re.sub(r'[^\w.-]+', '_', Path(str(fake)).resolve().name)
     record = None
     if work_dir is not None:
@@ -192,6 +267,7 @@ def evaluate_folders(
             extractor=network.fingerprint,
             options=asdict(table_options),
             size=size,
+            views=None if training is None else list(views),
             **{name: described[tree] for name, tree in zip(names, trees, strict=False)},
         )
         record.check(made_from, overwrite=overwrite)
@@ -205,26 +281,37 @@ def evaluate_folders(
             f'{names[trees.index(tree)]} images',
         )
         for tree, dataset in datasets.items()
+        if tree in trees[:2]
     }
-    real_set, fake_set, training_set = (*(features[tree] for tree in trees), None)[:3]
-    held_out = None if training_set is real_set else real_set
-    names_and_options = network.frechet_name, network.kernel_name, table_options
-    neighbours = None
-    if training_set is not None:
-        neighbours = training_neighbours(fake_set, training_set, held_out, table_options)
-    others = training_set if held_out is not None else None
+    real_set, fake_set = features[trees[0]], features[trees[1]]
+    search = held_out = None
+    if training is not None:
+        shown = real_features(
+            datasets[trees[2]], network, cache_dir, batch_size, num_workers,
+            'training images in their views', views,
+        )  # fmt: skip
+        held_out = None if trees[2] == trees[0] else real_set
+        search = CopySearch(shown, views, held_out, table_options.memorisation_quantile)
+    copies = find_copies(fake_set, search)
+    accuracy = extractor_accuracy(network, real_set, datasets[trees[0]])
+    others = None if held_out is None else search.images
     counts = list(fake_set.counts().values())
+    names_and_options = network.frechet_name, network.kernel_name, table_options
     floors = class_floors(real_set, counts, *names_and_options, others)
-    rows = class_table(
-        real_set, fake_set, *names_and_options, training_set, held_out, neighbours, floors
-    )
+    rows = class_table(real_set, fake_set, *names_and_options, copies, floors)
+    if isinstance(copies, TrainingNeighbours):
+        rows[-1].notes += search.remarks(copies)
+    if accuracy is not None:
+        rows[-1].notes += accuracy.remarks()
     report = dict(
         protocol=dict(
             extractor=network.describe(),
             extractor_fingerprint=network.fingerprint,
+            extractor_accuracy=None if accuracy is None else accuracy.as_dict(),
             real=real_set.source,
             generated=fake_set.source,
-            training=None if training_set is None else training_set.source,
+            training=None if search is None else search.training.source,
+            memorised=search.describe(copies) if isinstance(copies, TrainingNeighbours) else None,
             distances=list(table_options.distances),
             k=table_options.k,
             floor=HALVES if others is None else TRAINED,
@@ -235,15 +322,16 @@ def evaluate_folders(
         rows=[row.as_dict() for row in rows],
         seconds=round(time.perf_counter() - started, 3),
     )
-    print_log(f'{fake} against {real}\n{text_table(rows)}')
+    beside = '' if accuracy is None else f'; {accuracy}'
+    print_log(f'{fake} against {real}{beside}\n{text_table(rows)}')
     if work_dir is not None:
         head = dict(real=str(real), fake=str(fake))
         title = f'{network.frechet_name}: {Path(str(fake)).name} against {Path(str(real)).name}'
         record.write(made_from)
         files = write_report(work_dir, stem, report, head, title)
-        if isinstance(neighbours, TrainingNeighbours):
+        if isinstance(copies, TrainingNeighbours):
             generated, trained = (datasets[tree] for tree in trees[1:])
-            sheet = nearest_sheet(neighbours, fake_set, training_set, generated, trained)
+            sheet = nearest_sheet(copies, fake_set, search.images, generated, trained)
             write_png(Path(work_dir) / f'{stem}{NEAREST}', sheet)
             files.append(Path(work_dir) / f'{stem}{NEAREST}')
         report['files'] = [str(path) for path in files]

@@ -7,7 +7,7 @@ import numpy as np
 
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
-from cellgan_plugin.runs.evaluate_folders import class_folders, folder_dataset
+from cellgan_plugin.runs.evaluate_folders import ListedFolder, classes_of, folder_dataset
 from cellgan_plugin.visualization import image_grid
 
 
@@ -40,7 +40,8 @@ def folder_sheet(
         raise ValueError('a sheet needs at least one row NAME=DIR, and one image per class')
     first = str(next(iter(rows.values())))
     if classes is None:
-        classes = class_folders(first if _parts(first)[1] is None else _parts(first)[0])
+        root, ann_file, split = _parts(first)
+        classes = classes_of(ListedFolder(root, ann_file or '', split))
     cells: List[List[np.ndarray]] = []
     for folder in rows.values():
         root, ann_file, split = _parts(str(folder))

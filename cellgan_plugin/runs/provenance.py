@@ -1,10 +1,11 @@
 """What a trained model was made from, as far as its files say."""
 
 from pathlib import Path
-from typing import Optional, Set, Union
+from typing import Any, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets.content_hash import (
@@ -15,8 +16,13 @@ from cellgan_plugin.datasets.content_hash import (
     to_hex,
     training_images_file,
 )
+from cellgan_plugin.datasets.views import check_views, views_of_config_text
 from cellgan_plugin.engine import find_resumable
 from cellgan_plugin.engine.hooks.training_images_hook import HASHES
+from cellgan_plugin.records import read_json
+
+# Lies in a folder of synthetic images.
+SYNTHESIS_RECORD = 'synthesis.json'
 
 
 def training_images_of(source: Union[str, Path]) -> Optional[Set[str]]:
@@ -56,11 +62,69 @@ def training_groups_of(source: Union[str, Path]) -> Set[str]:
     return set() if rows is None else set(to_hex(split_groups(rows)[1]))
 
 
-def _seen_by(source: Union[str, Path]) -> Optional[np.ndarray]:
-    """Everything that a generator says of its training: images and groups, uint8 (N, 16)."""
+def training_views_of(source: Union[str, Path]) -> Optional[Tuple[str, ...]]:
+    """Which views of its images (flips, quarter turns) a generator's training showed.
+
+    Args:
+        source (str | Path): A checkpoint, which carries the text of its config (read, never run); a
+            work directory (its newest checkpoint); or a folder of synthetic images with
+            ``synthesis.json``.
+
+    Returns:
+        tuple[str] | None: See :func:`~cellgan_plugin.datasets.views.views_of_pipeline`; None
+        where nothing says it.
+
+    Raises:
+        FileNotFoundError: As :func:`training_images_of`, with its other errors.
+    """
+    source = _existing(source)
+    if source.is_dir():
+        said = (read_json(source / SYNTHESIS_RECORD) or {}).get('training_views')
+        if said:
+            return check_views(said)
+        source = find_resumable(source)
+        if source is None:
+            return None
+    return views_in_checkpoint(load_tensors(source, 'cpu'))
+
+
+def views_in_checkpoint(checkpoint: Any) -> Optional[Tuple[str, ...]]:
+    """As :func:`training_views_of`, of a checkpoint that was read."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    text = meta.get('config_text') if isinstance(meta, dict) else None
+    return views_of_config_text(text) if isinstance(text, str) else None
+
+
+def say_training_views(config: Config, part: str, views: Optional[Sequence[str]]) -> None:
+    """Tell the metrics of a config which views of training images a copy may show.
+
+    Args:
+        config (Config): Changed in place, where a metric looks for memorised images.
+        part (str): 'val_evaluator' or 'test_evaluator'.
+        views (Sequence[str], optional): None: not known; all eight are then looked through.
+    """
+    for metric in config_metrics(config, part) if views else ():
+        if metric.get('memorisation'):
+            metric['memorisation'].setdefault('views', list(views))
+
+
+def config_metrics(config: Config, part: str) -> List[Any]:
+    """The metrics of an evaluator: MMEngine takes an Evaluator, a list of metrics, or one."""
+    evaluator = config.get(part) or {}
+    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
+    return [metrics] if isinstance(metrics, Mapping) else list(metrics or [])
+
+
+def _existing(source: Union[str, Path]) -> Path:
     source = Path(source).expanduser()
     if not source.exists():
         raise FileNotFoundError(f'{source} does not exist: name a checkpoint or a folder')
+    return source
+
+
+def _seen_by(source: Union[str, Path]) -> Optional[np.ndarray]:
+    """Everything that a generator says of its training: images and groups, uint8 (N, 16)."""
+    source = _existing(source)
     if source.is_dir():
         if training_images_file(source).is_file():
             return read_training_images(source)

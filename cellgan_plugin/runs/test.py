@@ -14,6 +14,7 @@ from torch import nn
 
 from cellgan_plugin.checkpoint_files import find_checkpoint
 from cellgan_plugin.compat import load_tensors, start_cpu_process_group
+from cellgan_plugin.datasets.views import views_of_config
 from cellgan_plugin.engine.checkpoint import without_wrappers
 from cellgan_plugin.evaluation import ClassDistances
 from cellgan_plugin.evaluation.statistics_cache import describe_dataset
@@ -21,6 +22,7 @@ from cellgan_plugin.files import file_sha256
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.records import FolderRecord, plain
 from cellgan_plugin.runs.data_settings import Data
+from cellgan_plugin.runs.provenance import say_training_views, training_views_of
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.visualization.tables import append_json_lines, draw_table, write_csv
 
@@ -171,6 +173,8 @@ def test(
     config = load_config(config, work_dir, options, parts=_PARTS, data=data)
     checkpoint = find_checkpoint(checkpoint)
     _testable(config)
+    views = training_views_of(checkpoint) or views_of_config(config)
+    say_training_views(config, 'test_evaluator', views)
     config_hash = hashlib.sha256(config.pretty_text.encode()).hexdigest()
     asked = {key: plain(config.get(key)) for key in ('model', 'test_evaluator')}
     config.launcher = launcher

@@ -21,12 +21,13 @@ from mmengine.runner import Runner
 
 from cellgan_plugin.checkpoint_files import FINAL_CHECKPOINT, files_of_a_run, find_resumable
 from cellgan_plugin.compat import TRUST_VARIABLE, start_cpu_process_group
+from cellgan_plugin.datasets.views import views_of_config
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.engine.hooks import PreemptionHook, ThroughputHook, TimeBudgetHook
 from cellgan_plugin.engine.training_cost import read_training_cost
-from cellgan_plugin.errors import EXIT_STOPPED
+from cellgan_plugin.errors import EXIT_STOPPED, ConfigError
 from cellgan_plugin.files import write_json
-from cellgan_plugin.locks import folder_lock, is_first_process
+from cellgan_plugin.locks import folder_lock, is_first_process, processes_of
 from cellgan_plugin.runs.command_line import (
     ToolParser,
     add_config_arguments,
@@ -37,6 +38,7 @@ from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import merge_options, open_config
 from cellgan_plugin.runs.config_fit import check_fit
 from cellgan_plugin.runs.data_settings import Data, apply_data
+from cellgan_plugin.runs.provenance import say_training_views
 from cellgan_plugin.runs.training_errors import explained_training_errors
 
 _run_numbers = itertools.count()  # of the runs of this process
@@ -99,6 +101,7 @@ def train(
     minutes: Optional[float] = None,
     overwrite: bool = False,
     data: Optional[Data] = None,
+    global_batch: Optional[int] = None,
 ) -> Runner:
     """Train a model.
 
@@ -121,10 +124,14 @@ def train(
         data (str | Path | DataFolder, optional): Data folder, which says what the config leaves
             open, see :func:`~cellgan_plugin.runs.data_settings.apply_data`. Defaults to None.
 
+        global_batch (int, optional): Images of one step over all processes, which share them.
+            Defaults to None: every process takes as many as the config says.
+
     Returns:
         Runner: After training.
 
     Raises:
+        ConfigError: ``global_batch`` cannot be shared by the processes.
         ValueError: The work directory holds checkpoints, and neither ``resume`` nor ``overwrite``
             is given; or the config or a checkpoint does not fit.
         FolderInUseError: Another process trains in the work directory.
@@ -137,7 +144,41 @@ def train(
         stack.enter_context(explained_training_errors(config.work_dir))
         if is_first_process(launcher):
             stack.enter_context(folder_lock(config.work_dir))
+        settle_batch(config, processes_of(launcher), global_batch)
         return _train(config, resume, amp, launcher, minutes, overwrite)
+
+
+def settle_batch(config: Config, processes: int, global_batch: Optional[int]) -> None:
+    """Say how many images a step of several processes takes, or share a number among them.
+
+    Args:
+        config (Config): Its ``train_dataloader.batch_size`` is changed where a number is given.
+        processes (int): That train together.
+        global_batch (int, optional): See :func:`train`.
+
+    Raises:
+        ConfigError: The processes cannot share it equally, or the loader has no ``batch_size``.
+    """
+    loader = config.get('train_dataloader') or {}
+    each = loader.get('batch_size')
+    if global_batch is None:
+        if processes > 1 and each:
+            print_log(
+                f'{processes} processes take {each} images each: a step takes '
+                f'{processes * each} at an unchanged learning rate. --global-batch {each} shares '
+                f'the {each} of one process among them',
+                'current',
+                30,
+            )
+        return
+    if not each:
+        raise ConfigError('--global-batch: train_dataloader has no batch_size that could be shared')
+    if global_batch < 1 or global_batch % processes:
+        raise ConfigError(
+            f'--global-batch {global_batch}: {processes} processes cannot share it equally; '
+            f'{max(1, round(global_batch / processes)) * processes} is the nearest'
+        )
+    loader.batch_size = global_batch // processes
 
 
 class _RemoveFormerRun(Hook):
@@ -180,6 +221,7 @@ def _train(
         _resume_from(config, resume)
     add_tensorboard(config)
     name_run(config)
+    say_training_views(config, 'val_evaluator', views_of_config(config))
     runner = Runner.from_cfg(config)
     if minutes is not None:
         if not any(isinstance(hook, ThroughputHook) for hook in runner.hooks):
@@ -305,6 +347,11 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
         help='when the run is complete, and not if it was interrupted, link its last checkpoint '
         'to final.pth in the work directory and write this JSON file',
     )
+    parser.add_argument(
+        '--global-batch', type=int, metavar='N',
+        help='images of a step over all processes, which share them (default: as many in each as '
+        'the config says)',
+    )  # fmt: skip
     return parser
 
 
@@ -335,6 +382,7 @@ def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None
             minutes=args.minutes,
             overwrite=args.overwrite,
             data=args.data,
+            global_batch=args.global_batch,
         )
         if not is_complete(runner):
             return EXIT_STOPPED

@@ -14,8 +14,10 @@ from cellgan_plugin.checkpoint_files import find_checkpoint
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets import BETHESDA_CLASSES
 from cellgan_plugin.datasets.classes import check_class_names
+from cellgan_plugin.datasets.views import views_of_config
 from cellgan_plugin.runs.data_settings import are_open, set_classes
 from cellgan_plugin.runs.model_zoo import named_model
+from cellgan_plugin.runs.provenance import views_in_checkpoint
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.train import load_config
 
@@ -32,6 +34,8 @@ class LoadedModel:
         iteration (int | None): How long it was trained, where the checkpoint says it.
         training_images (Tensor | None): Hashes (N, 16) of the images it was trained on, where the
             checkpoint says it (:mod:`cellgan_plugin.datasets.content_hash`).
+        training_views (tuple[str] | None): Views of them that its training showed, by the config
+            in the checkpoint, else by ``config`` (:mod:`cellgan_plugin.datasets.views`).
     """
 
     model: nn.Module
@@ -40,6 +44,7 @@ class LoadedModel:
     checkpoint: Path
     iteration: Optional[int] = None
     training_images: Optional[torch.Tensor] = None
+    training_views: Optional[Tuple[str, ...]] = None
 
 
 def config_classes(config: Config) -> Optional[Tuple[str, ...]]:
@@ -142,4 +147,5 @@ def load_model(
     load_weights(model, checkpoint, state)
     model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
     hashes = state.get('training_images')
-    return LoadedModel(model, classes, config, checkpoint, meta.get('iter'), hashes)
+    views = views_in_checkpoint(state) or views_of_config(config)
+    return LoadedModel(model, classes, config, checkpoint, meta.get('iter'), hashes, views)

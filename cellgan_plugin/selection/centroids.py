@@ -23,25 +23,30 @@ class Centroids:
         maps (list[Tensor]): Per stage, float32 (classes, C_l, H_l, W_l): averages of activations
             as they are (Eq. (7) has no hat), not yet normalised.
         counts (Tensor): int64 (classes,): images each average is of.
+        plain (Tensor, optional): As the last of ``maps``, without dropout. Defaults to None: that
+            one, of maps without dropout.
     """
 
     maps: List[Tensor]
     counts: Tensor
+    plain: Optional[Tensor] = None
 
     def __post_init__(self) -> None:
+        self.plain = self.maps[-1] if self.plain is None else self.plain
         # Eq. (6) normalises the centroid too: phi-hat of c_i.
-        self._unit = [unit_normalised(stage) for stage in self.maps]
+        self._unit = [unit_normalised(stage) for stage in [*self.maps, self.plain]]
         self._energy = [unit.flatten(1).square().sum(1) for unit in self._unit]
 
     def to(self, device: torch.device) -> 'Centroids':
         """On another device."""
-        return Centroids([stage.to(device) for stage in self.maps], self.counts.to(device))
+        maps = [stage.to(device) for stage in self.maps]
+        return Centroids(maps, self.counts.to(device), self.plain.to(device))
 
     def distances(self, stage: int, maps: Tensor) -> Tensor:
         """One stage's term of Eq. (6) to every class, for one pass.
 
         Args:
-            stage (int): Which stage.
+            stage (int): Which stage; the number of stages: the last one without dropout.
             maps (Tensor): Activations (N, C_l, H_l, W_l) of images.
 
         Returns:
@@ -51,10 +56,11 @@ class Centroids:
         Raises:
             ValueError: Maps of another size than the centroids.
         """
-        if maps.shape[1:] != self.maps[stage].shape[1:]:
+        expected = self._unit[stage].shape[1:]
+        if maps.shape[1:] != expected:
             raise ValueError(
                 f'stage {stage + 1} gives maps of {tuple(maps.shape[1:])}, the centroids are '
-                f'{tuple(self.maps[stage].shape[1:])}: real and candidate images must have one '
+                f'{tuple(expected)}: real and candidate images must have one '
                 'size; say --input-size'
             )
         unit = unit_normalised(maps.float()).flatten(1)
@@ -76,13 +82,16 @@ class CentroidSums:
         self.counts = torch.zeros(num_classes, dtype=torch.long)
         self._sums: Optional[List[Tensor]] = None
 
-    def add(self, maps: Sequence[Tensor], labels: Tensor) -> None:
+    def add(self, maps: Sequence[Tensor], labels: Tensor, plain: Optional[Tensor] = None) -> None:
         """Add a batch.
 
         Args:
             maps (Sequence[Tensor]): One (N, C_l, H_l, W_l) per stage.
             labels (Tensor): int64 (N,).
+            plain (Tensor, optional): As the last of ``maps``, without dropout. Defaults to None:
+                that one.
         """
+        maps = [*maps, maps[-1] if plain is None else plain]
         if self._sums is None:
             # Double precision: the sum of 100,000 images is as good as that of ten.
             self._sums = [
@@ -105,7 +114,7 @@ class CentroidSums:
         for total in self._sums:
             counts = self.counts.to(total.device).clamp_min(1).view(-1, 1, 1, 1)
             maps.append((total / counts).float())
-        return Centroids(maps, self.counts.to(maps[0].device))
+        return Centroids(maps[:-1], self.counts.to(maps[0].device), maps[-1])
 
 
 def own_and_nearest(distances: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor, Tensor]:

@@ -51,7 +51,8 @@ class McDropoutClassifier(ClassifierFeatures):
 
     Attributes:
         num_classes (int): Of the head.
-        num_stages (int): Stages that give a map.
+        num_stages (int): Maps that a batch gives, after stages or blocks (:meth:`set_blocks`).
+        map_names (list[str]): Of these maps.
 
     Raises:
         FileNotFoundError: No such config or checkpoint.
@@ -73,10 +74,23 @@ class McDropoutClassifier(ClassifierFeatures):
         if dropout is None:
             dropout = trained_dropout(self.network.backbone)
         self.dropout = check_probability(0.5 if dropout is None else dropout)
-        self.num_stages = self._split.num_stages
         probe = torch.zeros((1, 3, 64, 64), dtype=torch.uint8)
         self.num_classes = self.top(self.trunk(probe))[0].shape[1]
         self.finish(64)  # the fingerprint holds the dropout
+
+    @property
+    def num_stages(self) -> int:
+        """See the class."""
+        return self._split.num_stages
+
+    @property
+    def map_names(self) -> List[str]:
+        """See the class."""
+        return self._split.map_names
+
+    def set_blocks(self, blocks: bool) -> None:
+        """Whether maps are those after every residual block, or (as built) every stage."""
+        self._split.set_blocks(blocks)
 
     @staticmethod
     def _build(model: dict, path: Path, where: str, state: dict) -> nn.Module:

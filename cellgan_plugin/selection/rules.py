@@ -123,7 +123,22 @@ class Selective(SelectionRule):
 
 @SELECTION_RULES.register_module(name='single_filtering')
 class SingleFiltering(SelectionRule):
-    """The r N_i nearest to the centroid of the assigned label (Xue et al. 2019, Table 1)."""
+    """The r N_i nearest to the centroid of the assigned label, without dropout.
+
+    The rule of Xue et al. 2019, which had no Monte-Carlo dropout. HistoGAN's Table 1 does not say
+    whether its reimplementation took the distances of Eq. (6) instead: ``single_filtering_mc``.
+    """
+
+    shows = {'distance': 'plain_distance'}
+
+    def __call__(self, pool: ClassPool, asked: int) -> Verdict:
+        """See the base."""
+        return self._ranked(pool, pool.scores.plain_distance, asked, 'distance')
+
+
+@SELECTION_RULES.register_module(name='single_filtering_mc')
+class SingleFilteringMC(SelectionRule):
+    """As ``single_filtering``, by the mean distance over the passes with dropout, Eq. (6)."""
 
     shows = {'distance': 'distance'}
 

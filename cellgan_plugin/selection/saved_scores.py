@@ -1,5 +1,6 @@
 """Scores of a pool of candidates, saved while they are computed and read again by the next call."""
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 
 from cellgan_plugin.datasets.content_hash import content_hashes, merge_hashes
+from cellgan_plugin.datasets.views import ALL_VIEWS, check_views
 from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.evaluation.neighbours import nearest_training_neighbours
 from cellgan_plugin.files import read_arrays, write_arrays
@@ -32,7 +34,9 @@ class ScoreSettings:
     Attributes:
         passes (int): K of Eq. (6).
         seed (int): Of masks, draws and ties.
-        layers (tuple[int] | None): Stages in the distance, from 1; None: all.
+        layers (tuple[int | str] | None): In the distance: stages (3), residual blocks of a stage
+            ('3.2', counted from 1), or 'blocks' for all blocks. A stage among blocks is its last
+            block. None: all stages.
 
     Raises:
         SelectionError: A setting that cannot be.
@@ -40,18 +44,55 @@ class ScoreSettings:
 
     passes: int = 5
     seed: int = 0
-    layers: Optional[Tuple[int, ...]] = None
+    layers: Optional[Tuple[Union[int, str], ...]] = None
 
     def __post_init__(self):
         if self.passes < 1:
             raise SelectionError(f'passes {self.passes}: at least one')
-        if self.layers is not None and (not self.layers or min(self.layers) < 1):
-            raise SelectionError(f'layers {self.layers}: stages count from 1, at least one')
+        if self.layers is None:
+            return
+        wrong = [
+            n for n in map(str, self.layers) if not re.fullmatch(r'blocks|[1-9]\d*(\.[1-9]\d*)?', n)
+        ]
+        if wrong or not self.layers:
+            raise SelectionError(
+                f"layers {self.layers}: stages count from 1, blocks are '3.2' or all 'blocks', and "
+                'at least one is needed'
+            )
 
-    def check_network(self, network: Union[McDropoutClassifier, SplitBackbone]) -> None:
-        """SelectionError when a stage is named that the network does not have."""
-        if self.layers and max(self.layers) > network.num_stages:
-            raise SelectionError(f'layers {self.layers}: there are {network.num_stages} stages')
+    @property
+    def of_blocks(self) -> bool:
+        """Whether blocks are named, and not stages alone."""
+        return any(name == 'blocks' or '.' in name for name in map(str, self.layers or ()))
+
+    def check_network(
+        self, network: Union[McDropoutClassifier, SplitBackbone]
+    ) -> Optional[List[int]]:
+        """Which maps of a network the layers are.
+
+        Args:
+            network (McDropoutClassifier | SplitBackbone): Set to give the maps of all blocks where
+                blocks are named.
+
+        Returns:
+            list[int] | None: Numbers of its maps from 0; None: all.
+
+        Raises:
+            SelectionError: A stage or block that it does not have.
+        """
+        if self.layers is None:
+            return None
+        network.set_blocks(self.of_blocks)
+        names = network.map_names
+        found = []
+        for name in map(str, self.layers):
+            if name == 'blocks':
+                return None
+            of_stage = [n for n in names if n == name or n.startswith(f'{name}.')]
+            if not of_stage:
+                raise SelectionError(f'layers {self.layers}: there are {", ".join(names)}')
+            found.append(names.index(of_stage[-1]))
+        return sorted(set(found))
 
 
 class PoolScorer:
@@ -65,6 +106,8 @@ class PoolScorer:
         batch_size (int): Images at a time.
         cache_dir (str | Path): Scores are saved in a folder below, named by the hash of everything
             that they depend on.
+        views (Sequence[str]): Of a real image that a copy may show
+            (:mod:`cellgan_plugin.datasets.views`). Defaults to all eight.
 
     Attributes:
         candidates (ImageStream): The pool's pixels.
@@ -79,7 +122,10 @@ class PoolScorer:
         settings: ScoreSettings,
         batch_size: int,
         cache_dir: Union[str, Path],
+        views: Sequence[str] = ALL_VIEWS,
     ):
+        self.views = check_views(views)
+        self._layers = settings.check_network(network)
         self.network, self.pool, self.training, self.settings = network, pool, training, settings
         self.candidates, self.real = (
             ImageStream(tree.reader, tree.files, network.input_size, batch_size)
@@ -97,7 +143,6 @@ class PoolScorer:
 
     def scores(self) -> CandidateScores:
         """One entry per candidate, in the pool's order."""
-        layers = self.settings.layers
         with explained_output_errors(self.save_dir):
             return score_candidates(
                 self.network,
@@ -106,7 +151,7 @@ class PoolScorer:
                 self.pool.labels,
                 self.settings.passes,
                 self.settings.seed,
-                None if layers is None else [layer - 1 for layer in layers],
+                self._layers,
                 self.save_dir,
             )
 
@@ -114,15 +159,22 @@ class PoolScorer:
         """Centroids of the real images, computed or read when they are first asked for."""
         path = self.save_dir / 'centroids.npz'
         if self._centroids is None and (arrays := read_arrays(path)) is not None:
-            stages = [torch.from_numpy(arrays[f'stage_{i}']) for i in range(len(arrays) - 1)]
+            count = len(arrays) - 2
+            stages = [torch.from_numpy(arrays[f'stage_{i}']) for i in range(count)]
+            plain = torch.from_numpy(arrays['plain'])
             counts = torch.from_numpy(arrays['counts'])
-            self._centroids = Centroids(stages, counts).to(self.network.device)
+            self._centroids = Centroids(stages, counts, plain).to(self.network.device)
         if self._centroids is None:
             found = compute_centroids(
                 self.network, self.real, self.training.labels, self.settings.seed
             )
             stages = {f'stage_{i}': stage.cpu().numpy() for i, stage in enumerate(found.maps)}
-            write_arrays(path, counts=found.counts.cpu().numpy(), **stages)
+            write_arrays(
+                path,
+                counts=found.counts.cpu().numpy(),
+                plain=found.plain.cpu().numpy(),
+                **stages,
+            )
             self._centroids = found
         return self._centroids
 
@@ -138,19 +190,17 @@ class PoolScorer:
         return merge_hashes(arrays['hashes'])
 
     def memorised(self, classes: Sequence[str]) -> np.ndarray:
-        """Which candidates are copies of real images of their class: bool (n,).
+        """Which candidates are copies of real images of their class, in any view: bool (n,).
 
         Raises:
             SelectionError: A class has a single real image.
         """
-        path = self.save_dir / 'memorised.npz'
+        path = self.save_dir / f'memorised_{digest_of(list(self.views))[:8]}.npz'
         if (arrays := read_arrays(path)) is not None:
             return arrays['memorised']
-        features: List[np.ndarray] = [
-            pooled_features(self.network, stream, f'Features, {what}')
-            for stream, what in ((self.candidates, 'candidates'), (self.real, 'real'))
-        ]
-        fake, real = features
+        fake = pooled_features(self.network, self.candidates, 'Features, candidates')
+        real = pooled_features(self.network, self.real, 'Features, real', self.views)
+        real = real.reshape(len(self.training.files), len(self.views), -1)
         found = np.zeros(len(fake), dtype=bool)
         for label in np.unique(self.pool.labels):
             own, base = self.pool.labels == label, real[self.training.labels == label]
@@ -159,7 +209,9 @@ class PoolScorer:
                     f'class {classes[label]} has {len(base)} real image: copies of training images '
                     'are found from two on. Leave --drop-memorised out, or add images'
                 )
-            found[own] = nearest_training_neighbours(fake[own], base).memorised
+            base = base.reshape(-1, base.shape[2])
+            copies = nearest_training_neighbours(fake[own], base, views=len(self.views))
+            found[own] = copies.memorised
         with explained_output_errors(self.save_dir):
             write_arrays(path, memorised=found)
         return found

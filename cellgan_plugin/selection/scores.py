@@ -33,7 +33,8 @@ class CandidateScores:
         entropy_of_mean (np.ndarray): Entropy of the mean prediction, the other reading.
         confidence (np.ndarray): Mean probability of the assigned label.
         predicted (np.ndarray): int64: class of the highest mean probability.
-        distance (np.ndarray): Eq. (6) to the centroid of the assigned label.
+        distance (np.ndarray): Eq. (6) to the centroid of the assigned label, mean over the passes.
+        plain_distance (np.ndarray): The same without dropout, in one pass (Xue et al. 2019).
         nearest (np.ndarray): int64: class of the nearest centroid.
         nearest_distance (np.ndarray): Eq. (6) to that one.
     """
@@ -43,6 +44,7 @@ class CandidateScores:
     confidence: np.ndarray
     predicted: np.ndarray
     distance: np.ndarray
+    plain_distance: np.ndarray
     nearest: np.ndarray
     nearest_distance: np.ndarray
 
@@ -117,6 +119,9 @@ def score_batch(
         mean = mean + probabilities.double() / passes
         if last in layers:
             repeated = repeated + centroids.distances(last, top) / passes
+    plain = fixed
+    if last in layers:
+        plain = fixed + centroids.distances(network.num_stages, network.top(trunk)[1])
     own, nearest, nearest_distance = own_and_nearest(fixed + repeated, labels)
     found = (
         torch.stack(entropies).mean(0),
@@ -124,6 +129,7 @@ def score_batch(
         mean.gather(1, labels.to(mean.device)[:, None])[:, 0],
         mean.argmax(1),
         own.double(),
+        own_and_nearest(plain, labels)[0].double(),
         nearest,
         nearest_distance.double(),
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from cellgan_plugin.datasets.views import apply_view
 from cellgan_plugin.files import read_arrays, write_arrays
 from cellgan_plugin.selection.centroids import Centroids, CentroidSums
 from cellgan_plugin.selection.extractor import McDropoutClassifier
@@ -51,7 +52,8 @@ def compute_centroids(
                     f'{keys[0]}, ...: maps of real images are NaN or infinite; the weights of the '
                     'classifier are damaged or overflow'
                 )
-            sums.add([*trunk.maps, last], classes[rows])
+            _, plain = network.top(trunk)
+            sums.add([*trunk.maps, last], classes[rows], plain)
             bar.update(len(images))
     return sums.centroids()
 
@@ -128,12 +130,24 @@ def _saved(path: Path, count: int) -> Optional[CandidateScores]:
 
 @torch.no_grad()
 def pooled_features(
-    network: McDropoutClassifier, stream: ImageStream, title: str = 'Features'
+    network: McDropoutClassifier,
+    stream: ImageStream,
+    title: str = 'Features',
+    views: Sequence[str] = ('identity',),
 ) -> np.ndarray:
-    """Features of the last stage without dropout, averaged over positions: float32 (N, d)."""
+    """Features of the last stage without dropout, averaged over positions: float32 (N, d).
+
+    Args:
+        network (McDropoutClassifier): On its device.
+        stream (ImageStream): The images.
+        title (str): Of the progress bar.
+        views (Sequence[str]): Of each image (:data:`~cellgan_plugin.datasets.views.VIEWS`), which
+            are rows after each other: (N * views, d). Defaults to the image itself.
+    """
     rows: List[Tensor] = []
     with _bar(len(stream), title) as bar:
         for _, images in stream:
-            rows.append(network(images).cpu())
+            shown = torch.stack([network(apply_view(images, view)).cpu() for view in views], dim=1)
+            rows.append(shown.flatten(0, 1))
             bar.update(len(images))
     return torch.cat(rows).numpy()

@@ -12,11 +12,12 @@ from mmengine.logging import print_log
 
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.datasets.content_hash import from_hex
+from cellgan_plugin.datasets.views import ALL_VIEWS
 from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.files import SCORES_FOLDER
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import plain
-from cellgan_plugin.runs.provenance import training_images_of
+from cellgan_plugin.runs.provenance import training_images_of, training_views_of
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import config_classes, find_checkpoint, settle_classes
@@ -54,7 +55,7 @@ def select(
     ratio: float = 0.5,
     passes: int = 5,
     dropout: Optional[float] = None,
-    layers: Optional[Sequence[int]] = None,
+    layers: Optional[Sequence[Union[int, str]]] = None,
     seed: int = 0,
     link: Optional[str] = None,
     drop_memorised: bool = False,
@@ -93,10 +94,13 @@ def select(
         ratio (float): r. Defaults to 0.5 (best in Sec. 4.3).
         passes (int): K, of Monte-Carlo dropout. Defaults to 5 (Sec. 4.2.2).
         dropout (float, optional): Defaults to None: as trained, else 0.5 (Sec. 4.2.2).
-        layers (Sequence[int], optional): Stages in the distance, from 1. Defaults to None: all.
+        layers (Sequence[int | str], optional): Stages (3) or residual blocks ('3.2', 'blocks') in
+            the distance, from 1. Defaults to None: all stages.
         seed (int): Of masks, draws and ties. Defaults to 0.
         link (str, optional): 'hard' or 'symbolic' links in place of copies. Defaults to None.
-        drop_memorised (bool): First drop candidates that are copies of real images
+        drop_memorised (bool): First drop candidates that are copies of real images, flipped or
+            turned as the generator's training showed them, in all eight views where the folder of
+            the candidates does not say it
             (:func:`~cellgan_plugin.evaluation.neighbours.nearest_training_neighbours`, per class).
             Keeps the features of all candidates in memory. Defaults to False.
         input_size (int | Sequence[int], optional): What images are fitted to. Defaults to None: as
@@ -167,12 +171,13 @@ def select(
         finished=None,
     )
     cache = cache_dir or folder.root / SCORES_FOLDER
-    scorer = PoolScorer(network, pool, training, settings, batch_size, cache)
+    views = training_views_of(pool.root) or ALL_VIEWS
+    scorer = PoolScorer(network, pool, training, settings, batch_size, cache, views)
     record['made_from'] = dict(
         scorer.made_from,
         rule=plain(vars(chosen_rule) | dict(rule=type(chosen_rule).__name__)),
         ratio=ratio,
-        drop_memorised=drop_memorised,
+        drop_memorised=list(views) if drop_memorised else False,
     )
     folder.record.check(dict(made_from=record['made_from']), overwrite=overwrite)
     folder.record.write(record)  # makes the folder ours, before anything else is written there

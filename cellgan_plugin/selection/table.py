@@ -19,8 +19,8 @@ from cellgan_plugin.selection.scores import CandidateScores
 
 MEMORISED = 'memorised'
 COLUMNS = (
-    'file', 'label', 'kept', 'reason', 'entropy', 'entropy_of_mean', 'distance', 'confidence',
-    'predicted', 'nearest_centroid', 'nearest_distance',
+    'file', 'label', 'kept', 'reason', 'entropy', 'entropy_of_mean', 'distance',
+    'plain_distance', 'confidence', 'predicted', 'nearest_centroid', 'nearest_distance',
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ class SelectionTable:
             entropy=f'{scores.entropy[index]:.8g}',
             entropy_of_mean=f'{scores.entropy_of_mean[index]:.8g}',
             distance=f'{scores.distance[index]:.8g}',
+            plain_distance=f'{scores.plain_distance[index]:.8g}',
             confidence=f'{scores.confidence[index]:.8g}',
             predicted=self.classes[scores.predicted[index]],
             nearest_centroid=self.classes[scores.nearest[index]],

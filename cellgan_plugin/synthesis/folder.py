@@ -27,10 +27,11 @@ from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest, write
 from cellgan_plugin.errors import OutputError, SynthesisError, explained_output_errors
 from cellgan_plugin.files import ABOUT_FOLDER, atomic_write
 from cellgan_plugin.records import FolderRecord
+from cellgan_plugin.runs.provenance import SYNTHESIS_RECORD
 from cellgan_plugin.runs.sampling import LabelAndSeed
 from cellgan_plugin.visualization import image_grid
 
-RECORD_NAME = 'synthesis.json'
+RECORD_NAME = SYNTHESIS_RECORD
 SHEET_NAME = 'sheet.png'
 COLUMNS = ('file', 'label', 'seed', 'checkpoint_sha256', 'config_sha256')
 

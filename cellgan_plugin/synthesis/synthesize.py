@@ -250,6 +250,7 @@ def _record(loaded: LoadedModel, plan: _Plan, shape: Sequence[int]) -> Dict[str,
         checkpoint=str(loaded.checkpoint.resolve()),
         iteration=loaded.iteration,
         training_images=None if seen is None else len(split_groups(seen)[0]),
+        training_views=loaded.training_views and list(loaded.training_views),
         runs=[],
     )
     device = next(loaded.model.parameters()).device

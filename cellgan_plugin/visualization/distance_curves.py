@@ -12,8 +12,9 @@ def draw_distance_curves(
     smoothed: Sequence[float],
     name: str,
     best: Optional[int] = None,
+    row: str = 'mean',
 ) -> Path:
-    """Draw one line per class, their mean, and the smoothed mean with its minimum marked.
+    """Draw one line per class, their mean, and the smoothed curve with its minimum marked.
 
     Args:
         path (str | Path): PNG to write.
@@ -22,6 +23,7 @@ def draw_distance_curves(
         smoothed (Sequence[float]): Smoothed distance at each of these iterations.
         name (str): Of the distance, for the axis.
         best (int, optional): Iteration of the checkpoint that is kept. Defaults to None.
+        row (str): What was smoothed. Defaults to 'mean'.
 
     Returns:
         Path: ``path``.
@@ -38,7 +40,7 @@ def draw_distance_curves(
             *zip(*points, strict=True), label=label, marker=marker, ms=3,
             **style.get(label, dict(lw=1)),
         )  # fmt: skip
-    axes.plot(list(rows), list(smoothed), color='black', ls='--', lw=1.5, label='smoothed')
+    axes.plot(list(rows), list(smoothed), color='black', ls='--', lw=1.5, label=f'{row}, smoothed')
     if best in rows:
         axes.axvline(best, color='0.5', lw=1)
         axes.plot(best, smoothed[list(rows).index(best)], 'k*', ms=12, label=f'kept: {best}')

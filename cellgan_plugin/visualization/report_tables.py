@@ -60,7 +60,8 @@ class ReportTable:
         columns (Sequence[Column]): From left to right.
         rows (list[dict]): Cells by the columns' keys. Where ``row['group']`` differs from that of
             the row above, a rule is drawn, and best values are those of the group. With fewer than
-            two numbers in a group there is no best one; values that look alike share it.
+            two numbers in a group there is no best one; values that look alike share it. Keys in
+            ``row['not_best']`` are of cells that are never best, where a difference is noise.
         notes (Sequence[str]): Below the table.
     """
 
@@ -149,7 +150,12 @@ def _best(table: ReportTable, rows: Sequence[Dict[str, Any]]) -> set:
             if len(means) < 2:
                 continue
             best = _text(choose(means.values()), column.digits)
-            bold |= {(i, column.key) for i, m in means.items() if _text(m, column.digits) == best}
+            bold |= {
+                (i, column.key)
+                for i, mean in means.items()
+                if _text(mean, column.digits) == best
+                and column.key not in table.rows[i].get('not_best', ())
+            }
     return bold
 
 
@@ -382,6 +388,8 @@ def json_table(table: ReportTable) -> str:
         line = {key: _json_cell(cell) for key, cell in row.items()}
         whys = [f'{column.key}_why' for column in table.columns]
         line.update({k: str(given[k]) for k in ('group', *whys) if given.get(k) is not None})
+        if given.get('not_best'):
+            line['not_best'] = list(given['not_best'])
         rows.append(line)
     content = dict(
         title=table.title,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import runpy
 import shutil
 import sys
@@ -277,6 +278,48 @@ def test_generators_of_the_folds_are_jobs_that_others_need(folder, tmp_path):
     assert 'LEAK' not in found.title
 
 
+def test_what_a_generator_stands_on_is_trained_on_the_same_images(folder, tmp_path):
+    text = (folder / 'benchmark.py').read_text() + (
+        'train_generators = True\n'
+        'generators = dict(LDM=dict(stages=[\n'
+        '    dict(config="gan.py", options={"train_cfg.max_iters": 3}),\n'
+        '    dict(config="gan.py", options={"load_from": "{stage0}"})]))\n'
+    )
+    (folder / 'staged.py').write_text(text)
+    found = Benchmark(read_protocol(folder / 'staged.py'), tmp_path)
+    assert [report.clean for report in found.reports] == [True, True]
+    jobs = {job.name: job for job in found.jobs()}
+    for fold in (1, 2):
+        first = f'generator/LDM/fold{fold}_stage1'
+        assert jobs[first].needs == () and jobs[f'generator/LDM/fold{fold}'].needs == (first,)
+        assert jobs[f'synthesis/LDM/fold{fold}'].needs == (f'generator/LDM/fold{fold}',)
+        early, late = (
+            Config.fromfile(tmp_path / f'generators/LDM/{name}/run.py')
+            for name in (f'fold{fold}_stage1', f'fold{fold}')
+        )
+        lists = [run.train_dataloader.dataset.ann_file for run in (early, late)]
+        assert lists[0] == lists[1] and lists[0].endswith(f'fold{fold}_generator.csv')
+        assert late.load_from == str(tmp_path / f'generators/LDM/fold{fold}_stage1/final.pth')
+        assert early.train_cfg.max_iters == 3 != late.train_cfg.max_iters
+    # Another first stage is another generator.
+    (folder / 'staged.py').write_text(text.replace('max_iters": 3', 'max_iters": 4'))
+    with pytest.raises(RecordError):
+        Benchmark(read_protocol(folder / 'staged.py'), tmp_path)
+    # A stage that starts from unknown weights is no way out.
+    (folder / 'staged.py').write_text(text.replace('"train_cfg.max_iters": 3', '"load_from": "x"'))
+    with pytest.raises(LeakError, match='(?s)does not say.*trained per fold already.*stages='):
+        Benchmark(read_protocol(folder / 'staged.py'), tmp_path / 'other')
+    for wrong, words in (
+        ('stages=[dict(options={})]', 'a stage is dict'),
+        ('stages=[dict(config="gan.py")], config="gan.py"', 'has stages'),
+        ('stages=[dict(config="gan.py", seed=1)] * 2', 'seed is not one of'),
+    ):
+        line = f'generators = dict(LDM=dict({wrong}))\n'
+        (folder / 'staged.py').write_text((folder / 'benchmark.py').read_text() + line)
+        with pytest.raises(ProtocolError, match=words):
+            read_protocol(folder / 'staged.py')
+
+
 # Leaks ------------------------------------------------------------------------------------------
 
 
@@ -388,8 +431,10 @@ def test_a_run_that_starts_from_unknown_weights_is_unknown(folder, tmp_path):
     text = (folder / 'gan.py').read_text() + 'load_from = "elsewhere.pth"\n'
     (tmp_path / 'gan.py').write_text(text)
     gan = Generator('GAN', config=str(tmp_path / 'gan.py'))
-    with pytest.raises(LeakError, match='does not say'):
+    with pytest.raises(LeakError, match='does not say') as caught:
         Benchmark(protocol(folder, gan, train_generators=True), tmp_path / 'out')
+    assert '--train-generators trains' not in str(caught.value)  # that was done
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 # Bad input --------------------------------------------------------------------------------------

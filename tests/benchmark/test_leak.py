@@ -5,9 +5,18 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cellgan_plugin.benchmark.folds import Sample, plan_folds
-from cellgan_plugin.benchmark.leak import LeakError, check_leak, refuse_leaks, seen_beyond
+from cellgan_plugin.benchmark.leak import (
+    LeakError,
+    check_leak,
+    near_copies,
+    refuse_leaks,
+    seen_beyond,
+)
+from cellgan_plugin.benchmark.rows import Generator
+from cellgan_plugin.benchmark.synthetic import HashCache, read_folder, real_samples
 from cellgan_plugin.compat import UntrustedCheckpointError
 from cellgan_plugin.datasets.content_hash import (
     from_hex,
@@ -17,6 +26,7 @@ from cellgan_plugin.datasets.content_hash import (
     to_hex,
     write_training_images,
 )
+from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 
 CLASSES = ('NILM', 'HSIL')
@@ -235,3 +245,40 @@ def test_a_report_goes_into_json():
     data = json.loads(json.dumps(report.to_dict()))
     assert data['known'] and not data['clean']
     assert len(data['folds'][1]['files']) == 8 and data['folds'][0]['files'] == []
+
+
+def test_near_copies_of_test_images_are_a_leak(tmp_path):
+    write_phantom_dataset(
+        tmp_path / 'real', size=32, splits=dict(train=dict(NILM=10, LSIL=10)), seed=0
+    )
+    cache = HashCache(tmp_path)
+    classes = ('NILM', 'LSIL')
+    samples = real_samples(dict(data_root=tmp_path / 'real'), classes, cache)
+    plan = plan_folds(samples, classes, 5)
+    tested = plan.samples[plan.folds[1].test[0]]
+    other = write_phantom_dataset(
+        tmp_path / 'other', size=32, splits=dict(train=dict(NILM=8, LSIL=8)), seed=7
+    )
+    assert other
+    folder = tmp_path / 'other'
+    generator = Generator('G', folder=str(folder))
+
+    def near():
+        found = read_folder(generator, classes, (20, 20), cache)
+        files = [f'{folder}/{patch.file}' for patch in found.patches]
+        return near_copies(plan, cache.perceptual(files, ''), cache)
+
+    assert near() == set()
+    turned = Image.open(tested.file).transpose(Image.Transpose.ROTATE_90).resize((48, 48))
+    turned.save(folder / 'NILM' / 'copy.jpg', quality=80)
+    (folder / 'manifest.csv').unlink()
+    assert near() == {tested.content}
+    assert check_leak(plan, 'G', {'e' * 32}).clean
+    report = check_leak(plan, 'G', {'e' * 32}, near=near())
+    assert [str(fold) for fold in report.found] == ['fold 2: near copies of 1 test images']
+    assert report.summary() == (
+        'G: its images are near copies of 1 of 20 test images; scores are too good'
+    )
+    assert tested.file in report.message() and report.to_dict()['folds'][1]['near_files']
+    both = check_leak(plan, 'G', {tested.content}, near=near())
+    assert not both.folds[1].near_files and len(both.folds[1].files) == 1  # said once

@@ -7,6 +7,7 @@ from sklearn import metrics as sk
 
 from cellgan_plugin.benchmark.score_registry import BUILT_IN, SCORES, register_score
 from cellgan_plugin.benchmark.scores import ScoreError, compute_scores
+from cellgan_plugin.randomness import rng_for
 
 CLASSES = ('NILM', 'LSIL', 'HSIL')
 
@@ -50,7 +51,7 @@ def test_as_scikit_learn_says(seed, num_classes):
         )
     assert scores.auc == pytest.approx(auc)
     assert np.array_equal(scores.confusion, sk.confusion_matrix(labels, predicted))
-    assert scores.notes == () and list(scores.values()) == list(BUILT_IN)
+    assert scores.notes == () and list(scores.values()) == [*BUILT_IN, 'paper_auc']
 
 
 def test_by_hand():
@@ -196,7 +197,7 @@ def test_a_registered_score_is_computed_beside_the_others(kappa):
     expected = sk.cohen_kappa_score(labels, probabilities.argmax(1))
     assert scores.values()['kappa'] == pytest.approx(expected)
     assert json.loads(json.dumps(scores.to_dict()))['kappa'] == pytest.approx(expected)
-    assert list(scores.values()) == [*BUILT_IN, 'kappa']
+    assert list(scores.values()) == [*BUILT_IN, 'paper_auc', 'kappa']
     assert compute_scores(np.eye(3)[[0, 0]], [0, 0], CLASSES).values()['kappa'] is None  # 0 / 0
 
 
@@ -209,3 +210,18 @@ def test_names_of_scores_are_unique_and_values_one_per_weighting():
             compute_scores(np.eye(3), [0, 1, 2], CLASSES)
     finally:
         del SCORES['wrong']
+
+
+def test_the_auc_that_histogan_prints_is_that_of_hard_decisions_over_four_classes():
+    draws = rng_for(0, 'tests/paper_auc')
+    labels = draws.integers(0, 4, 200)
+    probabilities = draws.dirichlet(np.ones(4), 200)
+    probabilities[np.arange(200), labels] += 0.5
+    probabilities /= probabilities.sum(1, keepdims=True)
+    decided = np.eye(4)[probabilities.argmax(1)]
+    expected = sk.roc_auc_score(np.eye(4)[labels], decided, average='micro')
+    scores = compute_scores(probabilities, labels, ('a', 'b', 'c', 'd'))
+    assert scores.values()['paper_auc'] == pytest.approx(expected)
+    # Rows of Tables 1 and 2: accuracy and what is printed beside it.
+    for accuracy, printed in ((0.754, 0.836), (0.821, 0.881), (0.872, 0.914), (0.948, 0.965)):
+        assert 1 - 2 / 3 * (1 - accuracy) == pytest.approx(printed, abs=1e-3)

@@ -9,14 +9,25 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from scipy import stats
 
-from cellgan_plugin.comparison import checks, parts, report
+from cellgan_plugin.comparison import checks, figure, parts, report
 from cellgan_plugin.comparison import compare as module
+from cellgan_plugin.comparison.noise import (
+    Noise,
+    differ,
+    grey_frames,
+    mark_undecided,
+    noise_of_intervals,
+    noise_of_trainings,
+)
 from cellgan_plugin.comparison.plan import make_comparison, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import progress_of
+from cellgan_plugin.comparison.results import ComparisonResults
 from cellgan_plugin.engine.training_cost import TrainingCost
 from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.records import differences, digest_of
+from cellgan_plugin.visualization.report_tables import Column, markdown_table
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = REPO / 'configs'
@@ -224,6 +235,7 @@ def finish(part, values=None, iteration=40, name='FID', notes=(), cost=None):
     ]
     status = part.checkpoint.stat()
     checkpoint = dict(
+        path=str(part.checkpoint),
         sha256=parts.file_sha256(part.checkpoint),
         stamp=[status.st_size, status.st_mtime_ns],
         iteration=iteration,
@@ -462,11 +474,11 @@ def test_the_rows_of_the_table(two_models):
         ('CellGAN', 1),
         ('Other', 0),
     ]
-    assert report.tables(report.ComparisonResults(plan, laid, {})) == {}
+    assert report.tables(ComparisonResults(plan, laid, {})) == {}
     finish(laid[0], [10.0, 20.0, 30.0, 40.0, 50.0, 30.0])
     finish(laid[1], [12.0, 20.0, 30.0, 40.0, 50.0, 30.4])
     finish(laid[2], [11.5, 25.0, None, 40.0, 50.0, 31.0], iteration=777)
-    results = report.ComparisonResults(plan, laid, {})
+    results = ComparisonResults(plan, laid, {})
     tables = report.tables(results, ['a remark'])
     distances = tables['distances']
     assert [column.key for column in distances.columns] == [
@@ -487,6 +499,11 @@ def test_the_rows_of_the_table(two_models):
     assert tables['table'].title == 'Table 2: FID per class'
     notes = tables['table'].notes
     assert 'NILM 9 / 8' in notes[1] and 'Training seeds: 0, 1; mean ± standard' in notes[2]
+    assert notes[2].startswith('Budget of CellGAN: as many iterations as the config')
+    assert notes[3] == 'Other: given weights (given.pth, iteration 777), trained before.'
+    # One training of the other: what another seed of it gives is not known, so nothing is bold.
+    assert any(note.startswith('Nothing is bold') for note in notes)
+    assert '**12' not in markdown_table(tables['table'])
     assert 'a remark' in notes and 'Not comparable' not in notes[0]
     assert distances.rows == tables['table'].rows and len(distances.notes) == len(notes) - 1
 
@@ -495,7 +512,7 @@ def test_small_distances_have_more_digits_and_features_are_named(two_models):
     plan, laid = two_models
     values = [0.0123, 0.02, 0.03, 0.04, 0.05, 0.03]
     finish(laid[0], values, name='FD(net)', notes=['few images'])
-    table = report.tables(report.ComparisonResults(plan, laid, {}))['distances']
+    table = report.tables(ComparisonResults(plan, laid, {}))['distances']
     assert table.title == 'Table 2: FD(net) per class'
     assert table.columns[2].key == 'FD(net)/NILM' and table.columns[2].title == 'FD NILM'
     assert table.columns[2].digits == 3
@@ -503,11 +520,53 @@ def test_small_distances_have_more_digits_and_features_are_named(two_models):
     assert 'NILM, ASC-US, LSIL, ASC-H, HSIL: few images.' in table.notes
 
 
+def test_bold_is_beyond_the_noise_of_seeds(tmp_path):
+    models = [dict(name=name, config=PHANTOM) for name in ('A', 'B')]
+    plan = plan_of(*models, seeds=[0, 1, 2])
+    laid = lay_out(plan, tmp_path)
+    first = [[10 + seed / 10, 20 + seed, 30.0, 40.0, 50.0, 30.0] for seed in range(3)]
+    second = [[15 + seed / 10, 21 - seed, 30.0, 41.0, 50.0, 31.4] for seed in range(3)]
+    for part, values in zip(laid, [*first, *second], strict=True):
+        finish(part, values)
+    found = report.tables(ComparisonResults(plan, laid, {}))['distances']
+    row = next(line for line in markdown_table(found).splitlines() if line.startswith('| A'))
+    bold = ['**' in cell for cell in row.split('|')[2:-1]]
+    assert bold == [True, False, False, True, False, True]  # NILM, ASC-H, mean
+    assert any(note.startswith('Bold: better than every other row') for note in found.notes)
+    # The same numbers of grey frames are best in nothing.
+    made = {name: np.full((5, 4, 8, 8, 3), 100, np.uint8) for name in ('A', 'B')}
+    made['B'] = np.random.default_rng(0).integers(0, 255, (5, 4, 8, 8, 3)).astype(np.uint8)
+    real = [list(made['B'][0])] * 5
+    grey = grey_frames(made, real)
+    assert (
+        list(grey) == ['A']
+        and '0% of the contrast of real images and 0% of the variety' in grey['A']
+    )
+    rows = [dict(model=name, x=float(place)) for place, name in enumerate('AB')]
+    column = Column('x', 'X', better='lower')
+    known = {('A', 'x'): Noise(0.01), ('B', 'x'): Noise(0.01)}
+    assert mark_undecided(rows, [column], known) and 'not_best' not in rows[0]
+    assert not mark_undecided(rows, [column], known, grey) and rows[0]['not_best'] == ['x']
+
+
+def test_the_noise_between_two_rows_is_welchs_test():
+    draws = np.random.default_rng(3)
+    for size in (2, 3, 5):
+        for shift in (0.5, 2.0, 8.0):
+            a, b = draws.normal(0, 1, size), draws.normal(shift, 2, size + 1)
+            expected = stats.ttest_ind(a, b, equal_var=False).pvalue < 0.05
+            noise = [noise_of_trainings(list(values)) for values in (a, b)]
+            assert differ(a.mean(), b.mean(), *noise) == expected
+    assert noise_of_trainings([1.0, None]) is None and not differ(1, 9, None, Noise(0.1))
+    assert noise_of_intervals([(0, 3.919928), (0, 3.919928)]).error == pytest.approx(0.5**0.5)
+    assert noise_of_intervals([(0, 1), None]) is None
+
+
 def test_failures_stand_in_their_row(two_models):
     plan, laid = two_models
     finish(laid[0])
     failures = {laid[1].trainings[0].job: 'no memory', laid[2].job: 'bad weights'}
-    rows = report.tables(report.ComparisonResults(plan, laid, failures))['table'].rows
+    rows = report.tables(ComparisonResults(plan, laid, failures))['table'].rows
     assert rows[0]['FID/mean'] == 30.0 and rows[0]['model_why'] == '1 of 2 trainings; no memory'
     assert 'FID/mean' not in rows[1]
     assert rows[1]['FID/mean_why'] == rows[1]['iterations_why'] == 'bad weights'
@@ -522,12 +581,12 @@ def test_the_picture(two_models):
             inputs=dict(img=torch.full((3, 8, 8), 100 + i, dtype=torch.uint8))),
         'get_data_info': lambda self, i: dict(gt_label=i % 5),
     })()  # fmt: skip
-    picture = report.figure(report.ComparisonResults(plan, laid, {}), dataset)
+    picture = figure.figure(ComparisonResults(plan, laid, {}), dataset)
     assert set(range(100, 111)) <= set(np.unique(picture))  # all eleven real images
     assert (picture == 0).all(axis=2).sum() >= 5 * 4 * 64  # five cells of four black images
-    found = report.real_samples(dataset, 5, 2, seed=0)
+    found = figure.real_samples(dataset, 5, 2, seed=0)
     assert [len(of_class) for of_class in found] == [2, 2, 2, 2, 2]
-    again = report.real_samples(dataset, 5, 2, seed=0)
+    again = figure.real_samples(dataset, 5, 2, seed=0)
     assert all(
         (a == b).all() for x, y in zip(found, again, strict=True) for a, b in zip(x, y, strict=True)
     )

@@ -20,7 +20,7 @@ from cellgan_plugin.datasets.problems import DatasetError
 from cellgan_plugin.datasets.sources import list_patches
 from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage, files_by_name
 from cellgan_plugin.files import atomic_write
-from cellgan_plugin.runs.evaluate_folders import class_folders
+from cellgan_plugin.runs.evaluate_folders import classes_of, find_folder
 from cellgan_plugin.selection.image_tree import read_tree
 
 rng = np.random.default_rng(0)
@@ -209,7 +209,7 @@ def odd_tree(root: Path) -> int:
 
 def numbers_read(root: Path, classes) -> dict:
     """How many images each reader finds in class folders."""
-    folders = [root / name for name in class_folders(root)]
+    folders = [root / name for name in classes_of(find_folder(root))]
     return dict(
         dataset=len(CellPatchDataset(str(root), metainfo=dict(classes=classes))),
         selection=len(read_tree(str(root), classes, 'candidates').files),
@@ -227,7 +227,7 @@ def test_what_is_written_is_what_every_reader_reads(tmp_path):
     assert set(numbers_read(out, classes).values()) == {count}
     # _scores and _truth of the tools are no classes.
     draw(out / '_truth' / 'a.png')
-    assert class_folders(out) == ['HSIL', 'NILM']
+    assert classes_of(find_folder(out)) == ['HSIL', 'NILM']
     (out / 'manifest.csv').unlink()  # class folders alone
     numbers = numbers_read(out, classes)
     assert set(numbers.values()) == {count}

@@ -10,6 +10,9 @@ from cellgan_plugin.evaluation.distances import smoothed_curve
 
 DISTANCES = {100: 9.0, 200: 4.0, 300: 8.0, 400: 3.0, 500: 3.5, 600: 9.0}
 KEY = 'FD(tiny)/mean'
+# One distance over all images is at its minimum elsewhere.
+POOLED_DISTANCES = {100: 9.0, 200: 2.0, 300: 1.0, 400: 5.0, 500: 6.0, 600: 7.0}
+POOLED = 'FD(tiny)/pooled'
 
 
 class Loop(ResumableTrainLoop):
@@ -27,7 +30,7 @@ class Loop(ResumableTrainLoop):
 class FakeRunner:
     """What the hook asks of a Runner; checkpoints are files that hold the hub's state."""
 
-    def __init__(self, work_dir, hub_name, state=None, iteration=0):
+    def __init__(self, work_dir, hub_name, state=None, iteration=0, **hook):
         self.work_dir, self.iter, self.epoch = str(work_dir), iteration, 0
         self.logger = MMLogger.get_instance(f'logger_{hub_name}')
         self.message_hub = MessageHub.get_instance(hub_name)
@@ -36,11 +39,14 @@ class FakeRunner:
         self.train_loop = Loop(self)
         self.val_loop = SimpleNamespace(run=self.validate)
         self.validated = []
-        self.hook = ModelSelectionHook()
+        self.hook = ModelSelectionHook(**hook)
 
     def validate(self):
         self.validated.append(self.iter)
-        self.hook.after_val_epoch(self, {KEY: DISTANCES[self.iter], 'FD(tiny)/NILM': 1.0})
+        self.hook.after_val_epoch(
+            self,
+            {KEY: DISTANCES[self.iter], 'FD(tiny)/NILM': 1.0, POOLED: POOLED_DISTANCES[self.iter]},
+        )
 
     def save_checkpoint(self, out_dir, filename, save_optimizer, meta, **kwargs):
         assert not save_optimizer and meta['iter'] == self.iter
@@ -69,6 +75,22 @@ def best_files(folder):
     return [path.name for path in folder.glob('best_*')]
 
 
+def test_one_distance_over_all_images_is_a_choice(tmp_path, hub):
+    runner = FakeRunner(tmp_path, hub, row='pooled')
+    states = runner.train(0, 400)
+    assert best_files(tmp_path) == ['best_iter_300.pth'] and runner.hook.metric == POOLED
+    assert [value for _, value in runner.hook.curve] == [9.0, 2.0, 1.0, 5.0]
+    # Resumed by the other row: the curve is that of the other row from its start.
+    again = FakeRunner(tmp_path, hub, state=states[400])
+    again.train(400, 500)
+    assert again.hook.metric == KEY
+    assert again.hook.curve == [[i, DISTANCES[i]] for i in (100, 200, 300, 400, 500)]
+    assert again.hook.best['iteration'] in (400, 500)
+    for wrong in (dict(row='NILM'), dict(metric=KEY, row='pooled')):
+        with pytest.raises(ValueError, match='row='):
+            ModelSelectionHook(**wrong)
+
+
 def test_keeps_the_minimum_of_the_smoothed_curve(tmp_path, hub):
     runner = FakeRunner(tmp_path, hub)
     runner.train(0, 600)
@@ -79,7 +101,7 @@ def test_keeps_the_minimum_of_the_smoothed_curve(tmp_path, hub):
     state = json.loads((tmp_path / 'model_selection.json').read_text())
     assert state['metric'] == KEY and state['best']['iteration'] == 500
     assert state['curve'] == [[i, v] for i, v in DISTANCES.items()]
-    assert state['rows']['300'] == dict(mean=8.0, NILM=1.0)
+    assert state['rows']['300'] == dict(mean=8.0, NILM=1.0, pooled=1.0)
     assert (tmp_path / 'distances.png').read_bytes()[:4] == b'\x89PNG'
     logged = runner.message_hub.get_scalar(f'val/{KEY} smoothed').data[0]
     assert list(logged) == pytest.approx(list(smooth))

@@ -90,9 +90,9 @@ def test_memorisation_score_is_0_for_real_and_1_for_copies(calibrated):
     )
 
 
-@pytest.mark.parametrize('quantile, threshold', [(0.01, 1), (0.3, 1), (0.6, 2), (0.99, 3)])
+@pytest.mark.parametrize('quantile, threshold', [(0.01, 1), (0.3, 1), (0.6, 2), (0.99, 4)])
 def test_the_threshold_is_a_distance_that_occurs(quantile, threshold):
-    # Distances to the nearest other one: 1, 1, 2, 3, 4. The lower neighbour of the quantile:
+    # Distances to the nearest other one: 1, 1, 2, 3, 4. The k-th smallest with k / 6 <= quantile:
     # between two of them, images would be called copies at a distance that no real pair has.
     training = np.array([[0.0], [1.0], [3.0], [6.0], [10.0]])
     generated = np.array([[10.5], [11.5], [12.5], [13.5]])
@@ -107,6 +107,42 @@ def test_the_held_out_split_itself_scores_the_quantile():
     for quantile in (0.01, 0.05, 0.5):
         result = nearest_training_neighbours(held_out, training, held_out, quantile=quantile)
         assert result.score == pytest.approx(quantile, abs=1 / 200)
+
+
+@pytest.mark.parametrize('held_out, quantile', [(20, 0.05), (200, 0.01), (150, 0.1), (9, 0.01)])
+def test_false_alarms_are_what_is_stated(held_out, quantile):
+    rates = []
+    for index in range(200):
+        # Coordinates of a heavy tail: no distance has a distribution with a name.
+        images = rng_for(1, 'tests/alarms', index, held_out).standard_t(3, (40 + held_out + 100, 3))
+        training, reference, new = np.split(images, [40, 40 + held_out])
+        found = nearest_training_neighbours(new, training, reference, quantile=quantile)
+        rates.append(found.score)
+    rank = max(1, int(quantile * (held_out + 1) + 1e-9))
+    assert found.false_alarms == rank / (held_out + 1) and found.reference == held_out
+    error = np.std(rates) / np.sqrt(len(rates))
+    assert np.mean(rates) == pytest.approx(found.false_alarms, abs=3 * error + 1e-3)
+
+
+def test_views_of_a_training_image_are_one_image():
+    training = normal(30, 3, 4, index=3)  # three views of each
+    rows = training.reshape(90, 4)
+    copies = training[:, 2]
+    plain = nearest_training_neighbours(copies, training[:, 0])
+    assert plain.score < 0.3
+    found = nearest_training_neighbours(copies, rows, views=3)
+    assert found.score == 1 and np.array_equal(found.indices, np.arange(30))
+    # Without held-out images: each training image against all views of the others, by hand.
+    distances = np.linalg.norm(training[:, None, None, 0] - training[None], axis=3)
+    distances[np.arange(30), np.arange(30)] = np.inf
+    expected = np.sort(distances.min(axis=(1, 2)))
+    for block_size in (None, 7):
+        again = nearest_training_neighbours(
+            copies, rows, views=3, quantile=0.1, block_size=block_size
+        )
+        assert again.threshold == pytest.approx(expected[2]) and again.false_alarms == 3 / 31
+    with pytest.raises(FeatureShapeError, match='90 rows, which are not 4 views'):
+        nearest_training_neighbours(copies, rows, views=4)
 
 
 def test_duplicates_in_the_training_set():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cellgan_plugin.comparison.report import ComparisonResults, _further_columns
+from cellgan_plugin.comparison.report import _further_columns
+from cellgan_plugin.comparison.results import ComparisonResults
 from cellgan_plugin.evaluation import (
     DistanceContext,
     FeatureSet,

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from cellgan_plugin.checkpoint_reading import checksum_fits, load_tensors
-from cellgan_plugin.errors import FolderInUseError, LostProcessError, OutputError
-from cellgan_plugin.locks import folder_lock
+from cellgan_plugin.errors import ConfigError, FolderInUseError, LostProcessError, OutputError
+from cellgan_plugin.locks import folder_lock, processes_of
 from cellgan_plugin.phantom import write_phantom_dataset
 from cellgan_plugin.runs import training_errors
-from cellgan_plugin.runs.train import train
+from cellgan_plugin.runs.train import settle_batch, train
 from cellgan_plugin.runs.training_errors import explained_training_errors
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -254,3 +255,33 @@ def test_other_errors_stay_what_they_are(tmp_path, error):
     with pytest.raises(type(error)) as caught, explained_training_errors(tmp_path):
         raise error
     assert caught.value is error
+
+
+def test_a_batch_is_shared_among_processes_or_its_growth_is_said(monkeypatch):
+    said = []
+    monkeypatch.setattr('cellgan_plugin.runs.train.print_log', lambda text, *_: said.append(text))
+
+    def config():
+        return Config(dict(train_dataloader=dict(batch_size=64)))
+
+    shared = config()
+    settle_batch(shared, 4, 64)
+    assert shared.train_dataloader.batch_size == 16
+    each = config()
+    settle_batch(each, 1, None)
+    assert not said
+    settle_batch(each, 4, None)
+    assert each.train_dataloader.batch_size == 64
+    assert 'a step takes 256 at an unchanged learning rate. --global-batch 64' in said[0]
+    with pytest.raises(ConfigError, match='--global-batch 65: 4 processes .* 64 is the nearest'):
+        settle_batch(config(), 4, 65)
+    with pytest.raises(ConfigError, match='has no batch_size'):
+        settle_batch(Config(dict(train_dataloader=dict())), 2, 64)
+
+
+def test_how_many_processes_a_launcher_started(monkeypatch):
+    for name in ('WORLD_SIZE', 'SLURM_NTASKS'):
+        monkeypatch.delenv(name, raising=False)
+    assert [processes_of(launcher) for launcher in ('none', 'pytorch', 'slurm')] == [1, 1, 1]
+    monkeypatch.setenv('WORLD_SIZE', '4')
+    assert processes_of('pytorch') == 4 and processes_of('none') == 1

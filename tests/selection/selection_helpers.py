@@ -84,6 +84,7 @@ def pool_of(label=0, **scores):
         confidence=np.zeros(count),
         predicted=np.zeros(count, int),
         distance=np.zeros(count),
+        plain_distance=np.zeros(count),
         nearest=np.zeros(count, int),
         nearest_distance=np.zeros(count),
     )

@@ -41,7 +41,8 @@ def test_the_two_readings_of_entropy():
 @pytest.mark.parametrize(
     'rule, expected',
     [
-        ('single_filtering', [0, 3, 5]),
+        ('single_filtering_mc', [0, 3, 5]),
+        ('single_filtering', [1, 2, 7]),  # without dropout
         ('confidence', [2, 6, 7]),
         ('nearest_centroid', [1, 3, 4]),
         ('random', [0, 1, 2]),
@@ -52,6 +53,7 @@ def test_baselines(rule, expected):
     pool = pool_of(
         label=1,
         distance=DISTANCE,
+        plain_distance=[5, 1, 2, 6, 7, 8, 4, 3],
         confidence=[0.1, 0.2, 0.9, 0.3, 0.2, 0.1, 0.5, 0.8],
         nearest=[0, 1, 2, 1, 1, 0, 1, 1],
     )
@@ -103,7 +105,7 @@ def test_exact_counts_with_ties_by_seed_and_not_by_order(rule):
 
 def test_memorised_candidates_go_first():
     files = [f'NILM/{i}.png' for i in range(8)]
-    scores = pool_of(entropy=ENTROPY, distance=DISTANCE).scores
+    scores = pool_of(entropy=ENTROPY, plain_distance=DISTANCE).scores
     copies = np.arange(8) == 7
     table = apply_rule(
         build_rule('single_filtering'), files, np.zeros(8, int), CLASSES, scores, {0: 7}, 0, copies

@@ -16,6 +16,8 @@ from cellgan_plugin.selection import (
     score_candidates,
 )
 from cellgan_plugin.selection.centroids import own_and_nearest, unit_normalised
+from cellgan_plugin.selection.image_tree import SelectionError
+from cellgan_plugin.selection.saved_scores import ScoreSettings
 from cellgan_plugin.selection.scores import entropy
 from cellgan_plugin.selection.stream import ImageStream
 
@@ -40,7 +42,7 @@ def centroids_of(network, images, labels, batch_size=9):
         trunk = network.trunk(images[rows])
         keys = [f'real {i}' for i in range(len(images))][rows]
         last = network.top(trunk, network.masks(trunk, 0, 'centroid', keys))[1]
-        sums.add([*trunk.maps, last], labels[rows])
+        sums.add([*trunk.maps, last], labels[rows], network.top(trunk)[1])
     return sums.centroids()
 
 
@@ -112,6 +114,54 @@ def test_layers_choose_the_terms_of_the_distance(network, centroids):
     ]
     together = score_batch(network, centroids, images, LABELS, KEYS).distance
     np.testing.assert_allclose(sum(one_by_one), together, atol=1e-5)
+
+
+def test_the_distance_without_dropout_is_that_of_one_plain_pass(network, centroids):
+    images = random_images(6)
+    found = score_batch(network, centroids, images, LABELS, KEYS)
+    trunk = network.trunk(images)
+    plain = [*trunk.maps, network.top(trunk)[1]]
+    of_real = network.trunk(random_images(9, seed=1))
+    average = [
+        torch.stack([maps[label::3].mean(0) for label in range(3)])
+        for maps in [*of_real.maps, network.top(of_real)[1]]
+    ]
+    expected = sum(
+        (unit_normalised(a) - unit_normalised(b)[LABELS]).square().sum(1).mean((1, 2))
+        for a, b in zip(plain, average, strict=True)
+    )
+    np.testing.assert_allclose(found.plain_distance, expected, atol=1e-5)
+    assert not np.allclose(found.plain_distance, found.distance, atol=1e-4)
+
+
+def test_layers_may_be_residual_blocks(network, tmp_path):
+    images = random_images(6)
+    stages = network.trunk(images)
+    with pytest.raises(SelectionError, match='there are 1, 2, 3, 4$'):
+        ScoreSettings(layers=(5,)).check_network(network)
+    assert ScoreSettings(layers=(2, '1')).check_network(network) == [0, 1]
+    try:
+        assert ScoreSettings(layers=('blocks',)).check_network(network) is None
+        assert network.map_names == [f'{s}.{b}' for s in (1, 2, 3, 4) for b in (1, 2)]
+        blocks = network.trunk(images)
+        assert len(blocks.maps) == 7 == network.num_stages - 1
+        for maps, stage in zip(blocks.maps[1::2], stages.maps, strict=True):
+            assert torch.equal(maps, stage)
+        assert torch.equal(blocks.last_input, stages.last_input)
+        found = centroids_of(network, random_images(9, seed=1), torch.arange(9) % 3)
+        every = score_batch(network, found, images, LABELS, KEYS)
+        chosen = ScoreSettings(layers=('1.1', '3.2', 4)).check_network(network)
+        assert chosen == [0, 5, 7]
+        parts = [score_batch(network, found, images, LABELS, KEYS, layers=[k]) for k in range(8)]
+        np.testing.assert_allclose(sum(p.distance for p in parts), every.distance, atol=1e-5)
+        some = score_batch(network, found, images, LABELS, KEYS, layers=chosen)
+        expected = sum(parts[k].plain_distance for k in chosen)
+        np.testing.assert_allclose(some.plain_distance, expected, atol=1e-5)
+    finally:
+        network.set_blocks(False)
+    for wrong in ((), (0,), ('3.0',), ('all',)):
+        with pytest.raises(SelectionError, match='stages count from 1'):
+            ScoreSettings(layers=wrong)
 
 
 def test_positions_without_activation_and_classes_without_images():

@@ -6,6 +6,11 @@ camelyonpatch_level_2_split_{train,valid,test}_meta.csv with the slide of every 
     python tools/dataset_converters/pcam.py pcam --out data/pcam --fraction 0.1
     python tools/dataset_converters/pcam.py pcam --out data/pcam_slides --fraction 0.1 --by groups
 
+Kaggle's edition without duplicates (train_labels.csv and train/*.tif) has no splits and no slides;
+its patches are divided, each class by itself::
+
+    python tools/dataset_converters/pcam.py kaggle --out data/pcam --split 0.8 0.1 0.1
+
 The published splits stay; only the training set is drawn from unless --held-out-fraction says
 otherwise. A smaller fraction of a seed is part of every larger one. An interrupted run continues
 when the same command is given again.
@@ -52,6 +57,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         default=('train', 'val', 'test'),
         help='default: all three',
     )
+    add(
+        '--split',
+        nargs=3,
+        type=float,
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help="of Kaggle's edition (default: 0.8 0.1 0.1)",
+    )
     add('--seed', type=int, default=0, help='seed of the draw (default: 0)')
     add(
         '--without-meta',
@@ -75,6 +87,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             splits=args.splits,
             seed=args.seed,
             with_meta=not args.without_meta,
+            fractions=args.split,
         ),
     )
 

@@ -35,20 +35,29 @@ class ModelSelectionHook(Hook):
 
     Args:
         metric (str, optional): Name of the value, e.g. ``'FD(resnet34_tct)/mean'``. Defaults to
-            None: the first value that is named ``FID.../mean`` or ``FD(...)/mean``.
+            None: the first Frechet distance, of the row ``row``.
         alpha (float): Weight of the past. Defaults to 0.5.
+        row (str): ``'mean'``: the mean of the distances of the classes. ``'pooled'``: one distance
+            over all images, classes ignored, as HistoGAN's Eq. (4) has it; it does not see labels
+            that are exchanged. Defaults to 'mean'.
 
     Raises:
-        ValueError: ``metric`` is not among the values of the validation, or ``alpha`` is not in
-            [0, 1).
+        ValueError: ``metric`` is not among the values of the validation, ``alpha`` is not in
+            [0, 1), or ``row`` is neither or contradicts ``metric``.
     """
 
     priority = 'NORMAL'  # before the logger, which is to show the smoothed value
 
-    def __init__(self, metric: Optional[str] = None, alpha: float = 0.5):
+    def __init__(self, metric: Optional[str] = None, alpha: float = 0.5, row: str = 'mean'):
+        if row not in ('mean', 'pooled') or (metric and row == 'pooled' != metric.split('/')[-1]):
+            raise ValueError(
+                f"ModelSelectionHook: row={row!r} with metric={metric!r}: 'mean' or 'pooled', the "
+                'end of the metric where that is given'
+            )
         if not 0 <= alpha < 1:
             raise ValueError(f'ModelSelectionHook: alpha must be in [0, 1), got {alpha}')
         self.metric = metric
+        self.row = row
         self.alpha = alpha
         self.curve: List[List[float]] = []  # [iteration, distance], in the order of training
         self.rows: Dict[int, Dict[str, float]] = {}  # iteration to values of classes, mean, pooled
@@ -64,11 +73,14 @@ class ModelSelectionHook(Hook):
         self.curve, self.rows, self.best = [], {}, None
         if runner.iter == 0:
             return
-        state = _as_state(runner.message_hub.get_info(_STATE), 'the checkpoint', runner.logger)
+        asked = self.metric.rpartition('/')[2] if self.metric else self.row
+        state = _of_row(
+            _as_state(runner.message_hub.get_info(_STATE), 'the checkpoint', runner.logger), asked
+        )
         written = [{}]
         if is_main_process() and self._file(runner).is_file():
             text = self._file(runner).read_text(encoding='utf-8', errors='replace')
-            written = [_as_state(text, self._file(runner), runner.logger)]
+            written = [_of_row(_as_state(text, self._file(runner), runner.logger), asked)]
         broadcast_object_list(written)
         points = {**state.get('curve', {}), **written[0].get('curve', {})}
         self.curve = [[i, points[i]] for i in sorted(points) if i <= runner.iter]
@@ -115,7 +127,7 @@ class ModelSelectionHook(Hook):
 
     def _value(self, metrics: Dict[str, float]) -> Optional[float]:
         if self.metric is None:
-            names = [n for n in metrics if n.endswith('/mean') and _is_frechet(n)]
+            names = [n for n in metrics if n.endswith(f'/{self.row}') and _is_frechet(n)]
             if not names:
                 return None
             self.metric = names[0]
@@ -160,7 +172,9 @@ class ModelSelectionHook(Hook):
         self._remember(runner)
         if is_main_process() and len(self.rows) == len(curve):
             picture = Path(runner.work_dir) / 'distances.png'
-            draw_distance_curves(picture, self.rows, curve, name, self.best['iteration'])
+            draw_distance_curves(
+                picture, self.rows, curve, name, self.best['iteration'], self.metric.split('/')[-1]
+            )
 
     def _save(self, runner, smoothed: float) -> None:
         name = f'best_iter_{runner.iter}.pth'
@@ -201,10 +215,21 @@ def _as_state(text: Any, source: Union[str, Path], logger) -> Dict[str, Any]:
                 for i, row in state.get('rows', {}).items()
             },
             best=best,
+            metric=state.get('metric'),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         logger.warning(f'the curve of the model selection in {source} is damaged ({error}); left')
         return {}
+
+
+def _of_row(state: Dict[str, Any], row: str) -> Dict[str, Any]:
+    """A remembered state as if another row had been asked for from the start; no best one then."""
+    metric = state.get('metric')
+    if not isinstance(metric, str) or metric.rpartition('/')[2] == row:
+        return state
+    rows = state['rows']
+    curve = {i: rows[i][row] for i in state['curve'] if row in rows.get(i, {})}
+    return dict(state, curve=curve, best=None)
 
 
 def _is_frechet(name: str) -> bool:

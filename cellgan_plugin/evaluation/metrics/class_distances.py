@@ -15,8 +15,10 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from cellgan_plugin.datasets.views import ALL_VIEWS, check_views
 from cellgan_plugin.errors import check_known
-from cellgan_plugin.evaluation.class_table import ClassRow, class_table
+from cellgan_plugin.evaluation.class_table import ClassRow, class_table, find_copies
+from cellgan_plugin.evaluation.extractor_accuracy import ExtractorAccuracy, extractor_accuracy
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
 from cellgan_plugin.evaluation.features import (
     FeatureSet,
@@ -25,7 +27,9 @@ from cellgan_plugin.evaluation.features import (
     gather_rows,
     pack_rows,
 )
+from cellgan_plugin.evaluation.memorisation import CopySearch
 from cellgan_plugin.evaluation.metrics.sampler import ClassSampler, FakeNums, numbers_per_class
+from cellgan_plugin.evaluation.neighbours import TrainingNeighbours
 from cellgan_plugin.evaluation.statistics_cache import real_features
 from cellgan_plugin.evaluation.table_distances import TableOptions
 from cellgan_plugin.version import __version__
@@ -61,7 +65,9 @@ class ClassDistances(BaseMetric):
         options (dict, optional): Further options of :class:`TableOptions`.
         memorisation (dict, optional): ``dict(training=<config of the training data set>)``, or
             ``dict(training='real')`` where the real images are those trained on. Other real images
-            calibrate it as held-out ones. Defaults to None.
+            calibrate it as held-out ones. ``views=[...]`` are the views of a training image that a
+            copy may show (:mod:`cellgan_plugin.datasets.views`): where they are not said, the
+            plugin's programs take those of the training pipeline, else all eight. Defaults to None.
         sample_model (str, optional): 'ema' or 'orig'. Defaults to None: 'ema' where the model has
             it.
         sample_kwargs (dict, optional): For the generator, e.g. a truncation.
@@ -111,6 +117,9 @@ class ClassDistances(BaseMetric):
             raise ValueError(
                 "memorisation needs training=<config of the training data set>, or 'real'"
             )
+        if memorisation is not None:
+            check_known('memorisation', memorisation, {'training', 'views'})
+            check_views(memorisation.get('views') or ())
         numbers_per_class(fake_nums if not isinstance(fake_nums, dict) else 'match', [], [])
         check_known('options', options or {}, {f.name for f in fields(TableOptions)})
         self.options = TableOptions(distances=tuple(distances), **{'seed': seed, **(options or {})})
@@ -129,7 +138,8 @@ class ClassDistances(BaseMetric):
         # MMagic groups metrics by this name: those that ask for the same images share them.
         self.SAMPLER_MODE = f'classes {fake_nums} {seed} {batch_size} {self.sample_kwargs}'
         self.real: Optional[FeatureSet] = None
-        self.training: Optional[FeatureSet] = None
+        self.accuracy: Optional[ExtractorAccuracy] = None
+        self.copies: Optional[CopySearch] = None
         self.conditional = True
         self.numbers: List[int] = []
         self.report: Optional[Dict[str, Any]] = None
@@ -169,13 +179,22 @@ class ClassDistances(BaseMetric):
             num_workers=dataloader.num_workers,
         )
         self.real = real_features(dataset, **read)
+        if is_main_process():
+            self.accuracy = extractor_accuracy(self.extractor, self.real, dataset)
         if self.memorisation is not None:
             training = self.memorisation['training']
+            views = check_views(self.memorisation.get('views') or ALL_VIEWS)
+            held_out = None if training == 'real' else self.real
             if training == 'real':
-                self.training = self.real
-            else:
-                training = DATASETS.build(training) if isinstance(training, dict) else training
-                self.training = real_features(training, **read)
+                training = dataset
+            elif isinstance(training, dict):
+                training = DATASETS.build(training)
+            self.copies = CopySearch(
+                real_features(training, **read, what='training images in their views', views=views),
+                views,
+                held_out,
+                self.options.memorisation_quantile,
+            )
         # The first rank alone is sure to have the labels.
         counts = [list(self.real.counts().values())]
         broadcast_object_list(counts)
@@ -268,22 +287,22 @@ class ClassDistances(BaseMetric):
             real = FeatureSet(kept[1], kept[0], real.classes, real.fingerprint, real.source)
         fake = FeatureSet(features, labels, real.classes, self.extractor.fingerprint, {})
         frechet, kernel = self.names
-        rows = class_table(
-            real,
-            fake,
-            frechet,
-            kernel,
-            self.options,
-            self.training,
-            None if self.training is self.real else real,
-        )
+        copies = find_copies(fake, self.copies)
+        rows = class_table(real, fake, frechet, kernel, self.options, copies)
+        protocol = self.protocol()
+        if isinstance(copies, TrainingNeighbours):
+            protocol['memorised'] = self.copies.describe(copies)
+            rows[-1].notes += self.copies.remarks(copies)
+        if self.accuracy is not None:
+            rows[-1].notes += self.accuracy.remarks()
         self.report = dict(
-            protocol=self.protocol(),
+            protocol=protocol,
             rows=[row.as_dict() for row in rows],
             seconds=round(time.perf_counter() - self._started, 3),
         )
         level = logging.WARNING if any(row.notes for row in rows) else logging.INFO
-        text = f'{frechet}, generated against real images\n{text_table(rows)}'
+        beside = '' if self.accuracy is None else f'; {self.accuracy}'
+        text = f'{frechet}, generated against real images{beside}\n{text_table(rows)}'
         print_log(text, 'current', level)
         return rows
 
@@ -299,6 +318,7 @@ class ClassDistances(BaseMetric):
         return dict(
             extractor=self.extractor.describe(),
             extractor_fingerprint=self.extractor.fingerprint,
+            extractor_accuracy=None if self.accuracy is None else self.accuracy.as_dict(),
             real=self.real.source,
             fake_nums=self.fake_nums,
             sample_model=self.sample_model,

@@ -1,7 +1,7 @@
 """CellGAN as a MMagic model: generator, discriminator and the objective of Eq. (2)."""
 
 from functools import partial
-from typing import Callable, Dict, Optional, Type, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Type, Union
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from mmengine.optim import OptimWrapper
 from packaging.version import Version
 from torch import Tensor, nn
 
+from cellgan_plugin.models.cellgan.discriminator import CellGANDiscriminator
 from cellgan_plugin.models.conditional_gan import ConditionalGAN, unwrap
 from cellgan_plugin.models.layers import normalised_once
 
@@ -31,6 +32,17 @@ def _input_gradient_of(kind: Type) -> Optional[Callable]:
     return None
 
 
+def _without_decoders(discriminator: Any) -> Any:
+    """The config of a discriminator of this package, whose decoders nothing would train."""
+    if not isinstance(discriminator, Mapping):
+        return discriminator
+    kind = discriminator.get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(kind, type) and issubclass(kind, CellGANDiscriminator)):
+        return discriminator
+    return {**discriminator, 'decoder_channels': None}
+
+
 @MODELS.register_module()
 class CellGAN(ConditionalGAN):
     """Class-conditional GAN for cervical cells (Shen et al., MICCAI 2023).
@@ -45,7 +57,8 @@ class CellGAN(ConditionalGAN):
         adversarial_loss (dict): A loss that ``needs_real`` (:class:`RelativisticLoss`) gets the
             logits of the real batch in the generator's step as well.
             Defaults to ``dict(type='HingeGANLoss')``.
-        reconstruction_loss (dict, optional): None does no decoder work.
+        reconstruction_loss (dict, optional): None builds no decoders: on several processes their
+            unused weights would be waited for.
             Defaults to ``dict(type='ReconstructionLoss')``.
         r1_loss (dict, optional): None does no second backward.
             Defaults to ``dict(type='R1Penalty', loss_weight=0.01)``.
@@ -74,6 +87,8 @@ class CellGAN(ConditionalGAN):
         r2_loss: Optional[dict] = None,
         **kwargs,
     ):
+        if reconstruction_loss is None:
+            discriminator = _without_decoders(discriminator)
         super().__init__(generator, discriminator, **kwargs)
         self.adversarial_loss = MODELS.build(adversarial_loss or dict(type='HingeGANLoss'))
         self.reconstruction_loss = reconstruction_loss and MODELS.build(reconstruction_loss)
