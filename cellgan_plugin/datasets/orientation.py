@@ -42,9 +42,11 @@ def orientation_of(image: Image.Image, tail: bytes = b'') -> int:
 
 
 def upright_size(image: Image.Image, orientation: int) -> 'tuple[int, int]':
-    """Width and height after :func:`turned`; Pillow has turned those of a TIFF already."""
-    swapped = orientation >= 5 and image.format != 'TIFF'
-    return image.size[::-1] if swapped else image.size
+    """Width and height after :func:`turned`."""
+    size = image.size
+    if image.format == 'TIFF':  # as stored; what Pillow calls its size differs by version
+        size = image.tag_v2[256], image.tag_v2[257]
+    return size if orientation < 5 else size[::-1]
 
 
 def turned(image: Image.Image, file_format: Optional[str], orientation: int) -> Image.Image:
