@@ -17,7 +17,13 @@ from torch.utils.data import DataLoader
 
 from cellgan_plugin.datasets.views import ALL_VIEWS, check_views
 from cellgan_plugin.errors import check_known
-from cellgan_plugin.evaluation.class_table import ClassRow, class_table, find_copies
+from cellgan_plugin.evaluation.class_table import (
+    HALVES,
+    ClassRow,
+    class_floors,
+    class_table,
+    find_copies,
+)
 from cellgan_plugin.evaluation.extractor_accuracy import ExtractorAccuracy, extractor_accuracy
 from cellgan_plugin.evaluation.extractors import FeatureExtractor, build_extractor
 from cellgan_plugin.evaluation.features import (
@@ -144,6 +150,7 @@ class ClassDistances(BaseMetric):
         self.numbers: List[int] = []
         self.report: Optional[Dict[str, Any]] = None
         self._started = 0.0
+        self._floors: Optional[List[Dict[str, float]]] = None
 
     # Real images --------------------------------------------------------------------------------
 
@@ -288,7 +295,10 @@ class ClassDistances(BaseMetric):
         fake = FeatureSet(features, labels, real.classes, self.extractor.fingerprint, {})
         frechet, kernel = self.names
         copies = find_copies(fake, self.copies)
-        rows = class_table(real, fake, frechet, kernel, self.options, copies)
+        if self._floors is None:  # of real images alone: the same at every evaluation of a run
+            counts = list(fake.counts().values())
+            self._floors = class_floors(real, counts, frechet, kernel, self.options)
+        rows = class_table(real, fake, frechet, kernel, self.options, copies, self._floors)
         protocol = self.protocol()
         if isinstance(copies, TrainingNeighbours):
             protocol['memorised'] = self.copies.describe(copies)
@@ -327,6 +337,7 @@ class ClassDistances(BaseMetric):
             generated_images='rounded to uint8',
             distances=list(self.options.distances),
             k=self.options.k,
+            floor=HALVES,
             authors_arithmetic=self.authors_arithmetic,
             dropped_tail_batch=self.batch_size if self.authors_arithmetic else None,
             ranks=get_world_size(),
