@@ -78,7 +78,7 @@ def check_model_config(model: Mapping) -> None:
         # DCGAN's discriminator has an output_scale too: the side of its map of logits.
         made = name == 'model.generator'
         argument, size = _first(part, _SIZES_OF_GENERATORS if made else _SIZES_OF_DISCRIMINATORS)
-        if size is not None:
+        if size is not None and size != 'auto':  # as large as the images, see --data
             said.append((f'{name}.{argument}', size))
     if len({height_and_width(*entry) for entry in said}) > 1:
         # Many a discriminator takes images of any size, and would train on without a word.

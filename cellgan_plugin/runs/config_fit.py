@@ -52,7 +52,7 @@ def _check_size(model: Mapping, dataset: Mapping) -> None:
         return
     key = next((name for name in _SIZES if generator.get(name) is not None), None)
     steps = [s for s in dataset.get('pipeline') or [] if isinstance(s, Mapping) and 'out_size' in s]
-    if key is None or not steps:
+    if key is None or not steps or 'auto' in (generator[key], steps[-1]['out_size']):
         return
     made = height_and_width(f'model.generator.{key}', generator[key])
     given = height_and_width('out_size', steps[-1]['out_size'])

@@ -19,6 +19,9 @@ PLAYERS = {
     'pix2pixhd': {'generator', 'discriminator'},
     'fc_densenet': {'segmenter'},
     'mean_teacher': {'segmenter'},
+    'unet': {'segmenter'},
+    'deeplabv3plus': {'segmenter'},
+    'fpn': {'segmenter'},
 }
 
 
