@@ -90,7 +90,8 @@ class ScoreSettings:
                 return None
             of_stage = [n for n in names if n == name or n.startswith(f'{name}.')]
             if not of_stage:
-                raise SelectionError(f'layers {self.layers}: there are {", ".join(names)}')
+                kind = 'blocks' if self.of_blocks else 'stages'
+                raise SelectionError(f'layers {self.layers}: there are {kind} {", ".join(names)}')
             found.append(names.index(of_stage[-1]))
         return sorted(set(found))
 

@@ -107,7 +107,7 @@ def test_a_registered_score_gets_intervals_as_the_others_do():
         result = bootstrap_scores([labels], dict(a=[a], b=[b]), 'a', replicates=50)['b']
     finally:
         del SCORES['share of the first class']
-    assert list(result) == [*BUILT_IN, 'share of the first class']
+    assert list(result) == [*BUILT_IN, 'paper_auc', 'share of the first class']
     # Images are drawn within their class.
     row = result['share of the first class']
     assert (row.value, row.low, row.high) == pytest.approx([1 / 3] * 3)

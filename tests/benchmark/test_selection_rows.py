@@ -290,7 +290,7 @@ def test_shares_are_benchmarks_of_their_own_in_one_table(folder, tmp_path):
         ),
         ({'selection.passes': 0}, ProtocolError, 'selection: passes 0'),
         ({'selection.dropout': 1.5}, ProtocolError, 'selection: the dropout probability'),
-        ({'selection.layers': [5]}, ProtocolError, 'selection: layers .*: there are 4 stages'),
+        ({'selection.layers': [5]}, ProtocolError, 'layers .*: there are stages 1, 2, 3, 4$'),
         ({'rows.selective.pool': 0.8}, PoolError, "row 'selective', class NILM .*7 candidates"),
         ({'rows.random.pool': 0.3}, PoolError, "row 'random', class NILM"),
         ({'rows.none.pool': 6}, ProtocolError, 'NILM 40, LSIL 40, HSIL 40 images, and the pool'),

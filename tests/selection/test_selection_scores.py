@@ -137,7 +137,7 @@ def test_the_distance_without_dropout_is_that_of_one_plain_pass(network, centroi
 def test_layers_may_be_residual_blocks(network, tmp_path):
     images = random_images(6)
     stages = network.trunk(images)
-    with pytest.raises(SelectionError, match='there are 1, 2, 3, 4$'):
+    with pytest.raises(SelectionError, match='there are stages 1, 2, 3, 4$'):
         ScoreSettings(layers=(5,)).check_network(network)
     assert ScoreSettings(layers=(2, '1')).check_network(network) == [0, 1]
     try:
