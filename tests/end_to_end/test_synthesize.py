@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from cellgan_plugin.datasets.manifest import read_manifest
+from cellgan_plugin.files import ABOUT_FOLDER
 from cellgan_plugin.synthesis.folder import SynthesisFolder
 from cellgan_plugin.synthesis.synthesize import synthesize
 
@@ -40,7 +41,7 @@ def images(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.glob('*/*')
-        if path.name[0] != '.'
+        if path.name[0] != '.' and path.parent.name != ABOUT_FOLDER
     }
 
 
