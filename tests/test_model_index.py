@@ -42,7 +42,7 @@ def trainable():
         path.as_posix()
         for path in paths
         if not any(part.startswith('_') for part in path.parts)
-        and path.parent.name not in ('benchmarks', 'comparisons')
+        and path.parent.name not in ('benchmarks', 'comparisons', 'study')
     }
 
 
