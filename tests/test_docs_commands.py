@@ -20,13 +20,14 @@ PAGES = [
 # Configs of commands in the docs that no test runs, not even smaller: they need images that are
 # not in this repository, or hours. That they can be read is tested with all other configs.
 PAPER_SIZED = {
-    'biggan_cric', 'biggan_tct', 'biggan_tct_128', 'biggan_tct_diffaug',
+    'biggan_cric', 'biggan_tct', 'biggan_tct_128', 'biggan_tct_diffaug', 'cellgan_plus_demo',
     'cellgan_table1_cric_64', 'cellgan_table1_tct', 'cellgan_table3_cric_64',
     'cellgan_tct_modulate',
     'histogan_fig12_tissue_phantom', 'histogan_glas', 'histogan_parts_tissue_phantom',
     'histogan_table1_cric_64',
     'histogan_table1_tissue_phantom', 'ldm_phantom_fd', 'model_ii',
-    'pyramid_phantom_types', 'segmentation_glas_64', 'sngan_proj_tct',
+    'pyramid_phantom_types', 'segmentation_glas_64', 'shared_generator_phantom',
+    'sngan_proj_tct',
 }  # fmt: skip
 # Tools of commands in the docs that no test runs as a program: what they call is tested.
 TOOLS_NOT_RUN = {
