@@ -25,3 +25,14 @@ def mmagic_scope():
         yield MessageHub.get_current_instance()
     MessageHub._instance_dict.clear()
     MessageHub._instance_dict.update(hubs)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def no_scope_of_classifiers_is_left():
+    """A classifier's run makes MMPretrain's registries the default: not for the next file."""
+    before = dict(DefaultScope._instance_dict)
+    yield
+    current = DefaultScope.get_current_instance()
+    if current is not None and current.scope_name == 'mmpretrain':
+        DefaultScope._instance_dict.clear()
+        DefaultScope._instance_dict.update(before)
