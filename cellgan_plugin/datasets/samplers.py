@@ -1,6 +1,6 @@
 """An infinite sampler that can start anywhere in its stream."""
 
-from typing import Iterator, Optional, Sized
+from typing import Iterator, Optional, Sized, Tuple
 
 from mmagic.registry import DATA_SAMPLERS
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -89,19 +89,32 @@ class ResumableInfiniteSampler(Sampler):
 
     def permutation(self, epoch: int) -> list:
         """Indices of the data set in the order of ``epoch``."""
+        return self._order('shuffle', epoch, self.size)
+
+    def _order(self, purpose: str, epoch: int, size: int) -> list:
         if not self.shuffle:
-            return list(range(self.size))
-        return rng_for(self.seed, 'shuffle', epoch).permutation(self.size).tolist()
+            return list(range(size))
+        return rng_for(self.seed, purpose, epoch).permutation(size).tolist()
+
+    def _part(self, position: int) -> Tuple[str, int, int, int]:
+        """Of which images a position draws.
+
+        Returns:
+            tuple: Purpose of their random order, the first of their indices, their number, and
+            the position at which they begin to be drawn.
+        """
+        return 'shuffle', 0, self.size, 0
 
     def __iter__(self) -> Iterator[SampleIndex]:
         """Start at the position set last; an iterator does not move it."""
         position = self.start + self.rank
-        epoch, order = -1, []
+        drawn, order = None, []
         while True:
-            if position // self.size != epoch:
-                epoch = position // self.size
-                order = self.permutation(epoch)
-            yield SampleIndex(order[position % self.size], position, self.seed)
+            purpose, first, size, begin = self._part(position)
+            epoch, at = divmod(position - begin, size)
+            if drawn != (purpose, epoch):
+                drawn, order = (purpose, epoch), self._order(purpose, epoch, size)
+            yield SampleIndex(first + order[at], position, self.seed)
             position += self.world_size
 
     def __len__(self) -> int:
@@ -146,23 +159,7 @@ class PretrainingSampler(ResumableInfiniteSampler):
         self.first = ends[0]
         self.pretraining_samples = int(pretraining_samples)
 
-    def _part(self, position: int) -> tuple:
-        """Which part a position belongs to: its name, first index, size and start in the stream."""
+    def _part(self, position: int) -> Tuple[str, int, int, int]:
         if position < self.pretraining_samples:
-            return 'pretraining', self.first, self.size - self.first, 0
-        return 'fine_tuning', 0, self.first, self.pretraining_samples
-
-    def __iter__(self) -> Iterator[SampleIndex]:
-        """Start at the position set last; an iterator does not move it."""
-        position = self.start + self.rank
-        drawn, order = None, []
-        while True:
-            name, offset, size, begin = self._part(position)
-            epoch, at = divmod(position - begin, size)
-            if drawn != (name, epoch):
-                drawn = (name, epoch)
-                order = list(range(size))
-                if self.shuffle:
-                    order = rng_for(self.seed, f'shuffle_{name}', epoch).permutation(size).tolist()
-            yield SampleIndex(offset + order[at], position, self.seed)
-            position += self.world_size
+            return 'shuffle_pretraining', self.first, self.size - self.first, 0
+        return 'shuffle_fine_tuning', 0, self.first, self.pretraining_samples
