@@ -25,7 +25,8 @@ from cellgan_plugin.comparison.checks import (
 from cellgan_plugin.comparison.figure import figure
 from cellgan_plugin.comparison.page import FIGURE, write_comparison_page
 from cellgan_plugin.comparison.parts import Evaluation, lay_out
-from cellgan_plugin.comparison.plan import ComparisonPlan, parse_models, read_comparison
+from cellgan_plugin.comparison.plan import ComparisonPlan
+from cellgan_plugin.comparison.plan_reading import parse_models, read_comparison
 from cellgan_plugin.comparison.progress import ProgressLine
 from cellgan_plugin.comparison.report import tables
 from cellgan_plugin.comparison.results import ComparisonResults

@@ -12,7 +12,7 @@ from cellgan_plugin.benchmark.protocol import read_protocol
 from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.benchmark.run import open_benchmark
 from cellgan_plugin.comparison.compare import compare
-from cellgan_plugin.comparison.plan import read_comparison
+from cellgan_plugin.comparison.plan_reading import read_comparison
 from cellgan_plugin.compat import quiet_upstream
 from cellgan_plugin.datasets.checks import check_dataset, datasets_of_config
 from cellgan_plugin.datasets.data_folder import MOST_SIZE, DataFolder, fitting_size

@@ -21,7 +21,7 @@ from cellgan_plugin.comparison.noise import (
     noise_of_intervals,
     noise_of_trainings,
 )
-from cellgan_plugin.comparison.plan import make_comparison, parse_models, read_comparison
+from cellgan_plugin.comparison.plan_reading import make_comparison, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import progress_of
 from cellgan_plugin.comparison.results import ComparisonResults
 from cellgan_plugin.engine.training_cost import TrainingCost

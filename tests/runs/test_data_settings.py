@@ -8,7 +8,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from cellgan_plugin.benchmark.protocol import read_protocol
-from cellgan_plugin.comparison.plan import read_comparison
+from cellgan_plugin.comparison.plan_reading import read_comparison
 from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.data_folder import fitting_size, read_data_folder
 from cellgan_plugin.datasets.manifest import ManifestError, iter_manifest

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cellgan_plugin.benchmark.protocol import read_protocol
-from cellgan_plugin.comparison.plan import read_comparison
+from cellgan_plugin.comparison.plan_reading import read_comparison
 from cellgan_plugin.datasets.data_folder import read_data_folder
 from cellgan_plugin.datasets.manifest import read_manifest, write_manifest
 from cellgan_plugin.errors import ConfigError, ProtocolError
