@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
+import numpy as np
 import torch
 
 from cellgan_plugin.comparison.checks import (
@@ -22,7 +23,8 @@ from cellgan_plugin.comparison.checks import (
     folder_record,
     read_evaluation,
 )
-from cellgan_plugin.comparison.figure import figure
+from cellgan_plugin.comparison.figure import figure, made_images, real_samples
+from cellgan_plugin.comparison.noise import grey_frames
 from cellgan_plugin.comparison.page import FIGURE, write_comparison_page
 from cellgan_plugin.comparison.parts import Evaluation, lay_out
 from cellgan_plugin.comparison.plan import ComparisonPlan
@@ -171,10 +173,16 @@ def _write(
     """Write what there is; also called before the work, when it is little or nothing."""
     results = ComparisonResults(plan, parts, failures)
     files: List[Path] = []
-    made = tables(results, remarks, real)
+    images = made_images(results)
+    shown: List[List[np.ndarray]] = []
+    if images:
+        options = plan.figure
+        shown = real_samples(real, len(classes), options.samples_per_class, options.seed)
+    grey = grey_frames(images, shown)
+    made = tables(results, remarks, grey)
     for stem, table in made.items():
         files += write_report_table(out, stem, table)
-    sheet = figure(results, real)
+    sheet = figure(results, images, shown)
     if sheet is not None:
         write_png(out / FIGURE, sheet)
         files.append(out / FIGURE)
@@ -183,7 +191,7 @@ def _write(
         for path in stale:
             path.unlink(missing_ok=True)
     files.append(out / COMPARISON)
-    write_json(out / COMPARISON, _record(plan, results, classes, remarks))
+    write_json(out / COMPARISON, dict(_record(plan, results, classes, remarks), grey=grey))
     if sheet is not None:
         files.append(write_comparison_page(out))
     return dict(

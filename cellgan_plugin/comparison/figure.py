@@ -1,7 +1,7 @@
 """The picture of a comparison: rows models, columns classes."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -42,13 +42,18 @@ def _cell(images: Sequence[np.ndarray], count: int, columns: int) -> np.ndarray:
     return image_grid([filled[i : i + columns] for i in range(0, count, columns)], pad=1)
 
 
-def figure(results: ComparisonResults, real: Any) -> Optional[np.ndarray]:
+def figure(
+    results: ComparisonResults,
+    made: Mapping[str, np.ndarray],
+    real: Sequence[Sequence[np.ndarray]],
+) -> Optional[np.ndarray]:
     """Rows models, columns classes, the same noise in the same place of every row (Figs. 2, 3).
 
     Args:
         results (ComparisonResults): The finished parts; of several trainings the first is shown.
-        real (BaseDataset): The real images of the evaluation; shown on top where the figure's
-            options say so.
+        made (Mapping[str, np.ndarray]): Of :func:`made_images`.
+        real (Sequence[Sequence[np.ndarray]]): Of :func:`real_samples`; shown on top where the
+            figure's options say so.
 
     Returns:
         np.ndarray | None: uint8 RGB (H, W, 3); None when no model is finished.
@@ -56,14 +61,12 @@ def figure(results: ComparisonResults, real: Any) -> Optional[np.ndarray]:
     options = results.plan.figure
     count = options.samples_per_class
     columns = options.columns or int(np.ceil(np.sqrt(count)))
-    made = made_images(results)
     rows, titles = [list(images) for images in made.values()], list(made)
     if not rows:
         return None
     if options.real:
-        found = real_samples(real, len(results.classes), count, options.seed)
-        blank = next(images[0] for images in found if images)
-        rows.insert(0, [images or [np.full_like(blank, 255)] for images in found])
+        blank = next(images[0] for images in real if images)
+        rows.insert(0, [images or [np.full_like(blank, 255)] for images in real])
         titles.insert(0, 'real')
     cells = [[_cell(images, count, columns) for images in row] for row in rows]
     return image_grid(

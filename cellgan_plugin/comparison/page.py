@@ -43,7 +43,11 @@ def comparison_sections(folder: Union[str, Path]) -> List[Section]:
         raise FileNotFoundError(f'{folder} has no {COMPARISON}: run tools/compare.py first')
     missing = [f'{model["name"]}: {why}' for model in record['models'] for why in model['missing']]
     sections = [
-        Section('verdict', 'Verdict', text=filter_text([ranking(record), *_copies(record)])),
+        Section(
+            'verdict',
+            'Verdict',
+            text=filter_text([ranking(record), *_grey(record), *_copies(record)]),
+        ),  # fmt: skip
         Section('warnings', 'Warnings', items=list(dict.fromkeys([*record['remarks'], *missing]))),
         Section('curves', 'Training', **_curves(folder, record)),
         Section('protocol', 'Protocol', facts=_facts(record)),
@@ -88,6 +92,10 @@ def _means(record: Mapping[str, Any]) -> Tuple[str, Dict[str, List[float]]]:
     return name, found
 
 
+def _grey(record: Mapping[str, Any]) -> List[str]:
+    return [f'{model}: {why}.' for model, why in (record.get('grey') or {}).items()]
+
+
 def ranking(record: Mapping[str, Any]) -> Optional[str]:
     """Which model comes nearest to the real images, and how far that can be trusted.
 
@@ -98,6 +106,8 @@ def ranking(record: Mapping[str, Any]) -> Optional[str]:
         str | None: None where no model was evaluated.
     """
     name, means = _means(record)
+    grey = record.get('grey') or {}
+    means = {model: values for model, values in means.items() if model not in grey} or means
     if not means:
         return None
     average = {model: sum(values) / len(values) for model, values in means.items()}

@@ -3,12 +3,10 @@
 import statistics
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from cellgan_plugin.comparison.figure import made_images, real_samples
 from cellgan_plugin.comparison.noise import (
     Noise,
-    grey_frames,
     mark_undecided,
     noise_of_intervals,
     noise_of_trainings,
@@ -227,15 +225,17 @@ def _cost_note(results: ComparisonResults) -> str:
 
 
 def tables(
-    results: ComparisonResults, remarks: Sequence[str] = (), real: Any = None
+    results: ComparisonResults,
+    remarks: Sequence[str] = (),
+    grey: Optional[Mapping[str, str]] = None,
 ) -> Dict[str, ReportTable]:
     """The tables of a comparison by file name.
 
     Args:
         results (ComparisonResults): The finished parts.
         remarks (Sequence[str]): Further notes.
-        real (BaseDataset, optional): The real images of the evaluation, beside which grey frames
-            are found. Defaults to None: not looked for.
+        grey (Mapping[str, str], optional): Models whose images are grey frames, see
+            :func:`~cellgan_plugin.comparison.noise.grey_frames`. Defaults to None: none.
 
     Returns:
         dict[str, ReportTable]: ``table``: everything, a row per model. ``distances``: what the
@@ -252,12 +252,7 @@ def tables(
     distances = _distance_columns(results)
     title = f'{plan.title}: {results.distance} per class'
     full = [*head, *distances, *_further_columns(results), *_cost_columns(hours)]
-    grey: Dict[str, str] = {}
-    if real is not None:
-        options = plan.figure
-        count = options.samples_per_class
-        shown = real_samples(real, len(results.classes), count, options.seed)
-        grey = grey_frames(made_images(results), shown)
+    grey = grey or {}
     for row in rows:
         if row['model'] in grey:
             row['model_why'] = '; '.join(filter(None, [row.get('model_why'), grey[row['model']]]))

@@ -581,7 +581,9 @@ def test_the_picture(two_models):
             inputs=dict(img=torch.full((3, 8, 8), 100 + i, dtype=torch.uint8))),
         'get_data_info': lambda self, i: dict(gt_label=i % 5),
     })()  # fmt: skip
-    picture = figure.figure(ComparisonResults(plan, laid, {}), dataset)
+    results = ComparisonResults(plan, laid, {})
+    real = figure.real_samples(dataset, 5, plan.figure.samples_per_class, plan.figure.seed)
+    picture = figure.figure(results, figure.made_images(results), real)
     assert set(range(100, 111)) <= set(np.unique(picture))  # all eleven real images
     assert (picture == 0).all(axis=2).sum() >= 5 * 4 * 64  # five cells of four black images
     found = figure.real_samples(dataset, 5, 2, seed=0)

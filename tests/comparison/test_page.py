@@ -24,6 +24,12 @@ def test_the_ranking_says_how_far_it_can_be_trusted():
     assert ranking(dict(models=[model('A')])) is None
 
 
+def test_grey_frames_come_nearest_to_nothing():
+    models = [model('A', 3.0), model('B', 2.0), model('grey', 1.0)]
+    said = ranking(dict(models=models, grey={'grey': 'grey frames'}))
+    assert said.startswith('B comes nearest') and 'next is A' in said
+
+
 def test_the_floor_stands_below_the_models():
     table = floor_table(dict(models=[model('A', 3.0), model('B', 2.0)]))
     assert [row['model'] for row in table.rows] == ['A', 'B', 'real against real']
