@@ -191,11 +191,10 @@ class ArmBuilder:
             notes=found.notes,
         )
         trained_on = images_behind(generator, found.root, contents, self.cache)
+        files = [os.path.join(found.root, patch.file) for patch in found.patches]
         if generator.trained_on != 'itself':
-            files = [str(Path(found.root, patch.file)) for patch in found.patches]
             arm.notes += shortcuts.of_folder(generator.name, self.samples, files)
             arm.notes += seen_beyond(self.plan, generator.name, trained_on)
-        files = [os.path.join(found.root, patch.file) for patch in found.patches]
         shown = self.cache.perceptual(files, f'Hashing images of {generator.name}')
         near = near_copies(self.plan, shown, self.cache)
         copies = self._leak(generator, set(contents), set(), near=near)

@@ -120,7 +120,7 @@ def verdicts_of(results: BenchmarkResults, arms: Sequence[Arm]) -> Dict[str, Any
                         results.shown[arm],
                         SCORES[metric].title,
                         baseline or 0.0,
-                        len(found),
+                        sum(one.p is not None for one in found.values()),  # as Holm counts
                         units,
                         results.one_split,
                     )

@@ -53,6 +53,7 @@ def _recall_note(results: BenchmarkResults) -> str:
 def main_table(results: BenchmarkResults) -> ReportTable:
     """The table: mean and standard deviation over folds, in percent, and the gain in accuracy."""
     rows = []
+    recall = _recall_note(results) if 'recall' in results.metrics else None
     for row in results.rows:
         cells: Dict[str, Any] = dict(
             group=row.classifier,
@@ -64,8 +65,8 @@ def main_table(results: BenchmarkResults) -> ReportTable:
         )
         for metric in results.metrics:
             cells[metric] = _cell(row.values[metric])
-        if 'recall' in results.metrics:
-            cells['recall_why'] = _recall_note(results)
+        if recall:
+            cells['recall_why'] = recall
         if row.why_incomplete:
             cells['jobs_why'] = row.why_incomplete
         found = results.comparisons.get((row.classifier, 'accuracy'), {}).get(row.arm)
@@ -114,6 +115,7 @@ def per_class_table(results: BenchmarkResults) -> ReportTable:
     """Scores of every class, mean and standard deviation over folds."""
     rows = []
     metrics = ('precision', 'recall', 'f1', 'specificity', 'auc')
+    support = results.plan.class_counts().sum(axis=0)
     for row in results.rows:
         for label, name in enumerate(results.plan.classes):
             cells: Dict[str, Any] = dict(
@@ -121,7 +123,7 @@ def per_class_table(results: BenchmarkResults) -> ReportTable:
                 classifier=row.classifier,
                 arm=results.shown[row.arm],
                 label=name,
-                support=int(results.plan.class_counts()[:, label].sum()),
+                support=int(support[label]),
             )
             for metric in metrics:
                 cells[metric] = _cell(row.per_run(lambda s, k=label, m=metric: s.per_class[k][m]))

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from cellgan_plugin.benchmark.statistics import FEWEST_FOLDS, Difference, smallest_difference
 
 HELPS, NO_EVIDENCE, HARMS, TOO_FEW = 'helps', 'no evidence', 'harms', 'too few'
-OUTCOMES = (HELPS, NO_EVIDENCE, HARMS, TOO_FEW)
+OUTCOMES = (HELPS, HARMS, NO_EVIDENCE, TOO_FEW)  # the first that a row has is that of all
 LEVEL, POWER = 0.95, 0.8
 _POWER = f'{100 * POWER:.0f} % probability'
 
@@ -146,7 +146,7 @@ def overall(verdicts: Sequence[Verdict]) -> Optional[str]:
         str | None: Of :data:`OUTCOMES`; None without any verdict.
     """
     there = {verdict.outcome for verdict in verdicts}
-    return next((o for o in (HELPS, HARMS, NO_EVIDENCE, TOO_FEW) if o in there), None)
+    return next((outcome for outcome in OUTCOMES if outcome in there), None)
 
 
 _HEADLINES = {
@@ -180,5 +180,4 @@ def headline(verdicts: Sequence[Verdict], units: str = 'folds', what: str = '') 
 
 def best_first(verdicts: Sequence[Verdict]) -> List[Verdict]:
     """Verdicts by outcome as :func:`overall` ranks them, else in the order given."""
-    rank = {outcome: i for i, outcome in enumerate((HELPS, HARMS, NO_EVIDENCE, TOO_FEW))}
-    return sorted(verdicts, key=lambda verdict: rank[verdict.outcome])
+    return sorted(verdicts, key=lambda verdict: OUTCOMES.index(verdict.outcome))

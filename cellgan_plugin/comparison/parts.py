@@ -20,6 +20,7 @@ from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan
 from cellgan_plugin.files import file_sha256, write_json
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.records import differences, digest_of, read_json
+from cellgan_plugin.runs.provenance import config_metrics
 
 TRAINED, EVALUATED, REQUEST, SETTINGS = (
     'training.json',
@@ -279,9 +280,7 @@ def evaluated(
 
 def class_distances(config: Config) -> List[dict]:
     """The configs of the metrics ``ClassDistances`` in an evaluation."""
-    evaluator = config.get('val_evaluator') or {}
-    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
-    metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+    metrics = config_metrics(config, 'val_evaluator')
     return [m for m in metrics if str(m.get('type')).rpartition('.')[2] == 'ClassDistances']
 
 

@@ -75,6 +75,11 @@ class ClassifierFeatures(FeatureExtractor):
         self.sha256 = file_sha256(path)
         self.name = name or Path(config.filename or 'classifier').stem
         size = input_size or _pipeline_size(config)
+        if size == 'auto':
+            raise ExtractorError(
+                f"{where}: FitCellPatch(out_size='auto') leaves the size to the images: give the "
+                "config in the training's work directory, or input_size"
+            )
         self.input_size = tuple(size) if isinstance(size, (tuple, list)) else size
         preprocessor = self.network.data_preprocessor
         normalised = getattr(preprocessor, '_enable_normalize', False)

@@ -11,6 +11,7 @@ from cellgan_plugin.records import read_json
 
 _MOST_BYTES = 20_000_000
 _REMARK = 2000  # characters
+_MOST_SECONDS = 1e9  # what is longer is no time of a reader
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def read_answers(path: Union[str, Path], key: Mapping[str, Any]) -> Answers:
         raise ReaderStudyError(f'{path} has more than {_MOST_BYTES} bytes: no file of answers')
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReaderStudyError(f'{path} is damaged ({error}): ask for it again') from None
     if not isinstance(found, dict) or found.get('format') != FORMAT:
         raise ReaderStudyError(f'{path} is no file of answers that the page of a study wrote')
@@ -81,21 +82,27 @@ def read_answers(path: Union[str, Path], key: Mapping[str, Any]) -> Answers:
     return Answers(reader.strip()[:80], checked)
 
 
+def offered_answers(key: Mapping[str, Any]) -> Dict[str, List[Any]]:
+    """Question of a study's page -> the answers that it offers."""
+    if key['mode'] == 'groups':
+        return dict(choice=[0, 1, -1])
+    return dict(real=[True, False], label=list(key['classes']), quality=[1, 2, 3, 4, 5])
+
+
 def _checked(own: Mapping[str, Any], key: Mapping[str, Any], where: str) -> Dict[str, Any]:
-    offered = dict(real=[True, False], label=key['classes'], quality=[1, 2, 3, 4, 5],
-                   choice=[-1, 0, 1])  # fmt: skip
+    offered = offered_answers(key)
     found: Dict[str, Any] = {}
-    for name, values in offered.items():
+    for name in ('real', 'label', 'quality', 'choice'):
         if own.get(name) is None:
             continue
-        value = own[name]
+        value, values = own[name], offered.get(name, [])  # none where the page does not ask it
         # True is 1 in Python: kinds are compared, too.
         if not any(value == v and type(value) is type(v) for v in values):
             raise ReaderStudyError(f'{where}: {name} {value!r} is none of {values}')
         found[name] = value
     if isinstance(own.get('remark'), str) and own['remark'].strip():
         found['remark'] = ' '.join(own['remark'].split())[:_REMARK]
-    if isinstance(own.get('seconds'), (int, float)) and own['seconds'] >= 0:
+    if isinstance(own.get('seconds'), (int, float)) and 0 <= own['seconds'] < _MOST_SECONDS:
         found['seconds'] = float(own['seconds'])
     return found
 

@@ -16,7 +16,7 @@ from cellgan_plugin.reader_study.agreement import (
     fleiss_kappa,
     proportion,
 )
-from cellgan_plugin.reader_study.answers import Answers, read_all, read_key
+from cellgan_plugin.reader_study.answers import Answers, offered_answers, read_all, read_key
 from cellgan_plugin.reader_study.draw import ReaderStudyError, pixels_of
 from cellgan_plugin.reader_study.make import PAGE_NAME
 from cellgan_plugin.reader_study.shown import shown_images
@@ -88,7 +88,7 @@ def score_reader_study(
     return dict(found, files=[str(path) for path in files])
 
 
-def right_answers(key: Mapping[str, Any], reader: Answers, ties: str = 'drop') -> Dict[str, bool]:
+def right_answers(key: Mapping[str, Any], reader: Answers) -> Dict[str, bool]:
     """Item -> whether the reader told real from synthetic; ties of groups are left out."""
     found = {}
     for item, own in reader.answers.items():
@@ -100,12 +100,21 @@ def right_answers(key: Mapping[str, Any], reader: Answers, ties: str = 'drop') -
     return found
 
 
+def _right(key: Mapping[str, Any], reader: Answers, label: Optional[str] = None) -> Tuple[int, int]:
+    """Right answers and all, of one class or of every one."""
+    found = [right for item, right in right_answers(key, reader).items()
+             if label in (None, key['items'][item]['label'])]  # fmt: skip
+    return sum(found), len(found)
+
+
 def _cells(found: Proportion) -> Dict[str, Any]:
     if found.value is None:
         return dict(accuracy=None, interval=None, p=None, answered=0)
     return dict(
         answered=found.count,
         accuracy=100 * found.value,
+        low=100 * found.low,
+        high=100 * found.high,
         interval=f'{100 * found.low:.1f} to {100 * found.high:.1f}',
         p='< 0.001' if found.p < 0.001 else f'{found.p:.3f}',
     )
@@ -140,14 +149,10 @@ def reader_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> ReportTa
                 if 'real' in own and items[item]['origin'] == origin]  # fmt: skip
         return sum(said), len(said)
 
-    def both(reader: Answers) -> Tuple[int, int]:
-        right = right_answers(key, reader)
-        return sum(right.values()), len(right)
-
     rows = []
     real, fake = (dict(_by_reader(readers, lambda r, o=o: taken(r, o)))
                   for o in ('real', 'synthetic'))  # fmt: skip
-    for name, found in _by_reader(readers, both):
+    for name, found in _by_reader(readers, lambda reader: _right(key, reader)):
         row = dict(reader=name, group=name == ALL, **_cells(found))
         for column, side in (('real', real[name]), ('fake', fake[name])):
             row[column] = None if side.value is None else 100 * side.value
@@ -163,15 +168,10 @@ def reader_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> ReportTa
 
 def choice_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> ReportTable:
     """Groups: how often a reader chose the real one, the synthetic one, or a tie."""
-
-    def count(reader: Answers) -> Tuple[int, int]:
-        right = right_answers(key, reader)
-        return sum(right.values()), len(right)
-
     ties = {r.reader: sum(own.get('choice') == -1 for own in r.answers.values()) for r in readers}
     ties[ALL] = sum(ties.values())
     rows = []
-    for name, found in _by_reader(readers, count):
+    for name, found in _by_reader(readers, lambda reader: _right(key, reader)):
         row = dict(reader=name, group=name == ALL, ties=ties[name], **_cells(found))
         row.update(real=found.right, fake=found.count - found.right)
         rows.append(row)
@@ -190,13 +190,7 @@ def class_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> ReportTab
     """Real or synthetic by class and reader."""
     rows = []
     for name in key['classes']:
-
-        def count(reader: Answers, name: str = name) -> Tuple[int, int]:
-            right = right_answers(key, reader)
-            own = [value for item, value in right.items() if key['items'][item]['label'] == name]
-            return sum(own), len(own)
-
-        for reader, found in _by_reader(readers, count):
+        for reader, found in _by_reader(readers, lambda r, name=name: _right(key, r, name)):
             rows.append(dict(label=name, reader=reader, group=name, **_cells(found)))
     columns = [Column('label', 'Class'), Column('reader', 'Reader'), *_ACCURACY]
     return ReportTable('Real or synthetic, by class', columns, rows)
@@ -246,11 +240,7 @@ def quality_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> ReportT
 
 def agreement_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> ReportTable:
     """Cohen's kappa of every pair of readers, and Fleiss' of all."""
-    questions: Dict[str, List[Any]] = (
-        {'real': [True, False], 'label': key['classes'], 'quality': [1, 2, 3, 4, 5]}
-        if key['mode'] == 'images'
-        else {'choice': [0, 1, -1]}
-    )
+    questions = offered_answers(key)
     titles = dict(real='Real or synthetic', label='Class', quality='Quality', choice='Group')
     rows: List[Dict[str, Any]] = []
     for name, values in questions.items():
@@ -329,7 +319,7 @@ def summary(table: ReportTable, single: bool) -> Tuple[str, str]:
     row = table.rows[-1]
     if row['accuracy'] is None:
         return 'No reader told real from synthetic: nothing is answered.', 'open'
-    low, high = (float(end) for end in row['interval'].split(' to '))
+    low, high = row['low'], row['high']
     seen = f'{row["accuracy"]:.1f} % right (95 % interval {row["interval"]}), guessing gives 50 %.'
     who = 'Readers tell' if row['reader'] == ALL else f'{row["reader"]} tells'
     if low > 50:

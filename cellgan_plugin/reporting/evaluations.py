@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from cellgan_plugin.comparison.page import MUCH_MEMORISED
 from cellgan_plugin.visualization.page import Picture, Section
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
 
-# By construction about 1 % of new real images count as memorised.
-_MUCH = 0.05
 MEMORISED = 'memorised'
 _FLOOR = (
     'Floor: the same distance between real images and other real images of the class. No generator '
@@ -85,7 +84,8 @@ def distance_table(rows: Sequence[Dict[str, Any]], name: str) -> ReportTable:
     ranges = [key for key in metrics if any(key in row['intervals'] for row in rows)]
     columns = [Column('class', 'Class'), Column('real', 'Real'), Column('fake', 'Generated')]
     for key in metrics:
-        digits = 3 if any(abs(row['values'].get(key, 0)) < 10 for row in rows) else 2
+        small = any(abs(row['values'][key]) < 10 for row in rows if key in row['values'])
+        digits = 3 if small else 2
         columns.append(Column(key, key, digits))
         columns += [Column(f'{key} ends', '95 % interval')] if key in ranges else []
         columns += [Column(f'{key} floor', 'Floor', digits)] if key in floors else []
@@ -116,7 +116,7 @@ def _memorisation(rows: Sequence[Dict[str, Any]], name: str) -> List[Section]:
                         [cells])  # fmt: skip
     sections = [Section('memorisation', f'Memorisation: {name}', [_COPIES], tables=[table])]
     share = shares.get('pooled', max(shares.values()))
-    if share > _MUCH:
+    if share > MUCH_MEMORISED:
         said = (
             f'{100 * share:.0f} % of the images of {name} are as near to a training image as '
             'copies are; about 1 % is usual. They add little that the training images do not have.'

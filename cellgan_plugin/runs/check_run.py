@@ -6,6 +6,7 @@ from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
 from cellgan_plugin.compat import quiet_upstream
 from cellgan_plugin.errors import ConfigError
 from cellgan_plugin.models.model_checks import check_model_and_data
+from cellgan_plugin.runs.provenance import config_metrics
 
 
 def check_run(config: Config) -> None:
@@ -30,10 +31,7 @@ def check_run(config: Config) -> None:
             inner = inner['dataset']
         inner.pop('cache', None)
         check_model_and_data(model, _built('train_dataloader.dataset', DATASETS, options))
-        evaluator = config.get('val_evaluator') or {}
-        metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, dict) else evaluator
-        metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
-        for index, metric in enumerate(filter(None, metrics)):
+        for index, metric in enumerate(filter(None, config_metrics(config, 'val_evaluator'))):
             _built(f'val_evaluator.metrics.{index}', METRICS, metric)
 
 

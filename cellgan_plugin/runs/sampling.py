@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
@@ -67,6 +67,13 @@ def model_sha256(config: Config) -> str:
 
 
 def _classes_in(checkpoint: Path) -> Optional[Sequence[str]]:
+    state = checkpoint.stat()
+    return _read_classes(checkpoint, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _read_classes(checkpoint: Path, *state: int) -> Optional[Sequence[str]]:
+    """Read once as long as the file stays what it is: it is read as a whole."""
     meta = load_tensors(checkpoint, 'cpu').get('meta') or {}
     return (meta.get('dataset_meta') or {}).get('classes')
 

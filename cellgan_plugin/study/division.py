@@ -7,8 +7,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from cellgan_plugin.benchmark.fold_plan import PARTS, FoldError, Sample
 from cellgan_plugin.benchmark.folds import plan_folds, plan_splits
+from cellgan_plugin.benchmark.plan import listed_name
 from cellgan_plugin.benchmark.synthetic import HashCache, real_samples
 from cellgan_plugin.datasets.data_folder import DataFolder
+from cellgan_plugin.datasets.file_names import nfc
 from cellgan_plugin.datasets.manifest import iter_manifest, write_manifest
 from cellgan_plugin.records import digest_of
 
@@ -56,6 +58,7 @@ def divide(folder: DataFolder, out: Path, seed: int = 0) -> Division:
     """
     data = dict(data_root=folder.root, ann_file=folder.ann_file)
     samples = real_samples(data, folder.classes, HashCache(out))
+    files = [listed_name(sample, data) for sample in samples]
     own = _own_split(folder)
     notes: List[str] = []
     if own is None:
@@ -63,16 +66,16 @@ def divide(folder: DataFolder, out: Path, seed: int = 0) -> Division:
         said = 'by group' if folder.groups else 'at random: no groups are known'
         notes.insert(0, f'split {":".join(map(str, _RATIOS))} into {", ".join(PARTS)} {said}')
     else:
-        parts = [own[Path(s.file).relative_to(folder.root).as_posix()] for s in samples]
+        parts = [own[nfc(file)] for file in files]  # names of a manifest are composed
         notes.append(f'the split of {folder.ann_file}')
     rows = [
         dict(
-            file=Path(sample.file).relative_to(folder.root).as_posix(),
+            file=file,
             label=folder.classes[sample.label],
             split=part,
             group=sample.group or '',
         )
-        for sample, part in zip(samples, parts, strict=True)
+        for file, sample, part in zip(files, samples, parts, strict=True)
     ]
     counts = {part: dict.fromkeys(folder.classes, 0) for part in PARTS}
     for row in rows:

@@ -32,7 +32,7 @@ from cellgan_plugin.selection.image_tree import list_tree
 from cellgan_plugin.selection.rules import images_asked
 from cellgan_plugin.selection.select import select
 from cellgan_plugin.study.budget import POOL, Plan, Step, make_plan
-from cellgan_plugin.study.division import Division, divide
+from cellgan_plugin.study.division import divide
 from cellgan_plugin.study.measure import measure
 from cellgan_plugin.study.page import summary, write_study_page
 from cellgan_plugin.study.run_files import RunFiles, fixed_size
@@ -147,8 +147,7 @@ class _Study:
             if not dry_run:
                 files.write(plan)
                 self.write(made_from, files)
-                self.steps(files, plan, division)
-                self.write(made_from, files)
+                self.steps(made_from, files, plan)
                 record = self.record.read()
                 write_study_page(self.out, record)
                 self.print(summary(self.out, record))
@@ -205,12 +204,12 @@ class _Study:
             )
         check_run(config)
 
-    def steps(self, files: RunFiles, plan: Plan, division: Division) -> None:
+    def steps(self, made_from: Dict[str, Any], files: RunFiles, plan: Plan) -> None:
         """Everything that takes time, in order; what is done is not done again."""
         work: List[Tuple[Tuple[str, ...], Callable[[], None]]] = [
             (("data set's own classifier",), lambda: self.classifier(files)),
             (('generators', 'distances, memorisation'), lambda: self.generators(files)),
-            (('selection',), lambda: self.selection(files, division)),
+            (('selection',), lambda: self.selection(files)),
             (
                 ('generators per fold', 'pools, selection per fold', 'classifiers'),
                 lambda: self.benchmark(files),
@@ -225,9 +224,12 @@ class _Study:
             over = (time.monotonic() - self.began) / 60
             self.print(f'\n== {what}: about {minutes:.1f} min ({over:.1f} min are over)')
             began = time.monotonic()
-            do()
-            took[what] = round(took.get(what, 0) + (time.monotonic() - began) / 60, 2)
-            self.said['took'] = took
+            try:
+                do()
+            finally:  # what is interrupted has taken its time, too
+                took[what] = round(took.get(what, 0) + (time.monotonic() - began) / 60, 2)
+                self.said['took'] = took
+                self.write(made_from, files)
 
     def classifier(self, files: RunFiles) -> None:
         """Train the classifier that evaluates."""
@@ -278,11 +280,11 @@ class _Study:
                 options=dict(interval='never', few_images=30), work_dir=out, overwrite=True,
             )  # fmt: skip
 
-    def selection(self, files: RunFiles, division: Division) -> None:
+    def selection(self, files: RunFiles) -> None:
         """Images to keep: of the generators that were trained on the training part."""
-        train = division.counts['train']
+        train = files.division.counts['train']
         asked = {name: images_asked(self.settings.ratio, n) for name, n in train.items()}
-        folder = division.folder
+        folder = files.division.folder
         real = list_tree(folder.root, folder.classes, folder.ann_file, 'real images', 'train')
         for name in self.settings.trained:
             stem = files.generator_file(name).stem

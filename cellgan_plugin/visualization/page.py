@@ -5,6 +5,7 @@ A subject (benchmark, comparison, selection, ...) describes what it has to show 
 them, and leaves out what is not there.
 """
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple, Union
@@ -121,7 +122,9 @@ def write_page(
     room = max_bytes - len(without.encode())
     if room <= 0:
         raise ValueError(f'{path}: the text alone has more than {max_bytes} bytes')
-    sources = embed_pictures([picture.source for picture in pictures], room)
+    # A picture that is there says its caption a second time, for who cannot see it.
+    room -= sum(len(html.escape(picture.caption).encode()) for picture in pictures)
+    sources = embed_pictures([picture.source for picture in pictures], max(0, room))
     by_picture = {id(p): source for p, source in zip(pictures, sources, strict=True)}
     with atomic_write(path, 'w', encoding='utf-8') as file:
         file.write(_render(title, subtitle, shown, by_picture))

@@ -246,6 +246,7 @@ def answers(out, path, reader='A', **changes):
         (dict(answers={'1': dict(real=1)}), 'real 1 is none of'),
         (dict(answers={'1': dict(label='<b>')}), "label '<b>' is none of"),
         (dict(answers={'1': dict(quality=True)}), 'quality True is none of'),
+        (dict(answers={'1': dict(choice=0)}), r'choice 0 is none of \[\]'),
     ],
 )
 def test_answers_that_cannot_be_are_named(study, tmp_path, changes, words):
@@ -257,6 +258,9 @@ def test_answers_that_cannot_be_are_named(study, tmp_path, changes, words):
 def test_files_that_are_no_answers_are_named(study, tmp_path):
     path = tmp_path / 'x.json'
     path.write_text('{')
+    with pytest.raises(ReaderStudyError, match='damaged'):
+        score_reader_study(study[0], [path])
+    path.write_text('[' * 200_000)
     with pytest.raises(ReaderStudyError, match='damaged'):
         score_reader_study(study[0], [path])
     with pytest.raises(FileNotFoundError):

@@ -41,12 +41,16 @@ def benchmark(tmp_path_factory):
     )
     folder = str(root / 'synthetic')
 
-    def make(kind, folds=6):
-        generator = Generator('GAN', folder=folder, trained_on='itself')
-        protocol = read_protocol(root / 'benchmark.py', [generator], num_folds=folds)
-        found = Benchmark(protocol, root / f'{kind}_{folds}')
+    def make(kind, folds=6, failed=()):
+        names = ['GAN', *failed]
+        generators = [Generator(name, folder=folder, trained_on='itself') for name in names]
+        protocol = read_protocol(root / 'benchmark.py', generators, num_folds=folds)
+        found = Benchmark(protocol, root / f'{kind}_{folds}_{len(failed)}')
         real, synthetic = RIGHT[kind]
-        write_made_up_predictions(found, {'real only': real, 'GAN': synthetic})
+        write_made_up_predictions(found, {'real only': real, **dict.fromkeys(names, synthetic)})
+        for planned in found.runs:
+            if planned.arm in failed:
+                (planned.work_dir / 'predictions.csv').unlink()
         found.write()
         return found.out_dir
 
@@ -86,6 +90,14 @@ def test_the_verdict_of_a_benchmark(benchmark, kind, outcome, words):
     text = (out / 'report.html').read_text()
     assert words in text and 'Cells &amp; &lt;b&gt;' in text and '<b>' not in text
     assert (out / 'images.png').is_file()
+
+
+def test_rows_that_failed_are_not_counted_by_the_verdict(benchmark):
+    alone = json.loads((benchmark('helps') / 'results.json').read_text())['verdict']
+    beside = json.loads((benchmark('helps', failed=['gone']) / 'results.json').read_text())
+    assert [row['sentence'] for row in alone['verdicts']] == [
+        row['sentence'] for row in beside['verdict']['verdicts'] if 'GAN' in row['sentence']
+    ]
 
 
 def test_two_folds_have_no_interval_anywhere(benchmark):

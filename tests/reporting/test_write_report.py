@@ -86,6 +86,10 @@ def test_a_page_is_bounded_whatever_the_pictures_are(tmp_path):
     assert sizes[300_000] > 100_000
     text = path.read_text()
     assert 'Left out' in text and text.count('data:image') == 1  # the small one still fits
+    captions = [Picture(noise(40, i), 'remark ' * 200) for i in range(20)]
+    section = Section('images', 'Images', pictures=captions)
+    path = write_page(tmp_path / 'x.html', 'T', [section], max_bytes=60_000)
+    assert path.stat().st_size <= 60_000
     with pytest.raises(ValueError, match='text alone'):
         write_page(tmp_path / 'y.html', 'T', [section], max_bytes=100)
     assert not (tmp_path / 'y.html').exists()

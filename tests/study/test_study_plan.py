@@ -70,6 +70,13 @@ def test_the_split_of_a_manifest_stays(tmp_path):
     assert division.counts['train'] == dict.fromkeys(CLASSES, 0) | dict(red=9, green=9, blue=9)
     assert division.held_out == 'test' and division.total('val') == 0
     assert 'the split of manifest.csv' in division.notes[0]
+    # A file system may spell a name of the manifest in parts (a and an accent).
+    (tmp_path / 'data/red/0.png').rename(tmp_path / 'data' / 'red' / 'a\u0301.png')
+    rows = read_manifest(tmp_path / 'data/manifest.csv')
+    rows[0]['file'] = 'red/\u00e1.png'
+    write_manifest(tmp_path / 'data/manifest.csv', rows, list(rows[0]))
+    spelt = divide(read_data_folder(tmp_path / 'data'), tmp_path / 'study')
+    assert spelt.digest == division.digest
     # Other labels are another study.
     rows = read_manifest(tmp_path / 'data/manifest.csv')
     rows[0]['label'] = 'green'

@@ -12,6 +12,7 @@ import gpu_wheels
 import pytest
 import torch
 from gpu_parts import PARTS, Settings
+from gpu_steps import Step
 from timing import phases
 
 TOOL = Path(gpu.__file__)
@@ -38,6 +39,11 @@ def test_a_step_of_each_model(small, mmagic_scope):
     rows = list(PARTS['placement'].run(small))
     assert [row['precision'] for row in rows] == ['float32', 'bfloat16'] * 2
     assert all(row['step'] == 'finite losses' for row in rows), rows
+
+
+def test_images_of_latent_diffusion_are_those_of_its_autoencoder(small, mmagic_scope):
+    step = Step(small.config('latent diffusion'), 'cpu', batch=2)
+    assert step.data['inputs']['img'].shape == (2, 3, 64, 64)
 
 
 def test_a_cpu_is_its_own_equal_and_bfloat16_is_near(small, mmagic_scope):

@@ -67,11 +67,10 @@ class Step:
             inputs = dict(img=img, mask=mask.to(torch.uint8), labelled=labelled)
             return dict(inputs=inputs, data_samples=None)
         count = batch or self.config.train_dataloader.batch_size
-        if hasattr(model, 'generator'):
+        # The generator of latent diffusion makes latents.
+        if hasattr(model, 'generator') and not hasattr(model, 'autoencoder_is_trained'):
             shape = generated_shape(model)
         else:
-            shape = (3, *[self.config.model.autoencoder.sample_size] * 2)
-        if hasattr(model, 'autoencoder_is_trained'):
             shape = (3, *[self.config.model.autoencoder.sample_size] * 2)
         img = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=draws)
         samples = DataSample()
