@@ -9,6 +9,25 @@ CLASSES = ['NILM', 'ASC-US', 'HSIL']
 TRAINING_IMAGES = torch.arange(64, dtype=torch.uint8).view(4, 16)
 EMA = dict(type='ExponentialMovingAverage', momentum=0.1, start_iter=0)
 
+LATENT_AUTOENCODER = dict(
+    type='AutoencoderKL',
+    sample_size=16,
+    latent_channels=2,
+    block_out_channels=[4, 8],
+    layers_per_block=1,
+    norm_num_groups=2,
+)
+LATENT_UNET = dict(
+    type='LatentUNet',
+    sample_size=8,
+    in_channels=2,
+    block_out_channels=[4, 8],
+    layers_per_block=1,
+    down_block_types=['DownBlock2D', 'AttnDownBlock2D'],
+    up_block_types=['AttnUpBlock2D', 'UpBlock2D'],
+    attention_head_dim=4,
+    norm_num_groups=2,
+)
 MODEL_CONFIGS = {
     'cellgan': dict(
         type='CellGAN',
@@ -35,25 +54,8 @@ MODEL_CONFIGS = {
     'ldm': dict(
         type='LatentDiffusion',
         num_classes=3,
-        autoencoder=dict(
-            type='AutoencoderKL',
-            sample_size=16,
-            latent_channels=2,
-            block_out_channels=[4, 8],
-            layers_per_block=1,
-            norm_num_groups=2,
-        ),
-        generator=dict(
-            type='LatentUNet',
-            sample_size=8,
-            in_channels=2,
-            block_out_channels=[4, 8],
-            layers_per_block=1,
-            down_block_types=['DownBlock2D', 'AttnDownBlock2D'],
-            up_block_types=['AttnUpBlock2D', 'UpBlock2D'],
-            attention_head_dim=4,
-            norm_num_groups=2,
-        ),
+        autoencoder=LATENT_AUTOENCODER,
+        generator=LATENT_UNET,
         scheduler=dict(num_train_timesteps=1000),
         sampling=dict(num_inference_steps=4),
         ema_config=EMA,

@@ -16,8 +16,6 @@ from cellgan_plugin.datasets.content_hash import (
     Hashes,
     merge_hashes,
     read_training_images,
-    split_groups,
-    to_hex,
     training_images_file,
     write_provenance,
 )
@@ -28,6 +26,7 @@ from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.files import ABOUT_FOLDER, SCORES_FOLDER, atomic_write
 from cellgan_plugin.records import FolderRecord
+from cellgan_plugin.runs.provenance import training_images_of
 from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
 from cellgan_plugin.selection.table import SelectionTable
 
@@ -76,14 +75,12 @@ class SelectionFolder:
         return self.root / ABOUT_FOLDER
 
     def _write_card(self, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> None:
-        protocol, hashes = record['protocol'], None
-        if training_images_file(self.root).is_file():
-            hashes = set(to_hex(split_groups(read_training_images(self.root))[0]))
+        protocol = record['protocol']
         facts = [
             ('Candidates', Path(record['candidates']).name),
             ('Real images', Path(record['real']).name),
             *((key, protocol[key]) for key in sorted(protocol) if key != 'classes'),
-            *seen_facts(hashes),
+            *seen_facts(training_images_of(self.root)),
         ]
         title = f'Selected synthetic images: {self.root.name}'
         write_card(self.root, title, rows, facts, 'tools/select_images.py', 'best_worst.png')

@@ -11,7 +11,6 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Union
 import numpy as np
 from mmengine.logging import print_log
 
-from cellgan_plugin.datasets.content_hash import to_hex, training_images_file
 from cellgan_plugin.datasets.data_card import (
     CARD_NAME,
     METADATA_NAME,
@@ -27,7 +26,7 @@ from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest, write
 from cellgan_plugin.errors import OutputError, SynthesisError, explained_output_errors
 from cellgan_plugin.files import ABOUT_FOLDER, atomic_write
 from cellgan_plugin.records import FolderRecord
-from cellgan_plugin.runs.provenance import SYNTHESIS_RECORD
+from cellgan_plugin.runs.provenance import SYNTHESIS_RECORD, training_images_of
 from cellgan_plugin.runs.sampling import LabelAndSeed
 from cellgan_plugin.visualization import image_grid
 
@@ -188,11 +187,6 @@ class SynthesisFolder:
         """Whether metadata and card are there."""
         return all((self.root / name).is_file() for name in (METADATA_NAME, CARD_NAME))
 
-    @property
-    def says_its_training(self) -> bool:
-        """Whether the folder lists what its generator was trained on."""
-        return training_images_file(self.root).is_file()
-
     @staticmethod
     def _lines(record: Dict[str, Any], rows: Set[LabelAndSeed]) -> List[Dict[str, Any]]:
         """One row of the manifest per image, by class and seed."""
@@ -214,15 +208,12 @@ class SynthesisFolder:
         with explained_output_errors(self.root):
             return write_manifest(self.manifest_path, self._lines(record, rows), COLUMNS)
 
-    def write_card(
-        self, record: Dict[str, Any], rows: Set[LabelAndSeed], seen: Optional[np.ndarray]
-    ) -> None:
+    def write_card(self, record: Dict[str, Any], rows: Set[LabelAndSeed]) -> None:
         """Write ``metadata.csv`` and ``README.md``, by which others load the images.
 
         Args:
             record (dict): Of the folder.
             rows (set): Its images.
-            seen (np.ndarray | None): Hashes of the images that trained the generator.
         """
         protocol = record['protocol']
         facts = [
@@ -231,7 +222,7 @@ class SynthesisFolder:
             ('Iteration', record.get('iteration')),
             ('Size of an image', ' x '.join(map(str, record['image_shape']))),
             *((key, protocol[key]) for key in sorted(protocol) if key != 'classes'),
-            *seen_facts(None if seen is None else set(to_hex(seen))),
+            *seen_facts(training_images_of(self.root)),
         ]
         lines = self._lines(record, rows)
         title = f'Synthetic images: {self.root.resolve().name}'

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from cellgan_plugin.compat import start_cpu_process_group
 from cellgan_plugin.datasets.content_hash import (
-    read_training_images,
     split_groups,
     write_provenance,
 )
@@ -386,8 +385,7 @@ def _finish(
             finished=time.strftime('%Y-%m-%dT%H:%M:%S'), seconds=result['seconds']
         )
         folder.record.write(plan.record)
-    seen = read_training_images(folder.root) if folder.says_its_training else None
-    folder.write_card(plan.record, rows, None if seen is None else split_groups(seen)[0])
+    folder.write_card(plan.record, rows)
     folder.write_manifest(plan.record, rows)
     rate = f', {result["made"] / result["seconds"]:.1f} a second' if result['seconds'] else ''
     print_log(f'{folder.root}: {len(rows)} images, {result["made"]} new{rate}')

@@ -8,6 +8,7 @@ from mmagic.structures import DataSample
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
+from tiny_generators import LATENT_AUTOENCODER, LATENT_UNET
 
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.randomness import generator_for
@@ -67,14 +68,7 @@ _SNGAN = dict(
     ),
     ema_config=dict(_EMA),
 )  # fmt: skip
-_AUTOENCODER = dict(
-    type='AutoencoderKL',
-    sample_size=32,
-    latent_channels=2,
-    block_out_channels=[4, 8],
-    layers_per_block=1,
-    norm_num_groups=2,
-)
+_AUTOENCODER = dict(LATENT_AUTOENCODER, sample_size=32)
 _FIRST_STAGE = dict(
     type='LatentAutoencoder',
     autoencoder=_AUTOENCODER,
@@ -84,17 +78,7 @@ _LDM = dict(
     type='LatentDiffusion',
     num_classes=3,
     autoencoder=_AUTOENCODER,
-    generator=dict(
-        type='LatentUNet',
-        sample_size=16,
-        in_channels=2,
-        block_out_channels=[4, 8],
-        layers_per_block=1,
-        down_block_types=['DownBlock2D', 'AttnDownBlock2D'],
-        up_block_types=['AttnUpBlock2D', 'UpBlock2D'],
-        attention_head_dim=4,
-        norm_num_groups=2,
-    ),
+    generator=dict(LATENT_UNET, sample_size=16),
     sampling=dict(num_inference_steps=2, guidance_scale=1.5),
     ema_config=dict(_EMA),
 )

@@ -4,30 +4,13 @@ import torch
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from tiny_generators import LATENT_AUTOENCODER as AUTOENCODER
+from tiny_generators import LATENT_UNET as UNET
 
 from cellgan_plugin.randomness import generator_for
 
-SIZE = 16
-AUTOENCODER = dict(
-    type='AutoencoderKL',
-    sample_size=SIZE,
-    latent_channels=2,
-    block_out_channels=[4, 8],
-    layers_per_block=1,
-    norm_num_groups=2,
-)
+SIZE = AUTOENCODER['sample_size']
 VQ = dict(AUTOENCODER, type='VQModel', num_vq_embeddings=8)
-UNET = dict(
-    type='LatentUNet',
-    sample_size=8,
-    in_channels=2,
-    block_out_channels=[4, 8],
-    layers_per_block=1,
-    down_block_types=['DownBlock2D', 'AttnDownBlock2D'],
-    up_block_types=['AttnUpBlock2D', 'UpBlock2D'],
-    attention_head_dim=4,
-    norm_num_groups=2,
-)
 SCHEDULE = dict(
     num_train_timesteps=1000, beta_schedule='scaled_linear', beta_start=0.0015, beta_end=0.0195
 )
