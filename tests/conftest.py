@@ -28,11 +28,9 @@ def mmagic_scope():
 
 
 @pytest.fixture(scope='module', autouse=True)
-def no_scope_of_classifiers_is_left():
-    """A classifier's run makes MMPretrain's registries the default: not for the next file."""
+def default_scopes_end_with_their_file():
+    """A run makes the registries of its package the default: not for the next file of tests."""
     before = dict(DefaultScope._instance_dict)
     yield
-    current = DefaultScope.get_current_instance()
-    if current is not None and current.scope_name == 'mmpretrain':
-        DefaultScope._instance_dict.clear()
-        DefaultScope._instance_dict.update(before)
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)

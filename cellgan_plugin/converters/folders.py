@@ -196,7 +196,7 @@ def convert_folders(
     columns = COLUMNS if fit.mpp is None else (*COLUMNS, 'mpp')
     manifest = write_manifest(out_dir / MANIFEST_NAME, rows, columns)
     if fit.policy == 'pad':
-        _count_pads(rows, counts)
+        _count_pads(rows, fit, counts)
     counts['images in the output'] = len(rows)
     result = ConversionResult(manifest, rows, dict(counts))
     result.lines = split_table(rows, classes, fractions)
@@ -264,12 +264,11 @@ def _rows(
     return rows
 
 
-def _count_pads(rows: Sequence[Mapping[str, object]], counts: Counter) -> None:
+def _count_pads(rows: Sequence[Mapping[str, object]], fit: Fit, counts: Counter) -> None:
     """Count what padding had to add and to cut."""
     for row in rows:
-        factor = float(row['factor'])
-        sides = [('width', 'original_width'), ('height', 'original_height')]
-        over = [round(row[original] * factor) - row[side] for side, original in sides]
+        height, width = fit.scaled(row['original_height'], row['original_width'])
+        over = (height - row['height'], width - row['width'])
         counts['images filled up around'] += min(over) < 0
         counts['images larger than the size, cut'] += max(over) > 0
 

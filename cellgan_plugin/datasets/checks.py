@@ -207,7 +207,8 @@ def _check_images(entries: Sequence[_Entry], report: DatasetReport) -> List[_Ent
     uneven = uneven_compression(by_class)
     if uneven:
         message = f'by class: {uneven}. Compression tells the class: save all images alike'
-        report.problems.append(Problem(WARNING, 'uneven compression', entries[0].path, message))
+        root = entries[0].dataset.root
+        report.problems.append(Problem(WARNING, 'uneven compression', root, message))
     report.scales = scales.medians()
     report.problems += scales.problems(entries[0].dataset.root) if entries else []
     return usable

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from cellgan_plugin.converters import (
     folders,
     parse_class_map,
 )
-from cellgan_plugin.converters.fitting import fit_area, make_fit
+from cellgan_plugin.converters.fitting import Fit, fit_area, make_fit
 from cellgan_plugin.datasets.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -593,3 +594,10 @@ def test_of_equal_images_the_test_image_is_kept(published):
     sources = {row['source'] for row in result.rows}
     assert 'Test/slide5/hsil/1.png' in sources and not any('copy' in name for name in sources)
     assert result.counts['of these, in two splits; kept in test, else in val'] == 2
+
+
+def test_padding_is_counted_by_exact_sides_not_by_the_printed_factor():
+    counts = Counter()
+    row = dict(original_height=8000, original_width=8000, height=2667, width=2667, factor='0.3333')
+    folders._count_pads([row], Fit('pad', (2667, 2667), 1 / 3), counts)
+    assert not any(counts.values())

@@ -148,6 +148,8 @@ def test_both_dialects_and_small_shapes_are_read(noisy, tmp_path):
     features[0]['properties']['classification'] = 'A'
     features[2]['properties'] = {'classification': {'names': ['B'], 'color': [1, 2, 3]}}
     write_geojson(tmp_path / 'q' / 'a.tiff.geojson', features)
+    (tmp_path / 'q' / '._a.tiff.geojson').write_bytes(b'\x00')  # of macOS
+    (tmp_path / 'q' / 'old.json').mkdir()
     write_geojson(tmp_path / 'bare.json', features, bare=True).rename(tmp_path / 'a.json')
     expected = {
         ('f1', 'A', 268, 168), ('f2#1', 'A', 368, 268), ('f2#2', 'A', 468, 268),
@@ -212,6 +214,11 @@ def test_patients_stay_on_one_side(tmp_path):
     table.write_text('slide,split\n' + ''.join(f's{n},test\n' for n in range(6)))
     kept = run(tmp_path / 's', tmp_path / 'b', annotations=tmp_path / 'q', slide_table=table)
     assert {row['split'] for row in kept.rows} == {'test'}
+    rows = ''.join(f's{n},P{n // 2},{("train", "test")[n % 2]}\n' for n in range(6))
+    table.write_text('slide,patient,split\n' + rows)
+    with pytest.raises(ConverterError, match='patients in two splits: P0'):
+        run(tmp_path / 's', tmp_path / 'c', annotations=tmp_path / 'q', slide_table=table)
+    assert not (tmp_path / 'c' / 'A').exists(), 'nothing was cut before it was said'
 
 
 # Tissue ------------------------------------------------------------------------------------------
@@ -395,10 +402,12 @@ def test_damaged_slides_are_passed_over(tmp_path):
     assert 'cannot be opened' in result.passed_over[0]
     assert 'cannot be read at x ' in result.passed_over[1]
     assert len(list((tmp_path / 'out' / 'A').iterdir())) == len(result.rows) == 7
+    assert '7 patches written, 0 were there already' in result.lines
     # Mended, the same call adds it.
     (tmp_path / 's' / 'b.tiff').write_bytes(whole)
     again = run(tmp_path / 's', tmp_path / 'out', annotations=tmp_path / 'q')
     assert {row['slide'] for row in again.rows} == {'a', 'b'}
+    assert '7 patches written, 7 were there already' in again.lines
 
 
 def test_an_interrupted_run_continues(noisy, tmp_path, monkeypatch):
@@ -482,6 +491,11 @@ def test_no_slides_and_two_of_one_name(tmp_path):
         (tmp_path / 's' / name).write_bytes(b'x')
     with pytest.raises(ConverterError, match=r'1 slide\(s\) have the name of another: .*x/a.svs'):
         run(tmp_path / 's', tmp_path / 'out')
+    for name in ('P1/WSI/1.dcm', 'P1/WSI/2.dcm', 'P2/WSI/1.dcm'):  # DICOM: a folder is a slide
+        (tmp_path / 'd' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'd' / name).write_bytes(b'x')
+    with pytest.raises(ConverterError, match=r'1 slide\(s\) have the name of another: .*P2/WSI'):
+        run(tmp_path / 'd', tmp_path / 'out')
     with pytest.raises(ConverterError, match='lies within'):
         run(tmp_path / 's' / 'a.tif', tmp_path / 's' / 'a.tif' / 'out')
 
@@ -549,10 +563,12 @@ def test_epithelium_stands_upright(tmp_path, strip, angle):
     write_slide(tmp_path / 's' / 'a.tiff', slide, 1.0, 1)
     corners = np.array([[0, 100], [width, 100], [width, 356], [0, 356], [0, 100]], float)
     ring = (corners @ turn[:, :2].T + turn[:, 2]).tolist()
-    source = one(tmp_path, feature('Polygon', [ring], 'CIN1'))
+    twice = [feature('Polygon', [ring], 'CIN1', number) for number in (1, 2)]  # exported twice
+    source = one(tmp_path, *twice)
     result = run(tmp_path / 's', tmp_path / 'out', 1.0, (256, 128), annotations=source,
                  oriented=True)  # fmt: skip
     assert len(result.rows) in (2, 3)
+    assert result.counts['patches at the place of another, of the same class'] == len(result.rows)
     upright = strip[100:356].astype(int)
     for row in result.rows:
         off = (float(row['angle']) - angle + 180) % 360 - 180

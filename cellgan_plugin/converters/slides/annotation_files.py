@@ -9,6 +9,7 @@ from cellgan_plugin.converters.slides.asap import read_asap
 from cellgan_plugin.converters.slides.cell_table import read_cell_table
 from cellgan_plugin.converters.slides.geojson import read_geojson
 from cellgan_plugin.datasets.file_names import nfc
+from cellgan_plugin.files import is_hidden
 
 ANNOTATION_EXTENSIONS = ('.geojson', '.json', '.xml', '.csv')
 MAX_BYTES = 1 << 29  # of an annotation file: a million detected cells have some 400 MB
@@ -43,7 +44,13 @@ def read_annotations(
     """
     source = Path(source)
     if source.is_dir():
-        paths = sorted(p for p in source.iterdir() if p.suffix.lower() in ANNOTATION_EXTENSIONS)
+        paths = sorted(
+            path
+            for path in source.iterdir()
+            if path.suffix.lower() in ANNOTATION_EXTENSIONS
+            and path.is_file()
+            and not is_hidden(path.name)
+        )
     elif source.is_file():
         paths = [source]
     else:

@@ -15,7 +15,6 @@ from cellgan_plugin.converters.common import (
     some_of,
     split_table,
 )
-from cellgan_plugin.converters.folder_rules import check_groups_apart
 from cellgan_plugin.converters.slides.cutting import (
     CutTask,
     Place,
@@ -170,7 +169,7 @@ def convert_slides(
     columns = (*COLUMNS, *extra)
     manifest = write_manifest(out_dir / MANIFEST_NAME, rows, columns)
     for one in inspected:
-        if one.map_size is not None and one.slide not in damaged:
+        if one.overview and one.slide not in damaged:
             draw_overview(one, rows_of[one.slide], blurred)
     counts = sum((one.counts for one in inspected if one.slide not in damaged), Counter())
     counts['tiles out of focus, left out'] = len(blurred)
@@ -185,7 +184,7 @@ def convert_slides(
             'note: every slide is its own group; slides of one patient share more than that: give '
             'a column patient in the table of --slides'
         )
-    written = len(waiting) - len(blurred & waiting)
+    written = sum(row['file'] in waiting for row in rows)
     result.lines.append(f'{written} patches written, {len(rows) - written} were there already')
     result.passed_over = [f'{slide}: {error}' for slide, error in damaged.items()]
     return result
@@ -262,7 +261,7 @@ def _why(inspected: Sequence[Inspected], damaged: Mapping[str, str] = {}) -> str
         return some_of([f'{slide} {error}' for slide, error in damaged.items()], 3)
     counts = sum((one.counts for one in inspected), Counter())
     numbers = ', '.join(f'{number} {what}' for what, number in counts.items() if number)
-    if any(one.map_size is not None for one in inspected):
+    if any(one.overview for one in inspected):
         return f'no tissue is found ({numbers or "no tile fits"}); see --coverage and --focus'
     return numbers or 'no annotation on any slide'
 
@@ -339,7 +338,7 @@ def _cut(
     tasks: List[CutTask] = []
     for one in inspected:
         if not one.error:
-            focus = settings.focus if one.map_size is not None else 0.0
+            focus = settings.focus if one.overview else 0.0
             tasks += make_tasks(
                 one.slide, files[one.slide], one.shown, settings.area, focus, places[one.slide]
             )
@@ -361,8 +360,6 @@ def _split(
         for row in rows:
             row['split'] = sides[row['group']]
         return tuple(fractions)
-    groups = table.groups or {slide: slide for slide in table.splits}
-    check_groups_apart(groups, table.splits, 'patients')
     for row in rows:
         row['split'] = table.splits[row['slide']]
     used = {row['split'] for row in rows}

@@ -65,13 +65,11 @@ class CutResult(NamedTuple):
 
     Attributes:
         slide (str): Of the task.
-        written (int): Patches on the disk now.
         blurred (list[str]): Files that were not written, being out of focus.
         error (str): Why the slide could not be read, else ''.
     """
 
     slide: str
-    written: int
     blurred: List[str]
     error: str
 
@@ -97,7 +95,6 @@ def read_patch(
 def cut(task: CutTask) -> CutResult:
     """Write the patches of a task; a slide that cannot be read is said, not raised."""
     blurred: List[str] = []
-    written = 0
     try:
         reader = _reader(task.path)
         for place in task.places:
@@ -116,11 +113,10 @@ def cut(task: CutTask) -> CutResult:
             data = encode_image(image, path.suffix[1:])
             with atomic_write(path) as target:
                 target.write(data)
-            written += 1
     except SlideError as error:
         close_slides()  # a library's handle is unusable after an error
-        return CutResult(task.slide, written, blurred, str(error))
-    return CutResult(task.slide, written, blurred, '')
+        return CutResult(task.slide, blurred, str(error))
+    return CutResult(task.slide, blurred, '')
 
 
 def _reader(path: str) -> SlideReader:
@@ -144,11 +140,9 @@ def make_tasks(
     area: Tuple[int, int],
     focus: float,
     places: Sequence[Place],
-    chunk: Optional[int] = None,
 ) -> List[CutTask]:
     """Tasks of neighbouring patches, ``places`` in reading order."""
-    chunk = chunk or CHUNK
     return [
-        CutTask(slide, str(path), field, area, focus, tuple(places[start : start + chunk]))
-        for start in range(0, len(places), chunk)
+        CutTask(slide, str(path), field, area, focus, tuple(places[start : start + CHUNK]))
+        for start in range(0, len(places), CHUNK)
     ]

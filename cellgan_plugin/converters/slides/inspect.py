@@ -70,8 +70,7 @@ class Inspected:
         faults (list[str]): Annotations that cannot be used.
         counts (Counter): What became of annotations and tiles.
         ink (list[tuple[int, int]]): Corners of tiles under ink, level-0 px.
-        map_size (tuple[int, int] | None): Width and height of the map of the tissue.
-        overview (str): File of that map.
+        overview (str): File of the map of the tissue; '' where none was looked for.
         digest (str): Of the file.
         masks (list[tuple[Rings, ...]] | None): Objects of every patch, where masks are asked for.
         turns (list[Turn] | None): How every patch is turned, of oriented ones.
@@ -87,7 +86,6 @@ class Inspected:
     faults: List[str] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
     ink: List[Tuple[int, int]] = field(default_factory=list)
-    map_size: Optional[Tuple[int, int]] = None
     overview: str = ''
     digest: str = ''
     masks: Optional[List[Tuple[Rings, ...]]] = None
@@ -127,10 +125,9 @@ def _plan_tissue(found: Inspected, reader: SlideReader, task: InspectTask) -> No
     found.patches, found.counts, found.ink = plan.patches, plan.counts, plan.ink
     if not plan.patches:
         found.counts['slides without tissue'] += 1
-    image = plan.tissue.image
-    found.map_size, found.overview = image.shape[1::-1], task.overview
+    found.overview = task.overview
     with atomic_write(task.overview) as file:
-        file.write(encode_image(np.ascontiguousarray(image), 'jpg'))
+        file.write(encode_image(np.ascontiguousarray(plan.tissue.image), 'jpg'))
 
 
 def _plan_annotations(found: Inspected, reader: SlideReader, task: InspectTask) -> None:

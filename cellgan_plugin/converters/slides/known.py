@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from cellgan_plugin.converters.common import ConverterError, PathLike, some_of
-from cellgan_plugin.converters.folder_rules import ClassFinder, class_finder
+from cellgan_plugin.converters.folder_rules import ClassFinder, check_groups_apart, class_finder
 from cellgan_plugin.converters.slides.annotation import Annotation
 from cellgan_plugin.converters.slides.annotation_files import read_annotations
 from cellgan_plugin.converters.slides.inspect import UNLABELLED
@@ -51,6 +51,8 @@ def read_tables(
     """
     notes: List[str] = []
     table = SlideTable() if slide_table is None else read_slide_table(slide_table, files, notes)
+    if table.groups and table.splits:
+        check_groups_apart(table.groups, table.splits, 'patients')
     labels = table.labels
     if slide_labels is not None:
         labels = read_slide_table(slide_labels, files, notes, need_label=True).labels

@@ -6,13 +6,13 @@ either side which side is basal: stroma and crowded basal nuclei are dense, the 
 """
 
 import math
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
 from cellgan_plugin.converters.slides.annotation import Annotation, usable
-from cellgan_plugin.converters.slides.plan import PlannedPatch, SlidePlan
+from cellgan_plugin.converters.slides.plan import PlannedPatch, SlidePlan, one_of_each_place
 from cellgan_plugin.converters.slides.readers import SlideReader, need
 from cellgan_plugin.converters.slides.settings import Field, PatchSettings
 from cellgan_plugin.converters.slides.tissue import TissueMap, map_tissue
@@ -116,7 +116,8 @@ def plan_oriented(
     Returns:
         tuple[SlidePlan, list[Turn]]: The patches, and how each is turned.
     """
-    plan, turns = SlidePlan(), []
+    plan = SlidePlan()
+    turns: Dict[PlannedPatch, Turn] = {}
     tissue: Optional[TissueMap] = None
     for annotation in annotations:
         shape = usable(annotation.shape)
@@ -129,16 +130,14 @@ def plan_oriented(
             on_slide = [turn for turn in found if _is_on(turn, reader, of)]
             plan.counts['patches beyond the slide, left out'] += len(found) - len(on_slide)
             for turn in on_slide:
-                plan.patches.append(
-                    PlannedPatch(
-                        annotation.label, round(turn.x / of.downsample),
-                        round(turn.y / of.downsample), round(turn.x), round(turn.y), annotation.id,
-                    )
+                patch = PlannedPatch(
+                    annotation.label, round(turn.x / of.downsample),
+                    round(turn.y / of.downsample), round(turn.x), round(turn.y), annotation.id,
                 )  # fmt: skip
-                turns.append(turn)
-    order = sorted(range(len(turns)), key=lambda k: (plan.patches[k].top, plan.patches[k].left))
-    plan.patches = [plan.patches[k] for k in order]
-    return plan, [turns[k] for k in order]
+                plan.patches.append(patch)
+                turns.setdefault(patch, turn)
+    plan.patches = one_of_each_place(plan.patches, plan)
+    return plan, [turns[patch] for patch in plan.patches]
 
 
 def _along(
@@ -199,17 +198,17 @@ def _basal_side(
     tissue: TissueMap, centres: np.ndarray, normals: np.ndarray, reach: np.ndarray
 ) -> float:
     """How much denser the stain is at the border along the normals than at the other border."""
-    density = -np.log((tissue.image.astype(np.float32).mean(axis=2) + 1) / 256)
-    limit = np.array(density.shape[::-1]) - 1
+    limit = np.array(tissue.image.shape[1::-1]) - 1
+    thickness = reach.sum(axis=1)
     sides = []
     for sign, distance in ((1, reach[:, 0]), (-1, reach[:, 1])):
-        thickness = reach.sum(axis=1)
         # Just inside and just outside of the border.
         for band in (-_BANDS, _BANDS):
             places = distance[:, None] + band * thickness[:, None]
             points = centres[:, None] + sign * places[..., None] * normals[:, None]
             pixels = np.clip((points / tissue.step).astype(int), 0, limit)
-            sides.append(float(density[pixels[..., 1], pixels[..., 0]].mean()))
+            light = tissue.image[pixels[..., 1], pixels[..., 0]].astype(np.float32).mean(axis=-1)
+            sides.append(float(-np.log((light + 1) / 256).mean()))
     return sum(sides[:2]) - sum(sides[2:])
 
 

@@ -97,7 +97,7 @@ def plan_annotations(
         patches += found
     plan.counts['cells'] += len(cells)
     plan.counts['polygons tiled'] += len(regions)
-    plan.patches = _one_of_each_place(patches, plan)
+    plan.patches = one_of_each_place(patches, plan)
     return plan
 
 
@@ -192,7 +192,7 @@ def _inside(
             yield at_corner(annotation.label, corner, of, annotation.id)
 
 
-def _one_of_each_place(patches: Sequence[PlannedPatch], plan: SlidePlan) -> List[PlannedPatch]:
+def one_of_each_place(patches: Sequence[PlannedPatch], plan: SlidePlan) -> List[PlannedPatch]:
     """Patches in reading order, each place once; two classes of one place are a fault."""
     first: Dict[Tuple[int, int], PlannedPatch] = {}
     torn = set()
@@ -223,13 +223,15 @@ def plan_tissue(reader: SlideReader, label: str, of: Field, settings: PatchSetti
     info = reader.info
     plan = SlidePlan(tissue=map_tissue(reader, of))
     least = settings.coverage or TISSUE_COVERAGE
-    for corners in grid((0, 0, info.width, info.height), info, of, settings):
-        tissue, ink = plan.tissue.shares(corners, of)
-        inked = is_ink(ink)
-        taken = ~inked & (tissue >= least)
-        plan.counts['tiles'] += len(corners)
-        plan.counts['blank tiles, left out'] += int((~inked & ~taken).sum())
-        plan.counts['tiles under ink, left out'] += int(inked.sum())
-        plan.ink += [tuple(corner) for corner in np.rint(corners[inked]).astype(int).tolist()]
-        plan.patches += [at_corner(label, corner, of, '') for corner in corners[taken].tolist()]
+    # All at once: each call of shares() sums up the whole map.
+    parts = grid((0, 0, info.width, info.height), info, of, settings)
+    corners = np.concatenate([np.empty((0, 2)), *parts])
+    tissue, ink = plan.tissue.shares(corners, of)
+    inked = is_ink(ink)
+    taken = ~inked & (tissue >= least)
+    plan.counts['tiles'] += len(corners)
+    plan.counts['blank tiles, left out'] += int((~inked & ~taken).sum())
+    plan.counts['tiles under ink, left out'] += int(inked.sum())
+    plan.ink = [tuple(corner) for corner in np.rint(corners[inked]).astype(int).tolist()]
+    plan.patches = [at_corner(label, corner, of, '') for corner in corners[taken].tolist()]
     return plan

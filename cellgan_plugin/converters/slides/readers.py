@@ -180,16 +180,20 @@ def list_slides(source: PathLike) -> Dict[str, Path]:
     if not source.is_dir():
         raise ConverterError(f'{source}: no such folder of slides')
     found: Dict[str, List[Path]] = {}
+    series = set()  # folders of DICOM files
     for path in sorted(source.rglob('*')):
         inside = path.relative_to(source).parts
         if path.suffix.lower() not in SLIDE_EXTENSIONS or any(map(is_hidden, inside)):
             continue
         if not path.is_file():
             continue
+        name = path.stem
         if path.suffix.lower() == '.dcm':
-            found.setdefault(nfc(path.parent.name), [path])
-        else:
-            found.setdefault(nfc(path.stem), []).append(path)
+            if path.parent in series:
+                continue
+            series.add(path.parent)
+            name = path.parent.name
+        found.setdefault(nfc(name), []).append(path)
     if not found:
         raise ConverterError(f'{source}: no slide in it; known are {", ".join(SLIDE_EXTENSIONS)}')
     twice = [str(paths[1]) for paths in found.values() if len(paths) > 1]

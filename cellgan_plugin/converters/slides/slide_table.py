@@ -51,7 +51,7 @@ def read_slide_table(
             continue
         if name in rows:
             raise ConverterError(f'{path}, {where}: slide {name} was named before; keep one row')
-        for column in (*_GROUPS[:1], 'group', 'label', 'split'):
+        for column in (*_GROUPS, 'label', 'split'):
             if column in row and not row[column].strip():
                 raise ConverterError(f'{path}, {where}: {column} is empty')
         if 'split' in row and split_of_name(row['split']) is None:
