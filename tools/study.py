@@ -30,6 +30,10 @@ def make_parser() -> ToolParser:
     parser.add_argument('--size', type=int, help='side of the images in pixels')
     parser.add_argument('--folds', type=int, help='of the benchmark; 1: one split')
     parser.add_argument('--seeds', type=int, nargs='+', help='trainings of a classifier per fold')
+    parser.add_argument('--steps', type=int, help='of every classifier of the benchmark')
+    parser.add_argument(
+        '--amp', action='store_true', default=None, help='generators train in mixed precision'
+    )
     parser.add_argument('--jobs', type=int, help='jobs at a time')
     parser.add_argument(
         '--beside', nargs='+', metavar='MODEL', help='shipped models that are shown beside'
@@ -52,6 +56,8 @@ def main() -> int:
             size=args.size,
             folds=args.folds,
             seeds=tuple(args.seeds) if args.seeds else None,
+            steps=args.steps,
+            amp=args.amp,
             jobs=args.jobs,
             beside=tuple(args.beside) if args.beside else None,
         )

@@ -11,6 +11,7 @@ from cellgan_plugin.benchmark.schedule import stretched_schedule
 from cellgan_plugin.comparison.plan import ComparedModel
 from cellgan_plugin.compat import quiet_upstream
 from cellgan_plugin.datasets.classes import resolve_class
+from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import open_config
@@ -85,6 +86,8 @@ class RunFiles:
         config.train_cfg.update(max_iters=iterations, val_interval=iterations)
         for key in [key for key in config.keys() if key.startswith(('val_', 'test_'))]:
             config.pop(key)
+        if self.settings.amp:
+            enable_amp(config.optim_wrapper)
         hooks = [h for h in config.get('custom_hooks') or [] if 'ModelSelection' not in h['type']]
         for hook in hooks:
             if hook['type'].endswith('SampleSheetHook'):

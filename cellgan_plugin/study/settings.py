@@ -53,6 +53,8 @@ class StudySettings:
         iterations (int | None): Of every generator, in place of what the time allows. Defaults to
             None.
         jobs (int | None): Jobs at a time. Defaults to None: one per GPU, or per core up to 4.
+        amp (bool): Whether generators train in mixed precision; on a CPU that is faster only where
+            it computes in bfloat16. Defaults to False.
     """
 
     title: str = ''
@@ -67,6 +69,7 @@ class StudySettings:
     steps: Optional[int] = None
     iterations: Optional[int] = None
     jobs: Optional[int] = None
+    amp: bool = False
 
     def __post_init__(self):
         configs = study_configs()

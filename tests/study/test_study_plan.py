@@ -213,6 +213,11 @@ def test_the_configs_are_whole_and_are_read_by_the_tools(grouped, tmp_path, fold
         assert run.train_cfg.max_iters == plan.iterations[name]
         assert run.custom_hooks[-1] == dict(type='TimeBudgetHook', minutes=plan.minutes * SLACK)
         assert not [key for key in run if key.startswith('val_')]
+        kinds = [RunFiles(replace(settings, amp=amp), division, tmp_path, 64)
+                 .generator(name, 9, None).optim_wrapper.generator.get('type')
+                 for amp in (False, True)]  # fmt: skip
+        assert kinds[0] in (None, 'OptimWrapper')
+        assert kinds[1] in ('AmpOptimWrapper', 'BFloat16OptimWrapper')
     decay = open_config(files.generator_file('CellGAN')).param_scheduler[0]
     assert decay.end == plan.iterations['CellGAN'] and decay.begin == round(decay.end * 0.6)
     classifier = open_config(files.classifier_file)
