@@ -6,6 +6,7 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from cellgan_plugin.benchmark.fold_plan import PARTS, Fold, FoldError, FoldPlan, Sample
+from cellgan_plugin.benchmark.near_copies import said_of_near_copies
 from cellgan_plugin.randomness import rng_for
 
 
@@ -18,8 +19,8 @@ def plan_fixed(
 ) -> FoldPlan:
     """One division, as a published data set has it (PCam, HistoGAN Sec. 4.1).
 
-    Training images with the pixels of a validation or test image are left out, as are validation
-    images with those of a test image; a note says how many.
+    Training images that are copies or near copies of a validation or test image are left out, as
+    are validation images that are those of a test image; a note says how many.
 
     Args:
         parts (Mapping[str, Sequence[Sample]]): 'train', 'test' and perhaps 'val'.
@@ -37,13 +38,13 @@ def plan_fixed(
     kept, notes = {}, []
     for name in reversed(PARTS):
         found = sorted(parts.get(name, ()), key=lambda s: (s.label, s.content, s.file))
-        own = [sample for sample in found if sample.content not in seen]
+        own = [sample for sample in found if sample.picture not in seen]
         if len(own) < len(found):
             notes.append(
-                f'{len(found) - len(own)} images of {name} have the pixels of one that tests or '
-                'validates and were left out'
+                f'{len(found) - len(own)} images of {name} are copies of one that tests or '
+                'validates (equal pixels, or near ones) and were left out'
             )
-        seen |= {sample.content for sample in own}
+        seen |= {sample.picture for sample in own}
         kept[name] = own
     for name in ('train', 'test'):
         missing = [c for k, c in enumerate(classes) if all(s.label != k for s in kept[name])]
@@ -52,6 +53,7 @@ def plan_fixed(
     if per_class is not None:
         kept['train'] = _drawn(kept['train'], classes, per_class, seed)
     samples = [sample for name in PARTS for sample in kept[name]]
+    notes += said_of_near_copies(samples, classes)
     start, fold = 0, {}
     for name in PARTS:
         fold[name] = tuple(range(start, start + len(kept[name])))

@@ -25,12 +25,20 @@ class Sample:
         group (str | None): Slide, field or patient; None where it is not known.
         content (str): Hash of the pixels in hexadecimal, see
             :mod:`cellgan_plugin.datasets.content_hash`. Equal for copies.
+        near (str): ``content`` of the first of the images that are near copies of each other
+            (:func:`~cellgan_plugin.benchmark.near_copies.join_near_copies`), where it is another.
     """
 
     file: str
     label: int
     group: Optional[str]
     content: str
+    near: str = ''
+
+    @property
+    def picture(self) -> str:
+        """What it shows: equal for copies and near copies."""
+        return self.near or self.content
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Fold:
 class FoldPlan:
     """The chosen images and their folds, as ``plan_folds`` and ``plan_splits`` make them.
 
-    A plan whose parts share an image, a copy of one, or a group cannot be made.
+    A plan whose parts share an image, a copy or near copy of one, or a group cannot be made.
 
     Attributes:
         samples (tuple[Sample]): The chosen images.
@@ -93,14 +101,15 @@ class FoldPlan:
             samples (Sequence[Sample]): All images, also those that were not drawn.
 
         Returns:
-            list[Sample]: Without images of these parts, copies of them, and images of their groups.
+            list[Sample]: Without images of these parts, copies and near copies of them, and images
+            of their groups.
         """
         held = [self.samples[i] for i in (*self.folds[fold].test, *self.folds[fold].val)]
-        contents = {sample.content for sample in held}
+        pictures = {sample.picture for sample in held}
         groups = {sample.group for sample in held if sample.group}
         # A copy may stand under another group: with it the whole group is out.
-        groups |= {s.group for s in samples if s.group and s.content in contents}
-        return [s for s in samples if s.content not in contents and s.group not in groups]
+        groups |= {s.group for s in samples if s.group and s.picture in pictures}
+        return [s for s in samples if s.picture not in pictures and s.group not in groups]
 
     @property
     def digest(self) -> str:
@@ -223,7 +232,11 @@ def _check_fold(samples: Sequence[Sample], fold: Fold, where: str) -> None:
             if not isinstance(index, int) or not 0 <= index < len(samples):
                 raise FoldError(f'{where}, {name}: sample {index!r} of {len(samples)} samples')
             sample = samples[index]
-            keys = [('image', sample.file), ('image content', sample.content)]
+            keys = [
+                ('image', sample.file),
+                ('image content', sample.content),
+                ('near copies of image content', sample.picture),
+            ]
             if sample.group:
                 keys.append(('group', sample.group))
             for key in keys:

@@ -1,6 +1,7 @@
 """Draw real images and divide them into folds: no image, copy or slide in training and test."""
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from cellgan_plugin.benchmark.fold_plan import (
     Sample,
     check_samples,
 )
+from cellgan_plugin.benchmark.near_copies import said_of_near_copies
 from cellgan_plugin.randomness import rng_for
 
 __all__ = ['Fold', 'FoldError', 'FoldPlan', 'Sample', 'plan_folds', 'plan_splits']
@@ -30,8 +32,8 @@ def plan_folds(
 
     Every chosen image tests in one fold and trains in the others. Where any image has a group, no
     group is in training and test of the same fold (an image without one counts as a group of its
-    own). Copies (equal content) stay together in any case. To ignore groups, give samples with
-    ``group=None``.
+    own). Copies (equal content) and near copies stay together in any case. To ignore groups, give
+    samples with ``group=None``.
 
     The order of the samples does not matter; the same seed gives the same folds.
 
@@ -163,7 +165,7 @@ class _Units:
         return chosen
 
     def _merge(self) -> np.ndarray:
-        """Number the units: images joined by a group or by equal content, directly or not."""
+        """Number the units: images joined by a group or by what they show, directly or not."""
         parent = list(range(len(self.samples)))
 
         def root(index: int) -> int:
@@ -174,7 +176,7 @@ class _Units:
 
         first: Dict[Tuple[str, str], int] = {}
         for index, sample in enumerate(self.samples):
-            keys = [('content', sample.content)]
+            keys = [('picture', sample.picture)]
             if sample.group:
                 keys.append(('group', sample.group))
             for key in keys:
@@ -190,6 +192,7 @@ class _Units:
                 f'{copies} of {len(self.samples)} images have the pixels of another one; copies '
                 'stay on one side'
             )
+        self.notes += said_of_near_copies(self.samples, self.classes)
         if not self.grouped:
             self.notes.append(
                 'no group (slide, field or patient) is known: images of one slide may be in '
@@ -251,8 +254,7 @@ class _Units:
     def plan(self, folds: Tuple[Fold, ...], seed: int) -> FoldPlan:
         """The plan, with a note when groups made its folds uneven."""
         samples = tuple(
-            sample if sample.group else Sample(sample.file, sample.label, None, sample.content)
-            for sample in self.samples
+            sample if sample.group else replace(sample, group=None) for sample in self.samples
         )
         plan = FoldPlan(samples, self.classes, folds, seed, tuple(self.notes))
         counts = plan.class_counts('test')

@@ -8,15 +8,16 @@ import numpy as np
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
 from cellgan_plugin.benchmark.synthetic import HashCache
 from cellgan_plugin.datasets.content_hash import TRAINING_IMAGES, group_hashes, to_hex
-from cellgan_plugin.datasets.perceptual_hash import NEAR, nearest_by_hash
+from cellgan_plugin.datasets.perceptual_hash import near_limit, nearest_by_hash
 
 _EXAMPLES = 3
 # What a clean report does not rule out.
 NOT_SEEN = (
     'Test images are looked for among the training images of generators by equal pixels, and by '
-    'equal names in the column group; among synthetic images also flipped, turned, saved as JPEG '
-    'or resized, by a perceptual hash (docs/benchmark.md has how often it errs). A copy that was '
-    'cropped is not found, nor is a slide or patient of another name'
+    'equal names in the column group; among synthetic images and the real ones of the benchmark '
+    'also flipped, turned, saved as JPEG or resized, by a perceptual hash (docs/benchmark.md has '
+    'how often it errs). A copy that was cropped is not found, nor is a slide or patient of '
+    'another name'
 )
 WAYS_OUT = (
     "--train-generators trains one generator per fold, on that fold's training images: the "
@@ -46,8 +47,9 @@ class FoldLeak:
         files (tuple[str]): Test images that were trained on, or copies of them.
         group_files (tuple[str]): Further test images of slides, fields or patients of which other
             images were trained on.
-        near_files (tuple[str]): Further test images that a synthetic image nearly equals: flipped,
-            turned, saved as JPEG or resized (:mod:`cellgan_plugin.datasets.perceptual_hash`).
+        near_files (tuple[str]): Further test images that a synthetic or a training image nearly
+            equals: flipped, turned, saved as JPEG or resized
+            (:mod:`cellgan_plugin.datasets.perceptual_hash`).
     """
 
     fold: int
@@ -125,7 +127,7 @@ class LeakReport:
                 said += f' and slides or patients of {groups} others'
             near = sum(len(fold.near_files) for fold in self.folds)
             if near:
-                text = f'its images are near copies of {near} of {tested} test images'
+                text = f'near copies of {near} of {tested} test images are among its images'
                 if not images and not groups:
                     return f'{self.source}: {text}; scores are too good'
                 said += f'; {text}'
@@ -205,10 +207,10 @@ def check_leak(
     """Compare a generator's training images with the test images of folds.
 
     Found are test images themselves and exact copies of them (renamed, losslessly re-encoded),
-    and test images whose group a training image is of: by the name of the group, where the
-    generator says those of its images, and through images that are in the plan or in
-    ``known_samples``. Near duplicates are found among synthetic images (``near``). Validation
-    images do not count: they choose a checkpoint and are not scored.
+    near copies of training images that are in the plan or in ``known_samples``, and test images
+    whose group a training image is of: by the name of the group, where the generator says those of
+    its images, and through such images. Near duplicates are found among synthetic images
+    (``near``). Validation images do not count: they choose a checkpoint and are not scored.
 
     Args:
         fold_plan (FoldPlan): The benchmark's images.
@@ -228,11 +230,9 @@ def check_leak(
     """
     numbers = range(len(fold_plan.folds)) if fold is None else [fold]
     trained: Set[str] = set(hashes or ())
-    trained_groups = {
-        sample.group
-        for sample in (*fold_plan.samples, *known_samples)
-        if sample.group and sample.content in trained
-    }
+    everything = [*fold_plan.samples, *known_samples]
+    trained_groups = {s.group for s in everything if s.group and s.content in trained}
+    pictures = {s.picture for s in everything if s.content in trained}
     names = sorted({sample.group for sample in fold_plan.samples if sample.group})
     by_name = {name: to_hex(group_hashes([name]))[0] for name in names}
     trained_groups |= {name for name, entry in by_name.items() if entry in groups}
@@ -244,7 +244,11 @@ def check_leak(
             s.file for s in test if s.content not in trained and s.group in trained_groups
         )
         said = {*same, *group}
-        close = tuple(s.file for s in test if s.content in near and s.file not in said)
+        close = tuple(
+            s.file
+            for s in test
+            if (s.content in near or s.picture in pictures) and s.file not in said
+        )
         leaks.append(FoldLeak(number, len(test), same, group, close))
     groups_known = bool(groups) or not names or not trained
     return LeakReport(source_name, hashes is not None, tuple(leaks), groups_known)
@@ -263,8 +267,9 @@ def near_copies(fold_plan: FoldPlan, synthetic: np.ndarray, cache: HashCache) ->
         return set()
     real = cache.perceptual([sample.file for sample in samples], 'Hashing real images')
     _, bits = nearest_by_hash(real, synthetic)
+    limit = near_limit(np.unique(real, axis=0))
     return {
-        sample.content for sample, far in zip(samples, bits.tolist(), strict=True) if far <= NEAR
+        sample.content for sample, far in zip(samples, bits.tolist(), strict=True) if far <= limit
     }
 
 

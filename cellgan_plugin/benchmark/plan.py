@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
@@ -18,6 +18,7 @@ from cellgan_plugin.benchmark.fixed_split import plan_fixed, with_share
 from cellgan_plugin.benchmark.fold_plan import PARTS, FoldPlan, Sample
 from cellgan_plugin.benchmark.folds import plan_folds, plan_splits
 from cellgan_plugin.benchmark.job_files import PREDICTIONS_NAME, WEIGHTS_NAME, run_name
+from cellgan_plugin.benchmark.near_copies import join_near_copies
 from cellgan_plugin.benchmark.protocol import REAL, Protocol
 from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.benchmark.synthetic import Arm, HashCache, real_samples, write_list
@@ -75,14 +76,18 @@ def make_plan(protocol: Protocol, cache: HashCache) -> Tuple[List[Sample], FoldP
                 "split 'val': select='last' takes the final weights"
             )
         found = {part: real_samples(dict(data, split=part), classes, cache) for part in splits}
-        samples = [sample for part in found.values() for sample in part]
+        listed = [sample for part in found.values() for sample in part]
+        samples, notes = join_near_copies(listed, cache)
+        joined = iter(samples)
+        found = {part: [next(joined) for _ in own] for part, own in found.items()}
         plan = plan_fixed(found, classes, protocol.num_folds, **common)
     else:
-        samples = real_samples(data, classes, cache)
+        samples, notes = join_near_copies(real_samples(data, classes, cache), cache)
         if protocol.ratios:
             plan = plan_splits(samples, classes, protocol.ratios, protocol.num_folds, **common)
         else:
             plan = plan_folds(samples, classes, protocol.num_folds, **common)
+    plan = replace(plan, notes=(*plan.notes, *notes))
     if protocol.shares:
         (share,) = protocol.shares
         plan = with_share(plan, share, protocol.share_of)

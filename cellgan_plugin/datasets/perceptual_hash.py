@@ -8,12 +8,15 @@ frequencies, so the hashes of all eight views of an image follow from one.
 taken for copies.
 """
 
-from typing import Sequence, Tuple
+from typing import Iterator, Sequence, Tuple
 
 import cv2
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from cellgan_plugin.datasets.views import ALL_VIEWS, VIEWS
+from cellgan_plugin.randomness import rng_for
 
 _SIDE = 32  # pixels that the image is averaged to
 _FREQUENCIES = 16  # of each axis
@@ -25,6 +28,8 @@ NEAR = 40
 # Grey levels of contrast below which an image shows nothing that could be known again.
 _BLANK = 2.0
 _BLOCK = 4096  # images compared at a time
+_UNSURE = 60  # bits; different images of data that the hash tells apart differ in more
+_LOOKED_AT = 2000  # images that say how alike different images of a data set are
 
 
 def perceptual_hash(pixels: np.ndarray) -> bytes:
@@ -99,3 +104,74 @@ def nearest_by_hash(
                 best[rows][better] = value[better]
                 index[rows][better] = found[better] + first
     return index, ((BITS - best) / 2).astype(np.int64)
+
+
+def _blocks_of_pairs(hashes: np.ndarray) -> Iterator[Tuple[int, int, np.ndarray]]:
+    """Bits between images, block by block: first row, first column, bits with 255 for i >= j."""
+    signs = _signs(hashes)
+    shown = np.stack([_viewed(signs, view).reshape(len(signs), -1) for view in ALL_VIEWS])
+    for start in range(0, len(hashes), _BLOCK):
+        rows = shown[0, start : start + _BLOCK]
+        blank = ~rows.any(axis=1)
+        for first in range(start, len(hashes), _BLOCK):
+            alike = np.full((len(rows), min(_BLOCK, len(hashes) - first)), -BITS, np.float32)
+            for view in shown:
+                np.maximum(alike, rows @ view[first : first + _BLOCK].T, out=alike)
+            bits = (BITS - alike) / 2
+            bits[blank] = BITS
+            bits[:, ~shown[0, first : first + _BLOCK].any(axis=1)] = BITS
+            if first == start:
+                bits[np.tril_indices(len(rows))] = BITS
+            yield start, first, bits
+
+
+def near_limit(hashes: np.ndarray) -> int:
+    """The bits up to which two images of a data set are near copies.
+
+    Different images of most data sets differ in more than 60 bits, and copies in at most 40
+    (:data:`NEAR`). Where images resemble each other, as single cells in the middle of an empty
+    background do, many pairs lie around that limit; then it is half of what the nearest pairs
+    differ in (all but one for each twenty images, which may be copies), so that few different
+    images are taken for copies, and some copies are missed.
+
+    Args:
+        hashes (np.ndarray): Of the data set's images without exact copies, uint8 (N, 32). 2,000 of
+            them by lot are compared.
+
+    Returns:
+        int: 4 to 40; a view of an image differs in up to 2 by rounding.
+    """
+    if len(hashes) > _LOOKED_AT:
+        chosen = rng_for(0, 'near_limit').permutation(len(hashes))[:_LOOKED_AT]
+        hashes = hashes[np.sort(chosen)]
+    pairs = np.zeros(BITS + 1, np.int64)  # by the bits that they differ in
+    for _, _, bits in _blocks_of_pairs(hashes):
+        pairs += np.bincount(bits.astype(np.int64).ravel(), minlength=BITS + 1)
+    copies = len(hashes) / 20
+    upto = pairs.cumsum()
+    if upto[_UNSURE] - upto[NEAR] <= upto[NEAR] + copies:
+        return NEAR
+    return max(4, min(NEAR, int(np.argmax(upto > copies)) // 2))
+
+
+def near_components(hashes: np.ndarray, limit: int = NEAR) -> np.ndarray:
+    """Which images are near copies of each other, directly or through others.
+
+    Args:
+        hashes (np.ndarray): uint8 (N, 32).
+        limit (int): Bits, see :func:`near_limit`. Defaults to :data:`NEAR`.
+
+    Returns:
+        np.ndarray: int64 (N,), the number of the first image that each one belongs to.
+    """
+    component = np.arange(len(hashes))
+    for start, first, bits in _blocks_of_pairs(hashes):
+        i, j = np.nonzero(bits <= limit)
+        if not len(i):
+            continue
+        edges = np.concatenate([[i + start, j + first], [component, np.arange(len(hashes))]], 1)
+        graph = coo_matrix((np.ones(edges.shape[1], bool), tuple(edges)), (len(hashes),) * 2)
+        _, label = connected_components(graph, directed=False)
+        _, member = np.unique(label, return_index=True)
+        component = member[label]
+    return component

@@ -7,6 +7,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from cellgan_plugin.benchmark.fold_plan import PARTS, FoldError, Sample
 from cellgan_plugin.benchmark.folds import plan_folds, plan_splits
+from cellgan_plugin.benchmark.near_copies import join_near_copies
 from cellgan_plugin.benchmark.plan import listed_name
 from cellgan_plugin.benchmark.synthetic import HashCache, real_samples
 from cellgan_plugin.datasets.data_folder import DataFolder
@@ -57,7 +58,8 @@ def divide(folder: DataFolder, out: Path, seed: int = 0) -> Division:
         FoldError: A class has too few images or groups to be divided.
     """
     data = dict(data_root=folder.root, ann_file=folder.ann_file)
-    samples = real_samples(data, folder.classes, HashCache(out))
+    cache = HashCache(out)
+    samples, doubts = join_near_copies(real_samples(data, folder.classes, cache), cache)
     files = [listed_name(sample, data) for sample in samples]
     own = _own_split(folder)
     notes: List[str] = []
@@ -93,7 +95,7 @@ def divide(folder: DataFolder, out: Path, seed: int = 0) -> Division:
         held_out='val' if any(counts['val'].values()) else 'test',
         digest=digest_of(sorted([s.label, s.group, s.content, p]
                                 for s, p in zip(samples, parts, strict=True))),
-        notes=tuple(notes),
+        notes=(*notes, *doubts),
     )  # fmt: skip
 
 

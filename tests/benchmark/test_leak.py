@@ -277,7 +277,7 @@ def test_near_copies_of_test_images_are_a_leak(tmp_path):
     report = check_leak(plan, 'G', {'e' * 32}, near=near())
     assert [str(fold) for fold in report.found] == ['fold 2: near copies of 1 test images']
     assert report.summary() == (
-        'G: its images are near copies of 1 of 20 test images; scores are too good'
+        'G: near copies of 1 of 20 test images are among its images; scores are too good'
     )
     assert tested.file in report.message() and report.to_dict()['folds'][1]['near_files']
     both = check_leak(plan, 'G', {tested.content}, near=near())

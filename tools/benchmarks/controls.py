@@ -149,6 +149,7 @@ def main() -> int:
     for name, default in dict(size=64, real=20, added=100, tested=50, folds=5, steps=300).items():
         parser.add_argument(f'--{name}', type=int, default=default, help=f'default: {default}')
     args: Dict[str, Any] = vars(parser.parse_args())
+    args.pop('import_modules')
     with user_errors():
         found, verdicts = controls(**args)
         write_json(args['out'] / 'controls.json', dict(accuracy=found))
