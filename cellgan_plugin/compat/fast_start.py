@@ -34,7 +34,7 @@ _RARE_CLASSES = ('ZeroRedundancyOptimizer', 'MMFullyShardedDataParallel')
 
 
 def _is_own_program() -> bool:
-    """Whether this process runs ``python -m cellgan_plugin.[...]`` or a script of ``tools/``."""
+    """Whether this process runs a module or script of this package, or one of ``tools/``."""
     package = Path(__file__).resolve().parents[1]
     if sys.argv[:1] == ['-m']:  # the module is being looked for, which imports this package
         options = [word.startswith('-') and word.endswith('m') for word in sys.orig_argv]
@@ -43,7 +43,7 @@ def _is_own_program() -> bool:
     script = getattr(sys.modules['__main__'], '__file__', None)
     if script is None:
         return False
-    folders = [(package / '.mim' / 'tools').resolve()]  # of an installed package
+    folders = [package, (package / '.mim' / 'tools').resolve()]  # of an installed package
     if (package.parent / 'model-index.yml').is_file():  # a checkout
         folders.append(package.parent / 'tools')
     return any(folder in Path(script).resolve().parents for folder in folders)

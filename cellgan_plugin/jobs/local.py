@@ -17,6 +17,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Uni
 
 from tqdm import tqdm
 
+from cellgan_plugin.jobs.fork_server import ForkedProgram, server_of
 from cellgan_plugin.jobs.job import Job, StartError
 from cellgan_plugin.jobs.outcome import JobResult, how_it_ended
 from cellgan_plugin.jobs.slurm import Submitted
@@ -58,9 +59,9 @@ def _check(jobs: Sequence[Job]) -> None:
 
 
 class _Process:
-    """A job as a child process."""
+    """A job as a process of its own: forked from a server where that may be, or started anew."""
 
-    def __init__(self, job: Job, environment: Mapping[str, str]):
+    def __init__(self, job: Job, environment: Mapping[str, str], begin_server: bool):
         folder = Path(job.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
         # Held by the child for as long as it lives, also when this process is killed: a second
@@ -77,15 +78,18 @@ class _Process:
                 head = f'--- {time.strftime("%Y-%m-%d %H:%M:%S")} {" ".join(job.command)}\n'
                 log.write(head.encode())
                 log.flush()
-                self.process = subprocess.Popen(
-                    job.command,
-                    env={**os.environ, **environment},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(lock,),
-                    # Ctrl-C is for this process, which asks its children to save and stop.
-                    start_new_session=True,
+                environment = {**os.environ, **environment}
+                self.process = _fork(job, environment, log.fileno(), lock, begin_server) or (
+                    subprocess.Popen(
+                        job.command,
+                        env=environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        pass_fds=(lock,),
+                        # Ctrl-C is for this process, which asks its children to save and stop.
+                        start_new_session=True,
+                    )
                 )
         except OSError as error:
             raise StartError(f'cannot start {job.command[0]}: {error}') from None
@@ -93,39 +97,59 @@ class _Process:
             os.close(lock)
 
     def poll(self) -> Tuple[bool, Optional[int]]:
-        """Whether it has ended, and with which status."""
-        returncode = self.process.poll()
-        if returncode is None:
-            return False, None
+        """Whether it has ended, and with which status (None: nobody knows)."""
+        try:
+            returncode = self.process.poll()
+            if returncode is None:
+                return False, None
+        except ProcessLookupError:
+            returncode = None
         self._kill_group()
         return True, returncode
 
     def stop(self) -> None:
         """Ask it to save and stop; loader processes that it started are its own to end."""
-        if self.process.poll() is None:
+        if not self.poll()[0]:
             self.process.terminate()
 
     def kill(self) -> None:
         """End it and everything it started."""
         self._kill_group()
-        self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.wait()
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
+def _fork(
+    job: Job, environment: Mapping[str, str], log: int, lock: int, begin_server: bool
+) -> Optional[ForkedProgram]:
+    """Start a module of this package's Python where a fork is like a new process."""
+    if job.command[:2] != (sys.executable, '-m'):
+        return None
+    package = job.command[2].partition('.')[0]
+    server = server_of(package, environment, begin_server)
+    with contextlib.suppress(OSError):  # the server has ended: as without one
+        return server and server.start(job.command[1:], environment, log, log, lock)
+    return None
+
+
 class _Local:
-    """Starts jobs as child processes, in as many slots as there are workers."""
+    """Starts jobs as processes, in as many slots as there are workers."""
 
     wait_for_file = 0.0
 
-    def __init__(self, workers: int, devices: Optional[Sequence[Union[int, str]]]):
+    def __init__(
+        self, workers: int, devices: Optional[Sequence[Union[int, str]]], several: bool
+    ):
         self.limit = workers
         self.devices = _visible_devices() if devices is None else [str(d) for d in devices]
         self.free = list(range(workers))
         self.slots: Dict[str, int] = {}
         self.threads = max(1, usable_cores() // workers)
+        self.several = several
 
     def start(self, job: Job) -> _Process:
         slot = self.free[0]
@@ -135,7 +159,7 @@ class _Local:
         # Two thread pools on one core are many times slower than one.
         if 'OMP_NUM_THREADS' not in os.environ:
             environment['OMP_NUM_THREADS'] = str(self.threads)
-        process = _Process(job, {**environment, **job.environment})
+        process = _Process(job, {**environment, **job.environment}, self.several)
         self.slots[job.name] = self.free.pop(0)
         return process
 
@@ -239,13 +263,6 @@ def run_jobs(
     _check(jobs)
     if workers is not None and workers < 1:
         raise ValueError(f'workers must be 1 or more, got {workers}')
-    if launcher == 'local':
-        backend = _Local(workers or 1, devices)
-    elif launcher == 'slurm':
-        backend = Submitted(workers, dict(slurm_options or {}))
-    else:
-        raise ValueError(f"launcher must be 'local' or 'slurm', got {launcher!r}")
-
     results: Dict[str, JobResult] = {}
     waiting: List[Job] = []
     for job in jobs:
@@ -253,6 +270,12 @@ def run_jobs(
             results[job.name] = JobResult(job.name, 'already done')
         else:
             waiting.append(job)
+    if launcher == 'local':
+        backend = _Local(workers or 1, devices, several=len(waiting) > 1)
+    elif launcher == 'slurm':
+        backend = Submitted(workers, dict(slurm_options or {}))
+    else:
+        raise ValueError(f"launcher must be 'local' or 'slurm', got {launcher!r}")
     running: Dict[str, Tuple] = {}  # name -> (job, handle, time of start)
     # tqdm draws on a terminal only; the line printed for every job is for logs as well.
     bar = tqdm(total=len(jobs), initial=len(results), desc='jobs', unit='job', disable=None)
