@@ -19,24 +19,27 @@ OTHERS = (
 )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _server():
     return ForkServer(OTHERS, {**os.environ, 'OMP_NUM_THREADS': '1'})
 
 
 def start_program(*arguments, output, errors, env=None, cwd=REPO):
-    """Start a script of this Python, or ``-m`` and a module; the ForkedProgram."""
+    """Start a script of this Python, or ``-m`` and a module, as subprocess.Popen does."""
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable, **(env or {})}
     program = [str(argument) for argument in arguments]
     if program[0] != '-m':
         program[0] = str(Path(cwd, program[0]))
-    return _server().start(
-        program, environment, output.fileno(), errors.fileno(), folder=str(cwd)
-    )
+    if environment.get('PYTHONPATH') != _server().environment.get('PYTHONPATH'):
+        return subprocess.Popen(
+            [sys.executable, *program], env=environment, cwd=cwd, stdout=output, stderr=errors
+        )
+    files = (output.fileno(), errors.fileno())
+    return _server().start(program, environment, *files, folder=str(cwd))
 
 
 def run_program(*arguments, check=True, env=None, cwd=REPO, timeout=900):
-    """Run a program to its end, as ``subprocess.run`` does; its output is in the failure message."""
+    """Run a program to its end, as subprocess.run does; its output is in the failure message."""
     with tempfile.TemporaryFile('w+') as output, tempfile.TemporaryFile('w+') as errors:
         program = start_program(*arguments, output=output, errors=errors, env=env, cwd=cwd)
         late = threading.Timer(timeout, program.terminate)

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmagic.registry import MODELS, TRANSFORMS
+from programs import run_program
 
 from cellgan_plugin.benchmark.score_registry import SCORES
 from cellgan_plugin.benchmark.scores import compute_scores
@@ -106,8 +106,7 @@ def test_converter(tmp_path):
     np.save(folder / 'labels.npy', np.array(['normal', 'tumour', 'normal'] * 3))
     np.save(folder / 'slides.npy', np.repeat(['s1', 's2', 's3'], 3))
     (tmp_path / 'my_converter.py').write_text(FILES['my_converter.py'], encoding='utf-8')
-    command = [sys.executable, tmp_path / 'my_converter.py', folder, '--out', tmp_path / 'out']
-    subprocess.run(command, check=True, cwd=PAGE.parents[1], capture_output=True)
+    run_program(tmp_path / 'my_converter.py', folder, '--out', tmp_path / 'out')
     with open(tmp_path / 'out' / 'manifest.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 9 and {row['group'] for row in rows} == {'s1', 's2', 's3'}

@@ -1,12 +1,14 @@
 """Python programs that start without importing again what each of them imports.
 
-A server, a process of its own, has imported some modules and does nothing else. A program is a fork of it with an environment, output, session, signals, exit status
-and random state of its own, as if Python had been started anew; that takes several seconds of a
-processor, the fork some milliseconds. The memory of what was imported is shared.
+A server, a process of its own, has imported some modules and does nothing else. A program is a fork
+of it with an environment, output, session, signals, exit status and random state of its own, as if
+Python had been started anew; that takes several seconds of a processor, the fork some milliseconds.
+The memory of what was imported is shared.
 
 For Linux, and for processors alone: a process that has asked for CUDA's devices cannot be forked.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -204,8 +206,9 @@ def server_of(package: str, environment: Mapping[str, str], begin: bool) -> Opti
         return None
     if server is not None:
         server.close()
-    _servers[package] = ForkServer((package, *LATER), environment)
-    return _servers[package]
+    server = _servers[package] = ForkServer((package, *LATER), environment)
+    atexit.register(server.close)
+    return server
 
 
 # In the server ------------------------------------------------------------------------------------

@@ -141,9 +141,7 @@ class _Local:
 
     wait_for_file = 0.0
 
-    def __init__(
-        self, workers: int, devices: Optional[Sequence[Union[int, str]]], several: bool
-    ):
+    def __init__(self, workers: int, devices: Optional[Sequence[Union[int, str]]], several: bool):
         self.limit = workers
         self.devices = _visible_devices() if devices is None else [str(d) for d in devices]
         self.free = list(range(workers))

@@ -1,10 +1,7 @@
 import csv
 import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_program
 
 from cellgan_plugin.converters import ConverterError, convert_cric, cric
 from cellgan_plugin.converters.cric_annotations import SEVERITY, Nucleus, read_annotations
@@ -431,11 +429,9 @@ def test_bad_arguments(archive, options, message):
 
 
 def test_tool(archive):
-    tool = [sys.executable, str(ROOT / 'tools/dataset_converters/cric.py')]
-    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
-    command = [*tool, str(archive[0]), str(archive[1]), '--out', str(archive[2]), '--size', '96']
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr
+    done = run_program(
+        'tools/dataset_converters/cric.py', *archive[:2], '--out', archive[2], '--size', 96
+    )
     assert 'images (groups)' in done.stdout and 'manifest.csv' in done.stdout
 
 

@@ -1,14 +1,12 @@
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_program
 
 from cellgan_plugin.converters import (
     ConverterError,
@@ -296,13 +294,11 @@ def test_parse_class_map():
 
 
 def test_tool(tree):
-    command = [
-        sys.executable, str(ROOT / 'tools/dataset_converters/folders.py'), str(tree), '--out',
-        str(tree.parent / 'out'), '--map', 'NILM=normal', '--map', 'LSIL=low grade', '--map',
-        'HSIL=hsil', '--group-regex', r'(slide\d+)', '--size', '6',
-    ]  # fmt: skip
-    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    done = run_program(
+        'tools/dataset_converters/folders.py', tree, '--out', tree.parent / 'out', '--map',
+        'NILM=normal', '--map', 'LSIL=low grade', '--map', 'HSIL=hsil', '--group-regex',
+        r'(slide\d+)', '--size', 6, check=False,
+    )  # fmt: skip
     assert done.returncode == 2
     errors = [line for line in done.stderr.splitlines() if line.startswith('folders.py')]
     assert errors == ['folders.py: error: size is 6; expected a whole number of px from 8 to 4096']

@@ -1,8 +1,6 @@
 import csv
 import gzip
 import runpy
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from programs import run_program
 
 from cellgan_plugin.converters import ConverterError, convert_pcam, pcam_files
 from cellgan_plugin.datasets.manifest import read_manifest
@@ -286,8 +285,7 @@ def test_bad_arguments(archive, tmp_path, kwargs, match):
 def test_the_tool(archive, tmp_path, capsys):
     arguments = [str(archive), '--out', str(tmp_path / 'out'), '--fraction', '0.2']
     arguments += ['--held-out-fraction', '0.5', '--splits', 'train', 'val']
-    done = subprocess.run([sys.executable, str(CLI), *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = run_program(CLI, *arguments)
     assert '18 images written' in done.stdout and "column 'wsi'" in done.stdout
     (archive / f'{stem("valid")}_y.h5').unlink()
     tool = runpy.run_path(str(CLI))

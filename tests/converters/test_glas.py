@@ -1,12 +1,11 @@
 """GlaS as published and as images/ + masks/, with the quirks of its table."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_program
 
 from cellgan_plugin.converters import ConverterError, convert_glas
 from cellgan_plugin.converters.glas import GLAS_CATEGORIES, count_patients, read_glas
@@ -162,6 +161,5 @@ def test_pairs_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
         convert_glas(root, tmp_path / 'out', split_by='image', progress=False)
     assert not (tmp_path / 'out').exists()
     tool = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'glas.py'
-    command = [sys.executable, str(tool), str(tmp_path), '--out', str(tmp_path / 'out')]
-    refused = subprocess.run(command, capture_output=True, text=True)
+    refused = run_program(tool, tmp_path, '--out', tmp_path / 'out', check=False)
     assert refused.returncode == 2 and 'is 39x30' in refused.stderr

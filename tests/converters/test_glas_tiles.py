@@ -1,13 +1,12 @@
 """Tiles of GlaS by grade, split by patient."""
 
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_program
 
 from cellgan_plugin.converters import ConverterError, convert_glas_tiles
 from cellgan_plugin.datasets.image_io import load_image
@@ -123,8 +122,7 @@ def test_bad_images_are_found_before_anything_is_written(glas):
 
 def test_the_tool(glas, capsys):
     arguments = [str(glas), '--out', str(glas.parent / 'out'), '--tile', '16']
-    done = subprocess.run([sys.executable, str(CLI), *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = run_program(CLI, *arguments)
     assert 'tiles written' in done.stdout and 'malignant' in done.stdout
     assert runpy.run_path(str(CLI))['main']([*arguments[:-1], '64']) == 2
     assert 'glas_tiles.py: error: ' in capsys.readouterr().err

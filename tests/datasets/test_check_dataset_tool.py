@@ -2,9 +2,7 @@
 
 import argparse
 import csv
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from cell_images import SIZE, make_folders, save
 from mmagic.registry import DATASETS
 from mmengine.config import Config, DictAction
 from PIL import Image
+from programs import run_program
 
 from cellgan_plugin.datasets import check_dataset
 from cellgan_plugin.datasets.checks import datasets_of_config
@@ -40,13 +39,7 @@ def write_config(path, root):
 
 
 def run(*args):
-    environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY), 'OMP_NUM_THREADS': '1'}
-    return subprocess.run(
-        [sys.executable, str(REPOSITORY / 'tools' / 'check_dataset.py'), *map(str, args)],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
+    return run_program('tools/check_dataset.py', *args, check=False)
 
 
 def test_exit_codes_and_files(tmp_path):

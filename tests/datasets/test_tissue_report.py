@@ -1,12 +1,11 @@
 """The checker's table for image + mask pairs."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_program
 from tissue_images import edit_manifest, pair_arrays, tissue, write_pairs
 
 from cellgan_plugin.datasets import check_dataset
@@ -113,8 +112,7 @@ def test_the_tool_reads_a_config_of_pairs(pairs, tmp_path):
         "val_dataloader = dict(dataset=dict(type='TissueMaskDataset', split='test',\n"
         f"    data_root={str(pairs)!r}, ann_file='manifest.csv', instances='binary'))\n"
     )
-    command = [sys.executable, str(REPO / 'tools' / 'check_dataset.py'), str(config)]
-    found = subprocess.run(command, capture_output=True, text=True)
+    found = run_program('tools/check_dataset.py', config, check=False)
     assert found.returncode == 1, found.stderr
     assert found.stdout.count('smaller than a tile of 64x64') == 3
 

@@ -58,8 +58,7 @@ def run_tool(*arguments, check=True, env=None, cwd=REPO):
     command = [str(a) for a in arguments]
     if command[0].endswith('.py'):
         command = [sys.executable, *command]
-    # A fork of a process that has imported only packages of others; not where these are to differ.
-    if command[0] == sys.executable and 'PYTHONPATH' not in (env or {}):
+    if command[0] == sys.executable and command[1] != '-c':
         return run_program(*command[1:], check=check, env=env, cwd=cwd)
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable, **(env or {}))
     result = subprocess.run(

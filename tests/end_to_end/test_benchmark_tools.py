@@ -1,28 +1,15 @@
 """Every tool of tools/benchmarks runs, at sizes that say nothing about speed."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-REPO = Path(__file__).resolve().parents[2]
-FOLDER = REPO / 'tools' / 'benchmarks'
+from programs import run_program
 
 STEP = ['--config', 'configs/cellgan_phantom.py', '--batch-size', 2]
 
 
 def run(tool, *arguments):
-    return subprocess.run(
-        [sys.executable, str(FOLDER / f'{tool}.py'), *map(str, arguments)],
-        cwd=REPO,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return run_program(f'tools/benchmarks/{tool}.py', *arguments, check=False)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """Phantom glands: pictures, masks and folders from a key."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import run_program
 from scipy import ndimage
 
 from cellgan_plugin.datasets import TissueMaskDataset, load_image, load_mask
@@ -205,15 +204,7 @@ def test_a_stopped_run_goes_on_and_may_grow_but_not_change(tmp_path):
 
 def test_command_line(tmp_path):
     def run(*arguments):
-        command = [
-            sys.executable,
-            str(TOOL),
-            '--out',
-            str(tmp_path / 'data'),
-            '--quiet',
-            *arguments,
-        ]
-        return subprocess.run(command, capture_output=True, text=True)
+        return run_program(TOOL, '--out', tmp_path / 'data', '--quiet', *arguments, check=False)
 
     made = run('--size', '32', '48', '--splits', 'train=1', '--sheet', str(tmp_path / 'sheet.png'))
     assert made.returncode == 0, made.stderr

@@ -1,14 +1,13 @@
 import argparse
 import csv
 import functools
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from programs import run_program
 
 from cellgan_plugin.datasets.manifest import read_manifest
 from cellgan_plugin.phantom import generate_tissue_phantom, write_phantom_dataset
@@ -235,12 +234,10 @@ def test_bad_index():
 
 def test_a_folder_of_tissue(tmp_path):
     out = tmp_path / 'tissue'
-    command = [sys.executable, str(CLI), '--kind', 'tissue', '--out', str(out), '--quiet']
-    command += ['--size', '32x16', '--splits', 'train=3,val=1', '--seed', '2']
-    done = subprocess.run(
-        [*command, '--sheet', str(tmp_path / 'sheet.png')], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(
+        CLI, '--kind', 'tissue', '--out', out, '--quiet', '--size', '32x16',
+        '--splits', 'train=3,val=1', '--seed', 2, '--sheet', tmp_path / 'sheet.png',
+    )  # fmt: skip
     rows = read_manifest(out / 'manifest.csv')
     assert Counter((row['split'], row['label']) for row in rows) == {
         (split, label): number for split, number in (('train', 3), ('val', 1)) for label in GRADES

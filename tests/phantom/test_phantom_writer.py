@@ -1,13 +1,12 @@
 import csv
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from programs import run_program
 
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
 from cellgan_plugin.datasets.image_io import load_image
@@ -194,14 +193,10 @@ def test_slides_span_the_classes_evenly_and_no_two_splits(tmp_path):
 
 
 def test_command_line(tmp_path):
-    command = [sys.executable, str(CLI), '--out', 'p', '--size', '16', '--seed', '2']
-    done = subprocess.run(
-        [*command, '--splits', 'train=2,val=1', '--workers', '2', '--quiet'],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(
+        CLI.resolve(), '--out', 'p', '--size', 16, '--seed', 2, '--splits', 'train=2,val=1',
+        '--workers', 2, '--quiet', cwd=tmp_path,
+    )  # fmt: skip
     rows = read_manifest(tmp_path / 'p' / 'manifest.csv')
     assert Counter(row['split'] for row in rows) == {'train': 10, 'val': 5}
     assert {row['label'] for row in rows} == set(BETHESDA_CLASSES)

@@ -5,7 +5,6 @@ import html
 import io
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sklearn.metrics import cohen_kappa_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'reporting'))
 from browser import measure, needs_browser, run_browser  # noqa: E402
+from programs import run_program
 
 from cellgan_plugin.reader_study.agreement import (  # noqa: E402
     cohens_kappa,
@@ -203,11 +203,12 @@ def test_from_the_page_to_the_scored_table(study, tmp_path):
 @needs_browser
 def test_groups_from_the_page_to_the_scored_table(folders, tmp_path):
     out = tmp_path / 'groups'
-    tool = Path(__file__).parents[2] / 'tools' / 'reader_study.py'
     options = '--mode groups --groups 5 --group-size 2'.split()
-    command = [sys.executable, tool, 'make', folders / 'real', folders / 'synthetic', '--out', out]
-    made = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
-    assert made.returncode == 0 and 'To keep: ' in made.stdout, made.stderr
+    made = run_program(
+        'tools/reader_study.py', 'make', folders / 'real', folders / 'synthetic', '--out', out,
+        *options,
+    )  # fmt: skip
+    assert 'To keep: ' in made.stdout, made.stderr
     found = score_reader_study(out, [play(out, 'C', ['3'], tmp_path)])
     (row,) = found['readers']
     assert (row['real'], row['fake'], row['ties'], row['answered']) == (4, 0, 1, 4)

@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import run_program
 from tiny_generators import CLASSES, TRAINING_IMAGES, write_run
 
 from cellgan_plugin.apis import load_generator
@@ -93,9 +93,8 @@ def test_a_config_from_anywhere_cannot_name_a_function(exported, tmp_path, chang
 def test_the_tool_writes_the_same_folder(exported, tmp_path):
     run, folder = exported
     tool = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'export_generator.py'
-    command = [sys.executable, tool, *run, tmp_path / 'out', '--title', 'Tiny']
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and 'load_generator(' in done.stdout, done.stderr
+    done = run_program(tool, *run, tmp_path / 'out', '--title', 'Tiny')
+    assert 'load_generator(' in done.stdout, done.stderr
     for name in FILES:
         assert (tmp_path / 'out' / name).read_bytes() == (folder / name).read_bytes()
 

@@ -1,8 +1,5 @@
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -10,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from programs import run_program
 from tiny_segmenters import DarkIsGland, write_pairs
 
 from cellgan_plugin.datasets import DatasetError
@@ -241,12 +239,9 @@ def test_classes_from_the_manifest(pairs):
 
 
 def test_tool_scores_two_folders(pairs, tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(REPO / 'tools/evaluate_masks.py'), str(pairs / 'masks'),
-         str(pairs / 'masks'), '--true-instances', 'binary', '--pred-instances', '--out',
-         str(tmp_path), '--parts', 'A=testA_', 'B=testB_', 'train=train_'],
-        capture_output=True, text=True, env=dict(os.environ),
+    done = run_program(
+        'tools/evaluate_masks.py', pairs / 'masks', pairs / 'masks', '--true-instances', 'binary',
+        '--pred-instances', '--out', tmp_path, '--parts', 'A=testA_', 'B=testB_', 'train=train_',
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert '| together |' in done.stdout.replace('  ', ' ') and '| A |' in done.stdout
     assert (tmp_path / 'table.tex').is_file()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ import pytest
 import torch
 from gpu_parts import PARTS, Settings
 from gpu_steps import Step
+from programs import run_program
 from timing import phases
 
 TOOL = Path(gpu.__file__)
@@ -102,13 +102,7 @@ def test_the_training_step_and_its_picture(small, mmagic_scope):
 
 def test_one_command_leaves_one_folder(tmp_path):
     parts = ['--parts', 'training']
-    done = subprocess.run(
-        [sys.executable, TOOL, '--small', '--out', tmp_path / 'out', *parts],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_program(TOOL, '--small', '--out', tmp_path / 'out', *parts, cwd=tmp_path)
     files = {path.name: path.stat().st_size for path in (tmp_path / 'out').iterdir()}
     assert files.keys() == {'gpu.json', 'gpu.md', 'sheet.png', 'curves.png'}
     assert 1000 < sum(files.values()) < 16 * 2**20
