@@ -14,6 +14,7 @@ image twice. Other parameters, or other inputs, are refused: two conversions nev
 import contextlib
 import csv
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from cellgan_plugin.errors import OutputError
 from cellgan_plugin.records import FolderRecord, RecordError
 
 RECORD_NAME = 'conversion.json'
+_LONGEST_HEADER = 1 << 16  # characters
 # Raised when an output of the same parameters would change; a finished folder then is not mixed.
 FORMAT_VERSION = 1
 DEFAULT_MAX_PIXELS = 64_000_000  # 8000 x 8000: above any field, below a bomb
@@ -152,13 +154,18 @@ def begin_output(
 def read_table(path: PathLike, columns: Sequence[str]) -> Iterator[Tuple[str, Dict[str, str]]]:
     """Rows of a CSV in UTF-8 with at least ``columns``, each with where it stands ('row 7').
 
+    Fields are parted by what the header has most of: commas, semicolons (a spreadsheet in most of
+    Europe) or tabs.
+
     Raises:
         ConverterError: On a file that is missing or unreadable, a missing column, a ragged row.
     """
     path = Path(path)
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
-            reader = csv.DictReader(file)
+            header = file.readline(_LONGEST_HEADER)
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=max(',;\t', key=header.count))
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise ConverterError(
@@ -176,6 +183,17 @@ def read_table(path: PathLike, columns: Sequence[str]) -> Iterator[Tuple[str, Di
         raise ConverterError(f'{path}: cannot be read ({error.strerror})') from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConverterError(f'{path}: not readable as CSV in UTF-8 ({error})') from error
+
+
+def finite_number(text: object, name: str) -> float:
+    """The number in a cell of a table; ConverterError that says its ``name`` where it is none."""
+    try:
+        value = float(str(text).strip())
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ConverterError(f'{name} is {text!r}; expected a number with a decimal point')
+    return value
 
 
 def split_table(

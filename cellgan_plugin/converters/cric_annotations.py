@@ -1,13 +1,13 @@
 """Read the annotations of the CRIC Cervix collection, as CSV or as JSON, and check every row."""
 
 import json
-import math
 from pathlib import Path, PurePosixPath
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from cellgan_plugin.converters.common import (
     ConverterError,
     PathLike,
+    finite_number,
     read_table,
     some_of,
 )
@@ -94,11 +94,8 @@ def _parse(row: Mapping[str, object]) -> Nucleus:
         )
     position = []
     for key in ('nucleus_x', 'nucleus_y'):
-        try:
-            value = float(str(row[key]).strip())
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value) or value < 0:
+        value = finite_number(row[key], key)
+        if value < 0:
             raise ValueError(f'{key} is {row[key]!r}; expected a number of px >= 0')
         position.append(value)
     return Nucleus(name, cell_id, label, *position)

@@ -21,6 +21,8 @@ class Annotation:
         shape (shapely.Geometry): Point, Polygon or MultiPolygon; level-0 px, or micrometres.
         where (str): File and place in it, for messages.
         micrometres (bool): Unit of ``shape``. Defaults to False.
+        from_origin (bool): ``shape`` counts from :attr:`SlideInfo.origin`, as QuPath does, not from
+            the corner of level 0. Defaults to False.
     """
 
     id: str
@@ -28,6 +30,7 @@ class Annotation:
     shape: Any
     where: str
     micrometres: bool = False
+    from_origin: bool = False
 
 
 class AnnotationFile(NamedTuple):

@@ -1,10 +1,9 @@
 """A CSV of cells: ``slide,x,y[,width,height],label``."""
 
-import math
 from pathlib import Path
 from typing import Dict, List
 
-from cellgan_plugin.converters.common import ConverterError, read_table
+from cellgan_plugin.converters.common import ConverterError, finite_number, read_table
 from cellgan_plugin.converters.slides.annotation import Annotation, AnnotationFile
 from cellgan_plugin.converters.slides.readers import need
 
@@ -32,8 +31,11 @@ def read_cell_table(path: Path, unit: str = 'px') -> AnnotationFile:
     found: Dict[str, List[Annotation]] = {}
     for where, row in read_table(path, ('slide', 'x', 'y', 'label')):
         place = f'{path}, {where}'
-        x, y = (_number(row[name], name, place) for name in 'xy')
-        sides = [_number(row.get(name) or '0', name, place) for name in ('width', 'height')]
+        x, y = (finite_number(row[name], f'{place}: {name}') for name in 'xy')
+        sides = [
+            finite_number((row.get(name) or '').strip() or '0', f'{place}: {name}')
+            for name in ('width', 'height')
+        ]
         if min(sides) < 0 or (min(sides) == 0) != (max(sides) == 0):
             raise ConverterError(
                 f'{place}: width {sides[0]:g}, height {sides[1]:g}; expected both above 0, or '
@@ -50,13 +52,3 @@ def read_cell_table(path: Path, unit: str = 'px') -> AnnotationFile:
     if not found:
         raise ConverterError(f'{path}: no row below the header')
     return AnnotationFile(found, {})
-
-
-def _number(text: str, name: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ConverterError(f'{where}: {name} is {text!r}; expected a number')
-    return value

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Collection, Dict, Iterator, List, Mapping, Tuple
 
 import numpy as np
 
@@ -17,9 +17,10 @@ _LINES = ('LineString', 'MultiLineString')
 def read_geojson(path: Path) -> AnnotationFile:
     """Read an export of QuPath.
 
-    Points, several points (each a cell of its own), polygons with holes and several polygons are
-    understood; of a detected cell its outline. Lines are counted and passed over. The class is
-    ``properties.classification``: a text, or an object with ``name``.
+    Points, several points (each a cell of its own), polygons with holes, several polygons and
+    collections of these are understood; of a detected cell its outline. Lines are counted and
+    passed over. The class is ``properties.classification``: a text, or an object with ``name``. An
+    ``id`` that several features share, as of QuPath before 0.3, gets their number.
 
     Args:
         path (Path): The file.
@@ -39,8 +40,11 @@ def read_geojson(path: Path) -> AnnotationFile:
         raise ConverterError(f'{path}: not readable as JSON in UTF-8 ({error})') from error
     left_out: Counter = Counter()
     annotations: List[Annotation] = []
-    for number, feature in enumerate(_features(content, path), 1):
-        annotations += _read_feature(feature, number, path, left_out)
+    features = _features(content, path)
+    ids = Counter(str(feature.get('id')) for feature in features if isinstance(feature, dict))
+    shared = {name for name, count in ids.items() if count > 1}
+    for number, feature in enumerate(features, 1):
+        annotations += _read_feature(feature, number, path, shared, left_out)
     return AnnotationFile({'': annotations}, dict(left_out))
 
 
@@ -59,29 +63,30 @@ def _features(content: Any, path: Path) -> List[Any]:
     )
 
 
-def _read_feature(feature: Any, number: int, path: Path, left_out: Counter) -> Iterator[Annotation]:
+def _read_feature(
+    feature: Any, number: int, path: Path, shared: Collection[str], left_out: Counter
+) -> Iterator[Annotation]:
     where = f'{path}, feature {number}'
     if not isinstance(feature, dict) or not isinstance(feature.get('geometry'), dict):
         raise ConverterError(f'{where}: has no geometry; export it from QuPath again')
     geometry = feature['geometry']
     kind = geometry.get('type')
-    if kind in _LINES:
-        left_out['lines, passed over'] += 1
-        return
     properties = feature.get('properties')
     properties = properties if isinstance(properties, dict) else {}
     name = str(feature.get('id') or properties.get('id') or number)
+    if name in shared:
+        name = f'{name}-{number}'
     label = _label(properties)
     try:
-        shapes = _shapes(kind, geometry.get('coordinates'))
-    except (TypeError, ValueError, IndexError, KeyError) as error:
+        shapes = _shapes(geometry, left_out)
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise ConverterError(
             f'{where} ({name}): geometry {kind!r} cannot be read ({error}); expected Point, '
-            'MultiPoint, Polygon or MultiPolygon with numbers x, y'
+            'MultiPoint, Polygon or MultiPolygon with numbers x, y, or a collection of these'
         ) from error
     for part, shape in enumerate(shapes, 1):
         own = name if len(shapes) == 1 else f'{name}#{part}'
-        yield Annotation(own, label, shape, f'{where} ({own})')
+        yield Annotation(own, label, shape, f'{where} ({own})', from_origin=True)
 
 
 def _label(properties: Dict[str, Any]) -> str:
@@ -93,8 +98,15 @@ def _label(properties: Dict[str, Any]) -> str:
     return classification.strip() if isinstance(classification, str) else ''
 
 
-def _shapes(kind: Any, coordinates: Any) -> List[Any]:
+def _shapes(geometry: Mapping[str, Any], left_out: Counter) -> List[Any]:
     shapely = need('shapely', 'annotations')
+    kind = geometry.get('type')
+    if kind in _LINES:
+        left_out['lines, passed over'] += 1
+        return []
+    if kind == 'GeometryCollection':
+        return [shape for part in geometry['geometries'] for shape in _shapes(part, left_out)]
+    coordinates = geometry.get('coordinates')
     if kind == 'Point':
         return [shapely.Point(*_point(coordinates))]
     if kind == 'MultiPoint':

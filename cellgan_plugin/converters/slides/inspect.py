@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -131,9 +131,10 @@ def _plan_tissue(found: Inspected, reader: SlideReader, task: InspectTask) -> No
 
 
 def _plan_annotations(found: Inspected, reader: SlideReader, task: InspectTask) -> None:
-    usable = []
+    usable, moved = [], 0
     for annotation in task.annotations:
-        annotation = _in_pixels(annotation, found.scale)
+        moved += annotation.from_origin and found.info.origin != (0, 0)
+        annotation = _in_pixels(annotation, found.scale, found.info)
         fault = fault_of(annotation, found.info)
         if fault:
             found.faults.append(f'{annotation.where} {fault}')
@@ -146,17 +147,21 @@ def _plan_annotations(found: Inspected, reader: SlideReader, task: InspectTask) 
     else:
         plan = plan_annotations(usable, found.info, found.shown, task.settings)
     found.patches, found.counts = plan.patches, plan.counts
+    found.counts['annotations of QuPath, counted from the corner of the scanned area'] += moved
     found.faults += [f'one place has two classes: {fault}' for fault in plan.faults]
     found.counts['annotations that cannot be used, left out'] += len(found.faults)
 
 
-def _in_pixels(annotation: Annotation, scale: Scale) -> Annotation:
-    if not annotation.micrometres:
+def _in_pixels(annotation: Annotation, scale: Scale, info: SlideInfo) -> Annotation:
+    """The annotation in level-0 px from the corner of level 0."""
+    factor = (1 / scale.x, 1 / scale.y) if annotation.micrometres else (1, 1)
+    shift = info.origin if annotation.from_origin else (0, 0)
+    if factor == (1, 1) and shift == (0, 0):
         return annotation
     shapely = need('shapely', 'annotations')
 
-    def to_pixels(points: np.ndarray) -> Sequence[Sequence[float]]:
-        return points / (scale.x, scale.y)
+    def to_pixels(points: np.ndarray) -> np.ndarray:
+        return points * factor + shift
 
     shape = shapely.transform(annotation.shape, to_pixels)
-    return replace(annotation, shape=shape, micrometres=False)
+    return replace(annotation, shape=shape, micrometres=False, from_origin=False)

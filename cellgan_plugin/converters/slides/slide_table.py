@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
-from cellgan_plugin.converters.common import ConverterError, PathLike, read_table, some_of
+from cellgan_plugin.converters.common import (
+    ConverterError,
+    PathLike,
+    finite_number,
+    read_table,
+    some_of,
+)
 from cellgan_plugin.converters.fitting import check_mpp
 from cellgan_plugin.converters.published_split import split_of_name
 from cellgan_plugin.converters.slides.annotation_files import slide_named
@@ -86,12 +92,6 @@ def _scales(path: PathLike, rows: Mapping[str, Mapping[str, str]]) -> Dict[str, 
     for slide, row in rows.items():
         text = (row.get('mpp') or '').strip()
         if text:
-            try:
-                scales[slide] = check_mpp(float(text), f'{path}: mpp of {slide}')
-            except ValueError as error:
-                if isinstance(error, ConverterError):
-                    raise
-                raise ConverterError(
-                    f'{path}: mpp of {slide} is {text!r}; expected a number'
-                ) from error
+            name = f'{path}: mpp of {slide}'
+            scales[slide] = check_mpp(finite_number(text, name), name)
     return scales

@@ -11,6 +11,7 @@ from cellgan_plugin.converters.slides.settings import Field
 
 TILE_PX = 16  # px of the map that a patch spans
 _BLOCK = 2048  # px of the level read at a time
+_MOST_PX = 40_000_000  # of the map: of a huge slide a small patch spans fewer px of it
 # Otsu's threshold on a slide without background, or without tissue, parts noise: it is held where
 # stain begins: pale cytoplasm of smears has 35 to 50 of 255, cream-coloured ground up to 15.
 _SATURATION = (15, 35)
@@ -64,7 +65,7 @@ def map_tissue(reader: SlideReader, field: Field) -> TissueMap:
 
     Args:
         reader (SlideReader): An open slide.
-        field (Field): What a patch shows; it spans :data:`TILE_PX` px of the map.
+        field (Field): What a patch shows; it spans :data:`TILE_PX` px of the map, or fewer.
 
     Returns:
         TissueMap: Of the whole slide.
@@ -85,7 +86,8 @@ def map_tissue(reader: SlideReader, field: Field) -> TissueMap:
 
 def _read_map(reader: SlideReader, field: Field) -> Tuple[np.ndarray, Tuple[float, float]]:
     info = reader.info
-    step = (max(1.0, field.width / TILE_PX), max(1.0, field.height / TILE_PX))
+    least = max(1.0, math.sqrt(info.width * info.height / _MOST_PX))
+    step = (max(least, field.width / TILE_PX), max(least, field.height / TILE_PX))
     fine = [n for n, downsample in enumerate(info.downsamples) if downsample <= min(step)]
     level = max(fine, key=lambda n: info.downsamples[n], default=0)
     downsample = info.downsamples[level]
