@@ -65,6 +65,7 @@ setup(
         'backbones': ['timm'],
         'segmenters': ['segmentation-models-pytorch'],
         'slides': ['openslide-python', 'openslide-bin', 'shapely', 'tifffile', 'imagecodecs'],
+        'dicom': ['wsidicom'],
         'stain': ['torch-staintools'],
     },
     cmdclass={'build_py': BuildWithMim},

@@ -166,11 +166,18 @@ def read_table(path: PathLike, columns: Sequence[str]) -> Iterator[Tuple[str, Di
             header = file.readline(_LONGEST_HEADER)
             file.seek(0)
             reader = csv.DictReader(file, delimiter=max(',;\t', key=header.count))
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            names = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = names
+            twice = sorted(
+                name for name, count in Counter(filter(None, names)).items() if count > 1
+            )
+            if twice:
+                raise ConverterError(f'{path}: column {", ".join(twice)} is there twice')
+            missing = [name for name in columns if name not in names]
             if missing:
                 raise ConverterError(
                     f'{path}: column {", ".join(missing)} is missing; the header is '
-                    f'{some_of(reader.fieldnames or ["(empty)"], 8)}'
+                    f'{some_of(names or ["(empty)"], 8)}'
                 )
             for row in reader:
                 if None in row or None in row.values():

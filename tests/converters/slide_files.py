@@ -100,14 +100,15 @@ def asap(marks):
     )
 
 
-def write_huge_slide(path, side, mpp=MPP):
+def write_huge_slide(path, side, mpp=MPP, height=None):
     """A JPEG-tiled TIFF of three levels (1, 4, 16) whose tiles are one and the same on the disk."""
+    height = side if height is None else height
     image, _ = smear(256, 256)
     tile = cv2.imencode('.jpg', image[..., ::-1])[1].tobytes()
     body, directories = bytearray(b'II*\0' + bytes(4) + tile), []
     for downsample in (1, 4, 16):
-        width = side // downsample
-        tiles = (-(-width // 256)) ** 2
+        width, rows = side // downsample, height // downsample
+        tiles = -(-width // 256) * -(-rows // 256)
         offsets, counts = (
             _append(body, struct.pack(f'<{tiles}I', *[value] * tiles)) for value in (8, len(tile))
         )
@@ -115,7 +116,7 @@ def write_huge_slide(path, side, mpp=MPP):
         per_cm = _append(body, struct.pack('<2I', round(1e4 / (mpp * downsample)), 1))
         directories.append(
             [
-                (254, 4, 1, int(downsample > 1)), (256, 4, 1, width), (257, 4, 1, width),
+                (254, 4, 1, int(downsample > 1)), (256, 4, 1, width), (257, 4, 1, rows),
                 (258, 3, 3, bits), (259, 3, 1, 7), (262, 3, 1, 6), (277, 3, 1, 3),
                 (282, 5, 1, per_cm), (283, 5, 1, per_cm), (284, 3, 1, 1), (296, 3, 1, 3),
                 (322, 4, 1, 256), (323, 4, 1, 256), (324, 4, tiles, offsets),

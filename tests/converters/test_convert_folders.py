@@ -15,6 +15,7 @@ from cellgan_plugin.converters import (
     parse_class_map,
 )
 from cellgan_plugin.converters.fitting import Fit, fit_area, make_fit
+from cellgan_plugin.converters.published_split import find_published_split, split_of_name
 from cellgan_plugin.datasets.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -559,6 +560,29 @@ def test_a_split_below_the_classes_is_kept(tmp_path):
     assert {(row['label'], row['split']) for row in result.rows} == {
         ('NILM', 'train'), ('NILM', 'test'), ('HSIL', 'train'), ('HSIL', 'test'),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    'name, split',
+    [
+        ('TRAIN', 'train'), ('1_train', 'train'), ('01-Train', 'train'), ('train_set', 'train'),
+        ('trainset', 'train'), ('TrainingImages', 'train'), ('images_train', 'train'),
+        ('train1', 'train'), ('val2017', 'val'), ('Validation data', 'val'), ('dev', 'val'),
+        ('testA', 'test'), ('test-patches', 'test'), ('cells', None), ('fold1', None),
+        ('contest', None), ('pretrained', None), ('train test', None), ('valve', None), ('1', None),
+    ],
+)  # fmt: skip
+def test_names_of_splits(name, split):
+    assert split_of_name(name) == split
+
+
+def test_a_split_is_found_at_any_level():
+    for layout in ('{}/A/1.png', 'A/{}/1.png', 'archive/x/{}/A/s/1.png', 'A/{}/s/1.png'):
+        files = [layout.format('train'), layout.format('Test').replace('A/', 'B/')]
+        assert find_published_split(files).splits == {files[0]: 'train', files[1]: 'test'}
+    # Half of a split is not mixed without a word.
+    with pytest.raises(ConverterError, match='splits train for 1 images, and no split for 1'):
+        find_published_split(['train/A/1.png', 'holdout/A/1.png'])
 
 
 def test_one_folder_of_one_split_is_no_split(tmp_path):

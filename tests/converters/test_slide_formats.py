@@ -8,7 +8,7 @@ import pytest
 import slide_formats
 import tifffile
 from PIL import Image
-from slide_files import feature, noise, write_geojson
+from slide_files import feature, noise, write_geojson, write_huge_slide
 
 from cellgan_plugin.converters import ConverterError
 from cellgan_plugin.converters.slides import SlideReader, convert_slides, make_settings, readers
@@ -140,6 +140,12 @@ def test_images_that_are_no_slides(tmp_path, levels, monkeypatch):
     Image.fromarray(levels[2]).save(tmp_path / 'photo.tif')
     with pytest.raises(SlideError, match=r'images of one piece are for folders\.py'):
         SlideReader(tmp_path / 'photo.tif')
+
+
+def test_a_slide_that_claims_too_much(tmp_path):
+    write_huge_slide(tmp_path / 'a.tiff', 1 << 21, height=256)
+    with pytest.raises(SlideError, match='claims 2097152x256 px; no scanner writes so many'):
+        SlideReader(tmp_path / 'a.tiff')
 
 
 def test_two_dicom_series_in_one_folder(tmp_path, levels):

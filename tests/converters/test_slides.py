@@ -23,7 +23,13 @@ from slide_files import (
 from tool_parsers import load_tool
 
 from cellgan_plugin.converters import ConverterError
-from cellgan_plugin.converters.slides import SlideReader, convert_slides, cutting, make_settings
+from cellgan_plugin.converters.slides import (
+    SlideReader,
+    convert_slides,
+    cutting,
+    make_settings,
+    tissue,
+)
 from cellgan_plugin.converters.slides.plan import plan_tissue
 from cellgan_plugin.converters.slides.settings import field_of, scale_of
 from cellgan_plugin.converters.slides.tissue import sharpness
@@ -163,6 +169,30 @@ def test_both_dialects_and_small_shapes_are_read(noisy, tmp_path):
         assert result.counts['cells'] == 5
 
 
+def test_collections_shared_ids_and_what_qupath_ignores(noisy, tmp_path):
+    parts = [
+        {'type': 'Point', 'coordinates': [300, 200]},
+        {'type': 'Polygon', 'coordinates': [square(400, 300, 20)]},
+        {'type': 'LineString', 'coordinates': [[1, 1], [5, 5]]},
+    ]
+    mixed = feature('GeometryCollection', None, 'A', 1)
+    mixed['geometry'] = {'type': 'GeometryCollection', 'geometries': parts}
+    old = [feature('Point', [500 + 9 * k, 200], 'A', id='PathAnnotationObject') for k in (0, 1)]
+    ignored = feature('Polygon', [square(10, 10, 500)], 'Ignore*', 9)
+    result = run(noisy[0], tmp_path / 'out', annotations=one(tmp_path, mixed, *old, ignored))
+    assert {(row['annotation'], row['x'], row['y']) for row in result.rows} == {
+        ('f1#1', 268, 168), ('f1#2', 378, 278), ('PathAnnotationObject', 468, 168),
+        ('PathAnnotationObject-2', 477, 168),
+    }  # fmt: skip
+    assert result.counts['lines, passed over'] == 1
+    assert result.counts['annotations of the class Ignore*, passed over'] == 1
+    source = one(tmp_path, feature('Point', [300, 200], 'Tumor: Positive'))
+    with pytest.raises(ConverterError, match=r"'Tumor: Positive' holds ':'.*--map CLASS="):
+        run(noisy[0], tmp_path / 'b', annotations=source)
+    mapped = run(noisy[0], tmp_path / 'b', annotations=source, class_map={'P': ['Tumor: Positive']})
+    assert [row['label'] for row in mapped.rows] == ['P']
+
+
 def test_asap(noisy, tmp_path):
     marks = [
         ('one', 'Dot', 'A', [(300, 200)]),
@@ -178,15 +208,15 @@ def test_asap(noisy, tmp_path):
     assert result.counts['marks of type Measurement, passed over'] == 1
 
 
-@pytest.mark.parametrize('unit, factor', [('px', 1), ('um', MPP)])
-def test_a_table_of_cells(noisy, tmp_path, unit, factor):
+@pytest.mark.parametrize('unit, factor, part', [('px', 1, ','), ('um', MPP, '; '), ('px', 1, '\t')])
+def test_a_table_of_cells(noisy, tmp_path, unit, factor, part):
     rows = [('a', 300, 200, '', '', 'NILM'), ('a.tiff', 590, 420, 20, 10, 'HSIL')]
-    lines = ['slide,x,y,width,height,label']
+    lines = ['\ufeff' + part.join(('slide', 'x', 'y', 'width', 'height', 'label'))]
     for slide, *numbers, label in rows:
         scaled = (n if n == '' else n * factor for n in numbers)
-        lines.append(','.join(map(str, (slide, *scaled, label))))
+        lines.append(part.join(map(str, (slide, *scaled, label))))
     table = tmp_path / 'cells.csv'
-    table.write_text('\n'.join(lines))
+    table.write_text('\n'.join(lines), encoding='utf-8')
     result = run(noisy[0], tmp_path / 'out', annotations=table, unit=unit)
     assert {(r['annotation'], r['label'], r['x'], r['y']) for r in result.rows} == {
         ('2', 'NILM', 268, 168), ('3', 'HSIL', 568, 393),
@@ -259,6 +289,23 @@ def test_a_slide_without_tissue(tmp_path):
     result = run(tmp_path / 's', tmp_path / 'out')
     assert {row['label'] for row in result.rows} == {'unlabelled'}
     assert result.counts['slides without tissue'] == 1
+
+
+def test_the_map_of_a_huge_slide_is_bounded(tmp_path, monkeypatch):
+    """Of small patches, too: here no more than 5,000 px of 1024 x 1024, and the same tiles."""
+    image, box = smear()
+    write_slide(tmp_path / 'a.tiff', image)
+    settings, plans = make_settings(0.25, 32), []
+    for most in (tissue._MOST_PX, 5_000):
+        monkeypatch.setattr(tissue, '_MOST_PX', most)
+        with SlideReader(tmp_path / 'a.tiff') as reader:
+            field = field_of(reader.info, scale_of(reader.info, None, None), settings)
+            plans.append(plan_tissue(reader, 'A', field, settings))
+    assert plans[0].tissue.tissue.size == 512**2 and plans[1].tissue.tissue.size <= 5_200
+    places = [{(patch.left, patch.top) for patch in plan.patches} for plan in plans]
+    assert len(places[0]) == 256 and len(places[0] ^ places[1]) < 80
+    inner = {(x, y) for x, y in places[0] if box[0] < x < box[2] - 32 and box[1] < y < box[3] - 32}
+    assert inner <= places[1]
 
 
 def test_sharpness_tells_blur_not_contrast():
@@ -452,6 +499,8 @@ def test_an_interrupted_run_continues(noisy, tmp_path, monkeypatch):
         ('a.xml', asap([('n', 'Dot', 'A', [('one', 1)])]), 'a coordinate is not readable'),
         ('a.csv', 'slide,x,label\na,1,A\n', 'column y is missing'),
         ('a.csv', 'slide,x,y,label\na,1,oben,A\n', "row 2: y is 'oben'; expected a number"),
+        ('a.csv', 'slide;x;y;label\na;1,5;1;A\n', "row 2: x is '1,5'; .* with a decimal point"),
+        ('a.csv', 'slide,x,x,y,label\na,1,2,3,A\n', 'column x is there twice'),
         ('a.csv', 'slide,x,y,label,width,height\na,1,1,A,5,\n', 'both above 0, or neither'),
         ('b.csv', 'slide,x,y,label\nother,1,1,A\n', 'no annotation fits a slide'),
     ],

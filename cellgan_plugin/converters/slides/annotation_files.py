@@ -1,5 +1,7 @@
 """Which files hold the annotations of which slide."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple
 
@@ -85,7 +87,20 @@ def read_annotations(
             f'({", ".join(list(slides)[:3])}) with {", ".join(ANNOTATION_EXTENSIONS)}, or a CSV '
             'has a column slide'
         )
-    return found, left_out, notes
+    return {slide: _with_own_ids(of_slide) for slide, of_slide in found.items()}, left_out, notes
+
+
+def _with_own_ids(annotations: List[Annotation]) -> List[Annotation]:
+    """Ids that several share numbered: QuPath before 0.3 has ``PathAnnotationObject`` for all."""
+    seen: Counter = Counter()
+    named = []
+    for annotation in annotations:
+        seen[annotation.id] += 1
+        number = seen[annotation.id]
+        named.append(
+            annotation if number == 1 else replace(annotation, id=f'{annotation.id}-{number}')
+        )
+    return named
 
 
 def slide_named(text: str, slides: Mapping[str, Path]) -> Optional[str]:

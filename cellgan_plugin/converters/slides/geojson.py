@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Collection, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from cellgan_plugin.converters.slides.annotation import Annotation, AnnotationFi
 from cellgan_plugin.converters.slides.readers import need
 
 _LINES = ('LineString', 'MultiLineString')
+_IGNORED = 'Ignore*'  # QuPath leaves objects of this class out of everything, too
 
 
 def read_geojson(path: Path) -> AnnotationFile:
@@ -19,8 +20,8 @@ def read_geojson(path: Path) -> AnnotationFile:
 
     Points, several points (each a cell of its own), polygons with holes, several polygons and
     collections of these are understood; of a detected cell its outline. Lines are counted and
-    passed over. The class is ``properties.classification``: a text, or an object with ``name``. An
-    ``id`` that several features share, as of QuPath before 0.3, gets their number.
+    passed over, as are objects of QuPath's class ``Ignore*``. The class is
+    ``properties.classification``: a text, or an object with ``name``.
 
     Args:
         path (Path): The file.
@@ -40,11 +41,8 @@ def read_geojson(path: Path) -> AnnotationFile:
         raise ConverterError(f'{path}: not readable as JSON in UTF-8 ({error})') from error
     left_out: Counter = Counter()
     annotations: List[Annotation] = []
-    features = _features(content, path)
-    ids = Counter(str(feature.get('id')) for feature in features if isinstance(feature, dict))
-    shared = {name for name, count in ids.items() if count > 1}
-    for number, feature in enumerate(features, 1):
-        annotations += _read_feature(feature, number, path, shared, left_out)
+    for number, feature in enumerate(_features(content, path), 1):
+        annotations += _read_feature(feature, number, path, left_out)
     return AnnotationFile({'': annotations}, dict(left_out))
 
 
@@ -63,9 +61,7 @@ def _features(content: Any, path: Path) -> List[Any]:
     )
 
 
-def _read_feature(
-    feature: Any, number: int, path: Path, shared: Collection[str], left_out: Counter
-) -> Iterator[Annotation]:
+def _read_feature(feature: Any, number: int, path: Path, left_out: Counter) -> Iterator[Annotation]:
     where = f'{path}, feature {number}'
     if not isinstance(feature, dict) or not isinstance(feature.get('geometry'), dict):
         raise ConverterError(f'{where}: has no geometry; export it from QuPath again')
@@ -74,9 +70,10 @@ def _read_feature(
     properties = feature.get('properties')
     properties = properties if isinstance(properties, dict) else {}
     name = str(feature.get('id') or properties.get('id') or number)
-    if name in shared:
-        name = f'{name}-{number}'
     label = _label(properties)
+    if label == _IGNORED:
+        left_out[f'annotations of the class {_IGNORED}, passed over'] += 1
+        return
     try:
         shapes = _shapes(geometry, left_out)
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:

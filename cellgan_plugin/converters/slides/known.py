@@ -101,6 +101,13 @@ def _rules(
             raise ConverterError(
                 'no annotation has a class: set it where they were drawn (QuPath: classification)'
             )
+        try:
+            return class_finder(None, classes)
+        except ConverterError as error:
+            raise ConverterError(
+                f'{error}; or name the classes here with --map CLASS="NAME THERE" for each, and '
+                'leave out what else is annotated with --skip-unmatched'
+            ) from error
     return class_finder(class_map, classes)
 
 
