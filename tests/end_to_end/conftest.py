@@ -3,11 +3,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from programs import run_program
+from programs import run_program, start_program
 
 from cellgan_plugin.phantom import write_phantom_dataset
 
@@ -79,9 +81,28 @@ def free_port():
 
 
 def run_on_two_ranks(program, *arguments):
-    """:func:`run_tool` on two gloo processes."""
-    launcher = ['-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port']
-    return run_tool(sys.executable, *launcher, free_port(), program, *arguments)
+    """:func:`run_tool` on two gloo processes, as torchrun starts them; both their outputs."""
+    common = dict(
+        WORLD_SIZE='2', LOCAL_WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port())
+    )
+    with tempfile.TemporaryFile('w+') as said:
+        ranks = [
+            start_program(
+                program, *arguments, output=said, errors=said,
+                env=dict(common, RANK=str(rank), LOCAL_RANK=str(rank)),
+            )
+            for rank in range(2)
+        ]  # fmt: skip
+        while None in (codes := [rank.poll() for rank in ranks]) and not any(codes):
+            time.sleep(0.05)
+        for rank in ranks:  # when one has failed the other waits for it
+            if any(codes):
+                rank.terminate()
+        codes = [rank.wait() for rank in ranks]
+        said.seek(0)
+        result = SimpleNamespace(stdout=said.read())
+    assert codes == [0, 0], f'{program} {arguments} -> {codes}\n{result.stdout}'
+    return result
 
 
 def logged_losses(work_dir):

@@ -1,17 +1,16 @@
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from programs import run_program, start_program
 from tensorboard.backend.event_processing import event_accumulator
 
 from cellgan_plugin.errors import EXIT_STOPPED
 
-from .conftest import REPO, logged_losses, run_tool
+from .conftest import logged_losses, run_tool
 
 KILLED_WHILE_WRITING = """
 import os, signal, sys
@@ -88,14 +87,9 @@ def test_a_run_leaves_what_a_person_looks_for(straight):
 
 def test_killed_while_writing_then_resumed_gives_the_same_numbers(tiny, straight):
     work_dir = tiny.root / 'killed'
-    killed = subprocess.run(
-        [sys.executable, '-c', KILLED_WHILE_WRITING, str(tiny.config), str(work_dir)],
-        cwd=REPO,
-        env=dict(os.environ, OMP_NUM_THREADS='1'),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    program = tiny.root / 'killed.py'
+    program.write_text(KILLED_WHILE_WRITING)
+    killed = run_program(program, tiny.config, work_dir, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (work_dir / 'iter_4.pth').is_file()
     assert not (work_dir / 'iter_6.pth').exists()
@@ -123,33 +117,22 @@ def test_killed_while_writing_then_resumed_gives_the_same_numbers(tiny, straight
 def test_preemption_of_all_processes_saves_and_says_that_it_goes_on(tiny, name):
     # As Slurm and torchrun do, the signal goes to the loader's workers as well.
     work_dir = tiny.root / f'preempted_{name}'
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            'tools/train.py',
-            str(tiny.config),
-            '--work-dir',
-            str(work_dir),
-            '--cfg-options',
-            'train_cfg.max_iters=100000',
-            'default_hooks.checkpoint.interval=100000',
-            'train_dataloader.num_workers=2',
-        ],
-        cwd=REPO,
-        env=dict(os.environ, OMP_NUM_THREADS='1'),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if ' 3/100000]' in line:
-            os.killpg(process.pid, signal.Signals[name])
-            break
-    rest = process.communicate(timeout=120)[0]
-    assert process.returncode == EXIT_STOPPED, ''.join(lines) + rest
+    reading, writing = os.pipe()
+    with open(reading) as said:
+        with open(writing, 'w') as output:
+            process = start_program(
+                'tools/train.py', tiny.config, '--work-dir', work_dir, '--cfg-options',
+                'train_cfg.max_iters=100000', 'default_hooks.checkpoint.interval=100000',
+                'train_dataloader.num_workers=2', output=output, errors=output,
+            )  # fmt: skip
+        lines = []
+        for line in said:
+            lines.append(line)
+            if ' 3/100000]' in line:
+                os.killpg(process.pid, signal.Signals[name])
+                break
+        rest = said.read()
+    assert process.wait() == EXIT_STOPPED, ''.join(lines) + rest
     assert f'{name}: saved' in rest and '--resume goes on' in rest
     saved = list(Path(work_dir).glob('iter_*.pth'))
     assert len(saved) == 1

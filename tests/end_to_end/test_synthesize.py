@@ -1,6 +1,6 @@
+import os
 import runpy
 import signal
-import subprocess
 import sys
 import time
 
@@ -9,6 +9,7 @@ import torch
 from mmagic.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from programs import start_program
 
 from cellgan_plugin.datasets.manifest import read_manifest
 from cellgan_plugin.files import ABOUT_FOLDER
@@ -56,20 +57,18 @@ def test_two_ranks_make_the_images_of_one(run, made, tmp_path):
 
 def test_a_killed_run_is_continued_by_the_same_command(run, made, tmp_path):
     out, number = tmp_path / 'out', 4000
-    command = [sys.executable, 'tools/synthesize.py', *run, '--per-class', number, '--out', out]
-    process = subprocess.Popen(
-        [str(word) for word in command], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        limit = time.monotonic() + 240
-        while len(images(out)) < 40:
-            assert process.poll() is None, process.stdout.read().decode()
-            assert time.monotonic() < limit, 'no images'
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-        process.communicate()
+    command = ['tools/synthesize.py', *run, '--per-class', number, '--out', out]
+    with open(tmp_path / 'said', 'w+') as said:
+        process = start_program(*command, output=said, errors=said)
+        try:
+            limit = time.monotonic() + 240
+            while len(images(out)) < 40:
+                assert process.poll() is None, (tmp_path / 'said').read_text()
+                assert time.monotonic() < limit, 'no images'
+                time.sleep(0.05)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
     there = images(out)
     assert 40 <= len(there) < 5 * number and not (out / 'manifest.csv').exists()
 
