@@ -11,6 +11,7 @@ from cellgan_plugin.benchmark.classifier_run import classifier_identity
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
 from cellgan_plugin.benchmark.generator_jobs import GeneratorJobs
 from cellgan_plugin.benchmark.generators import (
+    check_generator_classes,
     evaluated_by,
     inherited_groups,
     inherited_images,
@@ -35,7 +36,6 @@ from cellgan_plugin.benchmark.synthetic import (
     write_list,
 )
 from cellgan_plugin.datasets import DatasetError
-from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import group_hashes, to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.errors import ProtocolError
@@ -213,7 +213,7 @@ class ArmBuilder:
     ) -> Tuple[Arm, List[LeakReport]]:
         sampling = Sampling.settle(generator.config, generator.checkpoint)
         checkpoint = sampling.checkpoint
-        self._check_classes(generator, sampling.classes)
+        check_generator_classes(generator, sampling.classes, self.protocol.classes)
         path = str(Path(generator.config).absolute())
         where = self._drawn(generator, largest(numbers), path, checkpoint, '')
         identity = dict(
@@ -223,26 +223,6 @@ class ArmBuilder:
         trained_on = training_images_of(checkpoint)
         arm.notes += seen_beyond(self.plan, generator.name, trained_on)
         return arm, [self._leak(generator, trained_on, training_groups_of(checkpoint))]
-
-    def _check_classes(self, generator: Generator, names: Optional[Sequence[str]]) -> None:
-        """ProtocolError unless the generator knows every class of the benchmark."""
-        if not names:
-            raise ProtocolError(
-                f'generator {generator.name!r}: {generator.config} does not name its classes '
-                '(train_dataloader.dataset.metainfo.classes)'
-            )
-        means = {name: resolve_class(name, names) for name in self.protocol.classes}
-        missing = [name for name, known in means.items() if known is None]
-        if missing:
-            raise ProtocolError(
-                f'generator {generator.name!r} makes the classes {list(names)}; the benchmark also '
-                f'has {missing}. Train a generator on these too, or take them out of the benchmark'
-            )
-        if len(set(means.values())) < len(means):
-            raise ProtocolError(
-                f'generator {generator.name!r}: two classes of the benchmark are one class of the '
-                f'generator ({means}); name them as the generator does'
-            )
 
     def _arm(
         self, generator: Generator, where: Sequence[Tuple[Path, str]], identity: Dict[str, Any]
@@ -279,8 +259,7 @@ class ArmBuilder:
         self, generator: Generator, numbers: Numbers
     ) -> Tuple[Arm, List[LeakReport]]:
         config = self._trainable(generator)
-        where, reports = [], []
-        counts = []
+        where, reports, counts = [], [], []
         for fold, parts in enumerate(self.real):
             name = f'fold{fold + 1}'
             images, samples = self._generator_images(generator, fold, parts['train'])
@@ -398,7 +377,7 @@ class ArmBuilder:
     def _trainable(self, generator: Generator) -> Config:
         config = read_generator(generator, *self._of)
         names = default_classes(config)
-        self._check_classes(generator, names)
+        check_generator_classes(generator, names, self.protocol.classes)
         if self.protocol.train_generators and len(names) != len(self.protocol.classes):
             raise ProtocolError(
                 f'generator {generator.name!r} has the classes {list(names)}, the benchmark '

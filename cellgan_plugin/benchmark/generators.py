@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from cellgan_plugin.benchmark.classifier_run import file_digest, starting_weights
 from cellgan_plugin.benchmark.rows import Generator, with_checkpoints
+from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.data_settings import (
@@ -208,3 +209,26 @@ def training_identity(
         hooks = [h for h in config.custom_hooks if _hook_name(h) == _CHOOSING_HOOK]
         own['best_by_fd'] = plain(hooks)
     return own
+
+
+def check_generator_classes(
+    generator: Generator, names: Optional[Sequence[str]], classes: Sequence[str]
+) -> None:
+    """ProtocolError unless a generator of the classes ``names`` knows those of the benchmark."""
+    if not names:
+        raise ProtocolError(
+            f'generator {generator.name!r}: {generator.config} does not name its classes '
+            '(train_dataloader.dataset.metainfo.classes)'
+        )
+    means = {name: resolve_class(name, names) for name in classes}
+    missing = [name for name, known in means.items() if known is None]
+    if missing:
+        raise ProtocolError(
+            f'generator {generator.name!r} makes the classes {list(names)}; the benchmark also '
+            f'has {missing}. Train a generator on these too, or take them out of the benchmark'
+        )
+    if len(set(means.values())) < len(means):
+        raise ProtocolError(
+            f'generator {generator.name!r}: two classes of the benchmark are one class of the '
+            f'generator ({means}); name them as the generator does'
+        )

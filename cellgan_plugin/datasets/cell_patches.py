@@ -1,19 +1,17 @@
 """The data set of labelled cell patches."""
 
-import copy
 import os
 import pickle
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from mmagic.registry import DATASETS, TRANSFORMS
-from mmengine.dataset import BaseDataset
+from mmagic.registry import DATASETS
 
 from cellgan_plugin.datasets.batches import BatchImages, CellBatch
 from cellgan_plugin.datasets.caching import CachedImages, cache_images
+from cellgan_plugin.datasets.checked_dataset import CheckedDataset
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS, ImageFileError
-from cellgan_plugin.datasets.inspection import Reader
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, ManifestError, iter_manifest
 from cellgan_plugin.datasets.problems import (
     ERROR,
@@ -22,7 +20,6 @@ from cellgan_plugin.datasets.problems import (
     Problem,
     raise_or_say,
 )
-from cellgan_plugin.datasets.samplers import position_of, seed_of
 from cellgan_plugin.datasets.sources import Listing, Rows, list_patches
 from cellgan_plugin.datasets.training_checks import check_files
 
@@ -37,7 +34,7 @@ def _has_several_splits(manifest: str) -> bool:
 
 
 @DATASETS.register_module()
-class CellPatchDataset(BaseDataset):
+class CellPatchDataset(CheckedDataset):
     """Labelled cell patches, checked before the first step, as uint8.
 
     Three layouts, chosen by ``ann_file``:
@@ -90,6 +87,7 @@ class CellPatchDataset(BaseDataset):
     """
 
     METAINFO: dict = dict(classes=BETHESDA_CLASSES)
+    sample_name = 'cell patch'
 
     def __init__(
         self,
@@ -109,16 +107,12 @@ class CellPatchDataset(BaseDataset):
         test_mode: bool = False,
         **kwargs,
     ):
-        for name, value, allowed in (
+        choices = (
             ('extra_classes', extra_classes, ('error', 'skip')),
             ('channels', channels, (1, 3)),
             ('cache', cache, (None, 'ram', 'device')),
             ('check', check, ('header', 'full', 'none')),
-        ):
-            if value not in allowed:
-                raise ValueError(
-                    f'CellPatchDataset: {name} must be one of {allowed}, got {value!r}'
-                )
+        )
         self.split = split
         self.extra_classes = extra_classes
         self.channels = channels
@@ -128,17 +122,13 @@ class CellPatchDataset(BaseDataset):
         self.max_pixels = max_pixels
         self.follow_links = follow_links
         self._cached: Optional[CachedImages] = None
-        # Built here so that names are found in MMagic's registry whatever the default scope is.
-        pipeline = [
-            TRANSFORMS.build({'_scope_': 'mmagic', **t}) if isinstance(t, dict) else t
-            for t in pipeline
-        ]
         super().__init__(
-            ann_file=os.fspath(ann_file or ''),
+            choices,
+            pipeline,
+            ann_file,
+            data_root,
             metainfo=metainfo,
-            data_root=os.fspath(data_root or ''),
             data_prefix=dict(data_prefix or dict(img_path='')),
-            pipeline=pipeline,
             test_mode=test_mode,
             **kwargs,
         )
@@ -155,23 +145,6 @@ class CellPatchDataset(BaseDataset):
             )
         metainfo['classes'] = check_class_names(metainfo['classes'])
         return metainfo
-
-    @property
-    def classes(self) -> Tuple[str, ...]:
-        """Class names in the order of the labels."""
-        return self._metainfo['classes']
-
-    @property
-    def root(self) -> str:
-        """Folder that listed files are relative to."""
-        prefix = self.data_prefix.get('img_path', '')
-        return (prefix or os.path.dirname(self.ann_file) or '.').rstrip('/') or '/'
-
-    @property
-    def reader(self) -> Reader:
-        """How files are read."""
-        real_root = '' if self.follow_links else os.path.realpath(self.root)
-        return Reader(self.root, real_root, self.channels, self.max_pixels)
 
     # Listing ------------------------------------------------------------------------------------
 
@@ -242,17 +215,6 @@ class CellPatchDataset(BaseDataset):
             self._cached = cache_images(self, shapes)
         self._fully_initialized = True
 
-    def stored_length(self) -> int:
-        """Number of samples; also while :meth:`full_init` is still checking them."""
-        return len(self.data_address) if self.serialize_data else len(self.data_list)
-
-    def stored_info(self, index: int) -> dict:
-        """``file``, ``gt_label``, ``row`` and perhaps ``group`` of one sample, from the list."""
-        if not self.serialize_data:
-            return copy.copy(self.data_list[index])
-        start = self.data_address[index - 1] if index else 0
-        return pickle.loads(memoryview(self.data_bytes[start : self.data_address[index]]))
-
     def output_shape(self, height: int, width: int) -> Tuple[int, int]:
         """Height and width after the pipeline; ValueError for a size that cannot be used."""
         for transform in self.pipeline.transforms:
@@ -317,16 +279,8 @@ class CellPatchDataset(BaseDataset):
             dict: ``img_path``, ``gt_label``, ``sample_idx``, ``sample_position``, ``sample_seed``,
             and ``group`` when the manifest has it.
         """
-        position = position_of(idx)
-        index = int(idx)
-        if not -len(self) <= index < len(self):
-            raise IndexError(f'CellPatchDataset: index {index} of {len(self)} samples')
-        index %= len(self)
-        info = self.stored_info(index)
+        info = super().get_data_info(idx)
         info['img_path'] = os.path.join(self.root, info['file'])
-        info['sample_idx'] = index
-        info['sample_position'] = index if position == int(idx) < 0 else position
-        info['sample_seed'] = seed_of(idx)
         return info
 
     def prepare_data(self, idx: int) -> dict:
@@ -337,14 +291,7 @@ class CellPatchDataset(BaseDataset):
         else:
             info = self.fit(info, self.decode(info))
         info['img_shape'] = info['img'].shape
-        for transform in self.pipeline.transforms[self._num_cached_transforms :]:
-            path = info.get('img_path')
-            info = transform(info)
-            if info is None:
-                raise ValueError(
-                    f'{path}: {transform} returned None; a cell patch cannot be skipped'
-                )
-        return info
+        return self._transformed(info, self.pipeline.transforms[self._num_cached_transforms :])
 
     def prepare_batch(self, indices: Sequence[int]) -> dict:
         """Run the pipeline on a whole batch of cached images, where they lie.
@@ -374,12 +321,6 @@ class CellPatchDataset(BaseDataset):
             return CellBatch(self, indices)
         return [self[index] for index in indices]
 
-    def __getitem__(self, idx: int) -> dict:
-        """The sample after the pipeline; a bad one raises, it is never replaced by another."""
-        if not self._fully_initialized:
-            self.full_init()
-        return self.prepare_data(idx)
-
     def get_cat_ids(self, idx: int) -> List[int]:
         """The label as a list, for MMEngine's ``ClassBalancedDataset``."""
         return [self.stored_info(int(idx))['gt_label']]
@@ -395,7 +336,3 @@ class CellPatchDataset(BaseDataset):
         """Number of samples per class, in the order of the labels."""
         counts = np.bincount(self.get_labels(), minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
-
-    def __repr__(self) -> str:
-        state = f'{len(self)} samples' if self._fully_initialized else 'not read yet'
-        return f'CellPatchDataset({self.root!r}, classes={list(self.classes)}, {state})'

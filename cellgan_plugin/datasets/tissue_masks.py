@@ -5,18 +5,16 @@ import os
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from mmagic.registry import DATASETS, TRANSFORMS
-from mmengine.dataset import BaseDataset
+from mmagic.registry import DATASETS
 from mmengine.logging import print_log
 
+from cellgan_plugin.datasets.checked_dataset import CheckedDataset
 from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.datasets.image_io import DEFAULT_MAX_PIXELS
-from cellgan_plugin.datasets.inspection import Reader
 from cellgan_plugin.datasets.labelled_split import choose_labelled
 from cellgan_plugin.datasets.mask_sources import PairLayout, PairListing, TissuePair, list_pairs
 from cellgan_plugin.datasets.pair_store import PairStore
 from cellgan_plugin.datasets.problems import WARNING, raise_or_say
-from cellgan_plugin.datasets.samplers import position_of, seed_of
 from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX, make_mask_rule
 from cellgan_plugin.datasets.tiling import cut_tile, tile_grid, tile_size
 from cellgan_plugin.datasets.tissue_checks import check_amounts, check_pairs, inspect_pairs
@@ -29,7 +27,7 @@ def _names(splits: Splits) -> Optional[Tuple[str, ...]]:
 
 
 @DATASETS.register_module()
-class TissueMaskDataset(BaseDataset):
+class TissueMaskDataset(CheckedDataset):
     """Images with semantic masks, whole or in overlapping tiles, checked before the first step.
 
     Every image is cut into tiles of ``tile`` px at its own scale (Sec. 4.1.3 of the pyramid
@@ -99,6 +97,7 @@ class TissueMaskDataset(BaseDataset):
     """
 
     METAINFO: dict = dict(classes=('stroma', 'gland'))
+    sample_name = 'tile'
 
     def __init__(
         self,
@@ -132,18 +131,14 @@ class TissueMaskDataset(BaseDataset):
         test_mode: bool = False,
         **kwargs,
     ):
-        for name, value, allowed in (
+        choices = (
             ('small_images', small_images, ('error', 'mirror')),
             ('labelled_by', labelled_by, ('group', 'image')),
             ('shared_groups', shared_groups, ('error', 'warn')),
             ('missing_masks', missing_masks, ('error', 'unlabelled')),
             ('cache', cache, (None, 'ram')),
             ('check', check, ('header', 'full', 'none')),
-        ):
-            if value not in allowed:
-                raise ValueError(
-                    f'TissueMaskDataset: {name} must be one of {allowed}, got {value!r}'
-                )
+        )
         if with_instances and instances is None:
             raise ValueError(
                 'TissueMaskDataset: with_instances=True needs masks of instance ids: set '
@@ -185,17 +180,13 @@ class TissueMaskDataset(BaseDataset):
         self._sizes: List[Tuple[int, int]] = []
         self.store: Optional[PairStore] = None
         self._set_rule(metainfo, mask_map)
-        # Built here so that names are found in MMagic's registry whatever the default scope is.
-        pipeline = [
-            TRANSFORMS.build({'_scope_': 'mmagic', **t}) if isinstance(t, dict) else t
-            for t in pipeline
-        ]
         super().__init__(
-            ann_file=os.fspath(ann_file or ''),
+            choices,
+            pipeline,
+            ann_file,
+            data_root,
             metainfo=metainfo,
-            data_root=os.fspath(data_root or ''),
             data_prefix=dict(),
-            pipeline=pipeline,
             test_mode=test_mode,
             **kwargs,
         )
@@ -215,22 +206,6 @@ class TissueMaskDataset(BaseDataset):
         metainfo['classes'] = check_class_names(metainfo['classes'])
         metainfo['num_classes'] = len(metainfo['classes'])
         return metainfo
-
-    @property
-    def classes(self) -> Tuple[str, ...]:
-        """Class names in the order of the ids; class 0 is the background."""
-        return self._metainfo['classes']
-
-    @property
-    def root(self) -> str:
-        """Folder that listed files are relative to."""
-        return (self.data_root or os.path.dirname(self.ann_file) or '.').rstrip('/') or '/'
-
-    @property
-    def reader(self) -> Reader:
-        """How files are found and images read."""
-        real_root = '' if self.follow_links else os.path.realpath(self.root)
-        return Reader(self.root, real_root, 3, self.max_pixels)
 
     # Listing ------------------------------------------------------------------------------------
 
@@ -332,14 +307,6 @@ class TissueMaskDataset(BaseDataset):
 
     # Samples ------------------------------------------------------------------------------------
 
-    def stored_info(self, index: int) -> dict:
-        """``row`` (of the pair) and ``tile`` of one sample; also while :meth:`full_init` runs."""
-        fully, self._fully_initialized = self._fully_initialized, True
-        try:
-            return super().get_data_info(int(index))
-        finally:
-            self._fully_initialized = fully
-
     def get_data_info(self, idx: int) -> dict:
         """Everything known of one sample but its pixels.
 
@@ -351,11 +318,7 @@ class TissueMaskDataset(BaseDataset):
             width), ``labelled``, ``sample_idx``, ``sample_position``, ``sample_seed``, and
             ``group``, ``label``, ``split`` where the manifest has them.
         """
-        position, index = position_of(idx), int(idx)
-        if not -len(self) <= index < len(self):
-            raise IndexError(f'TissueMaskDataset: index {index} of {len(self)} samples')
-        index %= len(self)
-        info = self.stored_info(index)
+        info = super().get_data_info(idx)
         row = info['row']
         pair = self.pairs[row]
         known = dict(group=pair.group, label=pair.label, split=pair.split)
@@ -363,9 +326,6 @@ class TissueMaskDataset(BaseDataset):
         info['img_path'] = os.path.join(self.root, pair.file)
         info['image_size'] = tuple(self._sizes[row])
         info['labelled'] = bool(self.labelled[row])
-        info['sample_idx'] = index
-        info['sample_position'] = index if position == int(idx) < 0 else position
-        info['sample_seed'] = seed_of(idx)
         return info
 
     def prepare_data(self, idx: int) -> dict:
@@ -383,22 +343,7 @@ class TissueMaskDataset(BaseDataset):
             info['instances'] = (
                 unknown if found.instances is None else cut_tile(found.instances, *info['tile'])
             )
-        for transform in self.pipeline.transforms:
-            path = info.get('img_path')
-            info = transform(info)
-            if info is None:
-                raise ValueError(f'{path}: {transform} returned None; a tile cannot be skipped')
-        return info
-
-    def __getitem__(self, idx: int) -> dict:
-        """The sample after the pipeline; a bad one raises, it is never replaced by another."""
-        if not self._fully_initialized:
-            self.full_init()
-        return self.prepare_data(idx)
-
-    def stored_length(self) -> int:
-        """Number of samples; also while :meth:`full_init` is still checking them."""
-        return len(self.data_address) if self.serialize_data else len(self.data_list)
+        return self._transformed(info, self.pipeline.transforms)
 
     def labelled_flags(self) -> np.ndarray:
         """Whether each sample is labelled, bool (N,)."""
@@ -414,7 +359,3 @@ class TissueMaskDataset(BaseDataset):
             labelled_samples=int(flags.sum()),
             unlabelled_samples=int((~flags).sum()),
         )
-
-    def __repr__(self) -> str:
-        state = f'{len(self)} samples' if self._fully_initialized else 'not read yet'
-        return f'TissueMaskDataset({self.root!r}, classes={list(self.classes)}, {state})'

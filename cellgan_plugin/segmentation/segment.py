@@ -104,11 +104,6 @@ def probabilities_at(model: nn.Module, pixels: np.ndarray, scale: float = 1.0) -
     return probabilities
 
 
-def segment_at(model: nn.Module, pixels: np.ndarray, scale: float = 1.0) -> np.ndarray:
-    """The class of the largest of :func:`probabilities_at`, uint8 (H, W)."""
-    return _largest(probabilities_at(model, pixels, scale))
-
-
 def _largest(probabilities: torch.Tensor) -> np.ndarray:
     return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
 

@@ -1,9 +1,7 @@
 """Write synthetic tissue from masks: what ``tools/synthesize.py --masks`` does, for a notebook."""
 
-import logging
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -12,7 +10,6 @@ from mmengine.logging import print_log
 from torch import nn
 from tqdm import tqdm
 
-from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.content_hash import split_groups, to_hex, write_provenance
 from cellgan_plugin.datasets.data_card import seen_facts, write_card, write_metadata
 from cellgan_plugin.datasets.file_names import fit_name
@@ -24,10 +21,6 @@ from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
 from cellgan_plugin.datasets.whole_images import (
     MaskMeaning,
     WholeImage,
-    files_by_name,
-    list_whole_images,
-    look_at_masks,
-    mask_at,
 )
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.files import ABOUT_FOLDER
@@ -39,6 +32,14 @@ from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.runs.sampling import Sampling
 from cellgan_plugin.runs.trained_model import LoadedModel
 from cellgan_plugin.synthesis.folder import RECORD_NAME, SHEET_NAME
+from cellgan_plugin.synthesis.mask_batches import (
+    Source,
+    list_masks,
+    mask_batches,
+    mask_sources,
+    relabelled_ids,
+    warn_of_foreign_masks,
+)
 from cellgan_plugin.visualization import image_grid, mask_picture
 
 PathLike = Union[str, Path]
@@ -47,20 +48,6 @@ COLUMNS = (
     'checkpoint_sha256',
 )  # fmt: skip
 _SHEET_ROWS, _SHEET_VARIANTS, _SHEET_SIDE = 6, 4, 160
-
-
-class _Source(NamedTuple):
-    """One mask at the model's resolution.
-
-    Attributes:
-        image (WholeImage): Where it comes from.
-        plain (np.ndarray): uint8 class ids (H, W).
-        mask (np.ndarray): The same with other classes where ``relabel`` says so.
-    """
-
-    image: WholeImage
-    plain: np.ndarray
-    mask: np.ndarray
 
 
 class SyntheticTissue(NamedTuple):
@@ -149,10 +136,10 @@ def synthesize_tissue(
             f'{type(model).__name__} generates no tissue from masks: --masks is for models with '
             'generators of masks, such as those of configs/pyramid_gan'
         )
-    changes = _changes(relabel or {}, classes)
+    changes = relabelled_ids(relabel or {}, classes)
     dataset = loaded.config.train_dataloader.dataset
-    listed = _listed(masks, split, mask_class, dataset.get('label_column', 'label'))
-    _warn_of_foreign_masks(listed, dataset.get('split'))
+    listed = list_masks(masks, split, mask_class, dataset.get('label_column', 'label'))
+    warn_of_foreign_masks(listed, dataset.get('split'))
     meaning = MaskMeaning(classes, dataset.get('mask_map'), dataset.get('instances'))
     scale = training_scale(loaded.config) * model.size / model.tile_size
     out = Path(out)
@@ -174,11 +161,11 @@ def synthesize_tissue(
     record = FolderRecord(out, RECORD_NAME)
     before = record.check(protocol, ('masks', 'labels'), overwrite)
     rows: List[Dict[str, Any]] = []
-    shown: List[_Source] = []
+    shown: List[Source] = []
     made, written = 0, False
     with tqdm(total=len(listed) * per_mask, desc='Synthesising') as bar:
-        for batch in _batches(
-            _sources(listed, meaning, scale, model, changes), per_mask, batch_size
+        for batch in mask_batches(
+            mask_sources(listed, meaning, scale, model, changes), per_mask, batch_size
         ):
             for source, number in batch:
                 if number == 0 and len(shown) < _SHEET_ROWS:
@@ -231,95 +218,6 @@ def _write_card(
     write_card(out, title, rows, facts, 'tools/synthesize.py --masks', sheet)
 
 
-# What to make -------------------------------------------------------------------------------------
-
-
-def _changes(relabel: Mapping[str, str], classes: Sequence[str]) -> Dict[int, int]:
-    changes: Dict[int, int] = {}
-    for pair in relabel.items():
-        names = [resolve_class(name, classes) for name in pair]
-        for name, known in zip(pair, names, strict=True):
-            if known is None:
-                raise SynthesisError(f'relabel: {name!r} is none of the classes {list(classes)}')
-        before, after = (classes.index(name) for name in names)
-        if changes.setdefault(before, after) != after:
-            raise SynthesisError(
-                f'relabel: class {names[0]!r} would become {classes[changes[before]]!r} and '
-                f'{names[1]!r}; say it once'
-            )
-    return changes
-
-
-def _listed(
-    masks: PathLike,
-    split: Optional[Union[str, Sequence[str]]],
-    mask_class: Optional[str],
-    label_column: str,
-) -> List[WholeImage]:
-    masks = Path(masks)
-    if masks.suffix.lower() == '.csv' or split is not None:
-        listed = list_whole_images(masks, split, label_column=label_column)
-        listed = [image for image in listed if image.mask is not None]
-        if not listed:
-            raise SynthesisError(f'{masks} lists no masks{f" of split {split}" if split else ""}')
-    else:
-        listed = [WholeImage(name, path, path) for name, path in files_by_name(masks).items()]
-        look_at_masks(listed)
-    if mask_class is not None:
-        listed = [replace(image, label=mask_class) for image in listed]
-    return listed
-
-
-def _warn_of_foreign_masks(listed: Sequence[WholeImage], trained: Any) -> None:
-    """Images of a test set's masks are easily a leak: in their manifest all rows say ``train``."""
-    own = {trained} if isinstance(trained, str) else set(trained or ())
-    foreign = sorted({image.split for image in listed if image.split} - own)
-    if own and foreign:
-        print_log(
-            f'masks of split {foreign}, not of {sorted(own)} that the model was trained on: a '
-            'segmenter trained on these images has seen the masks of that split, so do not test it '
-            'there (column source_split)',
-            'current',
-            logging.WARNING,
-        )
-
-
-def _sources(
-    listed: Sequence[WholeImage],
-    meaning: MaskMeaning,
-    scale: float,
-    model: nn.Module,
-    changes: Mapping[int, int],
-) -> Iterator[_Source]:
-    """Masks at the model's resolution, cut to sides that it can make."""
-    unit = model.mask_unit()
-    for image in listed:
-        semantic, _ = meaning.read(image)
-        plain = mask_at(semantic, scale, unit, image.mask)
-        changed = plain.copy()
-        for old, new in changes.items():
-            changed[plain == old] = new
-        yield _Source(image, plain, changed)
-
-
-def _batches(
-    sources: Iterator[_Source], per_mask: int, batch_size: int
-) -> Iterator[List[Tuple[_Source, int]]]:
-    """(mask, number of the image) in batches of masks of one size."""
-    batch: List[Tuple[_Source, int]] = []
-    for source in sources:
-        if batch and batch[0][0].mask.shape != source.mask.shape:
-            yield batch
-            batch = []
-        for number in range(per_mask):
-            batch.append((source, number))
-            if len(batch) == batch_size:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
-
-
 # Making it ----------------------------------------------------------------------------------------
 
 
@@ -332,7 +230,7 @@ def _mask_file(image: WholeImage) -> str:
     return f'masks/{image.name}.png'
 
 
-def _is_whole(out: Path, source: _Source, number: int) -> bool:
+def _is_whole(out: Path, source: Source, number: int) -> bool:
     """Whether an earlier call made an image and its mask, and both are whole."""
     try:
         headers = [
@@ -349,7 +247,7 @@ def _is_whole(out: Path, source: _Source, number: int) -> bool:
 
 
 def _row(
-    source: _Source, number: int, classes: Sequence[str], protocol: Mapping[str, Any]
+    source: Source, number: int, classes: Sequence[str], protocol: Mapping[str, Any]
 ) -> Dict[str, Any]:
     counts = np.bincount(source.mask[source.mask != IGNORE_INDEX], minlength=len(classes))
     objects = counts[1:]
@@ -368,7 +266,7 @@ def _row(
 
 
 def _generate(
-    model: nn.Module, batch: Sequence[Tuple[_Source, int]], seed: int, per_call: int
+    model: nn.Module, batch: Sequence[Tuple[Source, int]], seed: int, per_call: int
 ) -> List[np.ndarray]:
     """Images of a batch; the networks always see ``per_call`` at once, as sums round by it."""
     images: List[np.ndarray] = []
@@ -389,7 +287,7 @@ def _pixels(images: torch.Tensor) -> List[np.ndarray]:
     return list(to_uint8(images).permute(0, 2, 3, 1).cpu().numpy())
 
 
-def _write(out: Path, batch: Sequence[Tuple[_Source, int]], images: Sequence[np.ndarray]) -> None:
+def _write(out: Path, batch: Sequence[Tuple[Source, int]], images: Sequence[np.ndarray]) -> None:
     for (source, number), image in zip(batch, images, strict=True):
         mask = out / _mask_file(source.image)
         if number == 0 or not mask.exists():
@@ -399,7 +297,7 @@ def _write(out: Path, batch: Sequence[Tuple[_Source, int]], images: Sequence[np.
 
 def _sheet(
     model: nn.Module,
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     variants: int,
     seed: int,
     changed: bool,

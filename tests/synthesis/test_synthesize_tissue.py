@@ -18,7 +18,7 @@ from cellgan_plugin.models.data_preprocessor import to_uint8
 from cellgan_plugin.randomness import derive_seed
 from cellgan_plugin.records import RecordError
 from cellgan_plugin.runs.trained_model import load_model
-from cellgan_plugin.synthesis import tissue as synthesize_module
+from cellgan_plugin.synthesis import mask_batches
 from cellgan_plugin.synthesis.tissue import synthesize_tissue
 
 CLASSES = ['stroma', 'healthy', 'poorly differentiated']
@@ -103,7 +103,7 @@ def test_images_and_masks_load_in_hugging_face_datasets(run, tmp_path):
 
 def test_masks_of_another_split_than_the_trained_one_are_said(run, monkeypatch):
     said = []
-    monkeypatch.setattr(synthesize_module, 'print_log', lambda text, *_: said.append(text))
+    monkeypatch.setattr(mask_batches, 'print_log', lambda text, *_: said.append(text))
     split = 'train_dataloader.dataset.split'
     make(run, 'same', options={split: 'test'})
     assert not any('source_split' in text for text in said)
