@@ -20,7 +20,7 @@ DEMO := demo
 # e.g. for CPUs alone TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 TORCH := ^(torch|torchvision|triton)==|^(nvidia|cuda)-
-# Test files run side by side; one process each.
+# Test files run side by side, one process each, in the order of tests/conftest.py.
 TEST_JOBS ?= 2
 # bfloat16 is faster where the processor computes in it, and slower where it does not.
 DEMO_AMP = $(shell grep -qsw avx512_bf16 /proc/cpuinfo && echo --amp)
@@ -52,7 +52,7 @@ demo: $(READY)
 	$(BIN)/python tools/study.py $(DEMO)/data --out $(DEMO)/study --title "Phantom cells" --hours $(DEMO_HOURS) --folds 1 --jobs 2 --steps 300 --beside cellgan_phantom $(DEMO_AMP)
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check cellgan_plugin tools tests docs/mkdocs_hooks.py setup.py

@@ -16,6 +16,11 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    """Files that run whole tools go first, so that files which run side by side end together."""
+    items.sort(key=lambda item: 'end_to_end' not in item.path.parts)
+
+
 @pytest.fixture
 def mmagic_scope():
     """What a Runner sets up: MMagic's registries as the default, and a message hub of its own."""
