@@ -59,11 +59,13 @@ def write_leica(path, levels, offset=(0, 0)):
             for k, (w, h) in enumerate(sizes)
         )
         return (
-            f'<image name="{name}"><pixels sizeX="{sizes[0][0]}" sizeY="{sizes[0][1]}">'
+            f'<image name="{name}"><creationDate>2020-01-01T00:00:00Z</creationDate>'
+            '<device model="SCN400" version="1"/>'
+            f'<pixels sizeX="{sizes[0][0]}" sizeY="{sizes[0][1]}">'
             f'{dimensions}</pixels><view sizeX="{view[0]}" sizeY="{view[1]}" '
             f'offsetX="{shift[0] * nm}" offsetY="{shift[1] * nm}"/><scanSettings>'
             f'<objectiveSettings><objective>{objective}</objective></objectiveSettings>'
-            '<illuminationSettings><illuminationSource>brightfield</illuminationSource>'
+            '<illuminationSettings><numericalAperture>0.75</numericalAperture><illuminationSource>brightfield</illuminationSource>'
             '</illuminationSettings></scanSettings></image>'
         )
 

@@ -2,29 +2,42 @@
 
     python tools/benchmarks/slides.py                          # a phantom slide, made in a folder
     python tools/benchmarks/slides.py --slide scan.svs --mpp 0.5
+    python tools/benchmarks/slides.py --processes 1 2 --patches 1024
 
 Both cut the same tiles from one slide and write them as PNG, on one core, in turns. The plain loop
 is what tutorials show: ``read_region``, ``convert``, ``resize``, ``save`` of Pillow. Times are of
 the processor: other work on the machine does not count.
+
+``--processes`` cuts the tiles by so many processes instead, and shows patches per second by the
+clock and by the processors, and the memory of the process that takes most: all of it, and what it
+does not share with the others (Linux). Tissue is found first, in a process of its own.
 """
 
 import argparse
 import json
+import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, NamedTuple
 
 import cv2
 import numpy as np
 
 from cellgan_plugin.converters.common import ConverterError
 from cellgan_plugin.converters.slides import SlideError, SlideReader, make_settings
-from cellgan_plugin.converters.slides.cutting import Place, close_slides, cut, make_tasks
-from cellgan_plugin.converters.slides.plan import at_corner, grid
+from cellgan_plugin.converters.slides.cutting import (
+    CutTask,
+    Place,
+    close_slides,
+    cut,
+    make_tasks,
+)
+from cellgan_plugin.converters.slides.plan import at_corner, grid, plan_tissue
 from cellgan_plugin.converters.slides.settings import PatchSettings, field_of, scale_of
 from cellgan_plugin.phantom import write_phantom_slides
+from cellgan_plugin.processes import run_in_processes
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,6 +51,7 @@ def parse_args() -> argparse.Namespace:
     add('--size', type=int, default=256, help='of the patches, px (default: 256)')
     add('--patches', type=int, default=128, help='of each turn (default: 128)')
     add('--turns', type=int, default=3, help='of either way; medians are shown (default: 3)')
+    add('--processes', type=int, nargs='+', metavar='N', help='cut by so many, e.g. 1 2 4')
     add('--assume-mpp', type=float, help='of a slide that does not say it')
     add('--json', action='store_true', help='one line of JSON')
     return parser.parse_args()
@@ -66,14 +80,83 @@ def by_plain_loop(path: Path, places: List[Place], settings: PatchSettings, fiel
     slide.close()
 
 
+class Used(NamedTuple):
+    """What a task used: seconds of the processor, and MB of its process at the end."""
+
+    seconds: float
+    resident: float
+    own: float
+
+
+def _memory() -> List[float]:
+    """MB of this process: the most so far, and what it shares with no other now."""
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    own = float('nan')
+    rollup = Path('/proc/self/smaps_rollup')
+    if rollup.is_file():
+        lines = rollup.read_text(encoding='utf-8').splitlines()
+        own = sum(int(line.split()[1]) for line in lines if line.startswith('Private_')) / 1e3
+    return [resident, own]
+
+
+def _cut_and_measure(task: CutTask) -> Used:
+    start = time.process_time()
+    result = cut(task)
+    if result.error:
+        raise SlideError(result.error)
+    return Used(time.process_time() - start, *_memory())
+
+
+def _find_tissue(task: 'tuple[Path, PatchSettings, object]') -> List[float]:
+    """MB of a process after it looked for tissue, and before."""
+    path, settings, field = task
+    before = _memory()[0]
+    with SlideReader(path) as reader:
+        plan_tissue(reader, 'A', field, settings)
+    return [before, _memory()[0]]
+
+
+def by_processes(
+    numbers: List[int], path: Path, folder: Path, settings: PatchSettings, field, corners: List
+) -> Dict[str, object]:
+    """Patches per second and memory of so many processes."""
+    table: Dict[str, object] = {}
+    # Two tasks: of one, run_in_processes would do it here.
+    for before, after in run_in_processes(_find_tissue, [(path, settings, field)] * 2, 2):
+        table['tissue'] = f'{after:.0f} MB, {before:.0f} before'
+    for number in numbers:
+        out_dir = str(folder / f'{number}-processes')
+        patches = [at_corner('A', corner, field, '') for corner in corners]
+        places = [Place(p.x, p.y, out_dir, f'{k}.png') for k, p in enumerate(patches)]
+        tasks = make_tasks('slide', path, field, settings.area, 0.0, places)
+        start = time.perf_counter()
+        used = list(run_in_processes(_cut_and_measure, tasks, number))
+        wall = time.perf_counter() - start
+        close_slides()
+        table[f'{number} process{"es" if number > 1 else ""}'] = (
+            f'{len(places) / wall:.0f} patches/s by the clock, '
+            f'{len(places) / sum(u.seconds for u in used):.0f} a processor; '
+            f'{max(u.resident for u in used):.0f} MB, '
+            f'{max(u.own for u in used):.0f} of them its own'
+        )
+    return table
+
+
 def measure(args: argparse.Namespace, path: Path, folder: Path) -> Dict[str, object]:
-    """Patches per second of one core, both ways, in turns."""
+    """Patches per second of one core, both ways, in turns; or of several processes."""
     settings = make_settings(args.mpp, args.size, assume_mpp=args.assume_mpp)
     with SlideReader(path) as reader:
         info = reader.info
     field = field_of(info, scale_of(info, None, args.assume_mpp), settings)
     corners = np.concatenate(list(grid((0, 0, info.width, info.height), info, field, settings)))
     chosen = corners[: args.patches].tolist()
+    what = {
+        'reader': info.reader,
+        'slide': f'{info.width}x{info.height}, {len(info.levels)} levels',
+        'patches': f'{len(chosen)} of {args.size} px at {args.mpp:g} um',
+    }
+    if args.processes:
+        return {**what, **by_processes(args.processes, path, folder, settings, field, chosen)}
     ways = {'plugin': by_plugin, 'plain loop': by_plain_loop}
     seconds: Dict[str, List[float]] = {name: [] for name in ways}
     for turn in range(args.turns):
@@ -86,9 +169,7 @@ def measure(args: argparse.Namespace, path: Path, folder: Path) -> Dict[str, obj
             seconds[name].append(time.process_time() - start)
     medians = {name: float(np.median(values)) for name, values in seconds.items()}
     return {
-        'reader': info.reader,
-        'slide': f'{info.width}x{info.height}, {len(info.levels)} levels',
-        'patches': f'{len(chosen)} of {args.size} px at {args.mpp:g} um',
+        **what,
         **{f'{name}, patches/s': round(len(chosen) / value, 1) for name, value in medians.items()},
         'ratio': round(medians['plain loop'] / medians['plugin'], 2),
     }

@@ -117,7 +117,8 @@ class SlideReader:
             except Exception as error:
                 tried.append(f'{prefix}: {error or type(error).__name__}')
         if not tried:
-            raise ConverterError(f'no library that reads slides is installed: {_HOW_TO_INSTALL}')
+            what = f'{self.path.suffix.lower()} slides'
+            raise ConverterError(f'no library that reads {what} is installed: {_HOW_TO_INSTALL}')
         hint = _PLAIN_TIFF if self.path.suffix.lower() in ('.tif', '.tiff') else ''
         raise SlideError(f'cannot be opened ({"; ".join(tried)}){hint}')
 

@@ -11,7 +11,8 @@ from cellgan_plugin.converters.slides.settings import Field
 
 TILE_PX = 16  # px of the map that a patch spans
 _BLOCK = 2048  # px of the level read at a time
-_MOST_PX = 40_000_000  # of the map: of a huge slide a small patch spans fewer px of it
+_BAND = 512  # rows of the map looked at at a time
+_MOST_PX = 10_000_000  # of the map: of a huge slide a small patch spans fewer px of it
 # Otsu's threshold on a slide without background, or without tissue, parts noise: it is held where
 # stain begins: pale cytoplasm of smears has 35 to 50 of 255, cream-coloured ground up to 15.
 _SATURATION = (15, 35)
@@ -55,7 +56,7 @@ class TissueMap(NamedTuple):
 
 
 def _sums(mask: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    total = cv2.integral(mask.astype(np.uint8))
+    total = cv2.integral(mask.view(np.uint8))
     (left, top), (right, bottom) = first.T, last.T
     return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
 
@@ -71,17 +72,28 @@ def map_tissue(reader: SlideReader, field: Field) -> TissueMap:
         TissueMap: Of the whole slide.
     """
     image, step = _read_map(reader, field)
-    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
-    dark = value < _DARK
-    coloured = (saturation >= _INK_SATURATION) & (hue >= _INK_HUE[0]) & (hue <= _INK_HUE[1])
+    smooth, dark, inked = _colours(image)
     stroke = np.ones((_INK_WIDTH, _INK_WIDTH), np.uint8)
-    ink = cv2.morphologyEx((coloured | dark).astype(np.uint8), cv2.MORPH_OPEN, stroke) > 0
-    smooth = cv2.medianBlur(saturation, 3)
+    ink = cv2.morphologyEx(inked.view(np.uint8), cv2.MORPH_OPEN, stroke).view(bool)
+    smooth = cv2.medianBlur(smooth, 3)
     # Ink would pull the threshold above the stains.
     rest = smooth[~ink] if not ink.all() else smooth.ravel()
     found, _ = cv2.threshold(rest, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     threshold = min(max(found, _SATURATION[0]), _SATURATION[1])
     return TissueMap(image, (smooth > threshold) & ~ink & ~dark, ink, step)
+
+
+def _colours(image: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Saturation, what is dark, and what has the colour of ink; by bands, for memory."""
+    saturation = np.empty(image.shape[:2], np.uint8)
+    dark, inked = np.empty((2, *saturation.shape), bool)
+    for top in range(0, len(image), _BAND):
+        band = slice(top, top + _BAND)
+        hue, saturation[band], value = cv2.split(cv2.cvtColor(image[band], cv2.COLOR_RGB2HSV))
+        dark[band] = value < _DARK
+        coloured = (hue >= _INK_HUE[0]) & (hue <= _INK_HUE[1])
+        inked[band] = dark[band] | (coloured & (saturation[band] >= _INK_SATURATION))
+    return saturation, dark, inked
 
 
 def _read_map(reader: SlideReader, field: Field) -> Tuple[np.ndarray, Tuple[float, float]]:

@@ -1,0 +1,30 @@
+# What costs nothing, first: flips with colour jitter, and stain augmentation, beside the images of CellGAN, on
+# patches of phantom slides at 64 px, each slide with a stain of its own (docs/slides.md). After
+# tools/train.py configs/cellgan_phantom.py; CELLGAN_CHECKPOINT: where that was trained.
+# The real images are those that CellGAN has not seen. "more patients" are real images of its training split.
+title = 'Augmentation, phantom slides at 64 px'
+data = dict(
+    data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom_cells}}', ann_file='manifest.csv', split='val')
+classifiers = dict(ResNet='../classifiers/benchmark_resnet18_plain_64.py')
+generators = {
+    'CellGAN': dict(
+        config='../cellgan_phantom.py',
+        checkpoint='{{$CELLGAN_CHECKPOINT:work_dirs/cellgan_phantom}}'),
+    'more patients': dict(
+        folder='{{$CELLGAN_PHANTOM_ROOT:data/phantom_cells}}', split='train', trained_on='itself'),
+}
+_flips = dict(type='RandomCellFlip', horizontal=0.5, vertical=0.5)
+rows = {
+    'Traditional augmentation': dict(transforms=[
+        _flips,
+        dict(type='RandomTissueColor', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02)]),
+    'Stain augmentation': dict(transforms=[
+        _flips,
+        dict(type='RandomStain', stain='papanicolaou', strength=0.2, offset=0.05)]),
+    'CellGAN': dict(generator='CellGAN', ratio=1.0, pool=1.0),
+    'more patients': dict(generator='more patients', ratio=1.0, pool=1.0),
+}
+baseline = 'Baseline'
+per_class = 100
+num_folds = 5
+steps = 160  # the same for all rows
