@@ -20,6 +20,7 @@ PAGES = [
 # Configs of commands in the docs that no test runs, not even smaller: they need images that are
 # not in this repository, or hours. That they can be read is tested with all other configs.
 PAPER_SIZED = {
+    'augmentation_phantom',
     'biggan_cric', 'biggan_tct', 'biggan_tct_128', 'biggan_tct_diffaug', 'cellgan_plus_demo',
     'cellgan_table1_cric_64', 'cellgan_table1_tct', 'cellgan_table3_cric_64',
     'cellgan_tct_modulate',

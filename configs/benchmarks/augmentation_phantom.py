@@ -1,7 +1,7 @@
 # What costs nothing, first: flips with colour jitter, and stain augmentation, beside the images of CellGAN, on
 # patches of phantom slides at 64 px, each slide with a stain of its own (docs/slides.md). After
 # tools/train.py configs/cellgan_phantom.py; CELLGAN_CHECKPOINT: where that was trained.
-# The real images are those that CellGAN has not seen. "more patients" are real images of its training split.
+# The real images are those that CellGAN has not seen.
 title = 'Augmentation, phantom slides at 64 px'
 data = dict(
     data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom_cells}}', ann_file='manifest.csv', split='val')
@@ -10,8 +10,6 @@ generators = {
     'CellGAN': dict(
         config='../cellgan_phantom.py',
         checkpoint='{{$CELLGAN_CHECKPOINT:work_dirs/cellgan_phantom}}'),
-    'more patients': dict(
-        folder='{{$CELLGAN_PHANTOM_ROOT:data/phantom_cells}}', split='train', trained_on='itself'),
 }
 _flips = dict(type='RandomCellFlip', horizontal=0.5, vertical=0.5)
 rows = {
@@ -22,7 +20,6 @@ rows = {
         _flips,
         dict(type='RandomStain', stain='papanicolaou', strength=0.2, offset=0.05)]),
     'CellGAN': dict(generator='CellGAN', ratio=1.0, pool=1.0),
-    'more patients': dict(generator='more patients', ratio=1.0, pool=1.0),
 }
 baseline = 'Baseline'
 per_class = 100

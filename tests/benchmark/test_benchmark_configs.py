@@ -9,7 +9,9 @@ from cellgan_plugin.benchmark.protocol import read_protocol
 from cellgan_plugin.benchmark.selection_rows import check_selection
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'benchmarks'
-CONFIGS = sorted([*FOLDER.glob('*_table*.py'), *FOLDER.glob('*_fig*.py')])
+CONFIGS = sorted(
+    [*FOLDER.glob('*_table*.py'), *FOLDER.glob('*_fig*.py'), *FOLDER.glob('augmentation_*.py')]
+)
 CONFIGS = [path for path in CONFIGS if not path.name.startswith('_')]
 
 

@@ -79,7 +79,8 @@ class DicomSlide:
 
 def _files_of_series(path: Path) -> List[Path]:
     wanted = _series_of(path)
-    return [file for file in sorted(path.parent.glob('*.dcm')) if _series_of(file) == wanted]
+    beside = (file for file in sorted(path.parent.iterdir()) if file.suffix.lower() == '.dcm')
+    return [file for file in beside if _series_of(file) == wanted]
 
 
 def _series_of(path: Path) -> Any:
