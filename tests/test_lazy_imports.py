@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from programs import run_program
 
 from cellgan_plugin.compat import FAST_START_VARIABLE, fast_start, lazy_packages, mmagic
 
@@ -265,20 +266,37 @@ def run(*arguments, **environment):
     return result
 
 
-def run_code(code, **environment):
-    result = run('-c', code, **environment)
+@pytest.fixture(scope='module')
+def run_code(tmp_path_factory):
+    """Run code in a process that has imported some packages of others, none of OpenMMLab."""
+
+    def run_code(code, **environment):
+        path = tmp_path_factory.mktemp('code') / 'code.py'
+        path.write_text(code)
+        return output(run_program(path, env=environment))
+
+    return run_code
+
+
+def output(result):
     # With torch 2.4, whatever the filters of warnings are.
     notice = r'.*`TorchScript` support for functional optimizers is deprecated.*\n(  .*\n)*'
     assert re.sub(notice, '', result.stderr) == ''
     return result.stdout
 
 
-def test_somebody_elses_program_keeps_its_mmagic_and_mmengine():
+def test_somebody_elses_program_keeps_its_mmagic_and_mmengine(run_code):
     run_code(PLAIN, **{FAST_START_VARIABLE: None})
 
 
-@pytest.mark.parametrize('program', [['tools/train.py'], ['-m', 'cellgan_plugin.runs.train']])
-@pytest.mark.parametrize('variable, fast', [(None, True), ('0', False)])
+@pytest.mark.parametrize(
+    'program, variable, fast',
+    [
+        (['tools/train.py'], None, True),
+        (['-m', 'cellgan_plugin.runs.train'], None, True),
+        (['-m', 'cellgan_plugin.runs.train'], '0', False),
+    ],
+)
 def test_our_own_programs_start_fast_unless_the_environment_forbids_it(program, variable, fast):
     program = [str(ROOT / x) if x.endswith('.py') else x for x in program]
     result = run('-X', 'importtime', *program, '--help', **{FAST_START_VARIABLE: variable})
@@ -333,16 +351,16 @@ def test_scripts_beside_an_installed_package_are_not_ours(monkeypatch, tmp_path)
 
 
 def test_models_are_imported_when_they_are_asked_for():
-    run_code(LAZY, **{FAST_START_VARIABLE: '1'})
+    output(run('-c', LAZY, **{FAST_START_VARIABLE: '1'}))
 
 
 @pytest.fixture(scope='module')
-def eager():
+def eager(run_code):
     return json.loads(run_code(EAGER, **{FAST_START_VARIABLE: '0'}))
 
 
 @pytest.mark.parametrize('fast', ['0', '1'])
-def test_packages_that_a_run_does_not_need_are_asked_for_when_they_are(fast):
+def test_packages_that_a_run_does_not_need_are_asked_for_when_they_are(run_code, fast):
     run_code(BARE, **{FAST_START_VARIABLE: fast})
 
 

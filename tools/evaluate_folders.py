@@ -7,7 +7,7 @@ python tools/evaluate_folders.py data/phantom:val FAKE_DIR --training data/phant
     --extractor dinov2-vitl14 dinov2_vitl14_pretrain.pth
 
 REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or a folder with a manifest.csv (file, label);
-DIR:SPLIT takes one split of it.
+DIR:SPLIT takes one split of it, DIR:LIST.csv another list of files below DIR.
 """
 
 from cellgan_plugin.datasets.views import ALL_VIEWS

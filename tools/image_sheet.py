@@ -6,8 +6,8 @@ HistoGAN's Fig. 8, real images beside those of generators trained on shares of t
 
 python tools/image_sheet.py real=data/pcam:train "3 %=OUT/3_percent/KEPT" "5 %=OUT/5_percent/KEPT"
 
-A row is NAME=DIR (class folders), NAME=DIR:SPLIT (the manifest in DIR), or NAME=DIR:LIST.csv (a
-list of files below DIR, as a selection leaves one).
+A row is NAME=DIR (its manifest, or class folders), NAME=DIR:SPLIT (of the manifest in DIR), or
+NAME=DIR:LIST.csv (a list of files below DIR, as a selection leaves one).
 """
 
 from cellgan_plugin.runs.command_line import ToolParser, user_errors

@@ -62,7 +62,9 @@ class FolderError(ValueError):
 
 
 def find_folder(folder: Folder) -> ListedFolder:
-    """Read ``DIR`` or ``DIR:SPLIT``. A manifest in the folder is what lists its images.
+    """Read ``DIR``, ``DIR:SPLIT`` or ``DIR:LIST.csv``, a manifest whose files lie below DIR.
+
+    Without one, a manifest in the folder is what lists its images.
 
     Raises:
         FileNotFoundError: No such folder.
@@ -75,6 +77,8 @@ def find_folder(folder: Folder) -> ListedFolder:
         text, _, split = text.rpartition(':')
     if not Path(text).is_dir():
         raise FileNotFoundError(f'{text} is no folder')
+    if split is not None and split.endswith('.csv'):
+        return ListedFolder(text, str(Path(split).absolute()))
     named = _is_manifest(Path(text) / MANIFEST_NAME)
     if split is not None and not named:
         raise FolderError(

@@ -1,58 +1,16 @@
-"""Pictures of a selection: best and worst of every class, and where they lie among real images."""
+"""Where selected images lie among real images."""
 
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple, Union
+from typing import Sequence, Tuple, Union
 
 import numpy as np
 
-from cellgan_plugin.datasets.image_encoding import encode_image
-from cellgan_plugin.files import atomic_write
-from cellgan_plugin.visualization.contact_sheet import image_grid
 from cellgan_plugin.visualization.figures import (
     new_figure,
     save_figure,
     set_legend,
     wrapped,
 )
-
-_CELL = 96  # pixels
-
-
-def draw_best_worst(
-    path: Union[str, Path],
-    groups: Sequence[Tuple[str, Dict[str, List[np.ndarray]]]],
-    columns: int = 4,
-) -> Path:
-    """Rows of classes; blocks of columns: the best kept, then the worst by each criterion.
-
-    Args:
-        path (str | Path): PNG to write.
-        groups (Sequence[tuple[str, dict]]): Block title, and per class name up to ``columns``
-            uint8 RGB images (H, W, 3). All blocks name the same classes.
-        columns (int): Images per block. Defaults to 4.
-
-    Returns:
-        Path: ``path``.
-    """
-    classes = list(groups[0][1])
-    every = [image for _, block in groups for row in block.values() for image in row]
-    height = max(image.shape[0] for image in every)
-    scale = max(1, round(_CELL / height)) if height < _CELL else _CELL / height
-    blank = np.full((*every[0].shape[:2], 3), 255, dtype=np.uint8)
-    gap = blank[:, : max(1, blank.shape[1] // 4)]
-    rows, titles = [], []
-    for number, (title, _) in enumerate(groups):
-        titles += ([''] if number else []) + [title] + [''] * (columns - 1)
-    for name in classes:
-        row: List[np.ndarray] = []
-        for number, (_, block) in enumerate(groups):
-            images = list(block[name][:columns])
-            row += ([gap] if number else []) + images + [blank] * (columns - len(images))
-        rows.append(row)
-    sheet = image_grid(rows, row_titles=classes, column_titles=titles, scale=scale)
-    with atomic_write(path) as file:
-        file.write(encode_image(sheet, 'png'))
-    return Path(path)
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:

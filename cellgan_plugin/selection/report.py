@@ -6,13 +6,15 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 from mmengine.logging import print_log
 
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.randomness import derive_seed
-from cellgan_plugin.selection.figures import draw_best_worst, draw_tsne, embed
+from cellgan_plugin.selection.figures import draw_tsne, embed
 from cellgan_plugin.selection.rules import SelectionRule
 from cellgan_plugin.selection.saved_scores import PoolScorer
 from cellgan_plugin.selection.scoring import pooled_features
 from cellgan_plugin.selection.stream import ImageStream
 from cellgan_plugin.selection.table import MEMORISED, SelectionTable
+from cellgan_plugin.visualization.block_sheet import block_sheet
 
 _COLUMNS = 4  # of each block of best_worst.png
 
@@ -81,7 +83,7 @@ def rows_text(rows: Sequence[Dict[str, Any]]) -> str:
 def picture_best_worst(
     path: Path, table: SelectionTable, rule: SelectionRule, stream: ImageStream
 ) -> None:
-    """The best that were kept, and the worst by each criterion that dropped some."""
+    """A row per class: the best that were kept, and the worst by each criterion."""
     shows = dict(rule.shows)
     if table.memorised is not None and table.memorised.any():
         shows[MEMORISED] = '-distance'  # the most typical copies first
@@ -94,7 +96,7 @@ def picture_best_worst(
             block[table.classes[label]] = [stream.read(table.files[i]) for i in worst]
         if any(block.values()):
             groups.append((titles.get(reason, f'out: {reason}'), block))
-    draw_best_worst(path, groups, _COLUMNS)
+    write_png(path, block_sheet(groups, _COLUMNS))
 
 
 def picture_tsne(path: Path, table: SelectionTable, scorer: PoolScorer, limit: int) -> None:

@@ -33,19 +33,21 @@ def fitted(image: np.ndarray, cell: int = CELL) -> np.ndarray:
 
 
 def block_sheet(
-    blocks: Sequence[Tuple[str, Dict[str, List[np.ndarray]]]], columns: int = 4, cell: int = CELL
+    blocks: Sequence[Tuple[str, Dict[str, List[np.ndarray]]]], columns: int = 4
 ) -> np.ndarray:
-    """Rows of classes, blocks of columns.
+    """Rows of classes, blocks of columns; every image in a square of about 96 pixels.
 
     Args:
         blocks (Sequence[tuple[str, dict]]): Title, and per class name up to ``columns`` uint8 RGB
             images (H, W, 3) of any size. The classes are those of the first block.
         columns (int): Images per block. Defaults to 4.
-        cell (int): Side of an image on the sheet in pixels. Defaults to 96.
 
     Returns:
         np.ndarray: uint8 RGB (H, W, 3).
     """
+    images = [image for _, block in blocks for row in block.values() for image in row]
+    side = max((max(image.shape[:2]) for image in images), default=CELL)
+    cell = side * round(CELL / side) if side < CELL else CELL  # the largest one fills it
     blank = np.full((cell, cell, 3), 255, np.uint8)
     gap = blank[:, : cell // 6]
     titles: List[str] = []

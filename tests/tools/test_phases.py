@@ -1,8 +1,11 @@
+import json
 import sys
 
 import pytest
 import torch
-from timing import Phases, ceilings, peak_memory
+import train_step
+from mmengine.logging import MMLogger
+from timing import Phases, ceilings, peak_memory, phases
 
 
 def test_operations_and_bytes_of_each_phase():
@@ -59,3 +62,19 @@ def test_ceilings_are_of_this_machine(monkeypatch):
     found = ceilings()
     assert set(found) == {'float32', 'bfloat16', 'copy'}
     assert all(1e6 < value < 1e16 for value in found.values())
+
+
+def test_phases_of_the_training_step(tmp_path, monkeypatch, mmagic_scope):
+    monkeypatch.setattr(phases, 'CPU_SIZES', (64, 1, 2**16))
+    words = '--phases --turns 1 --threads 1 --device cpu --batch-size 2 --precisions bfloat16'
+    config = ['--config', 'configs/cellgan_phantom.py', '--json', str(tmp_path / 'found.json')]
+    monkeypatch.setattr(sys, 'argv', ['train_step.py', *words.split(), *config])
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'setLevel', lambda level: None)
+    train_step.main()
+    found = json.loads((tmp_path / 'found.json').read_text())['phases']
+    assert list(found) == ['data', 'D', 'R1', 'G', 'optimizers', 'EMA']
+    assert all(phase['bytes'] > 0 and len(phase['seconds']) == 1 for phase in found.values())
+    # R1: one forward, its transpose, and two such passes backward; D: three for real, three for
+    # generated images, without the images' gradient, decoders and the generator on top.
+    assert 0.3 < found['R1']['flop'] / found['D']['flop'] < 4 / 6
+    assert found['optimizers']['flop'] == found['EMA']['flop'] == 0
