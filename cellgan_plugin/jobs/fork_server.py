@@ -288,6 +288,9 @@ def _run(request: Dict[str, Any], set_by_imports: Dict[str, str]) -> None:
     if 'numpy' in sys.modules:  # Python's own generator has seen to itself
         sys.modules['numpy'].random.seed()
     program = request['program']
+    name = program[1] if program[0] == '-m' else Path(program[0]).name
+    with contextlib.suppress(OSError):
+        Path('/proc/self/comm').write_text(name[-15:])  # for top and ps
     if program[0] == '-m':
         sys.path[0] = request['folder']
         sys.argv = program[1:]

@@ -23,6 +23,7 @@ def say(path):
         name=__name__, file=__file__, argv=sys.argv, path=sys.path[0], folder=os.getcwd(),
         parent=os.getppid(), leads=os.getpid() == os.getpgrp() == os.getsid(0),
         own=os.environ.get('OWN'), variables=sorted(os.environ),
+        comm=open('/proc/self/comm').read().strip(),
         signals=[signal.getsignal(signal.SIGINT) is signal.default_int_handler,
                  signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGCHLD) == 0],
         input=sys.stdin.read(), random=[random.random(), numpy.random.random()],
@@ -81,6 +82,7 @@ class TestJobs:
         assert {alone.state, *(result.state for result in results.values())} == {'done'}
         new, one, other = (said(tmp_path, name) for name in ('alone', 'one', 'other'))
         assert new['parent'] == os.getpid() != one['parent'] == other['parent']
+        assert one['comm'] == 'small.says'
         assert one['imported'] == other['imported'] == one['parent']
         for key in ('name', 'file', 'path', 'folder', 'leads', 'own', 'signals', 'input'):
             assert one[key] == new[key], key
@@ -131,6 +133,7 @@ class TestJobs:
             def interrupt(seconds):
                 if all((tmp_path / name / 'said.json').exists() for name in ('one', 'other')):
                     patch.undo()
+                    patch.setattr('cellgan_plugin.locks._TRIES', 2)
                     refused = run_jobs([jobs[0]])['one']
                     assert 'another process is still running this job' in refused.message
                     raise KeyboardInterrupt

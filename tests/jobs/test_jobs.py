@@ -159,7 +159,8 @@ def test_interrupted_jobs_save_and_the_call_continues(tmp_path, number):
     assert {r.state for r in run_jobs(jobs, workers=2).values()} == {'done'}
 
 
-def test_a_job_that_still_runs_is_not_started_twice(tmp_path):
+def test_a_job_that_still_runs_is_not_started_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr('cellgan_plugin.locks._TRIES', 2)
     job = shell(tmp_path, 'slow', 'touch up; sleep 30')
     (tmp_path / 'slow').mkdir()
     # What a call that was killed leaves behind: a child that holds the lock.
