@@ -11,7 +11,7 @@ from cellgan_plugin.runs.config_file import folders_of, open_config
 from cellgan_plugin.user_modules import import_of_config
 
 _PLAN_KEYS = (
-    'name', 'title', 'models', 'evaluation', 'evaluation_options', 'options', 'budget',
+    'name', 'title', 'config', 'models', 'evaluation', 'evaluation_options', 'options', 'budget',
     'samples_per_class', 'seeds', 'figure', 'amp', 'data',
 )  # fmt: skip
 _MODEL_KEYS = ('name', 'config', 'options', 'checkpoint', 'stages', 'settings', 'sample_kwargs')
@@ -94,9 +94,12 @@ def _read_stages(found: Mapping[str, Any], source: Optional[Path], where: str) -
     return tuple(stages)
 
 
-def _read_model(found: Any, source: Optional[Path]) -> ComparedModel:
+def _read_model(found: Any, source: Optional[Path], config: Optional[str]) -> ComparedModel:
+    """``config``: of a model that names none."""
     if not isinstance(found, Mapping) or not found.get('name'):
         raise ValueError(f'models: each is a dict with a name, got {found!r}')
+    if config is not None and not {'config', 'stages'} & set(found):
+        found = dict(found, config=config)
     where = f'model {found["name"]!r}'
     _known(found, _MODEL_KEYS, where)
     settings = dict(found.get('settings') or {})
@@ -127,7 +130,7 @@ def make_comparison(found: Mapping[str, Any], name: str, source: Optional[Path])
     for key in ('models', 'evaluation'):
         if not found.get(key):
             raise ValueError(f'comparison {name} has no {key}')
-    models = tuple(_read_model(model, source) for model in found['models'])
+    models = tuple(_read_model(model, source, found.get('config')) for model in found['models'])
     folders = [model.folder.lower() for model in models]
     twice = next((m.name for m in models if folders.count(m.folder.lower()) > 1), None)
     if twice is not None:

@@ -2,13 +2,13 @@
 # pairs of resolutions in every row but the first. First the classifier that evaluates:
 #   python tools/train.py configs/classifiers/resnet18_phantom.py
 title = 'Skip modules of CellGAN on the phantom set'
-_config = '../cellgan_phantom_modulate.py'
+config = '../cellgan_phantom_modulate.py'
 models = [
-    dict(name='no skip', config=_config, options={'model.generator.skip_type': None}),
-    dict(name='SLE (FastGAN)', config=_config, options={'model.generator.skip_type': 'sle'}),
+    dict(name='no skip', options={'model.generator.skip_type': None}),
+    dict(name='SLE (FastGAN)', options={'model.generator.skip_type': 'sle'}),
     # As the authors' program: instance normalisation takes the first two modules out again.
-    dict(name='SGC, added', config=_config, options={'model.generator.sgc_fusion': 'add'}),
-    dict(name='SGC, modulating', config=_config),
+    dict(name='SGC, added', options={'model.generator.sgc_fusion': 'add'}),
+    dict(name='SGC, modulating'),
 ]
 evaluation = '../_base_/evaluation/phantom_fd.py'
 budget = dict(minutes=6)

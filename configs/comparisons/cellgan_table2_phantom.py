@@ -2,34 +2,29 @@
 # minutes of training each. First the classifier that evaluates:
 #   python tools/train.py configs/classifiers/resnet18_phantom.py
 title = 'Ablations on the phantom set'
-_config = '../cellgan_phantom.py'
+config = '../cellgan_phantom.py'
 _no_sgc = {'model.generator.skip_type': 'sle'}
 _no_mapping = {**_no_sgc, 'model.generator.mapping_depth': 0}
 models = [
     dict(
         name='Model i',
-        config=_config,
         options={**_no_mapping, 'model.discriminator.head': 'global'},
         settings={'(a) PatchGAN': False, '(b) class mapping': False, '(c) SGC': False}),
     dict(
         name='Model ii',
-        config=_config,
         options=_no_mapping,
         settings={'(a) PatchGAN': True, '(b) class mapping': False, '(c) SGC': False}),
     dict(
         name='Model iii',
-        config=_config,
         options=_no_sgc,
         settings={'(a) PatchGAN': True, '(b) class mapping': True, '(c) SGC': False}),
     # The paper's "-" under SGC may mean no skip at all; FastGAN's SLE stands in Model iii.
     dict(
         name='Model iii, no skip',
-        config=_config,
         options={'model.generator.skip_type': None},
         settings={'(a) PatchGAN': True, '(b) class mapping': True, '(c) SGC': False}),
     dict(
         name='CellGAN',
-        config=_config,
         settings={'(a) PatchGAN': True, '(b) class mapping': True, '(c) SGC': True}),
 ]
 evaluation = '../_base_/evaluation/phantom_fd.py'

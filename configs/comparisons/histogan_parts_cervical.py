@@ -5,8 +5,7 @@
 # The paper has no such table. Without conditional batch norm the label reaches the generator beside the
 # noise, and the critics through the projection, which they otherwise do not have.
 title = 'HistoGAN without one of its parts'
-_config = '../histogan/histogan_cervical.py'
-_row = dict(config=_config)
+config = '../histogan/histogan_cervical.py'
 _no_attention = {'model.generator.attention': False, 'model.discriminator.attention': False}
 _no_class_norm = {
     'model.generator.conditional_norm': False,
@@ -14,14 +13,14 @@ _no_class_norm = {
     'model.discriminator.projection': True,
 }
 models = [
-    dict(name='HistoGAN', **_row),
-    dict(name='without self-attention', **_row, options=_no_attention),
+    dict(name='HistoGAN'),
+    dict(name='without self-attention', options=_no_attention),
     dict(
-        name='without spectral norm', **_row,
+        name='without spectral norm',
         options={'model.discriminator.spectral_norm': False}),
-    dict(name='without conditional batch norm', **_row, options=_no_class_norm),
+    dict(name='without conditional batch norm', options=_no_class_norm),
     dict(
-        name='without minibatch discrimination', **_row,
+        name='without minibatch discrimination',
         options={'model.discriminator.num_kernels': 0}),
 ]
 evaluation = '../_base_/evaluation/cervical_fd.py'

@@ -69,6 +69,13 @@ def test_the_ablations_differ_in_what_their_ticks_say():
         }
 
 
+def test_models_that_name_no_config_have_that_of_the_comparison():
+    other = str(CONFIGS / 'cellgan_cric_64.py')
+    stages = dict(name='C', stages=[dict(config=other)])
+    plan = plan_of(dict(name='A'), dict(name='B', config=other), stages, config=PHANTOM)
+    assert [str(m.stages[0].config) for m in plan.models] == [PHANTOM, other, other]
+
+
 def test_the_budget_is_split_over_the_stages():
     stages = [
         dict(config=PHANTOM, name='a', share=0.25),
