@@ -38,7 +38,6 @@ TOOLS_NOT_RUN = {
     'tools/benchmarks/selection.py',
     'tools/benchmarks/startup.py',
     'tools/benchmarks/synthesis.py',
-    'tools/benchmarks/train_step.py',
     'tools/benchmarks/training_memory.py',
     'tools/dist_test.sh',
     'tools/interpolate.py',

@@ -12,8 +12,6 @@ from typing import Iterator, Sequence, Tuple
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from cellgan_plugin.datasets.views import ALL_VIEWS, VIEWS
 from cellgan_plugin.randomness import rng_for
@@ -164,6 +162,10 @@ def near_components(hashes: np.ndarray, limit: int = NEAR) -> np.ndarray:
     Returns:
         np.ndarray: int64 (N,), the number of the first image that each one belongs to.
     """
+    # Not with this module, which every program imports.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     component = np.arange(len(hashes))
     for start, first, bits in _blocks_of_pairs(hashes):
         i, j = np.nonzero(bits <= limit)
