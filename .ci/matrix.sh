@@ -36,6 +36,10 @@ run_tests() {  # FOLDER PYTEST-ARGUMENTS...: of this checkout, whatever is insta
     local python
     python=$(realpath "$1")/bin/python
     shift
+    # As `make env` does: mim looks for the package in site-packages only.
+    "$python" -m pip install --quiet --no-deps --no-build-isolation -e .
+    ln -sfn "$PWD/cellgan_plugin" \
+        "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cellgan_plugin"
     "$python" -c 'import platform, torch, numpy; print("python", platform.python_version(), "torch", torch.__version__, "numpy", numpy.__version__)'
     PYTHONPATH=$PWD PATH=$(dirname "$python"):$PATH "$python" -m pytest -q "$@"
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -81,6 +82,28 @@ class _Handle:
     kill = stop
 
 
+def _import_submitit():
+    """submitit, imported without its configuration of logging.
+
+    That would close the files of all loggers of this process: those of MMEngine, opened for
+    writing, then stay silent.
+    """
+    key = 'SUBMITIT_LOG_LEVEL'
+    asked = os.environ.get(key)
+    os.environ[key] = 'NOCONFIG'
+    try:
+        import submitit
+    except ImportError:
+        raise ImportError(
+            'running jobs through Slurm needs submitit: pip install submitit'
+        ) from None
+    finally:
+        del os.environ[key]
+        if asked is not None:
+            os.environ[key] = asked
+    return submitit
+
+
 class Submitted:
     """Submits jobs through submitit.
 
@@ -96,13 +119,7 @@ class Submitted:
     wait_for_file = 10.0  # seconds in which a network file system shows a new file
 
     def __init__(self, limit: Optional[int], options: Dict[str, object]):
-        try:
-            import submitit
-        except ImportError:
-            raise ImportError(
-                'running jobs through Slurm needs submitit: pip install submitit'
-            ) from None
-        self.submitit = submitit
+        self.submitit = _import_submitit()
         self.limit = limit
         self.cluster = str(options.pop('cluster', 'slurm'))
         self.options = options

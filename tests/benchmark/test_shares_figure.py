@@ -14,8 +14,8 @@ def test_a_line_per_row_with_means_over_folds_and_nothing_where_no_fold_is_done(
     (axes,) = drawn[0].axes
     (container,) = axes.containers
     line, _, (bars,) = container
-    assert np.allclose(line.get_ydata(), [55, 80])
-    assert line.get_xdata() == pytest.approx([100, 250], rel=0.05)
+    assert np.allclose(np.asarray(line.get_ydata(), float), [55, 80])
+    assert np.asarray(line.get_xdata(), float) == pytest.approx([100, 250], rel=0.05)
     lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
     assert lengths == pytest.approx([2 * 100 * np.std(v, ddof=1) for v in ([0.5, 0.6], [0.7, 0.9])])
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ['100', '250']

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import stat
@@ -214,6 +215,21 @@ def test_without_submitit_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'submitit', None)
     with pytest.raises(ImportError, match='pip install submitit'):
         run_jobs([shell(tmp_path, 'a')], launcher='slurm')
+
+
+def test_submitit_leaves_the_log_files_of_this_process_open(tmp_path, monkeypatch):
+    """Its configuration of logging would close them, and what is opened to write stays shut."""
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'submitit']:
+        monkeypatch.delitem(sys.modules, name)
+    handler = logging.FileHandler(tmp_path / 'run.log', 'w')
+    try:
+        with pytest.raises(ValueError, match='cannot use cluster'):
+            run_jobs([shell(tmp_path, 'a')], launcher='slurm', slurm_options=dict(cluster='none'))
+        handler.emit(logging.makeLogRecord(dict(msg='still written')))
+    finally:
+        handler.close()
+    assert 'submitit' in sys.modules
+    assert (tmp_path / 'run.log').read_text() == 'still written\n'
 
 
 def test_options_that_submitit_does_not_know_are_refused(tmp_path):

@@ -72,7 +72,7 @@ def test_same_key_same_bytes_and_every_part_of_the_key_matters():
 def test_the_scene_does_not_depend_on_the_size(category):
     small, large = masks(category, 1, 80), masks(category, 1, 320)
     shrunk = large.class_mask[2::4, 2::4]  # half a large pixel off
-    assert (shrunk != small.class_mask).mean() < 0.02
+    assert (shrunk != small.class_mask).mean() < 0.025
     assert small.num_glands <= large.num_glands <= small.num_glands + 3  # slivers at the edge
 
 

@@ -66,7 +66,7 @@ def with_pillow(path: str) -> np.ndarray:
 
 def with_opencv(path: str) -> np.ndarray:
     """RGB pixels by OpenCV, which tells neither half files nor 16-bit ones apart."""
-    return cv2.imread(path, cv2.IMREAD_COLOR_RGB)
+    return cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
 
 
 class PlainDataset(Dataset):

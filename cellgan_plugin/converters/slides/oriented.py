@@ -80,6 +80,8 @@ def medial_path(polygon: Any, spacing: float) -> np.ndarray:
     length = np.hypot(*(diagram.vertices[edges[:, 0]] - diagram.vertices[edges[:, 1]]).T)
     size = len(diagram.vertices)
     graph = csr_array((np.maximum(length, 1e-9), (edges[:, 0], edges[:, 1])), shape=(size, size))
+    # SciPy before 1.15 searches graphs with 32-bit indices alone.
+    graph.indices, graph.indptr = graph.indices.astype(np.int32), graph.indptr.astype(np.int32)
     # Two sweeps find the longest path of a tree: from anywhere to the farthest, and from there.
     best: Tuple[float, np.ndarray] = (0.0, np.empty(0, int))
     left = set(edges.ravel().tolist())
