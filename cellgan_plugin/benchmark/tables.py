@@ -5,7 +5,12 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 from cellgan_plugin.benchmark.collect import REPLICATES, BenchmarkResults, ResultRow
 from cellgan_plugin.benchmark.protocol import REAL
 from cellgan_plugin.benchmark.score_registry import SCORES
-from cellgan_plugin.benchmark.statistics import mean_and_std
+from cellgan_plugin.benchmark.statistics import (
+    FEWEST_FOLDS,
+    corrected_resampled_t_test,
+    mean_and_std,
+)
+from cellgan_plugin.visualization.noise import mark_undecided
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
 
 _NO_INTERVAL = (
@@ -48,6 +53,28 @@ def _recall_note(results: BenchmarkResults) -> str:
             'whose two columns differ there has another arithmetic'
         )
     return note
+
+
+def _mark_best(
+    results: BenchmarkResults, rows: Sequence[Dict[str, Any]], columns: Sequence[Column]
+) -> str:
+    """Leave in bold what is beyond chance; a note that says so."""
+    values = {id(cells): row.values for cells, row in zip(rows, results.rows, strict=True)}
+    train, test = (results.plan.class_counts(part).sum(axis=1) for part in ('train', 'test'))
+
+    def differs(a: Dict[str, Any], b: Dict[str, Any], metric: str) -> bool:
+        pairs = list(zip(values[id(a)][metric], values[id(b)][metric], strict=True))
+        common = [fold for fold, pair in enumerate(pairs) if None not in pair]
+        if results.one_split or len(common) < FEWEST_FOLDS:
+            return False
+        sides = zip(*(pairs[fold] for fold in common), strict=True)
+        found = corrected_resampled_t_test(*sides, train[common], test[common])
+        return found.p is None or found.p < 0.05
+
+    if mark_undecided(rows, columns, differs):
+        return 'Bold: better than every other row by the corrected t-test over folds (p < 0.05)'
+    why = 'runs of one split share all images' if results.one_split else 'corrected t-test'
+    return f'Nothing is bold: no best row is beyond chance of every other one ({why})'
 
 
 def main_table(results: BenchmarkResults) -> ReportTable:
@@ -99,7 +126,9 @@ def main_table(results: BenchmarkResults) -> ReportTable:
         Column('steps', 'Steps'),
         Column('jobs', 'Jobs'),
     ]
-    notes = list(results.notes)
+    notes = [*results.notes]
+    if len(results.rows) > 1:
+        notes.append(_mark_best(results, rows, columns))
     if results.one_split:
         drawn = 'groups' if results.plan.grouped else 'images'
         notes.append(

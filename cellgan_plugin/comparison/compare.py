@@ -24,7 +24,7 @@ from cellgan_plugin.comparison.checks import (
     read_evaluation,
 )
 from cellgan_plugin.comparison.figure import figure, made_images, real_samples
-from cellgan_plugin.comparison.noise import grey_frames
+from cellgan_plugin.comparison.grey_frames import grey_frames
 from cellgan_plugin.comparison.page import FIGURE, write_comparison_page
 from cellgan_plugin.comparison.parts import Evaluation, lay_out
 from cellgan_plugin.comparison.plan import ComparisonPlan

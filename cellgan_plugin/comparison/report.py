@@ -5,17 +5,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from cellgan_plugin.comparison.noise import (
-    Noise,
-    mark_undecided,
-    noise_of_intervals,
-    noise_of_trainings,
-)
 from cellgan_plugin.comparison.parts import Evaluation
 from cellgan_plugin.comparison.plan import ComparisonPlan
 from cellgan_plugin.comparison.results import ComparisonResults
 from cellgan_plugin.engine.training_cost import TrainingCost
 from cellgan_plugin.evaluation.table_distances import distance_of_value
+from cellgan_plugin.visualization.noise import (
+    Noise,
+    differ_by_noise,
+    mark_undecided,
+    noise_of_intervals,
+    noise_of_trainings,
+)
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
 
 
@@ -235,7 +236,7 @@ def tables(
         results (ComparisonResults): The finished parts.
         remarks (Sequence[str]): Further notes.
         grey (Mapping[str, str], optional): Models whose images are grey frames, see
-            :func:`~cellgan_plugin.comparison.noise.grey_frames`. Defaults to None: none.
+            :func:`~cellgan_plugin.comparison.grey_frames.grey_frames`. Defaults to None: none.
 
     Returns:
         dict[str, ReportTable]: ``table``: everything, a row per model. ``distances``: what the
@@ -256,7 +257,8 @@ def tables(
     for row in rows:
         if row['model'] in grey:
             row['model_why'] = '; '.join(filter(None, [row.get('model_why'), grey[row['model']]]))
-    decided = mark_undecided(rows, full, _noise(results), tuple(grey))
+    differs = differ_by_noise(_noise(results), 'model')
+    decided = mark_undecided(rows, full, differs, lambda row: row['model'] in grey)
     notes = [*_notes(results), *remarks]
     if len(rows) > 1:
         notes.append(_bold_note(results, decided))

@@ -12,6 +12,7 @@ from typing import Iterator, Sequence, Tuple
 
 import cv2
 import numpy as np
+import torch
 
 from cellgan_plugin.datasets.views import ALL_VIEWS, VIEWS
 from cellgan_plugin.randomness import rng_for
@@ -49,6 +50,22 @@ def perceptual_hash(pixels: np.ndarray) -> bytes:
     signs = cv2.dct(small)[:_FREQUENCIES, :_FREQUENCIES] > 0
     signs[0, 0] = True  # the brightness is no pattern
     return np.packbits(signs).tobytes()
+
+
+def perceptual_hashes(images: Sequence[torch.Tensor]) -> np.ndarray:
+    """Hashes of images that are at hand.
+
+    Args:
+        images (Sequence[Tensor]): uint8 (C, H, W), RGB or grey.
+
+    Returns:
+        np.ndarray: uint8 (N, 32), see :func:`perceptual_hash`.
+    """
+    found = []
+    for image in images:
+        pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().cpu().numpy()
+        found.append(perceptual_hash(pixels))
+    return np.frombuffer(b''.join(found), np.uint8).reshape(-1, PERCEPTUAL_BYTES)
 
 
 def _signs(hashes: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Feature sets: features, labels and where they came from, kept together."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from cellgan_plugin.datasets.perceptual_hash import PERCEPTUAL_BYTES, perceptual_hashes
 from cellgan_plugin.datasets.views import apply_view
 from cellgan_plugin.evaluation.extractors import FeatureExtractor
 from cellgan_plugin.evaluation.matrices import FeatureMatrixError
@@ -30,6 +31,8 @@ class FeatureSet:
         classes (tuple[str, ...]): Class names in the order of the labels.
         fingerprint (str): Of the extractor.
         source (dict): Where the images came from, for the record; plain JSON values.
+        shown (np.ndarray | None): Perceptual hash of every image, uint8 (n, 32), of all views of
+            an image that of the image itself. Defaults to None: not known.
     """
 
     features: np.ndarray
@@ -37,6 +40,7 @@ class FeatureSet:
     classes: Tuple[str, ...]
     fingerprint: str
     source: Dict[str, Any]
+    shown: Optional[np.ndarray] = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,6 +75,20 @@ def pack_rows(labels: Tensor, indices: Tensor, features: Tensor) -> Tensor:
     """One float64 row (label, index, feature...) per image: gathers without pickling."""
     columns = [labels.cpu().double()[:, None], indices.cpu().double()[:, None]]
     return torch.cat([*columns, features.cpu().double()], dim=1)
+
+
+def with_hashes(features: Tensor, images: Sequence[Tensor]) -> Tensor:
+    """Features (n, d) with the perceptual hashes of the images beside them, (n, d + 32)."""
+    hashes = torch.from_numpy(perceptual_hashes(images).copy())
+    return torch.cat([features.cpu().double(), hashes.double()], dim=1)
+
+
+def split_hashes(features: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """The inverse of :func:`with_hashes`: float32 (n, d) and uint8 (n, 32)."""
+    return (
+        np.ascontiguousarray(features[:, :-PERCEPTUAL_BYTES]),
+        features[:, -PERCEPTUAL_BYTES:].astype(np.uint8),
+    )
 
 
 def gather_rows(rows: Sequence[Tensor], feature_dim: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -171,7 +189,7 @@ def extract_images(
     num_workers: int = 0,
     title: str = 'Features',
     views: Sequence[str] = ('identity',),
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features of all images, each rank doing its share.
 
     Args:
@@ -184,8 +202,8 @@ def extract_images(
             Defaults to the image itself.
 
     Returns:
-        tuple: ``(labels, features)`` as of :func:`gather_rows`, the same on every rank; the views
-        of an image are rows after each other.
+        tuple: ``(labels, features)`` as of :func:`gather_rows`, the same on every rank, and the
+        perceptual hashes, uint8 (n, 32); the views of an image are rows after each other.
 
     Raises:
         ValueError: When features are not finite; names the image.
@@ -204,11 +222,14 @@ def extract_images(
         for batch in main_progress(loader, len(loader), title):
             labels = torch.tensor([item.label for item in batch])
             indices = torch.tensor([item.index for item in batch])
+            hashes = torch.from_numpy(perceptual_hashes([item.image for item in batch]).copy())
             for number, view in enumerate(views):
                 found = extractor.of_images([apply_view(item.image, view) for item in batch])
                 _check_finite(found, batch, extractor)
+                found = torch.cat([found.cpu().double(), hashes.double()], dim=1)
                 rows.append(pack_rows(labels, indices * len(views) + number, found))
-    return gather_rows(rows, extractor.feature_dim)
+    labels, table = gather_rows(rows, extractor.feature_dim + PERCEPTUAL_BYTES)
+    return (labels, *split_hashes(table))
 
 
 def _check_finite(

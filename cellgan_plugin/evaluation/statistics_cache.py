@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.logging import print_log
 
+from cellgan_plugin.datasets.perceptual_hash import PERCEPTUAL_BYTES
 from cellgan_plugin.evaluation.extractors import FeatureExtractor
 from cellgan_plugin.evaluation.features import FeatureSet, RealImages, extract_images
 from cellgan_plugin.files import read_arrays, say_damaged, write_arrays
@@ -16,7 +17,7 @@ from cellgan_plugin.records import contents_of, digest_of
 CACHE_VARIABLE = 'CELLGAN_FEATURE_CACHE'
 DEFAULT_CACHE = Path('work_dirs') / 'feature_cache'
 # Raised when what is written, or how features are computed, changes.
-_FORMAT = 2
+_FORMAT = 3
 
 
 def cache_folder(cache_dir: Optional[Union[str, Path]] = None) -> Path:
@@ -63,12 +64,14 @@ def cache_key(
 
 
 def load_cached(path: Path, key: str, feature_dim: int) -> Optional[Dict[str, np.ndarray]]:
-    """Features and labels of a cache file; None when there is none or it is damaged (said)."""
+    """Arrays of a cache file; None when there is none or it is damaged (said)."""
     found = read_arrays(path)
     if found is None:
         return None
     whole = (
-        set(found) == {'key', 'labels', 'features'}
+        set(found) == {'key', 'labels', 'features', 'shown'}
+        and found['shown'].shape == (len(found['labels']), PERCEPTUAL_BYTES)
+        and found['shown'].dtype == np.uint8
         and str(found['key']) == key
         and found['features'].shape == (len(found['labels']), feature_dim)
         and found['features'].dtype == np.float32
@@ -80,10 +83,10 @@ def load_cached(path: Path, key: str, feature_dim: int) -> Optional[Dict[str, np
     return found
 
 
-def store(path: Path, key: str, labels: np.ndarray, features: np.ndarray) -> None:
+def store(path: Path, key: str, **arrays: np.ndarray) -> None:
     """Write a cache file, whole or not at all; a folder that cannot be written is only said."""
     try:
-        write_arrays(path, key=np.array(key), labels=labels, features=features)
+        write_arrays(path, key=np.array(key), **arrays)
     except OSError as error:
         print_log(
             f'features of real images are not kept on disk: {error}. Set {CACHE_VARIABLE} to a '
@@ -127,22 +130,31 @@ def real_features(
     hit = [arrays is not None]
     broadcast_object_list(hit)
     if not hit[0]:
-        labels, features = extract_images(
+        labels, features, shown = extract_images(
             RealImages(dataset), extractor, batch_size, num_workers, f'Features of {what}', views
         )
-        arrays = dict(labels=labels, features=features)
+        arrays = dict(labels=labels, features=features, shown=shown)
         if path is not None and get_rank() == 0:
-            store(path, key, labels, features)
+            store(path, key, **arrays)
             print_log(f'Features of {len(labels)} {what} are kept in {path}', 'current')
     elif get_rank() == 0:
         print_log(f'Features of {len(arrays["labels"])} {what}: {path}', 'current')
     if arrays is None:  # another rank than the first, and a hit: nothing is computed here
         arrays = dict(
-            labels=np.zeros(0, np.int64), features=np.zeros((0, extractor.feature_dim), np.float32)
+            labels=np.zeros(0, np.int64),
+            features=np.zeros((0, extractor.feature_dim), np.float32),
+            shown=np.zeros((0, PERCEPTUAL_BYTES), np.uint8),
         )
     source = dict(
         root=str(getattr(dataset, 'root', getattr(dataset, 'data_root', ''))),
         description=description,
     )
     classes = tuple(dataset.metainfo.get('classes') or ())
-    return FeatureSet(arrays['features'], arrays['labels'], classes, extractor.fingerprint, source)
+    return FeatureSet(
+        arrays['features'],
+        arrays['labels'],
+        classes,
+        extractor.fingerprint,
+        source,
+        arrays['shown'],
+    )

@@ -7,6 +7,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from cellgan_plugin.segmentation.protocol import LOWER_IS_BETTER
+from cellgan_plugin.visualization.noise import (
+    differ_by_noise,
+    mark_undecided,
+    noise_of_trainings,
+)
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
 
 TITLES = dict(
@@ -132,6 +137,33 @@ def _mean_and_spread(values: Sequence[float]) -> Optional[Tuple[float, Optional[
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
+Key = Tuple[str, str]  # method, column
+
+
+def _table(
+    results: SegmentationResults,
+    title: str,
+    columns: Sequence[Column],
+    rows: List[Dict[str, Any]],
+    values: Mapping[Key, Sequence[Optional[float]]],
+    notes: Optional[Sequence[str]] = None,
+) -> ReportTable:
+    """A table in which bold is beyond the spread over trainings; ``values`` are of these."""
+    noise = {key: noise_of_trainings(found) for key, found in values.items()}
+    notes = _said(results) if notes is None else list(notes)
+    if len(rows) > 1:
+        decided = mark_undecided(rows, columns, differ_by_noise(noise, 'method'))
+        over = results.spread or 'trainings'
+        notes.append(
+            f"Bold: better than every other method by Welch's test over {over} (p < 0.05)"
+            if decided
+            else 'Nothing is bold: no best method is beyond the spread over trainings of every '
+            'other one'
+            + ('' if results.spread else '; with one training of each nothing says what that is')
+        )
+    return ReportTable(title, columns, rows, notes)
+
+
 def _better(metric: str) -> str:
     return 'lower' if metric in LOWER_IS_BETTER else 'higher'
 
@@ -148,16 +180,18 @@ def ratio_table(results: SegmentationResults, metric: str) -> ReportTable:
         Column(f'{ratio:g}', f'{ratio:.0%}', DIGITS.get(metric, 3), _better(metric))
         for ratio in results.ratios
     ]
-    rows = []
+    rows: List[Dict[str, Any]] = []
+    values: Dict[Key, List[Optional[float]]] = {}
     for method in results.methods:
         row: Dict[str, Any] = dict(method=method)
         for ratio in results.ratios:
             trained = results.of(method, ratio)
             row[f'{ratio:g}'] = results.cell(metric, trained)
+            values[method, f'{ratio:g}'] = [one.value(metric) for one in trained]
             if trained and (why := results.why(trained)):
                 row[f'{ratio:g}_why'] = why
         rows.append(row)
-    return ReportTable(f'{TITLES[metric]}: {results.title}', columns, rows, _said(results))
+    return _table(results, f'{TITLES[metric]}: {results.title}', columns, rows, values)
 
 
 def parts_table(results: SegmentationResults, ratio: float) -> ReportTable:
@@ -174,7 +208,8 @@ def parts_table(results: SegmentationResults, ratio: float) -> ReportTable:
                     _better(metric),
                 )
             )
-    rows = []
+    rows: List[Dict[str, Any]] = []
+    values: Dict[Key, List[Optional[float]]] = {}
     for method in results.methods:
         trained = results.of(method, ratio)
         if not trained:
@@ -182,11 +217,13 @@ def parts_table(results: SegmentationResults, ratio: float) -> ReportTable:
         row: Dict[str, Any] = dict(method=method)
         for metric in metrics:
             for part in parts:
-                row[f'{metric}/{part or "all"}'] = results.cell(metric, trained, part)
+                key = f'{metric}/{part or "all"}'
+                row[key] = results.cell(metric, trained, part)
+                values[method, key] = [one.value(metric, part) for one in trained]
         row['method_why'] = results.why(trained)
         rows.append(row)
     title = f'GlaS challenge metrics, {ratio:.0%} of the masks: {results.title}'
-    return ReportTable(title, columns, rows, _said(results))
+    return _table(results, title, columns, rows, values)
 
 
 def per_class_table(results: SegmentationResults, ratio: float) -> ReportTable:
@@ -194,7 +231,8 @@ def per_class_table(results: SegmentationResults, ratio: float) -> ReportTable:
     metrics = [f'J/{name}' for name in results.classes] + ['mIoU', 'OPA', 'SMA']
     columns = [Column('method', 'method')]
     columns += [Column(name, name.replace('J/', 'J '), 3, 'higher') for name in metrics]
-    rows = []
+    rows: List[Dict[str, Any]] = []
+    values: Dict[Key, List[Optional[float]]] = {}
     for method in results.methods:
         trained = results.of(method, ratio)
         if not trained:
@@ -202,9 +240,10 @@ def per_class_table(results: SegmentationResults, ratio: float) -> ReportTable:
         row: Dict[str, Any] = dict(method=method, method_why=results.why(trained))
         for metric in metrics:
             row[metric] = results.cell(metric, trained)
+            values[method, metric] = [one.value(metric) for one in trained]
         rows.append(row)
     title = f'Pixel scores, {ratio:.0%} of the masks: {results.title}'
-    return ReportTable(title, columns, rows, _said(results))
+    return _table(results, title, columns, rows, values)
 
 
 def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
@@ -217,7 +256,8 @@ def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
         Column('to_original', 'MS-SSIM to the original', 3),
         Column('among', 'MS-SSIM among samples', 3),
     ]
-    rows = []
+    rows: List[Dict[str, Any]] = []
+    values: Dict[Key, List[Optional[float]]] = {}
     for method in results.methods:
         trained = results.of(method, ratio)
         found = [one.generation for one in trained if one.generation]
@@ -225,8 +265,8 @@ def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
             continue
         row: Dict[str, Any] = dict(method=method, method_why=results.why(trained))
         for key in ('fd', 'to_original', 'among'):
-            values = [own[key] for own in found]
-            row[key] = _mean_and_spread(values)
+            values[method, key] = [own[key] for own in found]
+            row[key] = _mean_and_spread(values[method, key])
         rows.append(row)
     notes = _said(results)
     if evaluated:
@@ -239,7 +279,8 @@ def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
             f'{own["masks"]} masks',
             *notes,
         ]
-    return ReportTable(f'Images made from masks: {results.title}', columns, rows, notes)
+    title = f'Images made from masks: {results.title}'
+    return _table(results, title, columns, rows, values, notes)
 
 
 def with_published(table: ReportTable, published: Mapping[str, Any], name: str) -> ReportTable:
@@ -275,17 +316,19 @@ def size_table(results: SegmentationResults, metric: str, ratio: float) -> Repor
         Column(str(size), f'{size} px', DIGITS.get(metric, 3), _better(metric))
         for size in results.sizes
     ]
-    rows = []
+    rows: List[Dict[str, Any]] = []
+    values: Dict[Key, List[Optional[float]]] = {}
     for method in results.methods:
         row: Dict[str, Any] = dict(method=method)
         for size in results.sizes:
             trained = results.of(method, ratio, size)
             row[str(size)] = results.cell(metric, trained)
+            values[method, str(size)] = [one.value(metric) for one in trained]
             if trained and (why := results.why(trained)):
                 row[f'{size}_why'] = why
         rows.append(row)
     title = f'{TITLES[metric]} by input size, {ratio:.0%} of the masks: {results.title}'
-    return ReportTable(title, columns, rows, _said(results))
+    return _table(results, title, columns, rows, values)
 
 
 def normalised_improvements(

@@ -8,7 +8,8 @@ from typing import List, Optional, Sequence, Tuple, Union
 import numpy as np
 import torch
 
-from cellgan_plugin.datasets.content_hash import content_hashes, merge_hashes
+from cellgan_plugin.datasets.content_hash import content_hashes, image_hashes, merge_hashes
+from cellgan_plugin.datasets.perceptual_hash import near_limit, nearest_by_hash
 from cellgan_plugin.datasets.views import ALL_VIEWS, check_views
 from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.evaluation.neighbours import nearest_training_neighbours
@@ -191,12 +192,14 @@ class PoolScorer:
         return merge_hashes(arrays['hashes'])
 
     def memorised(self, classes: Sequence[str]) -> np.ndarray:
-        """Which candidates are copies of real images of their class, in any view: bool (n,).
+        """Which candidates are copies of real images, in any view: bool (n,).
+
+        By the features among those of their class, by the perceptual hash among all.
 
         Raises:
             SelectionError: A class has a single real image.
         """
-        path = self.save_dir / f'memorised_{digest_of(list(self.views))[:8]}.npz'
+        path = self.save_dir / f'copies_{digest_of(list(self.views))[:8]}.npz'
         if (arrays := read_arrays(path)) is not None:
             return arrays['memorised']
         fake = pooled_features(self.network, self.candidates, 'Features, candidates')
@@ -213,6 +216,12 @@ class PoolScorer:
             base = base.reshape(-1, base.shape[2])
             copies = nearest_training_neighbours(fake[own], base, views=len(self.views))
             found[own] = copies.memorised
+        shown = [
+            image_hashes([tree.root / file for file in tree.files], f'Hashing {what}')[1]
+            for tree, what in ((self.pool, 'candidates'), (self.training, 'real images'))
+        ]
+        _, bits = nearest_by_hash(*shown, self.views)
+        found |= bits <= near_limit(np.unique(shown[1], axis=0))
         with explained_output_errors(self.save_dir):
             write_arrays(path, memorised=found)
         return found

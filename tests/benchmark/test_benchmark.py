@@ -1,6 +1,7 @@
 """The benchmark without training: what is refused, what becomes a job, and what the tables say."""
 
 import csv
+import dataclasses
 import json
 import pickle
 import runpy
@@ -15,18 +16,21 @@ from mmengine.config import Config
 from scipy import stats
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from cellgan_plugin.benchmark.collect import Outcome, ResultRow
+from cellgan_plugin.benchmark.collect import BenchmarkResults, Outcome, ResultRow
 from cellgan_plugin.benchmark.experiment import Benchmark
-from cellgan_plugin.benchmark.fold_plan import FoldError
+from cellgan_plugin.benchmark.fold_plan import FoldError, Sample
+from cellgan_plugin.benchmark.folds import plan_folds
 from cellgan_plugin.benchmark.leak import LeakError
 from cellgan_plugin.benchmark.protocol import REAL, Generator, read_protocol
 from cellgan_plugin.benchmark.scores import compute_scores
+from cellgan_plugin.benchmark.tables import main_table
 from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.content_hash import content_hashes, write_training_images
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.records import RecordError
+from cellgan_plugin.visualization.report_tables import markdown_table
 
 GENERATOR = """
 default_scope = 'mmagic'
@@ -617,6 +621,34 @@ def test_tables_before_anything_is_done(folder, tmp_path):
     found = Benchmark(protocol(folder, synthetic(folder)), tmp_path)
     found.write()
     assert '0/2' in found.table() and 'not run yet' in found.table()
+
+
+def test_bold_is_beyond_chance_of_every_other_row():
+    samples = [Sample(f'{k}/{i}', k, None, f'{k}{i}') for k in range(2) for i in range(50)]
+    plan = plan_folds(samples, 'ab', 5)
+    values = {
+        REAL: [0.50, 0.51, 0.49, 0.50, 0.50],
+        'good': [0.90, 0.91, 0.92, 0.90, 0.91],
+        'near': [0.85, 0.97, 0.80, 0.99, 0.99],
+    }
+
+    def table(plan, *arms):
+        rows = [ResultRow('A', arm, [Outcome('A', arm, 0, 0, 5)], 5) for arm in arms]
+        for row in rows:
+            row.values = {'accuracy': values[row.arm]}
+        shown = {arm: arm for arm in arms}
+        counts = dict.fromkeys(arms, 0)
+        return markdown_table(main_table(
+            BenchmarkResults(plan, rows, shown, {}, {}, counts, 'T', [], ('accuracy',))
+        ))  # fmt: skip
+
+    text = table(plan, REAL, 'good')
+    assert '**90.80' in text and 'by the corrected t-test over folds' in text
+    text = table(plan, REAL, 'good', 'near')  # the highest mean, and no more than chance
+    assert '| **' not in text and 'Nothing is bold' in text
+    one = dataclasses.replace(plan, folds=plan.folds[:1])
+    text = table(one, REAL, 'good')
+    assert '| **' not in text and 'runs of one split share all images' in text
 
 
 # The program ------------------------------------------------------------------------------------

@@ -13,20 +13,21 @@ from scipy import stats
 
 from cellgan_plugin.comparison import checks, figure, parts, report
 from cellgan_plugin.comparison import compare as module
-from cellgan_plugin.comparison.noise import (
-    Noise,
-    differ,
-    grey_frames,
-    mark_undecided,
-    noise_of_intervals,
-    noise_of_trainings,
-)
+from cellgan_plugin.comparison.grey_frames import grey_frames
 from cellgan_plugin.comparison.plan_reading import make_comparison, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import progress_of
 from cellgan_plugin.comparison.results import ComparisonResults
 from cellgan_plugin.engine.training_cost import TrainingCost
 from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.records import differences, digest_of
+from cellgan_plugin.visualization.noise import (
+    Noise,
+    differ,
+    differ_by_noise,
+    mark_undecided,
+    noise_of_intervals,
+    noise_of_trainings,
+)
 from cellgan_plugin.visualization.report_tables import Column, markdown_table
 
 REPO = Path(__file__).resolve().parents[2]
@@ -552,8 +553,10 @@ def test_bold_is_beyond_the_noise_of_seeds(tmp_path):
     rows = [dict(model=name, x=float(place)) for place, name in enumerate('AB')]
     column = Column('x', 'X', better='lower')
     known = {('A', 'x'): Noise(0.01), ('B', 'x'): Noise(0.01)}
-    assert mark_undecided(rows, [column], known) and 'not_best' not in rows[0]
-    assert not mark_undecided(rows, [column], known, grey) and rows[0]['not_best'] == ['x']
+    differs = differ_by_noise(known, 'model')
+    assert mark_undecided(rows, [column], differs) and 'not_best' not in rows[0]
+    assert not mark_undecided(rows, [column], differs, lambda row: row['model'] in grey)
+    assert rows[0]['not_best'] == ['x']
 
 
 def test_the_noise_between_two_rows_is_welchs_test():

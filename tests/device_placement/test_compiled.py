@@ -17,6 +17,7 @@ pytestmark = [
 LABELS = torch.tensor([0, 2])
 WEIGHTS = class_weights(LABELS, 3)
 IMAGES = torch.rand(2, 3, 32, 32)
+MASKS = torch.eye(2)[torch.arange(2048).reshape(2, 32, 32) % 2].movedim(3, 1)
 NETWORKS = {
     ('CellGAN-plus', 'generator'): (torch.rand(2, 8), 0, WEIGHTS),
     ('CellGAN-plus', 'discriminator'): (IMAGES, LABELS),
@@ -25,9 +26,17 @@ NETWORKS = {
         [torch.rand(2, 3, 32, 16), torch.rand(2, 3, 64, 32)],
         WEIGHTS,
     ),
+    ('SNGAN', 'generator'): (torch.rand(2, 8), 0, LABELS),
+    ('SNGAN', 'discriminator'): (IMAGES, LABELS),
     ('BigGAN', 'generator'): (torch.rand(2, 20), LABELS),
     ('BigGAN', 'discriminator'): (IMAGES, LABELS),
     ('FC-DenseNet', 'segmenter'): (torch.rand(2, 5, 32, 32),),
+    ('pyramid GAN, 2 scales', 'generators'): (MASKS, torch.rand(2, 3, 32, 32), IMAGES),
+    ('pyramid GAN, 2 scales', 'discriminators'): (IMAGES, MASKS),
+    ('pix2pix', 'generators'): (MASKS, torch.rand(2, 3, 32, 32)),
+    ('pix2pix', 'discriminators'): (IMAGES, MASKS),
+    ('autoencoder', 'discriminator'): (IMAGES,),
+    ('VQ autoencoder', 'autoencoder'): (IMAGES,),
     ('autoencoder', 'autoencoder'): (IMAGES,),
     ('latent diffusion', 'generator'): (
         torch.rand(2, 2, 16, 16),
@@ -41,6 +50,8 @@ NETWORKS = {
 def test_a_network_is_one_graph(name, part):
     model = KINDS[name].build().eval()
     network = getattr(model, part, None) or model.trained_networks()[part]
+    if isinstance(network, torch.nn.ModuleList):
+        network = network[-1]  # of the finest scale
     torch._dynamo.reset()
     compiled = torch.compile(network, backend='eager', fullgraph=True)
     found = []

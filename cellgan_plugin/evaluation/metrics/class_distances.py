@@ -15,6 +15,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from cellgan_plugin.datasets.perceptual_hash import PERCEPTUAL_BYTES
 from cellgan_plugin.datasets.views import ALL_VIEWS, check_views
 from cellgan_plugin.errors import check_known
 from cellgan_plugin.evaluation.class_table import (
@@ -32,6 +33,8 @@ from cellgan_plugin.evaluation.features import (
     drop_tail,
     gather_rows,
     pack_rows,
+    split_hashes,
+    with_hashes,
 )
 from cellgan_plugin.evaluation.memorisation import CopySearch
 from cellgan_plugin.evaluation.metrics.sampler import ClassSampler, FakeNums, numbers_per_class
@@ -259,6 +262,8 @@ class ClassDistances(BaseMetric):
         finite = torch.stack([torch.isfinite(s['fake_img']).all() for s in data_samples])
         features[~finite.to(features.device)] = torch.nan
         labels, indices = zip(*data_batch.rows, strict=True)
+        if self.memorisation is not None:
+            features = with_hashes(features, images)
         self.results.append(pack_rows(torch.tensor(labels), torch.tensor(indices), features))
 
     def _as_png(self, image: Tensor) -> Tensor:
@@ -273,11 +278,13 @@ class ClassDistances(BaseMetric):
         Returns:
             dict[str, float]: ``<metric>/<row>`` to value, on every rank.
         """
-        labels, features = gather_rows(self.results, self.extractor.feature_dim)
+        hashed = PERCEPTUAL_BYTES if self.memorisation is not None else 0
+        labels, features = gather_rows(self.results, self.extractor.feature_dim + hashed)
+        found = (labels, *split_hashes(features)) if hashed else (labels, features)
         self.results.clear()
         values: List[Any] = [None]
         if is_main_process():
-            rows = self.compute_metrics((labels, features))
+            rows = self.compute_metrics(found)
             values = [{f'{key}/{row.name}': v for row in rows for key, v in row.values.items()}]
             if self.prefix:
                 values = [{f'{self.prefix}/{key}': v for key, v in values[0].items()}]
@@ -285,14 +292,19 @@ class ClassDistances(BaseMetric):
         return values[0]
 
     def compute_metrics(self, results) -> List[ClassRow]:
-        """The table of generated features ``(labels, features)``; also sets :attr:`report`."""
-        labels, features = results
+        """The table of generated images; also sets :attr:`report`.
+
+        Args:
+            results (tuple): Labels (n,), features (n, d), and perhaps perceptual hashes (n, 32).
+        """
+        labels, features, *hashes = results
         real = self.real
         if self.authors_arithmetic:
-            labels, features = drop_tail(labels, features, self.batch_size)
+            kept = [drop_tail(labels, part, self.batch_size) for part in (features, *hashes)]
+            labels, features, hashes = kept[0][0], kept[0][1], [part for _, part in kept[1:]]
             kept = drop_tail(real.labels, real.features, self.batch_size)
             real = FeatureSet(kept[1], kept[0], real.classes, real.fingerprint, real.source)
-        fake = FeatureSet(features, labels, real.classes, self.extractor.fingerprint, {})
+        fake = FeatureSet(features, labels, real.classes, self.extractor.fingerprint, {}, *hashes)
         frechet, kernel = self.names
         copies = find_copies(fake, self.copies)
         if self._floors is None:  # of real images alone: the same at every evaluation of a run
