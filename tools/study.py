@@ -22,11 +22,15 @@ def make_parser() -> ToolParser:
     parser.add_argument('--out', default='study', help='default: study')
     parser.add_argument(
         '--generators', nargs='+', metavar='NAME',
-        help=f'of {", ".join(GENERATORS)}, or NAME=CONFIG.py; default: cellgan',
+        help=f'of {", ".join(GENERATORS)}, or NAME=CONFIG.py, or NAME=FOLDER of images that are '
+        'there ({fold} in its path: a folder for every fold); default: cellgan',
     )  # fmt: skip
     parser.add_argument('--title', help='of tables and report; default: name of the folder')
     parser.add_argument('--hours', type=float, help='of everything together; default: 4')
     parser.add_argument('--config', help='a study config (docs/study.md), for other settings')
+    parser.add_argument(
+        '--ratio', type=float, help='synthetic images per real training image; default: 1'
+    )
     parser.add_argument('--size', type=int, help='side of the images in pixels')
     parser.add_argument('--folds', type=int, help='of the benchmark; 1: one split')
     parser.add_argument('--seeds', type=int, nargs='+', help='trainings of a classifier per fold')
@@ -53,6 +57,7 @@ def main() -> int:
             args.generators,
             title=args.title,
             hours=args.hours,
+            ratio=args.ratio,
             size=args.size,
             folds=args.folds,
             seeds=tuple(args.seeds) if args.seeds else None,

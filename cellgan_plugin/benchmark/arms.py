@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmengine.config import Config
 
 from cellgan_plugin.benchmark import shortcuts
 from cellgan_plugin.benchmark.classifier_run import classifier_identity
 from cellgan_plugin.benchmark.fold_plan import FoldPlan, Sample
+from cellgan_plugin.benchmark.folder_arms import FolderReader
 from cellgan_plugin.benchmark.generator_jobs import GeneratorJobs
 from cellgan_plugin.benchmark.generators import (
     check_generator_classes,
@@ -22,16 +23,14 @@ from cellgan_plugin.benchmark.generators import (
     unjudged,
 )
 from cellgan_plugin.benchmark.job_files import baseline_job
-from cellgan_plugin.benchmark.leak import LeakReport, check_leak, near_copies, seen_beyond
-from cellgan_plugin.benchmark.origins import groups_behind, images_behind
+from cellgan_plugin.benchmark.leak import LeakReport, check_leak, seen_beyond
 from cellgan_plugin.benchmark.protocol import Protocol
-from cellgan_plugin.benchmark.rows import Generator, slug
+from cellgan_plugin.benchmark.rows import Generator
 from cellgan_plugin.benchmark.selection_rows import RowBuilder
 from cellgan_plugin.benchmark.synthetic import (
     Arm,
     HashCache,
     data_folder_patches,
-    read_folder,
     real_only,
     write_list,
 )
@@ -156,55 +155,36 @@ class ArmBuilder:
         hashes: Optional[Set[str]],
         groups: Set[str],
         fold: Optional[int] = None,
-        near: Collection[str] = (),
     ) -> LeakReport:
-        return check_leak(self.plan, generator.name, hashes, fold, self.samples, groups, near)
+        return check_leak(self.plan, generator.name, hashes, fold, self.samples, groups)
 
     # Folders ------------------------------------------------------------------------------------
 
     def _of_folder(self, generator: Generator, numbers: Numbers) -> Tuple[Arm, List[LeakReport]]:
-        protocol, folds = self.protocol, len(self.plan.folds)
-        most = largest(numbers)
-        found = read_folder(generator, protocol.classes, most, self.cache, self._pools)
-        labels = [protocol.classes[patch.label] for patch in found.patches]
-        contents = to_hex(found.hashes)
-        self._contents[generator.name] = [
-            (patch.label, content) for patch, content in zip(found.patches, contents, strict=True)
-        ]
-        kind = 'pool' if self._pools else 'synthetic'
-        path = self.out_dir / 'lists' / f'{kind}_{slug(generator.name)}.csv'
-        self._lists.append((path, [patch.file for patch in found.patches], labels))
-        part = dict(
-            data_root=found.root,
-            ann_file=str(path.absolute()),
-            follow_links=generator.follow_links,
+        folds = len(self.plan.folds)
+        reader = FolderReader(
+            self.plan, self.samples, self.cache, self.out_dir / 'lists', self._pools
         )
-        identity = dict(
-            images=len(labels), digest=digest_of(sorted(zip(labels, contents, strict=True)))
-        )
+        if generator.per_fold:
+            read = [reader.read(generator, numbers[fold], fold) for fold in range(folds)]
+            identity = dict(folds=[one.identity for one in read])
+        else:
+            read = [reader.read(generator, largest(numbers))]
+            identity = read[0].identity
+            self._contents[generator.name] = read[0].contents
+        self._lists += [one.listing for one in read]
+        of_fold = read if generator.per_fold else read * folds
         arm = Arm(
             generator.name,
-            [part] * folds,
-            [len(labels)] * folds,
+            [one.part for one in of_fold],
+            [one.images for one in of_fold],
             [()] * folds,
             identity,
-            notes=found.notes,
+            notes=list(dict.fromkeys(note for one in read for note in one.notes)),
         )
-        trained_on = images_behind(generator, found.root, contents, self.cache)
-        files = [os.path.join(found.root, patch.file) for patch in found.patches]
-        if generator.trained_on != 'itself':
-            arm.notes += shortcuts.of_folder(generator.name, self.samples, files)
-            arm.notes += seen_beyond(self.plan, generator.name, trained_on)
-        shown = self.cache.perceptual(files, f'Hashing images of {generator.name}')
-        near = near_copies(self.plan, shown, self.cache)
-        copies = self._leak(generator, set(contents), set(), near=near)
-        if trained_on is None and copies.found:
-            trained_on = set()  # what is known is bad enough, and can be shown
-        if trained_on is not None:
-            # A test image among the synthetic ones is a leak whoever made the folder.
-            trained_on |= set(contents)
-        groups = groups_behind(generator, found)
-        return arm, [self._leak(generator, trained_on, groups, near=near)]
+        if generator.per_fold:
+            arm.notes.append(f'{generator.name}: a folder of images for every fold')
+        return arm, [one.report for one in read]
 
     # Checkpoints --------------------------------------------------------------------------------
 

@@ -273,7 +273,12 @@ def near_copies(fold_plan: FoldPlan, synthetic: np.ndarray, cache: HashCache) ->
     }
 
 
-def seen_beyond(fold_plan: FoldPlan, source_name: str, hashes: Optional[Set[str]]) -> List[str]:
+def seen_beyond(
+    fold_plan: FoldPlan,
+    source_name: str,
+    hashes: Optional[Set[str]],
+    fold: Optional[int] = None,
+) -> List[str]:
     """What a reader has to know of a generator that has seen more than the classifiers.
 
     No leak: none of the images tests. But its rows then rest on more real images than the baseline,
@@ -283,13 +288,14 @@ def seen_beyond(fold_plan: FoldPlan, source_name: str, hashes: Optional[Set[str]
         fold_plan (FoldPlan): The benchmark's images.
         source_name (str): The generator.
         hashes (set[str] | None): See :func:`training_images_of`. None: unknown.
+        fold (int, optional): As of :func:`check_leak`. Defaults to None: all.
 
     Returns:
         list[str]: One sentence, or none.
     """
     beyond = 0
-    for fold in fold_plan.folds:
-        train = {fold_plan.samples[index].content for index in fold.train}
+    for number in range(len(fold_plan.folds)) if fold is None else [fold]:
+        train = {fold_plan.samples[index].content for index in fold_plan.folds[number].train}
         beyond = max(beyond, len((hashes or set()) - train))
     if not beyond:
         return []

@@ -2,11 +2,12 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.runs.config_values import FOLD
 
 USES = ('added', 'alone', 'first')  # of synthetic images: see Augmentation
 
@@ -50,11 +51,12 @@ class Generator:
         checkpoint (str | None): Its weights, or the work directory that has them. With ``config``
             and without this the generator is trained by the benchmark.
         folder (str | None): Class folders or a manifest (``.csv``) of images that are there
-            already, in place of the two above.
+            already, in place of the two above. With ``{fold}`` in it one for every fold, made by a
+            generator of its own.
         split (str | None): Rows of the folder's manifest. Defaults to None: all.
         trained_on (str | None): Of a folder: what its generator was trained on, where the folder
-            does not say so: a data folder, ``training_images.txt`` or the folder that holds it.
-            ``'itself'`` when the images are real ones.
+            does not say so: a data folder, ``training_images.txt`` or the folder that holds it,
+            for every fold where it has ``{fold}``. ``'itself'`` when the images are real ones.
         follow_links (bool): Whether links may lead out of the folder. Defaults to False.
         iterations (int | None): How long the benchmark trains it. Defaults to None: as the config
             says (``train_cfg.max_iters``).
@@ -91,6 +93,8 @@ class Generator:
             raise ProtocolError(f'{where}: split is of a folder with a manifest')
         if self.folder is not None and self.checkpoint is not None:
             raise ProtocolError(f'{where}: a folder has no checkpoint')
+        if FOLD in (self.trained_on or '') and not self.per_fold:
+            raise ProtocolError(f'{where}: trained_on has {FOLD}, and the folder has not')
         if self.iterations is not None and not (self.trained_here and self.iterations > 0):
             raise ProtocolError(
                 f'{where}: iterations={self.iterations!r} is how long the benchmark trains it: 1 '
@@ -101,6 +105,19 @@ class Generator:
     def trained_here(self) -> bool:
         """Whether the benchmark has to train it."""
         return self.config is not None and self.checkpoint is None
+
+    @property
+    def per_fold(self) -> bool:
+        """Whether every fold has a folder of its own."""
+        return FOLD in (self.folder or '')
+
+    def of_fold(self, fold: int) -> 'Generator':
+        """The folder of a fold, counted from 0; itself where all folds share one."""
+        if not self.per_fold:
+            return self
+        number = str(fold + 1)
+        trained_on = self.trained_on and self.trained_on.replace(FOLD, number)
+        return replace(self, folder=self.folder.replace(FOLD, number), trained_on=trained_on)
 
     @classmethod
     def from_text(cls, text: str) -> 'Generator':

@@ -12,16 +12,19 @@ from cellgan_plugin.records import plain
 from cellgan_plugin.runs.config_file import folders_of, merge_options, open_config
 from cellgan_plugin.user_modules import import_of_config
 
+FOLD = '{fold}'  # in the path of a folder: the number of a fold, from 1
+
 
 def find_beside(path: str, config: Config) -> str:
     """A path in a config is relative to the file that says it where it exists there, else to here.
 
     Args:
-        path (str): As in the config, or in a base of it.
+        path (str): As in the config, or in a base of it; one with ``{fold}`` exists where that of
+            the first fold does.
         config (Config): As read.
     """
     for folder in folders_of(path, Path(config.filename)) if config.filename else ():
-        if (folder / path).exists():
+        if (folder / path.replace(FOLD, '1')).exists():
             return str((folder / path).resolve())
     return str(Path(path).expanduser())
 

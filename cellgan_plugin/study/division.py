@@ -10,6 +10,12 @@ from cellgan_plugin.benchmark.folds import plan_folds, plan_splits
 from cellgan_plugin.benchmark.near_copies import join_near_copies
 from cellgan_plugin.benchmark.plan import listed_name
 from cellgan_plugin.benchmark.synthetic import HashCache, real_samples
+from cellgan_plugin.datasets.content_hash import (
+    from_hex,
+    group_hashes,
+    merge_hashes,
+    write_training_images,
+)
 from cellgan_plugin.datasets.data_folder import DataFolder
 from cellgan_plugin.datasets.file_names import nfc
 from cellgan_plugin.datasets.manifest import iter_manifest, write_manifest
@@ -97,6 +103,47 @@ def divide(folder: DataFolder, out: Path, seed: int = 0) -> Division:
                                 for s, p in zip(samples, parts, strict=True))),
         notes=(*notes, *doubts),
     )  # fmt: skip
+
+
+def write_folds(division: Division, folds: int, out: Path) -> None:
+    """Write the images of every fold, for a generator that is trained elsewhere.
+
+    Args:
+        division (Division): Of the study.
+        folds (int): Of the benchmark; 1: the parts of the list.
+        out (Path): Folder of the study. ``lists/fold1`` and so on get ``train.csv``, ``test.csv``
+            and ``training_images.txt``, which belongs beside the images of a generator that has
+            seen nothing but the images of ``train.csv``.
+    """
+    folder = division.folder
+    data = dict(data_root=folder.root, ann_file=folder.ann_file)
+    samples = real_samples(data, folder.classes, HashCache(out))
+    if folds == 1:
+        part_of = {row['file']: row['split'] for _, row in iter_manifest(Path(folder.ann_file))}
+        parts = [part_of[nfc(listed_name(sample, data))] for sample in samples]
+        made = [{part: [s for s, p in zip(samples, parts, strict=True) if p == part]
+                 for part in ('train', 'test')}]  # fmt: skip
+    else:
+        # The plan of the benchmark: the same images, number and seed.
+        plan = plan_folds(samples, folder.classes, folds, None)
+        made = [{part: [plan.samples[index] for index in indices]
+                 for part, indices in fold.parts().items()} for fold in plan.folds]  # fmt: skip
+    for number, fold in enumerate(made):
+        at = fold_folder(out, number)
+        for part, own in fold.items():
+            rows = [
+                dict(file=listed_name(s, data), label=folder.classes[s.label], group=s.group or '')
+                for s in own
+            ]
+            write_manifest((at / f'{part}.csv').absolute(), rows, ('file', 'label', 'group'))
+        images = from_hex(sample.content for sample in fold['train'])
+        groups = group_hashes(sample.group or '' for sample in fold['train'])
+        write_training_images(at, merge_hashes(images, groups))
+
+
+def fold_folder(out: Path, fold: int) -> Path:
+    """Where the lists of a fold are, counted from 0."""
+    return out / 'lists' / f'fold{fold + 1}'
 
 
 def _own_split(folder: DataFolder) -> Optional[Dict[str, str]]:

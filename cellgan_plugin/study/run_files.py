@@ -1,5 +1,6 @@
 """The configs of a study's runs: complete, in ``configs/`` of its folder."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -11,16 +12,18 @@ from cellgan_plugin.benchmark.schedule import stretched_schedule
 from cellgan_plugin.comparison.plan import ComparedModel
 from cellgan_plugin.compat import quiet_upstream
 from cellgan_plugin.datasets.classes import resolve_class
+from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import open_config
+from cellgan_plugin.runs.config_values import FOLD
 from cellgan_plugin.runs.data_settings import apply_data, data_folder, settle_size
 from cellgan_plugin.runs.model_zoo import shipped_models
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.study.budget import CLASSIFIER_STEPS, POOL, SLACK, Plan
-from cellgan_plugin.study.division import Division
-from cellgan_plugin.study.settings import StudySettings, study_configs
+from cellgan_plugin.study.division import Division, fold_folder
+from cellgan_plugin.study.settings import StudySettings, folders_of, study_configs
 
 _TRADITIONAL = [
     dict(type='RandomCellFlip', horizontal=0.5, vertical=0.5, diagonal=0.5),
@@ -179,7 +182,7 @@ class RunFiles:
             chosen = ratio
             if name in settings.given:
                 generators[name] = dict(settings.given[name])
-                pool = min(pool, self._images_per_real(settings.given[name]['folder'], plan.folds))
+                pool = min(pool, self._images_per_real(name, plan.folds))
                 ratio, chosen = min(ratio, pool), pool / POOL
             else:
                 generators[name] = dict(config=str(self.generator_file(name)))
@@ -209,22 +212,26 @@ class RunFiles:
         config.update(dict(fixed_splits=True) if plan.folds == 1 else dict(train_generators=True))
         return config
 
-    def _images_per_real(self, folder: str, folds: int) -> float:
-        """Images of a folder over real training images, of the class that has the fewest.
+    def _images_per_real(self, name: str, folds: int) -> float:
+        """Synthetic images that are there over real training images, of the class with the fewest.
 
         Raises:
             ProtocolError: A class of the study has no image there.
         """
-        there, counts = data_folder(folder), self.division.counts
-        shares = []
-        for name in self.division.folder.classes:
-            found = sum(n for k, n in there.counts.items() if resolve_class(k, [name]))
-            real = counts['train'][name]
-            if folds > 1:  # a fold may have some more of one class than another fold
-                real = sum(part.get(name, 0) for part in counts.values())
-            if not found:
-                raise ProtocolError(f'{folder} has no image of class {name!r}')
-            shares.append(found / real)
+        given, counts, shares = self.settings.given[name], self.division.counts, []
+        real = Counter(counts['train'])
+        if folds > 1:  # a fold may have some more of one class than another fold
+            real = sum(map(Counter, counts.values()), Counter())
+        for number, folder in enumerate(folders_of(given)):
+            if FOLD in given['folder']:
+                rows = iter_manifest(fold_folder(self.out, number) / 'train.csv')
+                real = Counter(row['label'] for _, row in rows)
+            there = data_folder(folder).counts
+            for label in self.division.folder.classes:
+                found = sum(n for k, n in there.items() if resolve_class(k, [label]))
+                if not found:
+                    raise ProtocolError(f'{folder} has no image of class {label!r}')
+                shares.append(found / real[label])
         return int(100 * min(shares)) / 100
 
     def checkpoint(self, name: str) -> Path:

@@ -1,13 +1,14 @@
 """What a study is asked to do."""
 
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
 from cellgan_plugin.errors import ProtocolError, check_known
-from cellgan_plugin.runs.config_values import find_beside, read_settings
+from cellgan_plugin.runs.config_values import FOLD, find_beside, read_settings
 from cellgan_plugin.runs.model_zoo import PACKAGE, shipped_models
 
 # By the name on the command line: how tables call it, and its config below configs/study.
@@ -34,7 +35,8 @@ class StudySettings:
         generators (Mapping[str, str | Mapping]): Name in the tables -> config, or
             ``dict(folder=DIR, trained_on=...)`` of images that are there already (class folders or
             a manifest; ``trained_on`` as of
-            :class:`~cellgan_plugin.benchmark.rows.Generator`, where the folder does not say it).
+            :class:`~cellgan_plugin.benchmark.rows.Generator`, where the folder does not say it;
+            ``{fold}`` in both: images for every fold, of a generator of its own).
             Defaults to CellGAN-plus, ``configs/study/cellgan.py``.
         classifier (str): Config of the classifier that evaluates, selects and is benchmarked.
             Defaults to ``configs/study/classifier.py``.
@@ -44,8 +46,8 @@ class StudySettings:
         size (int | None): Side of the images in pixels. Defaults to None: that of a generator whose
             config says it, else that of the images, up to 64 on a CPU.
         folds (int | None): Of the benchmark, each with a generator of its own; 1: the split of the
-            manifest, or one that is made. Defaults to None: 5 where groups and time allow, else 3,
-            else 1.
+            manifest, or one that is made. Defaults to None: as many as there are folders of images
+            by fold; else 5 where groups and time allow, else 3, else 1.
         seeds (tuple[int]): Trainings of a classifier per fold. Defaults to (0,).
         ratio (float): Synthetic images over real training images, per class. Defaults to 1.
         steps (int | None): Optimizer steps of every classifier of the benchmark. Defaults to None:
@@ -92,6 +94,14 @@ class StudySettings:
             check_known('beside', self.beside, list(shipped_models()))
         for name, given in self.given.items():
             check_known(f'generators.{name}', given, ('folder', 'trained_on'))
+        numbers = {name: len(folders_of(given)) for name, given in self.given.items()
+                   if FOLD in given.get('folder', '')}  # fmt: skip
+        wanted = {**({'folds': self.folds} if self.folds else {}), **numbers}
+        if len(set(wanted.values())) > 1:
+            said = ', '.join(f'{name} {number}' for name, number in wanted.items())
+            raise ProtocolError(f'images for every fold, of one number of folds: {said}')
+        if numbers and all(numbers.values()):
+            object.__setattr__(self, 'folds', max(numbers.values()))
 
     @property
     def trained(self) -> Dict[str, str]:
@@ -115,7 +125,7 @@ def read_study(
         config (str | Path | Config, optional): Its keys are the attributes of
             :class:`StudySettings`. Defaults to None: the defaults.
         generators (Sequence[str], optional): Names of :data:`GENERATORS`, ``NAME=CONFIG.py`` or
-            ``NAME=FOLDER``, in place of the config's.
+            ``NAME=FOLDER`` (``{fold}`` in it: a folder for every fold), in place of the config's.
         **overrides: Attributes in place of the config's; None leaves them.
 
     Raises:
@@ -131,7 +141,9 @@ def read_study(
             named = {
                 name: find_beside(value, read)
                 if isinstance(value, str)
-                else dict(value, folder=find_beside(value.get('folder', ''), read))
+                else {
+                    k: find_beside(v, read) if isinstance(v, str) else v for k, v in value.items()
+                }
                 for name, value in named.items()
             }
         else:
@@ -150,9 +162,19 @@ def read_study(
         if not Path(path).is_file():
             raise FileNotFoundError(f'config {path} does not exist')
     for name, given in settings.given.items():
-        if not Path(given.get('folder', '')).is_dir():
-            raise FileNotFoundError(f'generator {name!r}: there is no folder {given.get("folder")}')
+        if not folders_of(given):
+            there = given.get('folder', '').replace(FOLD, '1')
+            raise FileNotFoundError(f'generator {name!r}: there is no folder {there}')
     return settings
+
+
+def folders_of(given: Mapping[str, str]) -> List[Path]:
+    """Folders of a generator whose images are there: one, or one for every fold."""
+    folder = given.get('folder', '')
+    if FOLD not in folder:
+        return [Path(folder)] if folder and Path(folder).is_dir() else []
+    numbered = (Path(folder.replace(FOLD, str(number))) for number in count(1))
+    return list(takewhile(Path.is_dir, numbered))
 
 
 def _named(words: Sequence[str]) -> Dict[str, Any]:
@@ -161,7 +183,8 @@ def _named(words: Sequence[str]) -> Dict[str, Any]:
         name, equals, path = word.partition('=')
         if equals:
             path = Path(path).expanduser()
-            found[name.strip()] = dict(folder=str(path.absolute())) if path.is_dir() else str(path)
+            is_folder = path.is_dir() or FOLD in str(path)
+            found[name.strip()] = dict(folder=str(path.absolute())) if is_folder else str(path)
             continue
         if word not in GENERATORS:
             check_known('generators', [word], list(GENERATORS))

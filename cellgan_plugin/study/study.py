@@ -25,6 +25,7 @@ from cellgan_plugin.machine import usable_cores
 from cellgan_plugin.records import FolderRecord, plain
 from cellgan_plugin.runs.check_run import check_run
 from cellgan_plugin.runs.config_file import open_config
+from cellgan_plugin.runs.config_values import FOLD
 from cellgan_plugin.runs.data_settings import data_folder
 from cellgan_plugin.runs.evaluate_folders import ListedFolder, evaluate_folders
 from cellgan_plugin.runs.test import git_revision
@@ -32,11 +33,11 @@ from cellgan_plugin.selection.image_tree import list_tree
 from cellgan_plugin.selection.rules import images_asked
 from cellgan_plugin.selection.select import select
 from cellgan_plugin.study.budget import POOL, Plan, Step, make_plan
-from cellgan_plugin.study.division import divide
+from cellgan_plugin.study.division import divide, fold_folder, write_folds
 from cellgan_plugin.study.measure import measure
 from cellgan_plugin.study.page import summary, write_study_page
 from cellgan_plugin.study.run_files import RunFiles, fixed_size
-from cellgan_plugin.study.settings import StudySettings
+from cellgan_plugin.study.settings import StudySettings, folders_of
 from cellgan_plugin.synthesis.synthesize import synthesize
 from cellgan_plugin.version import __version__
 
@@ -144,6 +145,7 @@ class _Study:
                 plan = Plan.from_dict(before['plan'])
                 self.said = {key: before.get(key) for key in ('speeds', 'plan', 'took')}
             self.print('\n' + plan.to_text(self.settings.hours) + '\n')
+            write_folds(division, plan.folds, self.out)
             if not dry_run:
                 files.write(plan)
                 self.write(made_from, files)
@@ -265,18 +267,27 @@ class _Study:
             )
 
     def evaluate_given(self, files: RunFiles) -> None:
-        """Distances and memorisation of images that are there already."""
+        """Distances and memorisation of images that are there already.
+
+        Of images by fold those of the first, against its test images.
+        """
         folder = files.division.folder
         for name, given in self.settings.given.items():
             out = self.out / 'evaluated' / slug(name)
             if (out / 'evaluation.jsonl').is_file():
                 continue
             real = ListedFolder(folder.root, folder.ann_file, files.division.held_out)
+            training = real._replace(split='train')
+            if FOLD in given['folder']:
+                at = fold_folder(self.out, 0).absolute()
+                real, training = (
+                    ListedFolder(folder.root, str(at / f'{part}.csv')) for part in ('test', 'train')
+                )
             evaluate_folders(
-                real, given['folder'],
+                real, folders_of(given)[0],
                 dict(type='ClassifierFeatures', config=str(files.classifier_file),
                      checkpoint=str(self.out / 'classifier')),
-                classes=folder.classes, training=real._replace(split='train'), size=files.size,
+                classes=folder.classes, training=training, size=files.size,
                 options=dict(interval='never', few_images=30), work_dir=out, overwrite=True,
             )  # fmt: skip
 

@@ -401,6 +401,39 @@ def test_a_leak_is_refused_and_allowed_only_with_a_label(folder, tmp_path, kind)
     assert 'paper protocol' in found.title and 'LEAK' in found.title
 
 
+def test_a_folder_for_every_fold_is_looked_at_for_that_fold_alone(folder, tmp_path):
+    plan = Benchmark(protocol(folder), tmp_path / 'plan').plan
+    for number, fold in enumerate(plan.folds, 1):  # copies of what trains in each fold
+        for index in fold.train:
+            sample = plan.samples[index]
+            target = tmp_path / f'copies/fold{number}' / CLASSES[sample.label]
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(sample.file, target / f'{index}.png')
+        trained_on = content_hashes(sorted((tmp_path / f'copies/fold{number}').rglob('*.png')))
+        write_training_images(tmp_path / f'copies/fold{number}', trained_on)
+    path = str(tmp_path / 'copies/fold{fold}')
+    found = Benchmark(protocol(folder, Generator.from_text(f'Copies={path}')), tmp_path / 'out')
+    assert [report.clean for report in found.reports] == [True, True]
+    parts = found.arm['Copies'].parts
+    assert [part['data_root'][-5:] for part in parts] == ['fold1', 'fold2']
+    found.jobs()
+    for number, (part, fold) in enumerate(zip(parts, plan.folds, strict=True), 1):
+        with open(part['ann_file'], newline='') as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == len(fold.train) and part['ann_file'].endswith(
+            f'Copies_fold{number}.csv'
+        )
+    # Those of one fold in all folds have seen the tests of the other.
+    with pytest.raises(LeakError, match='fold 2: 12 of 12 test images'):
+        one = Generator('Copies', folder=path.format(fold=1))
+        Benchmark(protocol(folder, one), tmp_path / 'other')
+    (tmp_path / 'copies/fold2').rename(tmp_path / 'gone')
+    with pytest.raises(ProtocolError, match='there is no folder .*fold2'):
+        Benchmark(protocol(folder, Generator.from_text(f'Copies={path}')), tmp_path / 'out')
+    with pytest.raises(ProtocolError, match='trained_on has {fold}'):
+        Generator('G', folder='x', trained_on='lists/fold{fold}')
+
+
 def test_the_papers_generator_is_trained_once_and_labelled(folder, tmp_path):
     text = (folder / 'gan.py').read_text().replace("split='train'", 'split=None')
     (tmp_path / 'gan.py').write_text(text)

@@ -1,5 +1,6 @@
 """How a study divides images and time, and the configs that it writes; nothing is trained."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cellgan_plugin.benchmark.experiment import Benchmark
+from cellgan_plugin.benchmark.leak import LeakError
 from cellgan_plugin.benchmark.protocol import read_protocol
 from cellgan_plugin.comparison.plan_reading import read_comparison
 from cellgan_plugin.datasets.data_folder import read_data_folder
@@ -15,10 +18,11 @@ from cellgan_plugin.errors import ConfigError, ProtocolError
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import open_config
 from cellgan_plugin.runs.config_fit import check_fit
+from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
 from cellgan_plugin.study.budget import ARMS, ROWS, SLACK, Plan, Speeds, make_plan
-from cellgan_plugin.study.division import divide
+from cellgan_plugin.study.division import divide, write_folds
 from cellgan_plugin.study.run_files import RunFiles
-from cellgan_plugin.study.settings import StudySettings, read_study
+from cellgan_plugin.study.settings import StudySettings, folders_of, read_study
 from cellgan_plugin.study.study import size_of
 
 CLASSES = ('red', 'green', 'blue')
@@ -175,6 +179,55 @@ def test_images_that_are_there_are_a_generator(grouped, tmp_path):
         files.write(plan)
     with pytest.raises(ConfigError, match="did you mean 'trained_on'"):
         StudySettings(generators=dict(Mine=dict(folder='x', trained='y')))
+
+
+def test_images_for_every_fold_of_generators_that_were_trained_elsewhere(grouped, tmp_path):
+    _, folder, division = grouped
+    write_folds(division, 3, tmp_path)
+    for fold in (1, 2, 3):
+        lists = tmp_path / f'lists/fold{fold}'
+        rows = {part: read_manifest(lists / f'{part}.csv') for part in ('train', 'test')}
+        groups = {part: {row['group'] for row in own} for part, own in rows.items()}
+        assert len(rows['train']) + len(rows['test']) == 36 and not groups['train'] & groups['test']
+        # Contents and groups: who trains on these has seen no other.
+        assert len(training_images_of(lists)) == len(rows['train'])
+        assert len(training_groups_of(lists)) == len(groups['train'])
+        for row in rows['train']:
+            target = tmp_path / f'made/fold{fold}' / row['file']
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(Path(folder.root) / row['file'], target)
+        if fold > 1:
+            shutil.copy(lists / 'training_images.txt', tmp_path / f'made/fold{fold}')
+    made = str(tmp_path / 'made/fold{fold}')
+    settings = read_study(generators=[f'Mine={made}'])
+    assert settings.folds == 3 and settings.given['Mine'] == dict(folder=made)
+    assert [path.name for path in folders_of(settings.given['Mine'])] == ['fold1', 'fold2', 'fold3']
+    with pytest.raises(ProtocolError, match='folds 5, Mine 3'):
+        read_study(generators=[f'Mine={made}'], folds=5)
+    with pytest.raises(FileNotFoundError, match='gone/1'):
+        read_study(generators=['Mine=gone/{fold}'])
+
+    files = RunFiles(settings, division, tmp_path, 64)
+    files.write(make_plan(settings, division, replace(FAST, generators={}), 2))
+    protocol = read_protocol(files.folder / 'benchmark.py')
+    assert protocol.generators[0].folder == made and protocol.num_folds == 3
+    # Eight of every class in every fold, as many as train there.
+    assert {row.name: row.ratio for row in protocol.rows}['Mine'] == 1.0
+    # Of one it is not known what trained it.
+    with pytest.raises(LeakError, match='Mine does not say which images'):
+        Benchmark(protocol, tmp_path / 'out')
+    shutil.copy(tmp_path / 'lists/fold1/training_images.txt', tmp_path / 'made/fold1')
+    assert all(report.clean for report in Benchmark(protocol, tmp_path / 'out').reports)
+    # A config finds them beside itself.
+    (tmp_path / 'study.py').write_text(
+        "generators = dict(Mine=dict(folder='made/fold{fold}', trained_on='lists/fold{fold}'))\n"
+    )
+    read = read_study(tmp_path / 'study.py').given['Mine']
+    assert read == dict(folder=made, trained_on=str(tmp_path / 'lists/fold{fold}'))
+    # One split is a fold, too.
+    write_folds(division, 1, tmp_path / 'one')
+    rows = read_manifest(tmp_path / 'one/lists/fold1/train.csv')
+    assert len(rows) == division.total('train')
 
 
 def test_a_config_of_a_study(tmp_path):

@@ -9,6 +9,12 @@ true process     other phantoms, what a perfect generator would make     expecte
 shuffled labels  the same phantoms, labels exchanged                     expected: harms
 copies           the fold's real images again                            expected: no evidence
 
+With --study the same three are folders for tools/study.py, beside a data set of seven classes and
+mixed sizes that no tool knows; the commands are printed. The copies are those of every fold's
+training images: all of them would be test images of another fold, which is refused.
+
+python tools/benchmarks/controls.py --study --out work_dirs/controls_study
+
 "more steps" compares the real images alone with themselves, for the steps that the rows above take
 and for as many epochs: the gain that equal steps, the benchmark's default, keep out of the table.
 """
@@ -16,26 +22,45 @@ and for as many epochs: the gain that equal steps, the benchmark's default, keep
 import json
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+import numpy as np
 
 from cellgan_plugin.benchmark.classifier_run import classifier_run, read_classifier, write_run
 from cellgan_plugin.benchmark.job import run_job
 from cellgan_plugin.benchmark.predictions import read_predictions
+from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.benchmark.scores import compute_scores
 from cellgan_plugin.benchmark.statistics import compare_with_baseline
 from cellgan_plugin.benchmark.verdict import Verdict, verdict_of
+from cellgan_plugin.datasets.content_hash import (
+    group_hashes,
+    read_training_images,
+    write_provenance,
+)
+from cellgan_plugin.datasets.data_folder import read_data_folder
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.manifest import read_manifest, write_manifest
 from cellgan_plugin.files import write_json
-from cellgan_plugin.phantom import write_phantom_dataset
+from cellgan_plugin.phantom import generate_phantom, write_phantom_dataset
 from cellgan_plugin.randomness import rng_for
 from cellgan_plugin.runs.command_line import ToolParser, user_errors
+from cellgan_plugin.runs.config_values import FOLD
+from cellgan_plugin.study.division import divide, fold_folder, write_folds
 
 BASELINE, TRUE, SHUFFLED, COPIES = 'real images', 'true process', 'shuffled labels', 'copies'
 FEW, MORE_STEPS = 'real images, their own epochs', 'more steps'
 ARMS = (BASELINE, TRUE, SHUFFLED, COPIES)
 CLASSIFIER = 'configs/classifiers/benchmark_resnet18_64.py'
 CLASSES = ('NILM', 'LSIL', 'HSIL')
+DEFAULTS = dict(size=64, real=20, added=100, tested=50, folds=5, steps=300)
+STUDY = dict(size=64, real=48, added=192, folds=5)
+STUDY_KINDS = dict(
+    blast='NILM', eosinophil='ASC-US', lymphocyte='LSIL', monocyte='ASC-H', neutrophil='HSIL',
+    platelet='NILM', reticulocyte='HSIL',
+)  # fmt: skip
 
 Images = List[Tuple[str, str]]  # file, label
 
@@ -142,15 +167,100 @@ def controls(
     return found, {**said, **unequal}
 
 
+def study_folders(
+    out: Path,
+    size: int = 64,
+    real: int = 48,
+    added: int = 192,
+    folds: int = 5,
+    kinds: Mapping[str, str] = STUDY_KINDS,
+) -> Dict[str, str]:
+    """Write a data set for ``tools/study.py``, and images in the place of a generator's.
+
+    Args:
+        out (Path): A new folder. It gets ``cells``, class folders with a manifest that says the
+            slides; ``true_process`` and ``shuffled_labels``, other images of the same process;
+            ``copies/fold1`` and so on, the training images of the folds.
+        size (int): The median one, in pixels; others are a quarter smaller and larger. Defaults
+            to 64.
+        real (int): Images per class. Defaults to 48.
+        added (int): Images per class of the true process. Defaults to 192.
+        folds (int): Of the study. Defaults to 5.
+        kinds (Mapping[str, str]): Class name -> class of the phantoms; of two that name the same
+            one, the second has red and blue exchanged. Defaults to seven.
+
+    Returns:
+        dict[str, str]: Name of a control -> what ``--generators`` takes.
+    """
+    cells = _write_kinds(out / 'cells', kinds, 'cells', real, size)
+    columns = ('file', 'label', 'group')
+    write_manifest(out / 'cells' / 'manifest.csv', cells, columns)
+    true = _write_kinds(out / 'true_process', kinds, 'added', added, size)
+    labels = [row['label'] for row in true]
+    shuffled = rng_for(0, 'controls').permutation(labels).tolist()
+    for name, given in (('true_process', labels), ('shuffled_labels', shuffled)):
+        for row, label in zip(true, given, strict=True):
+            target = out / name / label / Path(row['file']).name
+            if not target.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(out / 'true_process' / row['file'], target)
+        write_provenance(out / name, group_hashes(row['group'] for row in true))
+    write_folds(divide(read_data_folder(out / 'cells'), out), folds, out)
+    for fold in range(folds):
+        lists, target = fold_folder(out, fold), out / 'copies' / f'fold{fold + 1}'
+        for row in read_manifest(lists / 'train.csv'):
+            (target / row['label']).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(out / 'cells' / row['file'], target / row['file'])
+        write_provenance(target, read_training_images(lists))
+    return {
+        TRUE: f'{out}/true_process',
+        SHUFFLED: f'{out}/shuffled_labels',
+        COPIES: f'{out}/copies/fold{FOLD}',
+    }
+
+
+def _write_kinds(
+    root: Path, kinds: Mapping[str, str], split: str, count: int, size: int
+) -> List[Dict[str, str]]:
+    """Write images of every class, of three sizes; rows of a manifest."""
+    rows, seen = [], Counter()
+    for name, kind in kinds.items():
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            side = (size, size * 3 // 4, size * 5 // 4)[index % 3]
+            number = index + seen[kind] * count
+            made = generate_phantom(kind, side, split=split, index=number)
+            pixels = made.image[:, :, ::-1] if seen[kind] else made.image
+            file = f'{name}/{split}_{name}_{index}.png'
+            write_png(root / file, np.ascontiguousarray(pixels))
+            rows.append(dict(file=file, label=name, group=made.slide))
+        seen[kind] += 1
+    return rows
+
+
 def main() -> int:
     parser = ToolParser(__doc__)
     parser.add_argument('--out', type=Path, required=True, help='a new folder')
+    parser.add_argument('--study', action='store_true', help='write folders for tools/study.py')
     parser.add_argument('--classifier', type=Path, default=Path(CLASSIFIER))
-    for name, default in dict(size=64, real=20, added=100, tested=50, folds=5, steps=300).items():
-        parser.add_argument(f'--{name}', type=int, default=default, help=f'default: {default}')
+    for name, default in DEFAULTS.items():
+        shown = f'{default}, with --study {STUDY[name]}' if name in STUDY else f'{default}'
+        parser.add_argument(f'--{name}', type=int, help=f'default: {shown}')
     args: Dict[str, Any] = vars(parser.parse_args())
     args.pop('import_modules')
+    for_study = args.pop('study')
+    known = STUDY if for_study else DEFAULTS
+    args.update({name: value for name, value in known.items() if args[name] is None})
     with user_errors():
+        if for_study:
+            made = study_folders(args['out'], **{name: args[name] for name in STUDY})
+            for name, folder in made.items():
+                print(
+                    f"python tools/study.py {args['out']}/cells --generators '{name}={folder}' "
+                    f'--ratio {args["added"] // args["real"]} --folds {args["folds"]} '
+                    f'--out {args["out"]}/study_{slug(name)}'
+                )
+            return 0
         found, verdicts = controls(**args)
         write_json(args['out'] / 'controls.json', dict(accuracy=found))
         print(json.dumps(found, indent=1))
