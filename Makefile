@@ -26,6 +26,9 @@ TEST_JOBS ?= 2
 DEMO_AMP = $(shell grep -qsw avx512_bf16 /proc/cpuinfo && echo --amp)
 # Eight minutes; phantoms, environment and what is slower than measured have two more.
 DEMO_HOURS := 0.133
+DEMO_IMAGES := train=200,val=50,test=50
+# Further options of its study.
+DEMO_MORE :=
 
 .PHONY: demo test lint docs env clean
 
@@ -48,8 +51,8 @@ endif
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/python tools/dataset_converters/phantom.py --out $(DEMO)/data --size 64 --splits train=200,val=50,test=50 --workers 2
-	$(BIN)/python tools/study.py $(DEMO)/data --out $(DEMO)/study --title "Phantom cells" --hours $(DEMO_HOURS) --folds 1 --jobs 2 --steps 300 --beside cellgan_phantom $(DEMO_AMP)
+	$(BIN)/python tools/dataset_converters/phantom.py --out $(DEMO)/data --size 64 --splits $(DEMO_IMAGES) --workers 2
+	$(BIN)/python tools/study.py $(DEMO)/data --out $(DEMO)/study --title "Phantom cells" --hours $(DEMO_HOURS) --folds 1 --jobs 2 --steps 300 --beside cellgan_phantom $(DEMO_AMP) $(DEMO_MORE)
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder

@@ -9,9 +9,12 @@ import types
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.visualization import Visualizer
 
 from cellgan_plugin import compat
 
@@ -550,3 +553,63 @@ def test_a_subset_is_of_this_data_set_whatever_was_copied_before():
     patched = BaseDataset._copy_without_annotation
     compat.mmengine.forget_earlier_copies()
     assert BaseDataset._copy_without_annotation is patched
+
+
+class Recorder(types.ModuleType):
+    """A package to whose server metrics would go: keeps what it is given."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.metrics, self.images = {}, {}
+        self.config = types.SimpleNamespace(update=lambda *_, **__: None)
+
+    def init(self, **_):
+        """W&B begins."""
+
+    def Image(self, image):  # noqa: N802
+        return image
+
+    def log(self, values, commit):
+        """W&B takes any name."""
+        for name, value in values.items():
+            (self.images if isinstance(value, np.ndarray) else self.metrics)[name] = value
+
+    def set_tracking_uri(self, *_, **__):
+        """MLflow begins."""
+
+    create_experiment = set_experiment = get_experiment_by_name = set_tracking_uri
+
+    def log_metrics(self, values, step):
+        """MLflow takes some names, see _VALID_PARAM_AND_METRIC_NAMES of mlflow.utils.validation."""
+        for name, value in values.items():
+            assert re.fullmatch(r'[/\w.\- ]*', name), name
+            self.metrics[name, step] = value
+
+    def log_metric(self, name, value, step):
+        self.log_metrics({name: value}, step)
+
+    def log_image(self, image, file):
+        """The ending says the format."""
+        assert Path(file).suffix in PIL.Image.registered_extensions() and file not in self.images
+        self.images[file] = image
+
+
+def test_sheets_and_distances_reach_w_and_b_and_mlflow(tmp_path, monkeypatch):
+    wandb, mlflow = Recorder('wandb'), Recorder('mlflow')
+    monkeypatch.setitem(sys.modules, 'wandb', wandb)
+    monkeypatch.setitem(sys.modules, 'mlflow', mlflow)
+    kinds = ('LocalVisBackend', 'WandbVisBackend', 'MLflowVisBackend')
+    visualizer = Visualizer(
+        vis_backends=[dict(type=f'mmengine.{kind}') for kind in kinds], save_dir=str(tmp_path)
+    )
+    compat.make_mlflow_names_valid()  # once more changes nothing
+    sheet = np.zeros((4, 4, 3), np.uint8)
+    for step in (2, 4):
+        compat.show_image(visualizer, 'sheet', sheet, step)
+        visualizer.add_scalars({'loss_disc': 0.5, 'FD(ResNet)/NILM': 1.0 * step}, step=step)
+        visualizer.add_scalar('FD(ResNet)/mean smoothed', 2.0, step)
+    assert wandb.images['sheet'] is sheet and wandb.metrics['FD(ResNet)/NILM'] == 4.0
+    assert list(mlflow.images) == ['sheet_00000002.png', 'sheet_00000004.png']
+    assert mlflow.metrics['loss_disc', 2] == 0.5 and mlflow.metrics['FD_ResNet_/NILM', 4] == 4.0
+    assert mlflow.metrics['FD_ResNet_/mean smoothed', 4] == 2.0
+    assert not list(tmp_path.rglob('*.png')), 'no second copy of a file of the work directory'

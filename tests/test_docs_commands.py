@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from docs_commands import commands
 from tool_parsers import load_tool
 
 REPO = Path(__file__).resolve().parents[1]
@@ -46,17 +47,6 @@ TOOLS_NOT_RUN = {
 
 class Parsed(Exception):
     """The command line was understood."""
-
-
-def commands(page):
-    """Words of every command in the shell blocks of a page, without settings of variables."""
-    for block in re.findall(r'```bash\n(.*?)```', page.read_text(encoding='utf-8'), re.DOTALL):
-        for line in block.replace('\\\n', ' ').splitlines():
-            words = [word.replace('REPO/', '') for word in shlex.split(line, comments=True)]
-            while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
-                words.pop(0)
-            if words and '...' not in words:
-                yield words
 
 
 def tool_of(words):

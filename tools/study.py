@@ -12,7 +12,7 @@ import sys
 
 from cellgan_plugin.apis import study
 from cellgan_plugin.runs.command_line import ToolParser, user_errors
-from cellgan_plugin.study.settings import GENERATORS, read_study
+from cellgan_plugin.study.settings import GENERATORS, ROWS, read_study
 
 
 def make_parser() -> ToolParser:
@@ -31,6 +31,10 @@ def make_parser() -> ToolParser:
     parser.add_argument(
         '--ratio', type=float, help='synthetic images per real training image; default: 1'
     )
+    parser.add_argument(
+        '--rows', nargs='+', choices=ROWS,
+        help='of every generator in the benchmark; default: all that there is time for',
+    )  # fmt: skip
     parser.add_argument('--size', type=int, help='side of the images in pixels')
     parser.add_argument('--folds', type=int, help='of the benchmark; 1: one split')
     parser.add_argument('--seeds', type=int, nargs='+', help='trainings of a classifier per fold')
@@ -58,6 +62,7 @@ def main() -> int:
             title=args.title,
             hours=args.hours,
             ratio=args.ratio,
+            rows=tuple(args.rows) if args.rows else None,
             size=args.size,
             folds=args.folds,
             seeds=tuple(args.seeds) if args.seeds else None,

@@ -388,6 +388,6 @@ def _generator(name: str, given: Mapping[str, Any], config: Config) -> Generator
         for stage in stages:
             stage['config'] = find_beside(stage['config'], config)
         given['stages'] = tuple(_spec(GeneratorStage, f'{where}, a stage', s) for s in stages)
-    if 'config' in given:
-        given['config'] = find_beside(given['config'], config)
+    for key in {'config', 'checkpoint', 'folder', 'trained_on'} & set(given):
+        given[key] = find_beside(given[key], config)
     return _spec(Generator, where, given, name=name)

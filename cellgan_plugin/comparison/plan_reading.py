@@ -8,6 +8,7 @@ from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan, Figure
 from cellgan_plugin.compat import quiet_upstream
 from cellgan_plugin.errors import did_you_mean
 from cellgan_plugin.runs.config_file import folders_of, open_config
+from cellgan_plugin.runs.config_values import find_beside
 from cellgan_plugin.user_modules import import_of_config
 
 _PLAN_KEYS = (
@@ -41,13 +42,13 @@ def find_file(path: Union[str, Path], source: Optional[Path], what: str) -> Path
     raise FileNotFoundError(f'{what} {" or ".join(map(str, tried))} does not exist')
 
 
-def _checkpoint(path: Any, what: str) -> Optional[Path]:
+def _checkpoint(path: Any, source: Optional[Path], what: str) -> Optional[Path]:
     if not path:
         return None
     from cellgan_plugin.runs.trained_model import find_checkpoint
 
     try:
-        return find_checkpoint(path)
+        return find_checkpoint(find_beside(str(path), source))
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{what}: {error}') from None
 
@@ -76,7 +77,7 @@ def _read_stages(found: Mapping[str, Any], source: Optional[Path], where: str) -
                 name=re.sub(r'[^\w.-]+', '_', entry.get('name') or config.stem),
                 config=config,
                 options=dict(entry.get('options') or {}),
-                checkpoint=_checkpoint(entry.get('checkpoint'), here),
+                checkpoint=_checkpoint(entry.get('checkpoint'), source, here),
                 share=float(entry.get('share', 1 / len(entries))),
             )
         )

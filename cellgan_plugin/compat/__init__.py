@@ -20,7 +20,6 @@ from cellgan_plugin.compat.mmengine import (
     keep_averages_attached,
     make_checkpoint_loading_safe,
     restore_find_loader,
-    show_image,
     start_cpu_process_group,
 )
 from cellgan_plugin.compat.quiet import quiet_upstream
@@ -31,6 +30,7 @@ from cellgan_plugin.compat.versions import (
     check_versions,
     installed_version,
 )
+from cellgan_plugin.compat.visualizers import make_mlflow_names_valid, show_image
 from cellgan_plugin.safetensors_files import load_safetensors, save_safetensors
 
 
@@ -49,6 +49,7 @@ def apply_repairs() -> None:
     make_checkpoint_loading_safe()
     keep_averages_attached()
     forget_earlier_copies()
+    make_mlflow_names_valid()
 
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     'installed_version',
     'load_safetensors',
     'load_tensors',
+    'make_mlflow_names_valid',
     'mim_command',
     'quiet_upstream',
     'save_safetensors',

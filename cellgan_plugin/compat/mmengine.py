@@ -259,22 +259,3 @@ def find_packages_without_pkg_resources() -> None:
     for module in filter(None, map(sys.modules.get, (*names, 'mmengine.hub.hub'))):
         module.is_installed = _is_installed
         module.get_installed_path = _installed_path
-
-
-def show_image(visualizer: Any, name: str, image: Any, step: int) -> None:
-    """Give an image to every backend of a visualizer but the one that writes files.
-
-    ``Visualizer.add_image`` gives it to all, and :class:`mmengine.visualization.LocalVisBackend`
-    would write a second copy of what lies in the work directory already.
-
-    Args:
-        visualizer (Visualizer): Of the runner.
-        name (str): Of the image.
-        image (np.ndarray): uint8 RGB (H, W, 3).
-        step (int): Iteration.
-    """
-    from mmengine.visualization import LocalVisBackend
-
-    for backend in visualizer._vis_backends.values():
-        if not isinstance(backend, LocalVisBackend):
-            backend.add_image(name, image, step=step)

@@ -15,15 +15,18 @@ from cellgan_plugin.user_modules import import_of_config
 FOLD = '{fold}'  # in the path of a folder: the number of a fold, from 1
 
 
-def find_beside(path: str, config: Config) -> str:
+def find_beside(path: str, config: Union[Config, Path, None]) -> str:
     """A path in a config is relative to the file that says it where it exists there, else to here.
 
     Args:
         path (str): As in the config, or in a base of it; one with ``{fold}`` exists where that of
             the first fold does.
-        config (Config): As read.
+        config (Config | Path | None): As read, or its file; None: of no file.
     """
-    for folder in folders_of(path, Path(config.filename)) if config.filename else ():
+    if '://' in path:
+        return path
+    file = config.filename if isinstance(config, Config) else config
+    for folder in folders_of(path, Path(file)) if file else ():
         if (folder / path.replace(FOLD, '1')).exists():
             return str((folder / path).resolve())
     return str(Path(path).expanduser())

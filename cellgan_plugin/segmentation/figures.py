@@ -1,5 +1,6 @@
 """Pictures of a segmentation benchmark: scores by share of masks and by input size, Fig. 6."""
 
+import math
 from pathlib import Path
 from typing import Mapping, Optional, Sequence, Tuple, Union
 
@@ -8,6 +9,7 @@ import numpy as np
 from cellgan_plugin.benchmark.figures import arm_colours
 from cellgan_plugin.visualization.figures import new_figure, save_figure, set_title
 
+_COLUMNS = 3  # panels beside each other that a page shows at a legible size
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
 
 
@@ -29,11 +31,15 @@ def draw_score_curves(
     """
     methods = list(dict.fromkeys(m for curves in panels.values() for m in curves))
     colours = arm_colours(methods)
-    figure = new_figure(1.0 + 3.6 * max(1, len(panels)), 4.2 + 0.2 * len(methods))
+    columns = max(1, min(_COLUMNS, len(panels)))
+    rows = max(1, math.ceil(len(panels) / columns))
+    figure = new_figure(1.0 + 3.6 * columns, 3.4 * rows + 0.8 + 0.2 * len(methods))
     set_title(figure, title)
-    grid = figure.subplots(1, max(1, len(panels)), squeeze=False)[0]
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
     handles = {}
-    for axes, (metric, curves) in zip(grid, panels.items(), strict=True):
+    for axes, (metric, curves) in zip(grid, panels.items(), strict=False):
         ticks = sorted({x for points in curves.values() for x in points})
         for number, (method, points) in enumerate(curves.items()):
             xs = [x for x in sorted(points) if len(points[x])]

@@ -6,11 +6,10 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.study.division import Division
-from cellgan_plugin.study.settings import StudySettings
+from cellgan_plugin.study.settings import ROWS, StudySettings
 
 ARMS = 2  # real only, traditional augmentation
-# Rows of a generator; where time is short the last ones are left out, then all but the first.
-ROWS = ('added', 'selected', 'alone', 'first')
+# Where time is short the last rows of a generator are left out, then all but the first.
 _FEWER_ROWS = (ROWS, ROWS[:2], ROWS[:1])
 POOL = 4  # candidates over images asked for (HistoGAN, Algorithm 1)
 CLASSIFIER_STEPS = 240  # of the classifier that evaluates
@@ -96,7 +95,7 @@ class Plan:
         lines.append(f'{"together":<45} {sum(p.jobs for p in self.parts):>4} {self.total:>9.1f}')
         if len(self.rows) < len(ROWS):
             left_out = ', '.join(row for row in ROWS if row not in self.rows)
-            lines.append(f'Left out for want of time: rows with synthetic images {left_out}')
+            lines.append(f'Left out, as asked for or for want of time: rows {left_out}')
         trained = ', '.join(f'{name} {number}' for name, number in self.iterations.items())
         if not trained:
             return '\n'.join(
@@ -161,10 +160,12 @@ def make_plan(
             f'{division.folds} folds'
         )
     for folds in choices:
-        plan = _with_folds(settings, division, speeds, workers, folds, spent)
+        rows = settings.rows or ROWS
+        plan = _with_folds(settings, division, speeds, workers, folds, spent, rows)
         if folds == choices[-1] or plan.minutes >= _MINUTES_PER_FOLD:
             break
-    for rows, fewest in ((ROWS, False), *((rows, True) for rows in _FEWER_ROWS)):
+    fewer = [settings.rows] if settings.rows else _FEWER_ROWS
+    for rows, fewest in ((fewer[0], False), *((rows, True) for rows in fewer)):
         plan = _with_folds(settings, division, speeds, workers, plan.folds, spent, rows, fewest)
         if plan.minutes >= _MINUTES_WITH_ALL_ROWS or settings.iterations:
             break
@@ -185,7 +186,7 @@ def _with_folds(
     workers: int,
     folds: int,
     spent: float,
-    rows: Tuple[str, ...] = ROWS,
+    rows: Tuple[str, ...],
     fewest_steps: bool = False,
 ) -> Plan:
     generators, trained = len(settings.generators), len(settings.trained)

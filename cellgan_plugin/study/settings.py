@@ -18,6 +18,9 @@ GENERATORS = {
     'sngan_proj': ('SNGAN-projection', 'sngan_proj.py'),
 }
 LEAST_HOURS = 0.05
+# Rows of a generator in the benchmark: its images added to the real ones, those among them that are
+# selected, in their place, and before them.
+ROWS = ('added', 'selected', 'alone', 'first')
 
 
 def study_configs() -> Path:
@@ -54,6 +57,8 @@ class StudySettings:
             by the number of images and the time.
         iterations (int | None): Of every generator, in place of what the time allows. Defaults to
             None.
+        rows (tuple[str] | None): Which rows of every generator the benchmark has, of :data:`ROWS`.
+            Defaults to None: all that there is time for.
         jobs (int | None): Jobs at a time. Defaults to None: one per GPU, or per core up to 4.
         amp (bool): Whether generators train in mixed precision; on a CPU that is faster only where
             it computes in bfloat16. Defaults to False.
@@ -70,6 +75,7 @@ class StudySettings:
     ratio: float = 1.0
     steps: Optional[int] = None
     iterations: Optional[int] = None
+    rows: Optional[Tuple[str, ...]] = None
     jobs: Optional[int] = None
     amp: bool = False
 
@@ -86,6 +92,11 @@ class StudySettings:
             value = getattr(self, key)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ProtocolError(f'{key} must be a whole number of 1 or more, got {value!r}')
+        if self.rows is not None:
+            check_known('rows', self.rows, ROWS)
+            if not self.rows:
+                raise ProtocolError(f'rows is empty; there are {list(ROWS)}')
+            object.__setattr__(self, 'rows', tuple(row for row in ROWS if row in self.rows))
         if not 0 < self.ratio < float('inf'):
             raise ProtocolError(f'ratio must be above 0, got {self.ratio}')
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
@@ -151,8 +162,8 @@ def read_study(
         values['generators'] = named
         if values.get('classifier'):
             values['classifier'] = find_beside(values['classifier'], read)
-        for key in ('beside', 'seeds'):
-            if key in values:
+        for key in ('beside', 'seeds', 'rows'):
+            if values.get(key) is not None:
                 values[key] = tuple(values[key])
     if generators:
         values['generators'] = _named(generators)

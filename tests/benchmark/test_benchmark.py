@@ -120,7 +120,7 @@ def test_mistakes_in_the_description_are_named(folder, tmp_path, line, words):
         read_protocol(path)
 
 
-def test_paths_are_found_beside_the_config_and_options_win(folder):
+def test_paths_are_found_beside_the_config_and_options_win(folder, tmp_path):
     found = read_protocol(
         folder / 'benchmark.py', epochs=7, options={'per_class': 3, 'data.split': 'x'}
     )
@@ -128,6 +128,21 @@ def test_paths_are_found_beside_the_config_and_options_win(folder):
     assert (found.epochs, found.per_class, found.data['split']) == (7, 3, 'x')
     with pytest.raises(FileNotFoundError, match='none.py'):
         read_protocol(folder / 'none.py')
+    # Of images and weights as well, and in a config that inherits them from another folder.
+    shutil.copytree(folder, tmp_path / 'one')
+    (tmp_path / 'one/run').mkdir()
+    with open(tmp_path / 'one/benchmark.py', 'a') as file:
+        file.write(
+            'generators = dict(Made=dict(folder="synthetic", trained_on="real"),\n'
+            '                  Trained=dict(config="gan.py", checkpoint="run"),\n'
+            '                  Elsewhere=dict(folder="not/there"))\n'
+        )
+    (tmp_path / 'mine.py').write_text('_base_ = "one/benchmark.py"\n')
+    made, trained, elsewhere = read_protocol(tmp_path / 'mine.py').generators
+    one = tmp_path / 'one'
+    assert (made.folder, made.trained_on) == (str(one / 'synthetic'), str(one / 'real'))
+    assert (trained.config, trained.checkpoint) == (str(one / 'gan.py'), str(one / 'run'))
+    assert elsewhere.folder == 'not/there', 'relative to where the command is given'
 
 
 # Jobs -------------------------------------------------------------------------------------------

@@ -122,6 +122,12 @@ def test_paths_of_an_inherited_comparison_are_relative_to_the_file_that_says_the
     child.write_text(f"_base_ = '{config}'\nevaluation = 'gone.py'\n")
     with pytest.raises(FileNotFoundError, match='gone.py'):
         read_comparison(child)
+    torch.save(dict(), child.parent / 'iter_1.pth')
+    child.write_text(
+        f"_base_ = '{config}'\n"
+        "models = [dict(name='A', config='own.py', checkpoint='iter_1.pth')]\n"
+    )
+    assert read_comparison(child).models[0].stages[0].checkpoint == child.parent / 'iter_1.pth'
 
 
 def test_command_line_values_take_the_place_of_the_configs():

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from tiny_segmenters import training_config, write_pairs
 
 from cellgan_plugin.datasets import TissueMaskDataset
+from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.evaluation.segmentation import part_scores, pixel_scores
 from cellgan_plugin.models.pyramid_gan.scales import parse_scales
@@ -20,6 +21,7 @@ from cellgan_plugin.segmentation.benchmark import (
 from cellgan_plugin.segmentation.evaluate_masks import read_scores
 from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
 from cellgan_plugin.segmentation.job import run_job
+from cellgan_plugin.segmentation.page import joined
 from cellgan_plugin.segmentation.plan import Division, segmenter_runs
 from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 from cellgan_plugin.segmentation.results import (
@@ -32,7 +34,7 @@ from cellgan_plugin.segmentation.results import (
     size_table,
     with_published,
 )
-from cellgan_plugin.visualization.report_tables import markdown_table
+from cellgan_plugin.visualization.report_tables import Column, ReportTable, markdown_table
 
 REPO = Path(__file__).parents[2]
 
@@ -338,6 +340,37 @@ def test_improvements_are_shares_of_the_whole_way(tmp_path):
     curves = {'mIoU': {'single': {0.2: [0.4, 0.6], 1.0: [0.7]}, 'ours': {}}}
     draw_score_curves(tmp_path / 'b.png', curves, 'title', 'share', percent=True)
     assert path.read_bytes()[:4] == (tmp_path / 'b.png').read_bytes()[:4] == b'\x89PNG'
+    # Six metrics stand in two rows: one row of six would be too small to read on a page.
+    many = {f'metric {number}': curves['mIoU'] for number in range(6)}
+    draw_score_curves(tmp_path / 'c.png', many, 'title', 'share', percent=True)
+    height, width, _ = load_image(str(tmp_path / 'c.png')).shape
+    assert width < 2 * height
+
+
+def test_metrics_of_one_share_stand_side_by_side_on_the_page():
+    def table(title, keys, better):
+        columns = [Column('method', 'method'), *(Column(k, f'{k} %', better=better) for k in keys)]
+        rows = [
+            {'method': 'single', **{k: (0.5, 0.1) for k in keys}},
+            {'method': 'ours', **{k: None for k in keys}, f'{keys[0]}_why': f'{title} failed'},
+        ]
+        rows[0]['not_best'] = [keys[0]]
+        return ReportTable(f'{title}: glands', columns, rows)
+
+    one = {'mIoU': table('mIoU', ['20'], 'higher'), 'ECE': table('calibration', ['20'], 'lower')}
+    (joint,) = joined(one)
+    assert joint.title == 'Scores at 20 %: glands'
+    assert [(c.key, c.title, c.better) for c in joint.columns[1:]] == [
+        ('mIoU', 'mIoU', 'higher'), ('ECE', 'calibration', 'lower')
+    ]  # fmt: skip
+    single, ours = joint.rows
+    assert single == dict(
+        method='single', mIoU=(0.5, 0.1), ECE=(0.5, 0.1), not_best=['mIoU', 'ECE']
+    )
+    assert ours['mIoU_why'] == 'mIoU failed' and ours['ECE_why'] == 'calibration failed'
+    assert '20' not in ours and '20_why' not in ours
+    several = {name: table(name, ['20', '50'], 'higher') for name in ('mIoU', 'ECE')}
+    assert joined(several) == list(several.values())
 
 
 @pytest.mark.parametrize(

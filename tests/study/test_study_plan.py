@@ -132,11 +132,18 @@ def test_rows_are_left_out_where_time_is_short(grouped, tmp_path):
     settings = StudySettings(hours=0.15, folds=1)
     plan = make_plan(settings, division, slow, 2)
     assert plan.rows in (ROWS[:2], ROWS[:1]) and plan.total <= 1.25 * 9
-    assert 'Left out for want of time' in plan.to_text(0.15)
+    assert 'want of time: rows' in plan.to_text(0.15)
     RunFiles(settings, division, tmp_path, 64).write(plan)
     protocol = read_protocol(tmp_path / 'configs/benchmark.py')
     assert len(protocol.rows) == 1 + len(plan.rows)
     assert make_plan(settings, division, FAST, 2).rows == ROWS
+    # Or asked for, in the order of the table.
+    chosen = read_study(folds=1, rows=('first', 'added'))
+    plan = make_plan(chosen, division, FAST, 2)
+    assert plan.rows == ('added', 'first')
+    assert next(p.jobs for p in plan.parts if p.name == 'classifiers') == ARMS + 2
+    with pytest.raises(ConfigError, match="did you mean 'first'"):
+        StudySettings(rows=('firts',))
 
 
 def test_too_little_time_and_too_many_folds_are_refused(grouped):

@@ -56,10 +56,10 @@ ARMS = (BASELINE, TRUE, SHUFFLED, COPIES)
 CLASSIFIER = 'configs/classifiers/benchmark_resnet18_64.py'
 CLASSES = ('NILM', 'LSIL', 'HSIL')
 DEFAULTS = dict(size=64, real=20, added=100, tested=50, folds=5, steps=300)
-STUDY = dict(size=64, real=48, added=192, folds=5)
+STUDY = dict(size=32, real=50, added=500, folds=5)
 STUDY_KINDS = dict(
-    blast='NILM', eosinophil='ASC-US', lymphocyte='LSIL', monocyte='ASC-H', neutrophil='HSIL',
-    platelet='NILM', reticulocyte='HSIL',
+    blast='NILM', eosinophil='LSIL', lymphocyte='HSIL', monocyte='NILM', neutrophil='LSIL',
+    platelet='HSIL', reticulocyte='NILM',
 )  # fmt: skip
 
 Images = List[Tuple[str, str]]  # file, label
@@ -169,9 +169,9 @@ def controls(
 
 def study_folders(
     out: Path,
-    size: int = 64,
-    real: int = 48,
-    added: int = 192,
+    size: int = 32,
+    real: int = 50,
+    added: int = 500,
     folds: int = 5,
     kinds: Mapping[str, str] = STUDY_KINDS,
 ) -> Dict[str, str]:
@@ -182,12 +182,12 @@ def study_folders(
             slides; ``true_process`` and ``shuffled_labels``, other images of the same process;
             ``copies/fold1`` and so on, the training images of the folds.
         size (int): The median one, in pixels; others are a quarter smaller and larger. Defaults
-            to 64.
-        real (int): Images per class. Defaults to 48.
-        added (int): Images per class of the true process. Defaults to 192.
+            to 32.
+        real (int): Images per class. Defaults to 50.
+        added (int): Images per class of the true process. Defaults to 500.
         folds (int): Of the study. Defaults to 5.
-        kinds (Mapping[str, str]): Class name -> class of the phantoms; of two that name the same
-            one, the second has red and blue exchanged. Defaults to seven.
+        kinds (Mapping[str, str]): Class name -> class of the phantoms; where it comes again, the
+            colour channels are moved on by one. Defaults to seven.
 
     Returns:
         dict[str, str]: Name of a control -> what ``--generators`` takes.
@@ -230,9 +230,9 @@ def _write_kinds(
             side = (size, size * 3 // 4, size * 5 // 4)[index % 3]
             number = index + seen[kind] * count
             made = generate_phantom(kind, side, split=split, index=number)
-            pixels = made.image[:, :, ::-1] if seen[kind] else made.image
+            pixels = np.roll(made.image, seen[kind], axis=-1)
             file = f'{name}/{split}_{name}_{index}.png'
-            write_png(root / file, np.ascontiguousarray(pixels))
+            write_png(root / file, pixels)
             rows.append(dict(file=file, label=name, group=made.slide))
         seen[kind] += 1
     return rows
@@ -257,7 +257,7 @@ def main() -> int:
             for name, folder in made.items():
                 print(
                     f"python tools/study.py {args['out']}/cells --generators '{name}={folder}' "
-                    f'--ratio {args["added"] // args["real"]} --folds {args["folds"]} '
+                    f'--ratio {args["added"] // args["real"]} --rows added --steps 700 '
                     f'--out {args["out"]}/study_{slug(name)}'
                 )
             return 0
