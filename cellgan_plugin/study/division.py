@@ -8,7 +8,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from cellgan_plugin.benchmark.fold_plan import PARTS, FoldError, Sample
 from cellgan_plugin.benchmark.folds import plan_folds, plan_splits
 from cellgan_plugin.benchmark.near_copies import join_near_copies
-from cellgan_plugin.benchmark.plan import listed_name
+from cellgan_plugin.benchmark.plan import listed_name, make_plan
+from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.synthetic import HashCache, real_samples
 from cellgan_plugin.datasets.content_hash import (
     from_hex,
@@ -117,28 +118,24 @@ def write_folds(division: Division, folds: int, out: Path) -> None:
     """
     folder = division.folder
     data = dict(data_root=folder.root, ann_file=folder.ann_file)
-    samples = real_samples(data, folder.classes, HashCache(out))
-    if folds == 1:
-        part_of = {row['file']: row['split'] for _, row in iter_manifest(Path(folder.ann_file))}
-        parts = [part_of[nfc(listed_name(sample, data))] for sample in samples]
-        made = [{part: [s for s, p in zip(samples, parts, strict=True) if p == part]
-                 for part in ('train', 'test')}]  # fmt: skip
-    else:
-        # The plan of the benchmark: the same images, number and seed.
-        plan = plan_folds(samples, folder.classes, folds, None)
-        made = [{part: [plan.samples[index] for index in indices]
-                 for part, indices in fold.parts().items()} for fold in plan.folds]  # fmt: skip
-    for number, fold in enumerate(made):
+    protocol = Protocol(
+        data=data, classifiers=dict(any=''), generators=(), classes=folder.classes,
+        num_folds=folds, fixed_splits=folds == 1, per_class=None,
+    )  # fmt: skip
+    _, plan = make_plan(protocol, HashCache(out))
+    for number, fold in enumerate(plan.folds):
         at = fold_folder(out, number)
-        for part, own in fold.items():
+        for part, indices in fold.parts().items():
+            own = [plan.samples[index] for index in indices]
             rows = [
                 dict(file=listed_name(s, data), label=folder.classes[s.label], group=s.group or '')
                 for s in own
             ]
             write_manifest((at / f'{part}.csv').absolute(), rows, ('file', 'label', 'group'))
-        images = from_hex(sample.content for sample in fold['train'])
-        groups = group_hashes(sample.group or '' for sample in fold['train'])
-        write_training_images(at, merge_hashes(images, groups))
+            if part == 'train':
+                images = from_hex(sample.content for sample in own)
+                groups = group_hashes(sample.group or '' for sample in own)
+                write_training_images(at, merge_hashes(images, groups))
 
 
 def fold_folder(out: Path, fold: int) -> Path:

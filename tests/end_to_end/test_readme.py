@@ -4,7 +4,6 @@ They run as they are written, in a folder that has the repository's tools, and c
 those of the repository small (readme_sizes.py). What else differs stands in one table.
 """
 
-import contextlib
 import json
 import multiprocessing
 import os
@@ -14,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import traceback
+from string import Template
 from types import SimpleNamespace
 
 import numpy as np
@@ -116,9 +116,7 @@ class Shell:
 
     def run(self, command, words):
         """Run words in the place of a command of the README."""
-        words = [os.path.expandvars(word) for word in words]
-        with self._environment():
-            words = [os.path.expandvars(word) for word in words]
+        words = [Template(word).safe_substitute(self.env) for word in words]
         if words[0] == '.':
             assert (self.folder / words[1]).is_file()
             return
@@ -130,23 +128,15 @@ class Shell:
             arguments = (words[1:], self.folder, self.env, log)
             process = self.processes.Process(target=_as_program, args=arguments)
             process.start()
-            process.join(600)
+            process.join(3600)
             status = process.exitcode
         else:
             with open(log, 'w') as file:
                 status = subprocess.run(
-                    words, cwd=self.folder, env=self.env, stdout=file, stderr=file, timeout=600
+                    words, cwd=self.folder, env=self.env, stdout=file, stderr=file, timeout=3600
                 ).returncode
         self.said[command] = log.read_text()
         assert status == 0, f'{shlex.join(words)} -> {status}\n{self.said[command]}'
-
-    @contextlib.contextmanager
-    def _environment(self):
-        before = dict(os.environ)
-        os.environ.update(self.env)
-        yield
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def write_cells(root):
