@@ -53,16 +53,20 @@ def study_sections(out: Path, record: Mapping[str, Any]) -> List[Section]:
     classes = record['classes']
     columns = [Column('part', 'Part'), *(Column(name, name) for name in classes)]
     rows = [dict(counts[part], part=part) for part in counts if any(counts[part].values())]
-    split = ReportTable(
-        f'Images by class; generators that are shown train on train, and are compared with '
-        f'{record["held_out"]}', columns, rows, division['notes'],
-    )  # fmt: skip
+    trained = plan['iterations']
+    title = 'Images by class'
+    if trained:
+        title += (
+            '; generators that are shown train on train, and are compared with '
+            f'{record["held_out"]}'
+        )
+    split = ReportTable(title, columns, rows, division['notes'])
     facts = [
         ('Data folder', Path(record['data']).name),
         ('Images, labels, groups and parts', f'hash {record["images"]}'),
         ('Size', f'{record["size"]} x {record["size"]} px'),
         ('Hours asked for', f'{settings["hours"]:g}'),
-        ('Iterations', ', '.join(f'{k} {v}' for k, v in plan['iterations'].items())),
+        *([('Iterations', ', '.join(f'{k} {v}' for k, v in trained.items()))] if trained else []),
         ('Folds of the benchmark', str(plan['folds'])),
     ]
     facts += [(key, str(record[key])) for key in ('cellgan_plugin', 'git', 'torch')
@@ -78,7 +82,7 @@ def study_sections(out: Path, record: Mapping[str, Any]) -> List[Section]:
     again = [
         f'python tools/compare.py {configs}/comparison.py --out {out}/generators',
         f'python tools/benchmark.py {configs}/benchmark.py --work-dir {out}/benchmark',
-    ]
+    ][0 if (configs / 'comparison.py').is_file() else 1 :]  # without models nothing is compared
     pictures = [
         Picture(path, f'{path.parents[1].name}, first fold: the best that were kept, then the '
                 'worst by each criterion that dropped some.')

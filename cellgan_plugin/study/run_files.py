@@ -80,8 +80,11 @@ class RunFiles:
         model = config.get('model') or {}
         if 'generator' not in model or 'autoencoder_checkpoint' in model:
             raise ProtocolError(
-                f'generator {name!r}: {path} is not a GAN that is trained in one stage; compare '
-                'others with tools/compare.py'
+                f'generator {name!r}: {path} is not a GAN that is trained in one stage. A study '
+                'takes its images: train it once per fold of the study, as docs/study.md has it '
+                "under images of another generator, and give --generators 'NAME=DIR/fold{fold}'; "
+                'or let tools/compare.py (stages of a model) and tools/benchmark.py '
+                '--train-generators (stages of a generator) train both stages'
             )
         config.param_scheduler = stretched_schedule(
             config.get('param_scheduler'), config.train_cfg, iterations

@@ -17,6 +17,7 @@ GENERATORS = {
     'biggan': ('BigGAN', 'biggan.py'),
     'sngan_proj': ('SNGAN-projection', 'sngan_proj.py'),
 }
+_STAGES = ('ldm', 'latent_diffusion')
 LEAST_HOURS = 0.05
 # Rows of a generator in the benchmark: its images added to the real ones, those among them that are
 # selected, in their place, and before them.
@@ -197,6 +198,12 @@ def _named(words: Sequence[str]) -> Dict[str, Any]:
             is_folder = path.is_dir() or FOLD in str(path)
             found[name.strip()] = dict(folder=str(path.absolute())) if is_folder else str(path)
             continue
+        if word in _STAGES:
+            raise ProtocolError(
+                f'{word} is trained in two stages, and a study trains one: tools/compare.py and '
+                'tools/benchmark.py --train-generators train both, and a study takes the images '
+                "(--generators 'NAME=DIR/fold{fold}', docs/study.md)"
+            )
         if word not in GENERATORS:
             check_known('generators', [word], list(GENERATORS))
         shown, config = GENERATORS[word]

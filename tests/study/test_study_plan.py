@@ -22,7 +22,7 @@ from cellgan_plugin.runs.provenance import training_groups_of, training_images_o
 from cellgan_plugin.study.budget import ARMS, ROWS, SLACK, Plan, Speeds, make_plan
 from cellgan_plugin.study.division import divide, write_folds
 from cellgan_plugin.study.run_files import RunFiles
-from cellgan_plugin.study.settings import StudySettings, folders_of, read_study
+from cellgan_plugin.study.settings import StudySettings, folders_of, read_study, study_configs
 from cellgan_plugin.study.study import size_of
 
 CLASSES = ('red', 'green', 'blue')
@@ -160,6 +160,12 @@ def test_too_little_time_and_too_many_folds_are_refused(grouped):
         read_study(generators=['celgan'])
     with pytest.raises(FileNotFoundError, match='gone.py'):
         read_study(generators=['Mine=gone.py'])
+    with pytest.raises(ProtocolError, match=r'two stages.*benchmark.py.*NAME=DIR/fold\{fold\}'):
+        read_study(generators=['ldm'])
+    path = study_configs().parent / 'latent_diffusion/ldm_phantom.py'
+    two = StudySettings(generators=dict(LDM=str(path)))
+    with pytest.raises(ProtocolError, match='not a GAN that is.*docs/study.md'):
+        RunFiles(two, division, Path('unused'), 64).generator('LDM', 1, None)
 
 
 def test_images_that_are_there_are_a_generator(grouped, tmp_path):

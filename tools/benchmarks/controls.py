@@ -56,10 +56,10 @@ ARMS = (BASELINE, TRUE, SHUFFLED, COPIES)
 CLASSIFIER = 'configs/classifiers/benchmark_resnet18_64.py'
 CLASSES = ('NILM', 'LSIL', 'HSIL')
 DEFAULTS = dict(size=64, real=20, added=100, tested=50, folds=5, steps=300)
-STUDY = dict(size=32, real=50, added=500, folds=5)
+STUDY = dict(size=48, real=40, added=400, folds=5)
 STUDY_KINDS = dict(
-    blast='NILM', eosinophil='LSIL', lymphocyte='HSIL', monocyte='NILM', neutrophil='LSIL',
-    platelet='HSIL', reticulocyte='NILM',
+    blast='NILM', eosinophil='ASC-US', lymphocyte='LSIL', monocyte='ASC-H', neutrophil='HSIL',
+    platelet='NILM', reticulocyte='HSIL',
 )  # fmt: skip
 
 Images = List[Tuple[str, str]]  # file, label
@@ -169,9 +169,9 @@ def controls(
 
 def study_folders(
     out: Path,
-    size: int = 32,
-    real: int = 50,
-    added: int = 500,
+    size: int = 48,
+    real: int = 40,
+    added: int = 400,
     folds: int = 5,
     kinds: Mapping[str, str] = STUDY_KINDS,
 ) -> Dict[str, str]:
@@ -182,9 +182,9 @@ def study_folders(
             slides; ``true_process`` and ``shuffled_labels``, other images of the same process;
             ``copies/fold1`` and so on, the training images of the folds.
         size (int): The median one, in pixels; others are a quarter smaller and larger. Defaults
-            to 32.
-        real (int): Images per class. Defaults to 50.
-        added (int): Images per class of the true process. Defaults to 500.
+            to 48.
+        real (int): Images per class. Defaults to 40.
+        added (int): Images per class of the true process. Defaults to 400.
         folds (int): Of the study. Defaults to 5.
         kinds (Mapping[str, str]): Class name -> class of the phantoms; where it comes again, the
             colour channels are moved on by one. Defaults to seven.
@@ -257,7 +257,7 @@ def main() -> int:
             for name, folder in made.items():
                 print(
                     f"python tools/study.py {args['out']}/cells --generators '{name}={folder}' "
-                    f'--ratio {args["added"] // args["real"]} --rows added --steps 700 '
+                    f'--ratio {args["added"] // args["real"]} --rows added --size {args["size"]} --steps 500 '
                     f'--out {args["out"]}/study_{slug(name)}'
                 )
             return 0
