@@ -1,5 +1,6 @@
 """Pictures of a benchmark: boxes over folds, confusion matrices, learning curves."""
 
+import math
 from pathlib import Path
 from typing import Mapping, Optional, Sequence, Tuple, Union
 
@@ -15,6 +16,7 @@ from cellgan_plugin.visualization.figures import (
     wrapped,
 )
 
+_COLUMNS = 3
 # Okabe and Ito: told apart by colour-blind readers as well.
 _COLOURS = ('#000000', '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#999999')
 
@@ -48,15 +50,20 @@ def draw_boxes(
     arms = list(dict.fromkeys(s for m in values.values() for by_arm in m.values() for s in by_arm))
     colours = arm_colours(arms)
     longest = max(map(len, arms), default=1)
+    # A page shows three panels beside each other at a legible size.
+    columns = len(metrics) if len(classifiers) > 1 else min(_COLUMNS, len(metrics))
+    lines = len(classifiers) if len(classifiers) > 1 else math.ceil(len(metrics) / columns)
     figure = new_figure(
-        1.2 + max(1.9, 0.55 * len(arms) + 0.9) * len(metrics),
-        0.8 + (2.4 + 0.075 * longest) * len(classifiers),
+        1.2 + max(1.9, 0.55 * len(arms) + 0.9) * columns,
+        0.8 + (2.4 + 0.075 * longest) * lines,
     )
     set_title(figure, title)
-    grid = figure.subplots(len(classifiers), len(metrics), squeeze=False, sharey=False)
+    grid = figure.subplots(lines, columns, squeeze=False, sharey=False).ravel()
+    for axes in grid[len(classifiers) * len(metrics) :]:
+        axes.set_axis_off()
     for line, classifier in enumerate(classifiers):
         for column, metric in enumerate(metrics):
-            axes = grid[line][column]
+            axes = grid[line * len(metrics) + column]
             table = values[metric].get(classifier, {})
             folds = max((len(v) for v in table.values()), default=0)
             points = np.array(
@@ -88,7 +95,7 @@ def draw_boxes(
             axes.spines[['top', 'right']].set_visible(False)
             if line == 0:
                 axes.set_title(f'{titles.get(metric, metric)} (%)', fontsize=9)
-            if column == 0:
+            if column % columns == 0:
                 axes.set_ylabel(classifier, fontsize=9)
     return save_figure(figure, path)
 

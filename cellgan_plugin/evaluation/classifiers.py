@@ -1,7 +1,7 @@
 """Features of classifiers that were trained on the task's own images (MMPretrain)."""
 
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import torch
 from mmagic.registry import MODELS
@@ -64,10 +64,11 @@ class ClassifierFeatures(FeatureExtractor):
         where = config.filename or 'the classifier config'
         path = self._find_checkpoint(checkpoint, where)
         state = load_tensors(path, 'cpu')
-        self.network = self._build(config.model, path, where, state)
         meta = state.get('meta')
         named = ((meta if isinstance(meta, dict) else {}).get('dataset_meta') or {}).get('classes')
         self.classes = tuple(named) if named else None
+        model = _for_classes(config.model, len(self.classes)) if named else config.model
+        self.network = self._build(model, path, where, state)
         hashes = state.get('training_images')
         #: Hashes of the images that trained it, in hexadecimal; None where it does not say.
         self.training_images = None if hashes is None else set(to_hex(hashes))
@@ -164,6 +165,19 @@ class ClassifierFeatures(FeatureExtractor):
         if not isinstance(layer, nn.Linear) or layer.in_features != self.feature_dim:
             return None
         return layer(features.to(self.device))
+
+
+def _for_classes(model: Mapping[str, Any], number: int) -> Dict[str, Any]:
+    """A classifier's config for so many classes.
+
+    A config that leaves its classes to the data folder does not say how many it was trained on; its
+    checkpoint does.
+    """
+    found = dict(model)
+    for key in ('head', 'data_preprocessor'):
+        if isinstance(found.get(key), Mapping) and 'num_classes' in found[key]:
+            found[key] = dict(found[key], num_classes=number)
+    return found
 
 
 def _validates_on_training(config: Config) -> bool:

@@ -5,14 +5,10 @@ those of the repository small (readme_sizes.py). What else differs stands in one
 """
 
 import json
-import multiprocessing
 import os
-import runpy
 import shlex
 import shutil
-import subprocess
 import sys
-import traceback
 from string import Template
 from types import SimpleNamespace
 
@@ -30,7 +26,7 @@ from cellgan_plugin.phantom import generate_phantom
 from cellgan_plugin.records import RecordError
 from cellgan_plugin.study.settings import read_study
 
-from .conftest import REPO, free_port
+from .conftest import REPO, free_port, run_tool
 from .readme_sizes import write_small
 
 CLASSES = dict(
@@ -80,63 +76,24 @@ ENTRIES = {
 }  # fmt: skip
 
 
-def _as_program(words, cwd, env, log):
-    """Be ``python TOOL.py ...``: in a process that has imported everything already."""
-    with open(log, 'w') as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
-    sys.argv, sys.path[0] = list(words), str(REPO / 'tools')
-    try:
-        runpy.run_path(words[0], run_name='__main__')
-        status = 0
-    except SystemExit as stopped:
-        status = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
-    except BaseException:
-        traceback.print_exc()
-        status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
 class Shell:
     """A shell in a folder, as far as the README needs one."""
 
     def __init__(self, folder):
         self.folder, self.said = folder, {}
-        self.env = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable,
-                        PORT=str(free_port()))  # fmt: skip
-        self.processes = multiprocessing.get_context('forkserver')
-        self.processes.set_forkserver_preload(
-            ['cellgan_plugin.apis', 'cellgan_plugin.runs.train', 'mmagic.models',
-             'mmpretrain.models', __name__])  # fmt: skip
+        self.env = dict(os.environ, PORT=str(free_port()))
 
     def run(self, command, words):
         """Run words in the place of a command of the README."""
         words = [Template(word).safe_substitute(self.env) for word in words]
         if words[0] == '.':
             assert (self.folder / words[1]).is_file()
-            return
-        if words[0] == 'export':
+        elif words[0] == 'export':
             self.env.update([words[1].split('=', 1)])
-            return
-        log = self.folder / 'command.log'
-        if words[0] == 'python':
-            arguments = (words[1:], self.folder, self.env, log)
-            process = self.processes.Process(target=_as_program, args=arguments)
-            process.start()
-            process.join(3600)
-            status = process.exitcode
         else:
-            with open(log, 'w') as file:
-                status = subprocess.run(
-                    words, cwd=self.folder, env=self.env, stdout=file, stderr=file, timeout=3600
-                ).returncode
-        self.said[command] = log.read_text()
-        assert status == 0, f'{shlex.join(words)} -> {status}\n{self.said[command]}'
+            words = words[words[0] == 'python' :]  # a tool is a program of this Python
+            done = run_tool(*words, cwd=self.folder, env=self.env)
+            self.said[command] = done.stdout + done.stderr
 
 
 def write_cells(root):
@@ -257,8 +214,22 @@ def test_a_generator_of_the_folders_classes_is_trained_and_goes_on(readme):
 def test_generators_are_compared_images_selected_and_classifiers_helped_or_not(readme):
     (row,) = table_of(readme.folder / 'out/generators/table.json')
     assert row['model'] == 'CellGAN' and row['FD(resnet34_tct)/mean'] > 0
-    rows = read_manifest(readme.folder / 'selected/manifest.csv')
+    selected = readme.folder / 'selected'
+    rows = read_manifest(selected / 'manifest.csv')
     assert {row['label'] for row in rows} == set(CLASSES) and len(rows) == 7 * 5  # r = 0.5
+    assert all((selected / row['file']).is_file() for row in rows)
+    assert 'predicted as label' in said(readme, 'select_images.py')
+    assert len((selected / 'scores.csv').read_text().splitlines()) == 1 + 7 * 20
+    record = json.loads((selected / 'selection.json').read_text())
+    assert record['candidates'] == str((readme.folder / 'synthetic_tct').resolve())
+    # A mistake is one message and status 2.
+    done = run_tool(
+        'tools/select_images.py', 'synthetic_tct', '--real', 'cells', '--classifier',
+        'configs/classifiers/resnet34_tct.py', 'work_dirs/resnet34_tct', '--out', 'other',
+        '--passes', '2', '--ratio', '3', check=False, cwd=readme.folder,
+    )  # fmt: skip
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    assert 'error: class blast (ratio 3 of 10 real images): 20 candidates, but 30' in done.stderr
     out = readme.folder / 'work_dirs/cellgan_table3_tct'
     assert [(row['arm'], row['jobs']) for row in table_of(out / 'table.json')] == [
         ('real only', '1/1'), ('+ CellGAN', '1/1')
@@ -286,6 +257,22 @@ def test_from_glands_to_masks_and_tables(readme):
     assert any('FD(shufflenet_v2_x0_5) of 4 images' in note for note in table['notes'])
     assert len(list(out.glob('jobs/pyramid/*/*/generated.png'))) == 1
     assert load_image(str(out / 'generation.png')).ndim == 3  # masks, pyramid, originals (Fig. 3)
+    # The trained segmenter on a folder of images, and on true masks by the tool for others' masks.
+    (job,) = out.glob('jobs/single/50percent/seed0')
+    images = folder / 'data/gland_phantom/images'
+    done = run_tool(
+        'tools/segment.py', job / 'run.py', job, images, '--masks', images.with_name('masks'),
+        '--instances', 'binary', '--out', folder / 'scored', '--parts', 'train=train_',
+        'test=test_', cwd=folder,
+    )  # fmt: skip
+    assert '5 images in' in done.stdout and '5 of them segmented now' in done.stdout
+    by_part = {row['part']: row for row in table_of(folder / 'scored/table.json')}
+    scores = json.loads((job / 'scores.json').read_text())
+    assert by_part['test']['images'] == 1 and scores['iterations'] == 3
+    confusion = scores['images'][0]['confusion']
+    assert by_part['test']['OPA'] == pytest.approx(
+        (confusion[0][0] + confusion[1][1]) / sum(map(sum, confusion))
+    )
     for metric in ('NLL', 'ECE'):  # of the training that starts at random: near log 2, and small
         value = json.loads((out / f'{metric}.json').read_text())['rows'][0]['0.5']['mean']
         assert 0 < value < 3

@@ -3,6 +3,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from selection_helpers import (
+    CLASSES,
     DENSENET,
     RESNET,
     build_network,
@@ -13,6 +14,7 @@ from selection_helpers import (
     write_config,
 )
 
+from cellgan_plugin.evaluation import ClassifierFeatures
 from cellgan_plugin.models.mc_dropout import (
     BackboneError,
     SplitBackbone,
@@ -130,3 +132,17 @@ def test_a_checkpoint_without_the_head_is_refused(tmp_path):
     torch.save({k: v for k, v in state.items() if not k.startswith('head')}, checkpoint)
     with pytest.raises(ValueError, match=r'head.fc.weight is missing.*trained head'):
         McDropoutClassifier(Config.fromfile(config), checkpoint)
+
+
+def test_a_config_that_leaves_its_classes_open_has_those_of_the_checkpoint(tmp_path):
+    checkpoint = save(build_network(write_config(tmp_path)), tmp_path / 'three.pth')
+    fits = McDropoutClassifier(tmp_path / 'tiny_classifier.py', checkpoint)
+    # As configs/classifiers/resnet34_tct.py, which was trained by --data DIR.
+    text = (tmp_path / 'tiny_classifier.py').read_text().replace('num_classes=3', 'num_classes=5')
+    (tmp_path / 'open.py').write_text(text.replace(f'classes={list(CLASSES)!r}', 'classes=None'))
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    for kind in (McDropoutClassifier, ClassifierFeatures):
+        found = kind(tmp_path / 'open.py', checkpoint)
+        assert found.classes == CLASSES
+        scores = found.class_scores(found(images))
+        torch.testing.assert_close(scores, fits.class_scores(fits(images)))

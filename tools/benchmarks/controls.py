@@ -257,8 +257,8 @@ def main() -> int:
             for name, folder in made.items():
                 print(
                     f"python tools/study.py {args['out']}/cells --generators '{name}={folder}' "
-                    f'--ratio {args["added"] // args["real"]} --rows added --size {args["size"]} --steps 500 '
-                    f'--out {args["out"]}/study_{slug(name)}'
+                    f'--ratio {args["added"] // args["real"]} --rows added --steps 500 '
+                    f'--size {args["size"]} --out {args["out"]}/study_{slug(name)}'
                 )
             return 0
         found, verdicts = controls(**args)
