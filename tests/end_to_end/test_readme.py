@@ -81,11 +81,11 @@ class Shell:
 
     def __init__(self, folder):
         self.folder, self.said = folder, {}
-        self.env = dict(os.environ, PORT=str(free_port()))
+        self.env = dict(PORT=str(free_port()))
 
     def run(self, command, words):
         """Run words in the place of a command of the README."""
-        words = [Template(word).safe_substitute(self.env) for word in words]
+        words = [Template(word).safe_substitute({**os.environ, **self.env}) for word in words]
         if words[0] == '.':
             assert (self.folder / words[1]).is_file()
         elif words[0] == 'export':
