@@ -240,7 +240,10 @@ def _of_folders(root: str) -> DataFolder:
         found = [f'{name}/{file}' for file in walk_images(os.path.join(root, name), PassedOver())]
         counts[name] += len(found)
         files += found
-    return _folder(root, classes, order, '', Counter(), set(), counts, files, [])
+    folders = [e.name for e in list_folder(root, PassedOver()) if e.is_dir() and not e.is_symlink()]
+    empty = [name for name in folders if name not in names]
+    notes = [f'{", ".join(empty)}: no image in there, and so no class'] if empty else []
+    return _folder(root, classes, order, '', Counter(), set(), counts, files, notes)
 
 
 def _folder(root, classes, order, ann_file, splits, groups, counts, files, notes) -> DataFolder:

@@ -59,6 +59,7 @@ def test_class_folders_say_what_they_are(seven):
     assert folder.classes == SEVEN and 'alphabetical' in folder.order
     assert folder.ann_file == '' and folder.groups == 0 and not folder.splits
     assert set(folder.counts.values()) == {2}
+    assert folder.notes == ('notes: no image in there, and so no class',)
     # Longer sides 100, 70, 50, 100, 70, 50, 100: the median is 70, and 128 the power of two above.
     assert folder.median_side == 70 and folder.image_size == 128
     assert [fitting_size(n) for n in (1, 32, 33, 64, 65, 256, 257, 4000)] == [
