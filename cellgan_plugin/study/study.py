@@ -2,7 +2,7 @@
 
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
@@ -111,6 +111,27 @@ def size_of(settings: StudySettings, folder: DataFolder) -> int:
     return min(most, fitting_size(folder.median_side))
 
 
+def check_given(files: RunFiles) -> None:
+    """Refuse images whose generator has seen tests, before anything is trained.
+
+    Args:
+        files (RunFiles): Of a study whose configs are written.
+
+    Raises:
+        LeakError: A generator has seen test images, or does not say what it has seen.
+    """
+    given = files.settings.given
+    if not given:
+        return
+    protocol = read_protocol(files.folder / 'benchmark.py')
+    own = replace(
+        protocol,
+        generators=tuple(one for one in protocol.generators if one.name in given),
+        rows=tuple(row for row in protocol.rows if row.generator in given),
+    )
+    open_benchmark(own, files.out / 'benchmark')
+
+
 class _Study:
     def __init__(self, folder: DataFolder, out: Path, settings: StudySettings):
         self.folder, self.out, self.settings = folder, out, settings
@@ -148,6 +169,7 @@ class _Study:
             write_folds(division, plan.folds, self.out)
             if not dry_run:
                 files.write(plan)
+                check_given(files)
                 self.write(made_from, files)
                 self.steps(made_from, files, plan)
                 record = self.record.read()

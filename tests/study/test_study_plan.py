@@ -23,7 +23,7 @@ from cellgan_plugin.study.budget import ARMS, ROWS, SLACK, Plan, Speeds, make_pl
 from cellgan_plugin.study.division import divide, write_folds
 from cellgan_plugin.study.run_files import RunFiles
 from cellgan_plugin.study.settings import StudySettings, folders_of, read_study, study_configs
-from cellgan_plugin.study.study import size_of
+from cellgan_plugin.study.study import check_given, size_of
 
 CLASSES = ('red', 'green', 'blue')
 FAST = Speeds(generators={'CellGAN': 0.1}, classifier=0.05, start=8.0)
@@ -228,8 +228,9 @@ def test_images_for_every_fold_of_generators_that_were_trained_elsewhere(grouped
     assert {row.name: row.ratio for row in protocol.rows}['Mine'] == 1.0
     # Of one it is not known what trained it.
     with pytest.raises(LeakError, match='Mine does not say which images'):
-        Benchmark(protocol, tmp_path / 'out')
+        check_given(files)
     shutil.copy(tmp_path / 'lists/fold1/training_images.txt', tmp_path / 'made/fold1')
+    check_given(files)
     assert all(report.clean for report in Benchmark(protocol, tmp_path / 'out').reports)
     # A config finds them beside itself.
     (tmp_path / 'study.py').write_text(
