@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Tuple
 
 from cellgan_plugin.errors import ProtocolError
-from cellgan_plugin.study.division import Division
+from cellgan_plugin.study.division import MOST_FOLDS, Division
 from cellgan_plugin.study.settings import ROWS, StudySettings
 
 ARMS = 2  # real only, traditional augmentation
@@ -154,7 +154,8 @@ def make_plan(
             {n for n in (division.folds, 3) if 3 <= n <= division.folds} | {1}, reverse=True
         )
     )
-    if settings.folds and settings.folds > 1 and settings.folds > division.folds:
+    # More than are tried by themselves are looked at when they are made.
+    if settings.folds and division.folds < min(settings.folds, MOST_FOLDS):
         raise ProtocolError(
             f'folds={settings.folds}: images and groups of every class are enough for '
             f'{division.folds} folds'

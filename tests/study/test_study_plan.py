@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from cellgan_plugin.benchmark.experiment import Benchmark
+from cellgan_plugin.benchmark.fold_plan import FoldError
 from cellgan_plugin.benchmark.leak import LeakError
 from cellgan_plugin.benchmark.protocol import read_protocol
 from cellgan_plugin.comparison.plan_reading import read_comparison
@@ -146,13 +147,16 @@ def test_rows_are_left_out_where_time_is_short(grouped, tmp_path):
         StudySettings(rows=('firts',))
 
 
-def test_too_little_time_and_too_many_folds_are_refused(grouped):
+def test_too_little_time_and_too_many_folds_are_refused(grouped, tmp_path):
     division = grouped[2]
     slow = replace(FAST, start=40.0)
     with pytest.raises(ProtocolError, match='--hours 0.05 is too little.*Give --hours'):
         make_plan(StudySettings(hours=0.05, seeds=(0, 1, 2)), division, slow, 1)
-    with pytest.raises(ProtocolError, match='enough for 5 folds'):
-        make_plan(StudySettings(folds=9), division, FAST, 1)
+    with pytest.raises(ProtocolError, match='enough for 2 folds'):
+        make_plan(StudySettings(folds=9), replace(division, folds=2), FAST, 1)
+    assert make_plan(StudySettings(folds=9), division, FAST, 1).folds == 9
+    with pytest.raises(FoldError, match='15 folds need .* at least 15 groups of each'):
+        write_folds(division, 15, tmp_path)
     for wrong in (dict(hours=0), dict(folds=0), dict(ratio=0), dict(seeds=(1, 1)), dict(size=-1)):
         with pytest.raises(ProtocolError):
             StudySettings(**wrong)

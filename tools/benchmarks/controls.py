@@ -57,9 +57,9 @@ ARMS = (BASELINE, TRUE, SHUFFLED, COPIES)
 CLASSIFIER = 'configs/classifiers/benchmark_resnet18_64.py'
 CLASSES = ('NILM', 'LSIL', 'HSIL')
 DEFAULTS = dict(size=64, real=20, added=100, tested=50, folds=5, steps=300)
-STUDY = dict(size=48, real=50, added=500, folds=5, workers=4)
+STUDY = dict(size=48, real=20, added=300, folds=10, workers=4)
 # Of the classifiers: what is right from many images is learnt slower than what is wrong is seen.
-STUDY_STEPS = {TRUE: 500, SHUFFLED: 200, COPIES: 200}
+STUDY_STEPS = {TRUE: 300, SHUFFLED: 150, COPIES: 150}
 STUDY_KINDS = dict(
     blast='NILM', eosinophil='ASC-US', lymphocyte='LSIL', monocyte='ASC-H', neutrophil='HSIL',
     platelet='NILM', reticulocyte='HSIL',
@@ -173,9 +173,9 @@ def controls(
 def study_folders(
     out: Path,
     size: int = 48,
-    real: int = 50,
-    added: int = 500,
-    folds: int = 5,
+    real: int = 20,
+    added: int = 300,
+    folds: int = 10,
     workers: int = 1,
     kinds: Mapping[str, str] = STUDY_KINDS,
 ) -> Dict[str, str]:
@@ -187,9 +187,9 @@ def study_folders(
             ``copies/fold1`` and so on, the training images of the folds.
         size (int): The median one, in pixels; others are a quarter smaller and larger. Defaults
             to 48.
-        real (int): Images per class. Defaults to 50.
-        added (int): Images per class of the true process. Defaults to 500.
-        folds (int): Of the study. Defaults to 5.
+        real (int): Images per class. Defaults to 20.
+        added (int): Images per class of the true process. Defaults to 300.
+        folds (int): Of the study. Defaults to 10.
         workers (int): Processes. Defaults to 1.
         kinds (Mapping[str, str]): Class name -> class of the phantoms; where it comes again, the
             colour channels are moved on by one. Defaults to seven.
@@ -287,7 +287,7 @@ def main() -> int:
                 print(
                     f"python tools/study.py {args['out']}/cells --generators '{name}={folder}' "
                     f'--ratio {args["added"] // args["real"]} --rows added --size {args["size"]} '
-                    f'--steps {STUDY_STEPS[name]} --out {args["out"]}/study_{slug(name)}'
+                    f'--folds {args["folds"]} --steps {STUDY_STEPS[name]} --out {args["out"]}/study_{slug(name)}'
                 )
             return 0
         found, verdicts = controls(**args)
