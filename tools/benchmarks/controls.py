@@ -287,7 +287,8 @@ def main() -> int:
                 print(
                     f"python tools/study.py {args['out']}/cells --generators '{name}={folder}' "
                     f'--ratio {args["added"] // args["real"]} --rows added --size {args["size"]} '
-                    f'--folds {args["folds"]} --steps {STUDY_STEPS[name]} --out {args["out"]}/study_{slug(name)}'
+                    f'--folds {args["folds"]} --steps {STUDY_STEPS[name]} '
+                    f'--out {args["out"]}/study_{slug(name)}'
                 )
             return 0
         found, verdicts = controls(**args)
