@@ -28,7 +28,8 @@ PAPER_SIZED = {
     'histogan_fig12_tissue_phantom', 'histogan_glas', 'histogan_parts_tissue_phantom',
     'histogan_table1_cric_64',
     'histogan_table1_tissue_phantom', 'ldm_phantom_fd', 'model_ii',
-    'pyramid_phantom_types', 'segmentation_glas_64', 'shared_generator_phantom',
+    'cellgan_skips_phantom', 'pyramid_phantom_types', 'segmentation_glas_64',
+    'shared_generator_phantom',
     'sngan_proj_tct',
 }  # fmt: skip
 # Tools of commands in the docs that no test runs as a program: what they call is tested.
