@@ -4,11 +4,12 @@ import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Union
+from typing import Dict, List, Mapping, Optional, Set, Union
 
 import torch
 from mmengine.config import Config
 
+from cellgan_plugin.benchmark import shortcuts
 from cellgan_plugin.benchmark.arms import ArmBuilder
 from cellgan_plugin.benchmark.classifier_run import read_classifier, starting_weights
 from cellgan_plugin.benchmark.collect import BenchmarkResults, Outcome, collect, read_outcome
@@ -88,6 +89,7 @@ class Benchmark(Experiment):
             fit_size(config, protocol.data)
         check_selection(protocol, self.classifiers)
         self._cache = cache = cache or HashCache(self.out_dir)
+        self._compared: Set[str] = set()  # arms whose drawn images were compared with the real ones
         samples, self.plan = make_plan(protocol, cache)
         self._lists = self.out_dir / 'lists'
         self._real = real_parts(self.plan, protocol.data, self._lists)
@@ -290,6 +292,9 @@ class Benchmark(Experiment):
                     continue
                 rows = iter_manifest(listed) if listed.is_file() else ()
                 files = [str(root / row['file']) for _, row in rows]
+                if files and arm.name not in self._compared:
+                    self._compared.add(arm.name)
+                    arm.notes = shortcuts.of_made(arm.notes, arm.name, self.plan.samples, files)
                 shown = self._cache.perceptual(files, f'Hashing images of {arm.name}')
                 report = check_leak(
                     self.plan,

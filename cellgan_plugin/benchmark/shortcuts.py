@@ -6,6 +6,7 @@ from cellgan_plugin.benchmark.fold_plan import Sample
 from cellgan_plugin.datasets.file_history import compare_files, style_of
 from cellgan_plugin.datasets.image_io import ImageFileError
 
+_MARK = 'SHORTCUT'
 _WAY_OUT = 'synthesize.py --like writes files alike'
 
 
@@ -18,7 +19,7 @@ def of_folder(name: str, samples: Sequence[Sample], files: Sequence[str]) -> Lis
         files (Sequence[str]): Paths of the synthetic ones.
     """
     lines = compare_files([sample.file for sample in samples], files)
-    return [f'+ {name}: SHORTCUT: {line} ({_WAY_OUT})' for line in lines]
+    return [f'+ {name}: {_MARK}: {line} ({_WAY_OUT})' for line in lines]
 
 
 def of_drawn(name: str, samples: Sequence[Sample]) -> List[str]:
@@ -30,6 +31,14 @@ def of_drawn(name: str, samples: Sequence[Sample]) -> List[str]:
     if style.jpeg is None:
         return []
     return [
-        f'+ {name}: SHORTCUT: real images are {style.describe()}, those drawn here PNG: '
+        f'+ {name}: {_MARK}: real images are {style.describe()}, those drawn here PNG: '
         f'compression may tell them apart ({_WAY_OUT}; give the folder as the generator)'
     ]
+
+
+def of_made(
+    notes: Sequence[str], name: str, samples: Sequence[Sample], files: Sequence[str]
+) -> List[str]:
+    """Notes of an arm once its images are drawn: what they show in place of what was expected."""
+    others = [note for note in notes if f': {_MARK}: ' not in note]
+    return [*others, *of_folder(name, samples, files)]
