@@ -52,9 +52,14 @@ def benchmark_sections(folder: Union[str, Path]) -> List[Section]:
     notes = list(results['notes'])
     table = read_report_table(folder / 'table.json')
     table.notes = [note for note in table.notes if note not in notes]
-    sections = [
+    return [
         *verdict_sections(results.get('verdict') or {}, notes),
         Section('table', 'Scores', tables=[table]),
+        Section(
+            'table',
+            'Folds',
+            pictures=[Picture(folder / 'boxes.png', 'Every fold; lines join the same fold.')],
+        ),
         Section(
             'images',
             'Real and synthetic images',
@@ -95,9 +100,6 @@ def benchmark_sections(folder: Union[str, Path]) -> List[Section]:
         Section('protocol', 'Data', tables=_counts(record)),
         Section('protocol', 'Protocol', items=notes, facts=_facts(folder, record)),
     ]
-    boxes = Picture(folder / 'boxes.png', 'Every fold; lines join the same fold.')
-    sections.insert(2, Section('table', 'Folds', pictures=[boxes]))
-    return sections
 
 
 def verdict_sections(verdict: Mapping[str, Any], notes: Sequence[str]) -> List[Section]:

@@ -7,6 +7,8 @@ import pytest
 from browser import measure, needs_browser
 from PIL import Image
 
+from cellgan_plugin.benchmark.page import benchmark_sections
+from cellgan_plugin.files import write_json
 from cellgan_plugin.visualization.page import KINDS, Picture, Section, ordered, write_page
 from cellgan_plugin.visualization.report_tables import (
     Column,
@@ -39,6 +41,14 @@ def test_sections_stand_in_the_order_of_a_page_and_empty_ones_are_left_out(tmp_p
     assert re.findall(r'<h2>(.*?)</h2>', text) == [kind.title() for kind in KINDS]
     with pytest.raises(ValueError, match='kind'):
         Section('other', 'x')
+
+
+def test_scores_of_a_benchmark_stand_before_its_boxes_whatever_is_doubtful(tmp_path):
+    verdict = dict(outcome='no evidence', headline='No evidence.', verdicts=[dict(sentence='x')])
+    write_json(tmp_path / 'results.json', dict(verdict=verdict, notes=['LEAK: a generator']))
+    write_report_table(tmp_path, 'table', table())
+    titles = [section.title for section in benchmark_sections(tmp_path)]
+    assert titles[:4] == ['Verdict', 'Before you believe it', 'Scores', 'Folds']
 
 
 def test_everything_is_escaped_and_nothing_leads_out(tmp_path):
