@@ -1,11 +1,13 @@
 """Phantoms, whose truth is known: the benchmark says helps, harms, or that it has no evidence."""
 
+import json
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_helpers import CLASSES, CLASSIFIER, write_classifier
+from benchmark_helpers import CLASSIFIER, write_classifier
 
 from cellgan_plugin.benchmark.verdict import HARMS, HELPS
 
@@ -29,16 +31,19 @@ def found(tmp_path_factory):
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=4e-3, weight_decay=0.05)),
         param_scheduler=[dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)],
     )
-    controls = runpy.run_path(str(TOOL))['controls']
-    return controls(
-        root / 'out', classifier, size=24, real=4, added=40, tested=30, folds=4, steps=80,
-        classes=CLASSES,
-    )  # fmt: skip
+    sizes = dict(size=24, real=4, added=40, tested=30, folds=4, steps=80)
+    arguments = [f'--{name}={value}' for name, value in sizes.items()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys, 'argv', [str(TOOL), f'--out={root}/out', f'--classifier={classifier}', *arguments]
+        )
+        assert runpy.run_path(str(TOOL))['main']() == 0
+    return json.loads((root / 'out' / 'controls.json').read_text())
 
 
 def outcome(found, name):
-    accuracy, verdicts = found
-    return verdicts[name].outcome, f'{verdicts[name].sentence} {accuracy}'
+    verdict = found['verdicts'][name]
+    return verdict['outcome'], f'{verdict["sentence"]} {found["accuracy"]}'
 
 
 def test_images_of_the_true_process_help(found):
@@ -57,13 +62,10 @@ def test_copies_of_training_images_are_no_evidence(found):
 
 
 def test_more_steps_alone_are_no_evidence(found):
-    """In as many epochs, the rows above take eleven times the steps of the real images alone.
-
-    Equal steps give these to the baseline, so that they are no difference; without them a part of
-    any gain would be theirs.
-    """
-    accuracy, verdicts = found
     said, why = outcome(found, 'more steps')
     assert said not in (HELPS, HARMS), why
-    few, many = accuracy['real images, their own epochs'], accuracy['real images']
+    # In as many epochs the rows above take eleven times the steps of the real images alone: equal
+    # steps give these to the baseline; else a part of any gain would be theirs.
+    accuracy = found['accuracy']
+    few, many = accuracy['real images, as many epochs'], accuracy['real images']
     assert np.mean(many) > np.mean(few), accuracy

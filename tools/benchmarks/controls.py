@@ -8,21 +8,23 @@ are independent and the paired t-test over them holds as it is. At the same numb
 true process     other phantoms, what a perfect generator would make     expected: helps
 shuffled labels  the same phantoms, labels exchanged                     expected: harms
 copies           the fold's real images again                            expected: no evidence
+more steps       no image, but twice the steps                           expected: no evidence
 
-With --study the same three are folders for tools/study.py, beside a data set of seven classes and
+The last one holds where the real images alone have learned what they can in these steps. "unequal
+steps" shows what the benchmark's default keeps out of its table: the real images alone for the
+steps of the rows above, against as many epochs as these have.
+
+With --study the first three are folders for tools/study.py, beside a data set of seven classes and
 mixed sizes that no tool knows; the commands are printed. The copies are those of every fold's
 training images: all of them would be test images of another fold, which is refused.
 
 python tools/benchmarks/controls.py --study --out work_dirs/controls_study
-
-"more steps" compares the real images alone with themselves, for the steps that the rows above take
-and for as many epochs: the gain that equal steps, the benchmark's default, keep out of the table.
 """
 
-import json
 import shutil
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -52,8 +54,9 @@ from cellgan_plugin.runs.config_values import FOLD
 from cellgan_plugin.study.division import divide, fold_folder, write_folds
 
 BASELINE, TRUE, SHUFFLED, COPIES = 'real images', 'true process', 'shuffled labels', 'copies'
-FEW, MORE_STEPS = 'real images, their own epochs', 'more steps'
-ARMS = (BASELINE, TRUE, SHUFFLED, COPIES)
+MORE_STEPS = 'more steps'
+FEW, UNEQUAL = 'real images, as many epochs', 'unequal steps'
+ARMS = (BASELINE, TRUE, SHUFFLED, COPIES, MORE_STEPS)
 CLASSIFIER = 'configs/classifiers/benchmark_resnet18_64.py'
 CLASSES = ('NILM', 'LSIL', 'HSIL')
 DEFAULTS = dict(size=64, real=20, added=100, tested=50, folds=5, steps=300)
@@ -107,7 +110,7 @@ def controls(
         added (int): Images added to them. Defaults to 100.
         tested (int): Test images. Defaults to 50.
         folds (int): Independent ones. Defaults to 5.
-        steps (int): Of every training. Defaults to 300.
+        steps (int): Of every training but two rows. Defaults to 300.
         classes (Sequence[str]): Defaults to three.
 
     Returns:
@@ -144,12 +147,14 @@ def controls(
             TRUE: own['val'],
             SHUFFLED: [(f, s) for (f, _), s in zip(own['val'], shuffled, strict=True)],
             COPIES: _copied(out, own['train'], len(own['val']), fold),
+            MORE_STEPS: [],
         }
         base = _part(out, f'train_{fold}', own['train'])
         test = _part(out, f'test_{fold}', own['test'])
         for name, images in extra.items():
             parts = [_part(out, f'{name}_{fold}', images)] if images else []
-            found[name].append(accuracy(f'{name} {fold}', [base, *parts], test, steps))
+            many = 2 * steps if name == MORE_STEPS else steps
+            found[name].append(accuracy(f'{name} {fold}', [base, *parts], test, many))
         alone = max(1, round(steps * real / (real + added)))
         found[FEW].append(accuracy(f'few {fold}', [base], test, alone))
 
@@ -164,9 +169,9 @@ def controls(
 
     # A benchmark of one row each.
     said: Dict[str, Verdict] = {}
-    for name in (TRUE, SHUFFLED, COPIES):
+    for name in ARMS[1:]:
         said.update(verdicts({BASELINE: found[BASELINE], name: found[name]}, BASELINE))
-    unequal = verdicts({FEW: found[FEW], MORE_STEPS: found[BASELINE]}, FEW)
+    unequal = verdicts({FEW: found[FEW], UNEQUAL: found[BASELINE]}, FEW)
     return found, {**said, **unequal}
 
 
@@ -292,10 +297,16 @@ def main() -> int:
                 )
             return 0
         found, verdicts = controls(**args)
-        write_json(args['out'] / 'controls.json', dict(accuracy=found))
-        print(json.dumps(found, indent=1))
-        for name, verdict in verdicts.items():
-            print(f'{name}: {verdict.outcome}. {verdict.sentence}')
+        said = {name: asdict(verdict) for name, verdict in verdicts.items()}
+        write_json(args['out'] / 'controls.json', dict(accuracy=found, verdicts=said))
+        print('| Training images | Accuracy in every fold | Mean | Verdict |')
+        print('| --- | --- | ---: | --- |')
+        for name, scores in found.items():
+            each = ', '.join(f'{100 * score:.0f}' for score in scores)
+            verdict = verdicts.get(name)
+            sentence = '' if verdict is None else verdict.sentence
+            print(f'| {name} | {each} | {100 * np.mean(scores):.1f} | {sentence} |')
+        print(f'\n{verdicts[UNEQUAL].sentence}')
     return 0
 
 
