@@ -57,6 +57,7 @@ def programs(tmp_path_factory):
     (root / 'small' / 'says.py').write_text(SAYS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('PYTHONPATH', f'{root}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
+        patch.setenv('OMP_NUM_THREADS', '1')  # else run_jobs sets it: another environment
         patch.setattr(fork_server, 'LATER', ())
         yield root
     for server in fork_server._servers.values():
