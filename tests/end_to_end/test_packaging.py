@@ -62,7 +62,9 @@ def test_an_installed_wheel_trains_outside_of_the_checkout(wheel, tiny, tmp_path
     home = tmp_path / 'venv'
     venv.create(home, symlinks=True)
     (site,) = home.glob('lib/python3*/site-packages')
-    (site / 'other_packages.pth').write_text(sysconfig.get_path('purelib') + '\n')
+    # With its own .pth files, of which setuptools' one brings distutils, which MMEngine imports.
+    others = sysconfig.get_path('purelib')
+    (site / 'other_packages.pth').write_text(f'import site; site.addsitedir({others!r})\n')
     python = home / 'bin' / 'python'
     pip = (sys.executable, '-m', 'pip', '--disable-pip-version-check', '--python', python)
     run_tool(*pip, 'install', '--quiet', '--no-deps', '--no-index', wheel)
