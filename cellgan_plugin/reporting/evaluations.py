@@ -119,7 +119,8 @@ def _memorisation(rows: Sequence[Dict[str, Any]], name: str) -> List[Section]:
     if share > MUCH_MEMORISED:
         said = (
             f'{100 * share:.0f} % of the images of {name} are as near to a training image as '
-            'copies are; about 1 % is usual. They add little that the training images do not have.'
+            'copies are; about 1 % is usual. Copies add little that the training images do not '
+            'have.'
         )
         sections.append(Section('verdict', 'Memorised', text=[said], tone='bad'))
     return sections

@@ -292,7 +292,7 @@ def main() -> int:
                 print(
                     f"python tools/study.py {args['out']}/cells --generators '{name}={folder}' "
                     f'--ratio {args["added"] // args["real"]} --rows added --size {args["size"]} '
-                    f'--folds {args["folds"]} --steps {STUDY_STEPS[name]} '
+                    f'--folds {args["folds"]} --steps {STUDY_STEPS[name]} --seeds 0 1 '
                     f'--out {args["out"]}/study_{slug(name)}'
                 )
             return 0
