@@ -24,13 +24,18 @@ def _server():
     return ForkServer(OTHERS, {**os.environ, 'OMP_NUM_THREADS': '1'})
 
 
+def environment_of(env=None):
+    """This process's environment with one thread, and ``env``; None takes a variable out."""
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable, **(env or {})}
+    return {name: value for name, value in environment.items() if value is not None}
+
+
 def start_program(*arguments, output, errors, env=None, cwd=REPO):
     """Start a script of this Python, or ``-m`` and a module, as subprocess.Popen does.
 
-    ``env`` is beside this process's environment; None takes a variable out.
+    ``env`` as of :func:`environment_of`.
     """
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable, **(env or {})}
-    environment = {name: value for name, value in environment.items() if value is not None}
+    environment = environment_of(env)
     program = [str(argument) for argument in arguments]
     if program[0] != '-m':
         program[0] = str(Path(cwd, program[0]))

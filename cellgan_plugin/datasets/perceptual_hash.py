@@ -8,6 +8,7 @@ frequencies, so the hashes of all eight views of an image follow from one.
 taken for copies.
 """
 
+from functools import lru_cache
 from typing import Iterator, Sequence, Tuple
 
 import cv2
@@ -159,6 +160,13 @@ def near_limit(hashes: np.ndarray) -> int:
     if len(hashes) > _LOOKED_AT:
         chosen = rng_for(0, 'near_limit').permutation(len(hashes))[:_LOOKED_AT]
         hashes = hashes[np.sort(chosen)]
+    return _near_limit(np.ascontiguousarray(hashes, np.uint8).tobytes())
+
+
+@lru_cache(maxsize=8)
+def _near_limit(packed: bytes) -> int:
+    """Once for a data set: every generator of a benchmark, and every fold, asks for it."""
+    hashes = np.frombuffer(packed, np.uint8).reshape(-1, PERCEPTUAL_BYTES)
     pairs = np.zeros(BITS + 1, np.int64)  # by the bits that they differ in
     for _, _, bits in _blocks_of_pairs(hashes):
         pairs += np.bincount(bits.astype(np.int64).ravel(), minlength=BITS + 1)

@@ -77,10 +77,9 @@ def pack_rows(labels: Tensor, indices: Tensor, features: Tensor) -> Tensor:
     return torch.cat([*columns, features.cpu().double()], dim=1)
 
 
-def with_hashes(features: Tensor, images: Sequence[Tensor]) -> Tensor:
-    """Features (n, d) with the perceptual hashes of the images beside them, (n, d + 32)."""
-    hashes = torch.from_numpy(perceptual_hashes(images).copy())
-    return torch.cat([features.cpu().double(), hashes.double()], dim=1)
+def with_hashes(features: Tensor, hashes: np.ndarray) -> Tensor:
+    """Features (n, d) with perceptual hashes, uint8 (n, 32), beside them: float64 (n, d + 32)."""
+    return torch.cat([features.cpu().double(), torch.from_numpy(hashes.astype(np.float64))], dim=1)
 
 
 def split_hashes(features: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
@@ -222,11 +221,11 @@ def extract_images(
         for batch in main_progress(loader, len(loader), title):
             labels = torch.tensor([item.label for item in batch])
             indices = torch.tensor([item.index for item in batch])
-            hashes = torch.from_numpy(perceptual_hashes([item.image for item in batch]).copy())
+            hashes = perceptual_hashes([item.image for item in batch])
             for number, view in enumerate(views):
                 found = extractor.of_images([apply_view(item.image, view) for item in batch])
                 _check_finite(found, batch, extractor)
-                found = torch.cat([found.cpu().double(), hashes.double()], dim=1)
+                found = with_hashes(found, hashes)
                 rows.append(pack_rows(labels, indices * len(views) + number, found))
     labels, table = gather_rows(rows, extractor.feature_dim + PERCEPTUAL_BYTES)
     return (labels, *split_hashes(table))

@@ -1,5 +1,4 @@
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from programs import run_program, start_program
+from programs import environment_of, run_program, start_program
 
 from cellgan_plugin.phantom import write_phantom_dataset
 
@@ -62,9 +61,8 @@ def run_tool(*arguments, check=True, env=None, cwd=REPO):
         command = [sys.executable, *command]
     if command[0] == sys.executable and command[1] != '-c':
         return run_program(*command[1:], check=check, env=env, cwd=cwd)
-    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable, **(env or {}))
     result = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900
+        command, cwd=cwd, env=environment_of(env), capture_output=True, text=True, timeout=900
     )
     if check and result.returncode != 0:
         raise AssertionError(

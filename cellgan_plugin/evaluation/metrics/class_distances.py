@@ -15,7 +15,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from cellgan_plugin.datasets.perceptual_hash import PERCEPTUAL_BYTES
+from cellgan_plugin.datasets.perceptual_hash import PERCEPTUAL_BYTES, perceptual_hashes
 from cellgan_plugin.datasets.views import ALL_VIEWS, check_views
 from cellgan_plugin.errors import check_known
 from cellgan_plugin.evaluation.class_table import (
@@ -263,7 +263,7 @@ class ClassDistances(BaseMetric):
         features[~finite.to(features.device)] = torch.nan
         labels, indices = zip(*data_batch.rows, strict=True)
         if self.memorisation is not None:
-            features = with_hashes(features, images)
+            features = with_hashes(features, perceptual_hashes(images))
         self.results.append(pack_rows(torch.tensor(labels), torch.tensor(indices), features))
 
     def _as_png(self, image: Tensor) -> Tensor:
