@@ -46,4 +46,17 @@ def test_every_page_has_its_place_on_the_site():
     site = yaml.safe_load((REPO / 'mkdocs.yml').read_text(encoding='utf-8'))
     docs = REPO / 'docs'
     there = sorted(path.relative_to(docs).as_posix() for path in docs.rglob('*.md'))
-    assert sorted(pages(site['nav'])) == there, "mkdocs.yml's nav"
+    assert sorted(pages(site['nav'])) == [*there, 'weights/README.md'], "mkdocs.yml's nav"
+
+
+@pytest.mark.parametrize('folder', ['docs', 'weights'])
+def test_pages_of_the_site_link_only_to_what_is_on_it(folder):
+    """`make docs` fails otherwise; docs/mkdocs_hooks.py makes the cards of weights/ pages."""
+    on_site = {'docs': ('docs', 'weights'), 'weights': ('docs', 'weights', 'configs')}[folder]
+    lost = []
+    for page in sorted((REPO / folder).rglob('*.md')):
+        for link in re.findall(r'\]\((?!https?://)([^)#]+)', page.read_text(encoding='utf-8')):
+            target = (page.parent / link).resolve().relative_to(REPO)
+            if target.parts[0] not in on_site:
+                lost.append(f'{page.relative_to(REPO)}: {link}')
+    assert not lost
