@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import errno
+import traceback
 from pathlib import Path
 from typing import Collection, Iterable, Iterator, Optional, Union
 
@@ -99,6 +100,14 @@ def output_error(error: OSError, root: Union[str, Path, None] = None) -> Optiona
             'the permission; the same command then continues',
         )
     return None
+
+
+def where_raised(error: BaseException) -> str:
+    """``FILE, line N`` of the statement that raised an error, of a syntax error its place."""
+    if isinstance(error, SyntaxError):
+        return f'{error.filename}, line {error.lineno}'
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f'{last.filename}, line {last.lineno}'
 
 
 def nearest_name(name: str, known: Collection[str], cutoff: float = 0.6) -> Optional[str]:

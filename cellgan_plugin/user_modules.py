@@ -7,11 +7,12 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Iterable, List, Union
 
 from mmengine.config import Config
+
+from cellgan_plugin.errors import where_raised
 
 IMPORT_VARIABLE = 'CELLGAN_IMPORT'  # modules that every program of the plugin imports
 
@@ -113,12 +114,7 @@ def _import(module: str) -> None:
 
 
 def _failure(module: str, error: Exception) -> str:
-    if isinstance(error, SyntaxError):
-        file, line = error.filename, error.lineno
-    else:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        file, line = last.filename, last.lineno
-    return f'{module} fails: {type(error).__name__}: {error} ({file}, line {line})'
+    return f'{module} fails: {type(error).__name__}: {error} ({where_raised(error)})'
 
 
 def _add_to_path(folder: Path) -> None:

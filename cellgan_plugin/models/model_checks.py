@@ -4,8 +4,10 @@ from typing import Any, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 from mmagic.models.base_models import BaseConditionalGAN, BaseGAN
-from torch import nn
+from torch import Tensor, nn
 
+from cellgan_plugin.errors import where_raised
+from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.layers import height_and_width
 
@@ -28,6 +30,8 @@ _PLANS = {
     'ProjDiscriminator': _Plan('input_scale', 'channels_cfg', (32, 64, 128)),
     'SAGANDiscriminator': _Plan('input_scale', 'channels_cfg', (32, 64, 128)),
 }
+# Packages whose generators are known to be called as training calls them.
+_KNOWN_PACKAGES = ('cellgan_plugin', 'mmagic')
 _SIZES_OF_GENERATORS = ('out_size', 'output_scale')
 _SIZES_OF_DISCRIMINATORS = ('in_size', 'input_scale')
 
@@ -119,12 +123,18 @@ def generated_shape(model: nn.Module) -> Tuple[int, int, int]:
 
     Args:
         model (nn.Module): With ``generator`` and ``noise_size``. A generator that does not say
-            its ``out_size`` and ``out_channels`` is run once, on one z of zeros.
+            its ``out_size`` and ``out_channels`` is run once, on one z of zeros; one that comes
+            with neither this plugin nor MMagic is run in any case.
 
     Returns:
         tuple[int, int, int]: The shape.
+
+    Raises:
+        ValueError: A generator of the user's cannot be called as training calls it.
     """
     generator = unwrap(model.generator)
+    if type(generator).__module__.partition('.')[0] not in _KNOWN_PACKAGES:
+        return tuple(_images_of_own_generator(model, generator).shape[1:])
     size, channels = (getattr(generator, name, None) for name in ('out_size', 'out_channels'))
     if size is not None and channels is not None:
         return channels, *height_and_width('out_size', size)
@@ -139,6 +149,40 @@ def generated_shape(model: nn.Module) -> Tuple[int, int, int]:
     finally:
         generator.train(was_training)
     return tuple(image.shape[1:])
+
+
+def _images_of_own_generator(model: nn.Module, generator: nn.Module) -> Tensor:
+    """Two images of a generator of the user's, called as in a training step; see docs/extend.md."""
+    kind = f'model.generator, {type(generator).__name__}'
+    if model.noise_size is None:
+        raise ValueError(f'{kind}: say noise_size in its config, or set self.noise_size')
+    device = next((entry.device for entry in generator.parameters()), torch.device('cpu'))
+    noise = torch.zeros(2, model.noise_size, device=device)
+    label = torch.zeros(2, dtype=torch.long, device=device)
+    given = 'label (2,), int64'
+    if isinstance(model, CellGAN):
+        label = nn.functional.one_hot(label, model.num_classes).to(noise.dtype)
+        given = f'label {tuple(label.shape)}, class weights'
+    call = (
+        f'forward(noise, label=label, return_noise=False) with noise {tuple(noise.shape)}, {given}'
+    )
+    was_training = generator.training
+    generator.eval()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            # Not through __call__: a compiled generator would be compiled for these two as well.
+            images = generator.forward(noise, label=label, return_noise=False)
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{kind}: {call} fails: {type(error).__name__}: {error} ({where_raised(error)}). '
+            'docs/extend.md shows a generator that fits'
+        ) from error
+    finally:
+        generator.train(was_training)
+    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) != len(noise):
+        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f'{kind}: {call} returns {shape}; images (2, C, H, W) expected')
+    return images
 
 
 def check_model_and_data(model: nn.Module, dataset) -> None:

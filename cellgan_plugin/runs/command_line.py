@@ -233,6 +233,18 @@ def add_overwrite(
     parser.add_argument('--overwrite', action='store_true', help=meaning)
 
 
+def _unregistered(said: str) -> str:
+    """MMEngine's answer to a type that is not registered, with the ways to register it here."""
+    match = re.match(r'(\S+) is not in the (?:\w+::)?(.+?) registry', said)
+    if match is None:
+        return said
+    name, registry = match.groups()
+    return (
+        f'{name} is not registered as a {registry}: see to its spelling, and name the module that '
+        'registers it by --import MODULE or by custom_imports of the config (docs/extend.md)'
+    )
+
+
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """Print the errors of :data:`USER_ERRORS` as one message and exit with status 2.
@@ -255,7 +267,7 @@ def user_errors() -> Iterator[None]:
         if os.environ.get('CELLGAN_TRACEBACK') == '1':
             raise
         sys.stdout.flush()
-        said = error.args[0] if isinstance(error, KeyError) else error
+        said = _unregistered(error.args[0]) if isinstance(error, KeyError) else error
         print(f'\nerror: {said}', file=sys.stderr)
         raise SystemExit(2) from None
 

@@ -121,6 +121,7 @@ class _Walk:
         config, scope = self.config, self.scope
         model = config.get('model')
         yield from self.part('model', model, _MODEL, scope)
+        yield from self.own_generator(model)
         yield from self.part('data_preprocessor', config.get('data_preprocessor'), _MODEL, scope)
         for name in ('train', 'val', 'test'):
             yield from self.loader(f'{name}_dataloader', config.get(f'{name}_dataloader'))
@@ -287,6 +288,25 @@ class _Walk:
         if not (inspect.isclass(kind) and issubclass(kind, BaseConditionalGAN)):
             return set()
         return {key for key, value in model.items() if isinstance(value, Mapping)}
+
+    def own_generator(self, model: Any) -> Iterator[str]:
+        """A generator of the user's in a GAN, which gives it arguments that no config says."""
+        generator = model.get('generator') if isinstance(model, Mapping) else None
+        name = generator.get('type') if isinstance(generator, Mapping) else None
+        if name is None or 'generator' not in self.networks():
+            return
+        target = name if callable(name) else find_type(name, registries.MODELS, self.scope)
+        if target is None or is_of(target, 'cellgan_plugin') or is_of(target, 'mmagic'):
+            return
+        known = arguments_of(target)
+        for key in ('noise_size', 'num_classes'):
+            given = model.get(key) is not None
+            if given and key not in known.names and not known.open:
+                yield (
+                    f'model.generator: {target.__name__} takes no {key!r}, which the model gives '
+                    f'to its generator: add {key} to the arguments of {target.__name__}.__init__ '
+                    '(docs/extend.md)'
+                )
 
     def wrapped(self, path: str, value: Mapping) -> Iterator[str]:
         """One optimizer with what wraps it."""

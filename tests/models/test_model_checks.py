@@ -4,7 +4,9 @@ import pytest
 import torch
 from mmagic.registry import MODELS
 from mmengine.config import Config
+from torch import nn
 
+from cellgan_plugin.models import CellGAN
 from cellgan_plugin.models.model_checks import (
     check_model_and_data,
     check_model_config,
@@ -167,3 +169,44 @@ def test_a_gan_without_classes_is_refused_several_of_them(dcgan):
     check_model_and_data(dcgan, dataset(('a',)))
     with pytest.raises(ValueError, match=r'DCGAN knows no classes.* 2 \(a, b\).*classes=\[a\]"'):
         check_model_and_data(dcgan, dataset())
+
+
+class OwnGenerator(nn.Module):
+    """A generator of a user's; ``fault`` is what is wrong with it."""
+
+    def __init__(self, noise_size=8, num_classes=2, fault=None):
+        super().__init__()
+        self.noise_size, self.fault = noise_size, fault
+        self.first = nn.Linear(noise_size + num_classes, 3 * 32 * 32)
+
+    def forward(self, noise, label=None, return_noise=False):
+        if self.fault == 'label':
+            nn.functional.embedding(label, self.first.weight)
+        size = (-1, 3, 16, 64) if self.fault == 'size' else (-1, 3, 32, 32)
+        images = self.first(torch.cat([noise, label], dim=1)).view(size)
+        return images[:1] if self.fault == 'number' else images
+
+
+class Unaware(OwnGenerator):
+    def forward(self, noise, label):
+        return super().forward(noise, label)
+
+
+@pytest.mark.parametrize(
+    'kind, fault, complaint',
+    [
+        (Unaware, None, r"Unaware: forward\(.*unexpected keyword argument 'return_noise'.*line \d"),
+        (OwnGenerator, 'label', r'label \(2, 2\), class weights fails: RuntimeError: .*functional'),
+        (OwnGenerator, 'size', r'generator makes \(3, 16, 64\)'),
+        (OwnGenerator, 'number', r'returns \(1, 3, 32, 32\); images \(2, C, H, W\) expected'),
+    ],
+)
+def test_a_generator_of_a_user_is_run_before_training(mmagic_scope, kind, fault, complaint):
+    def cellgan(generator):
+        return CellGAN(generator, noise_size=8, num_classes=2, reconstruction_loss=None)
+
+    fits = cellgan(OwnGenerator()).train()
+    check_training_set(fits, dataset())
+    assert fits.generator.training
+    with pytest.raises(ValueError, match=complaint):
+        check_training_set(cellgan(kind(fault=fault)), dataset())

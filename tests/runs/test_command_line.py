@@ -53,6 +53,8 @@ def test_a_type_that_is_not_registered_is_a_message(capsys):
 
     with pytest.raises(SystemExit), user_errors():
         MODELS.build(dict(type='NobodyHasThis'))
-    assert 'NobodyHasThis is not in the' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert 'NobodyHasThis is not registered as a model: ' in said
+    assert '--import MODULE or by custom_imports' in said
     with pytest.raises(KeyError), user_errors():
         raise KeyError('a mistake of the program')

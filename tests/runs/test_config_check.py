@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from cellgan_plugin.errors import ConfigError, check_known, did_you_mean, nearest_name
@@ -289,6 +290,19 @@ def test_options_of_parts_are_named_where_they_are_built(mmagic_scope):
         check_schedule(dict(beta_starts=1))
     with pytest.raises(ConfigError, match="sampling.num_inference_step: .*'num_inference_steps'"):
         check_known('sampling', ['num_inference_step'], ['sampler', 'num_inference_steps'])
+
+
+def test_a_generator_of_a_user_has_to_take_what_the_gan_gives_it():
+    class WithoutNoiseSize(torch.nn.Module):
+        def __init__(self, num_classes):
+            super().__init__()
+
+    config = Config.fromfile(PHANTOM)
+    config.model.generator = dict(type=WithoutNoiseSize)
+    with pytest.raises(
+        ConfigError, match="model.generator: WithoutNoiseSize takes no 'noise_size'"
+    ):
+        check_config(config)
 
 
 def test_nearest_names():
