@@ -7,14 +7,16 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Iterable, List, Union
+from typing import Iterable, List, Optional, Set, Union
 
 from mmengine.config import Config
 
 from cellgan_plugin.errors import where_raised
 
 IMPORT_VARIABLE = 'CELLGAN_IMPORT'  # modules that every program of the plugin imports
+_imported: Set[str] = set()  # top-level names of the modules that users gave
 
 
 class UserModuleError(ValueError):
@@ -81,6 +83,22 @@ def import_of_config(config: Config, for_jobs: bool = False) -> None:
             raise UserModuleError(f'{config.filename}, custom_imports: {error}') from error
 
 
+def place_in_user_module(error: BaseException) -> Optional[str]:
+    """``FILE, line N`` of the deepest line of a user's module that an error passed.
+
+    Args:
+        error (BaseException): As it was caught.
+
+    Returns:
+        str | None: None where it passed no line of a user's module.
+    """
+    place = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get('__name__')).partition('.')[0] in _imported:
+            place = f'{frame.f_code.co_filename}, line {line}'
+    return place
+
+
 def _named_in_environment() -> List[str]:
     return [name for name in os.environ.get(IMPORT_VARIABLE, '').split(os.pathsep) if name]
 
@@ -107,6 +125,8 @@ def _import(module: str) -> None:
         ) from error
     except Exception as error:
         raise UserModuleError(_failure(module, error)) from error
+    if top != __package__:
+        _imported.add(top)
     if module.endswith('.py') and Path(imported.__file__ or '').resolve() != path.resolve():
         raise UserModuleError(
             f'{path}: another module is called {name!r} ({imported.__file__}); rename the file'

@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 from tool_parsers import TOOLS, parser_of
 
-from cellgan_plugin.runs.command_line import ToolParser
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.config_values import read_settings
 from cellgan_plugin.runs.job_program import job_program
 from cellgan_plugin.selection import SELECTION_RULES
@@ -135,6 +135,20 @@ def test_a_rule_of_ones_own_is_a_choice_of_the_selecting_tool(tmp_path, capsys):
     assert "invalid choice: 'mine'" in capsys.readouterr().err
     assert parser.parse_args([*words, '--import', 'mine_rule.py']).rule == 'mine'
     del SELECTION_RULES.module_dict['mine']
+
+
+def test_an_error_of_a_library_bears_the_line_of_the_users_module(tmp_path, capsys):
+    (tmp_path / 'mine_singular.py').write_text(
+        'import numpy as np\ndef inverse():\n    return np.linalg.inv(np.zeros((2, 2)))\n'
+    )
+    import_user_modules(['mine_singular'])
+    with pytest.raises(SystemExit), user_errors():
+        sys.modules['mine_singular'].inverse()
+    said = capsys.readouterr().err
+    assert said == f'\nerror: Singular matrix ({tmp_path / "mine_singular.py"}, line 3)\n'
+    with pytest.raises(SystemExit), user_errors():
+        raise ValueError('of the plugin')
+    assert capsys.readouterr().err == '\nerror: of the plugin\n'
 
 
 def test_a_job_imports_the_modules_of_the_environment(tmp_path, monkeypatch):

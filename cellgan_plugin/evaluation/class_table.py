@@ -1,7 +1,7 @@
 """Classes x metrics: every distance of two feature sets, per class, their mean, and pooled."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def _row(label, real, fake, frechet_name, kernel_name, options: TableOptions) ->
         except FeatureMatrixError as error:
             row.notes.append(f'{name} not computable: {error}')
             continue
-        for key, value in values.items():
+        for key, value in _named_values(name, values):
             measured = value if isinstance(value, Measured) else Measured(value)
             if not np.isfinite(measured.value):
                 row.notes.append(f'{name} not computable: {key} is {measured.value}')
@@ -205,6 +205,18 @@ def _row(label, real, fake, frechet_name, kernel_name, options: TableOptions) ->
             if measured.note:
                 row.notes.append(measured.note)
     return row
+
+
+def _named_values(name: str, values: Any) -> Iterator[Tuple[str, Union[float, Measured]]]:
+    """What a distance returned, by the names of the table; a single number bears its name."""
+    for key, value in (values if isinstance(values, Mapping) else {name: values}).items():
+        number = value.value if isinstance(value, Measured) else value
+        if np.ndim(number) or not hasattr(number, '__float__'):
+            raise ValueError(
+                f'distance {name!r}: {key!r} is {type(number).__name__} of shape '
+                f'{np.shape(number)}; a number, a Measured, or a dict of these expected'
+            )
+        yield key, value
 
 
 def _mean_row(rows: Sequence[ClassRow]) -> ClassRow:

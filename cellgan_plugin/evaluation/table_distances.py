@@ -83,7 +83,7 @@ class DistanceContext:
 
 
 Values = Mapping[str, Union[float, Measured]]
-Distance = Callable[[np.ndarray, np.ndarray, DistanceContext], Values]
+Distance = Callable[[np.ndarray, np.ndarray, DistanceContext], Union[float, Measured, Values]]
 
 
 class RegisteredDistance(NamedTuple):
@@ -104,8 +104,9 @@ def register_distance(
     """Decorator that lets every table and tool ask for a distance by ``name``.
 
     The function is given features of real images (n, d) and of generated images (m, d), float
-    arrays with n, m >= 2, and a :class:`DistanceContext`. It returns the name of every value in the
-    table with the value, a float or a :class:`Measured`. It raises a
+    arrays with n, m >= 2, and a :class:`DistanceContext`. It returns a float or a
+    :class:`Measured`, which bears the distance's name in the table, or several by their names. It
+    raises a
     :class:`~cellgan_plugin.evaluation.distances.FeatureMatrixError` where it cannot be computed,
     which becomes a note of the row.
 

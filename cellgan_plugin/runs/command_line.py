@@ -18,6 +18,7 @@ from cellgan_plugin.user_modules import (
     UserModuleError,
     import_modules_of_environment,
     import_user_modules,
+    place_in_user_module,
 )
 
 # Raised by what the user gave, with a message that says what to do: no traceback is needed.
@@ -268,7 +269,8 @@ def user_errors() -> Iterator[None]:
             raise
         sys.stdout.flush()
         said = _unregistered(error.args[0]) if isinstance(error, KeyError) else error
-        print(f'\nerror: {said}', file=sys.stderr)
+        place = place_in_user_module(error)  # e.g. a ValueError of NumPy in a rule of the user's
+        print(f'\nerror: {said}' + (f' ({place})' if place else ''), file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -215,7 +215,37 @@ def build_rule(rule: Union[str, dict, SelectionRule]) -> SelectionRule:
             f'there is no selection rule {name!r}; there are '
             f'{", ".join(sorted(SELECTION_RULES.module_dict))}'
         )
+    if not (isinstance(found, type) and issubclass(found, SelectionRule)):
+        raise ValueError(f'selection rule {name!r}: {found!r} is no subclass of SelectionRule')
     return found(**config)
+
+
+def checked_verdict(rule: SelectionRule, verdict: Verdict, count: int, asked: int) -> Verdict:
+    """What a rule returned, as it is promised; see :meth:`SelectionRule.__call__`.
+
+    Args:
+        rule (SelectionRule): For the message.
+        verdict (tuple): What it returned.
+        count (int): Candidates that it was given.
+        asked (int): Most images that it may keep.
+
+    Raises:
+        ValueError: No bool per candidate, no reason per candidate, more kept than asked, or
+            another reason than ``'kept'`` of a kept one; the message says which.
+    """
+    where = f'selection rule {type(rule).__name__}: it was given {count} candidates and returned'
+    if not (isinstance(verdict, tuple) and len(verdict) == 2):
+        raise ValueError(f'{where} {type(verdict).__name__}; a tuple (kept, reasons) expected')
+    kept, reasons = np.asarray(verdict[0]), list(verdict[1])
+    if kept.dtype != bool or kept.shape != (count,):
+        raise ValueError(f'{where} kept as {kept.dtype} {kept.shape}; bool ({count},) expected')
+    if len(reasons) != count:
+        raise ValueError(f'{where} {len(reasons)} reasons; one per candidate expected')
+    if kept.sum() > asked:
+        raise ValueError(f'{where} {kept.sum()} as kept, but only {asked} were asked for')
+    if any((reason == KEPT) != is_kept for reason, is_kept in zip(reasons, kept, strict=True)):
+        raise ValueError(f'{where} reasons that contradict kept; {KEPT!r} for kept ones alone')
+    return kept, reasons
 
 
 def images_asked(ratio: float, real: int) -> int:

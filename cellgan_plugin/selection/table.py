@@ -14,6 +14,7 @@ from cellgan_plugin.selection.rules import (
     ClassPool,
     PoolError,
     SelectionRule,
+    checked_verdict,
 )
 from cellgan_plugin.selection.scores import CandidateScores
 
@@ -137,7 +138,8 @@ def apply_rule(
         note = ' that are no copies of training images' if memorised is not None else ''
         require_pool(rule, asked[label], len(index), f'class {classes[label]}{note}')
         pool = ClassPool(int(label), scores.rows(index), index, lots[index])
-        chosen, why = rule(pool, asked[label])
+        verdict = rule(pool, asked[label])
+        chosen, why = checked_verdict(rule, verdict, len(pool), asked[label])
         kept[index] = chosen
         for i, reason in zip(index, why, strict=True):
             reasons[i] = reason

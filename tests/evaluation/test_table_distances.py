@@ -80,3 +80,21 @@ def test_what_cannot_be_registered_or_computed_is_said(registered):
     registered('broken')(lambda real, fake, context: dict(broken=float('nan')))
     row = class_table(features(0), features(1), options=TableOptions(distances=('broken',)))[0]
     assert row.values == {} and 'broken not computable: broken is nan' in row.notes
+
+
+def test_a_distance_may_return_one_number_and_nothing_that_is_no_number(registered):
+    registered('gap')(lambda real, fake, context: fake.mean() - real.mean())
+    registered('bare')(lambda real, fake, context: Measured(1.0, (0.0, 2.0)))
+    registered('matrix')(lambda real, fake, context: real - real)
+    registered('word')(lambda real, fake, context: dict(said='near'))
+    options = TableOptions(distances=('gap', 'bare'))
+    row = class_table(features(0), features(1), options=options)[-1]
+    expected = features(1).features.mean() - features(0).features.mean()
+    assert row.values == dict(gap=pytest.approx(expected), bare=1.0)
+    assert row.intervals == dict(bare=(0.0, 2.0))
+    for name, words in (
+        ('matrix', r"'matrix': 'matrix' is ndarray of shape \(12, 3\); a number"),
+        ('word', "'word': 'said' is str"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            class_table(features(0), features(1), options=TableOptions(distances=(name,)))

@@ -142,5 +142,31 @@ def test_a_rule_of_ones_own():
         build_rule('best')
 
 
+@pytest.mark.parametrize(
+    'verdict, complaint',
+    [
+        (np.arange(2), r'returned ndarray; a tuple \(kept, reasons\) expected'),
+        ((np.arange(2), ['kept'] * 8), r'kept as int64 \(2,\); bool \(8,\) expected'),
+        ((np.arange(8) < 2, ['kept'] * 2), '2 reasons; one per candidate'),
+        ((np.arange(8) < 3, ['kept'] * 3 + ['far'] * 5), '3 as kept, but only 2 were asked for'),
+        ((np.arange(8) < 2, ['kept'] * 8), "contradict kept; 'kept' for kept ones alone"),
+    ],
+)
+def test_what_a_rule_returns_is_checked(verdict, complaint):
+    class Mine(SelectionRule):
+        def __call__(self, pool, asked):
+            return verdict
+
+    files, scores = [f'NILM/{i}.png' for i in range(8)], pool_of(entropy=ENTROPY).scores
+    with pytest.raises(ValueError, match=f'selection rule Mine: .* 8 candidates .*{complaint}'):
+        apply_rule(Mine(), files, np.zeros(8, int), CLASSES, scores, {0: 2})
+
+
+def test_a_function_is_no_rule(monkeypatch):
+    monkeypatch.setitem(SELECTION_RULES.module_dict, 'mine', lambda pool, asked: None)
+    with pytest.raises(ValueError, match="'mine': .* is no subclass of SelectionRule"):
+        build_rule('mine')
+
+
 def test_numbers_asked_round_halves_up():
     assert [images_asked(0.5, n) for n in (1, 2, 3, 5)] == [1, 1, 2, 3]
