@@ -107,7 +107,8 @@ class CheckedDataset(BaseDataset):
             info = transform(info)
             if info is None:
                 raise ValueError(
-                    f'{path}: {transform} returned None; a {self.sample_name} cannot be skipped'
+                    f'{path}: {type(transform).__name__} returned None: its transform() has to '
+                    f'return the results; a {self.sample_name} cannot be skipped'
                 )
         return info
 

@@ -173,9 +173,11 @@ def _images_of_own_generator(model: nn.Module, generator: nn.Module) -> Tensor:
             # Not through __call__: a compiled generator would be compiled for these two as well.
             images = generator.forward(noise, label=label, return_noise=False)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        place = where_raised(error)
+        place = '' if place.startswith(__file__) else f' ({place})'  # not the call itself
         raise ValueError(
-            f'{kind}: {call} fails: {type(error).__name__}: {error} ({where_raised(error)}). '
-            'docs/extend.md shows a generator that fits'
+            f'{kind}: {call} fails: {type(error).__name__}: {error}{place}. docs/extend.md shows '
+            'a generator that fits'
         ) from error
     finally:
         generator.train(was_training)

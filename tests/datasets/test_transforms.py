@@ -6,6 +6,7 @@ import torch
 from cell_images import pixels
 
 from cellgan_plugin.datasets import FitCellPatch, PackCellInputs, RandomCellFlip
+from cellgan_plugin.datasets.transforms import PackTissueInputs
 
 
 def fit(image, **kwargs):
@@ -152,6 +153,15 @@ def test_pack_copies_a_view():
     packed = PackCellInputs()(dict(img=image, gt_label=2))
     np.testing.assert_array_equal(packed['inputs']['img'].permute(1, 2, 0).numpy(), image)
     assert packed['data_samples'].gt_label.label.tolist() == [2]
+
+
+@pytest.mark.parametrize('image', [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8)])
+@pytest.mark.parametrize('pack', [PackCellInputs, PackTissueInputs])
+def test_what_a_transform_has_made_of_an_image_is_checked(image, pack):
+    with pytest.raises(
+        ValueError, match=r"img'\] is .* of shape \(4, 4.*uint8 \(H, W, C\) expected"
+    ):
+        pack()(dict(img=image, gt_label=2))
 
 
 def test_diagonal_flips_give_all_eight_views_alike():

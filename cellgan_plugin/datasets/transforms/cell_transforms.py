@@ -190,6 +190,25 @@ class RandomCellFlip(BaseTransform):
         )
 
 
+def packable(image: np.ndarray, by: str) -> np.ndarray:
+    """An image that a pack transform takes as it is.
+
+    Args:
+        image (np.ndarray): What the transforms before it have made of an image.
+        by (str): Name of the pack transform, for the message.
+
+    Raises:
+        ValueError: It is not uint8 (H, W, C).
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
+        kind = getattr(image, 'dtype', type(image).__name__)
+        raise ValueError(
+            f"{by}: results['img'] is {kind} of shape {np.shape(image)}; uint8 (H, W, C) expected: "
+            'a transform before it has changed that'
+        )
+    return image
+
+
 def _colour_meta(channels: int) -> Dict[str, str]:
     """What MMagic's preprocessor must be told: it takes three channels for BGR."""
     order, kind = ('single', 'grayscale') if channels == 1 else ('RGB', 'color')
@@ -220,14 +239,18 @@ class PackCellInputs(BaseTransform):
         """Pack.
 
         Args:
-            results (dict): With ``img`` (H, W, C) and ``gt_label``.
+            results (dict): With ``img``, uint8 (H, W, C), and ``gt_label``.
 
         Returns:
             dict: ``inputs=dict(img=...)`` with a uint8 (C, H, W) tensor, and ``data_samples``, a
             ``DataSample`` whose ``gt_label.label`` is an int64 tensor of shape (1,).
+
+        Raises:
+            ValueError: ``img`` is not uint8 (H, W, C).
         """
         # A copy: flips are views with negative strides, and a cached image is read-only.
-        image = torch.from_numpy(np.array(results['img'].transpose(2, 0, 1), order='C'))
+        image = packable(results['img'], 'PackCellInputs')
+        image = torch.from_numpy(np.array(image.transpose(2, 0, 1), order='C'))
         meta = {key: results[key] for key in self.meta_keys if key in results}
         sample = DataSample(metainfo={**meta, **_colour_meta(image.shape[0])})
         sample.set_gt_label(int(results['gt_label']))

@@ -15,6 +15,7 @@ from mmagic.structures import DataSample
 from mmcv.transforms import BaseTransform
 
 from cellgan_plugin.datasets.tiling import tile_size
+from cellgan_plugin.datasets.transforms.cell_transforms import packable
 from cellgan_plugin.randomness import derive_seed, rng_for
 
 _PARTS = ('img', 'mask', 'instances')
@@ -227,9 +228,13 @@ class PackTissueInputs(BaseTransform):
             dict: ``inputs``: ``img`` uint8 (3, H, W) RGB, ``mask`` uint8 (H, W) class ids,
             ``labelled`` bool (), and ``instances`` int32 (H, W) when there are any;
             ``data_samples``: a ``DataSample`` with metainfo alone.
+
+        Raises:
+            ValueError: ``img`` is not uint8 (H, W, C).
         """
         # Copies: flips are views with negative strides, and cached pixels are read-only.
-        image = torch.from_numpy(np.array(results['img'].transpose(2, 0, 1), order='C'))
+        image = packable(results['img'], 'PackTissueInputs')
+        image = torch.from_numpy(np.array(image.transpose(2, 0, 1), order='C'))
         inputs = dict(
             img=image,
             mask=torch.from_numpy(np.array(results['mask'], order='C')),
