@@ -9,22 +9,28 @@ import numpy as np
 import pytest
 import torch
 from mmagic.registry import MODELS, TRANSFORMS
+from mmpretrain.registry import MODELS as CLASSIFIERS
 from programs import run_program
 
 from cellgan_plugin.benchmark.score_registry import SCORES
 from cellgan_plugin.benchmark.scores import compute_scores
 from cellgan_plugin.evaluation import FeatureSet, TableOptions, class_table
 from cellgan_plugin.evaluation.table_distances import DISTANCES
+from cellgan_plugin.models import CellGAN
+from cellgan_plugin.models.model_checks import generated_shape
+from cellgan_plugin.runs.config_check import check_config
+from cellgan_plugin.runs.config_file import open_config
 from cellgan_plugin.selection import SELECTION_RULES, CandidateScores, ClassPool
 from cellgan_plugin.user_modules import import_user_modules
 
 PAGE = Path(__file__).parents[1] / 'docs' / 'extend.md'
-FILES = dict(
-    re.findall(r'```python\n# (\w+\.py)\n(.*?)```', PAGE.read_text(encoding='utf-8'), re.DOTALL)
-)
+TEXT = PAGE.read_text(encoding='utf-8')
+FILES = dict(re.findall(r'```python\n# (\w+\.py)\n(.*?)```', TEXT, re.DOTALL))
+CONFIGS = [name for name, text in FILES.items() if '_base_ =' in text]
 REGISTERED = [
     (MODELS.module_dict, 'MyGenerator'), (TRANSFORMS.module_dict, 'RandomBrightness'),
     (DISTANCES, 'centre'), (SCORES, 'kappa'), (SELECTION_RULES.module_dict, 'agreeing'),
+    (CLASSIFIERS.module_dict, 'MyNetwork'),
 ]  # fmt: skip
 
 
@@ -47,6 +53,37 @@ def written(tmp_path, monkeypatch):
         registry.pop(name, None)
 
 
+def test_no_recipe_takes_more_files_than_its_row_says():
+    rows = re.findall(r'^\| \[[^]]+\]\(#([\w-]+)\)[^|]* \| (\d): [^|]+ \| 0 \|', TEXT, re.MULTILINE)
+    sections = {
+        heading.lower().replace(' ', '-'): len(re.findall(r'```python\n# \w+\.py\n', body))
+        for heading, body in re.findall(
+            r'^## (.+?)\n(.*?)(?=^## |\Z)', TEXT, re.DOTALL | re.MULTILINE
+        )
+    }
+    assert {name: int(files) for name, files in rows} == sections
+    assert max(sections.values()) == 2
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_configs_are_read_and_their_parts_are_known(name, written, tmp_path):
+    text = FILES[name].replace("'REPO/", f"'{PAGE.parents[1]}/")
+    (tmp_path / name).write_text(text, encoding='utf-8')
+    for module in re.findall(r"'(my_\w+)'\]\)", text):  # of custom_imports
+        written(f'{module}.py')
+    if name == 'my_benchmark.py':
+        settings = open_config(tmp_path / name)
+        assert 'kappa' in settings.metrics and Path(settings.classifiers['ResNet']).is_file()
+    else:
+        check_config(open_config(tmp_path / name))
+
+
+def test_network(written):
+    written('my_network.py')
+    features = CLASSIFIERS.get('MyNetwork')(width=2)(torch.zeros(1, 3, 16, 16))
+    assert [tuple(feature.shape) for feature in features] == [(1, 4, 4, 4)]
+
+
 def test_generator(written):
     written('my_generator.py')
     network = MODELS.get('MyGenerator')(out_size=32, noise_size=4, num_classes=3, channels=2)
@@ -54,6 +91,8 @@ def test_generator(written):
     assert images.shape == (2, 3, 32, 32) and images.abs().max() <= 1
     mixed = network(torch.randn(2, 4), label=torch.tensor([[1.0, 0, 0], [0.5, 0, 0.5]]))
     assert mixed.shape == images.shape
+    model = CellGAN(network, noise_size=4, num_classes=3, reconstruction_loss=None)
+    assert generated_shape(model) == (3, 32, 32)
 
 
 def test_transform(written):
