@@ -16,7 +16,7 @@ from cellgan_plugin.benchmark.rows import (
     check_rows,
     slug,
 )
-from cellgan_plugin.benchmark.score_registry import SCORES
+from cellgan_plugin.benchmark.score_registry import SCORES, try_score
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names, resolve_class
 from cellgan_plugin.datasets.data_folder import DataFolder
 from cellgan_plugin.errors import ProtocolError
@@ -207,6 +207,8 @@ class Protocol:
         wrong = [name for name in self.metrics if name not in SCORES]
         if wrong or not self.metrics:
             raise ProtocolError(f'metrics must be some of {list(SCORES)}, got {list(self.metrics)}')
+        for name in self.metrics:
+            try_score(name)
 
     def _check_rows(self) -> None:
         wrong = sorted(set(self.selection) - set(_SELECTION_KEYS))

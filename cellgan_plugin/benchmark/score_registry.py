@@ -6,6 +6,8 @@ from typing import Callable, Dict, NamedTuple
 
 import numpy as np
 
+from cellgan_plugin.errors import ProtocolError, where_raised
+
 
 @dataclass(frozen=True)
 class WeightedPredictions:
@@ -91,6 +93,24 @@ def evaluate_score(name: str, predictions: WeightedPredictions) -> np.ndarray:
             f'{len(predictions.weights)} weightings was expected'
         )
     return values
+
+
+def try_score(name: str) -> None:
+    """Compute a registered score of six images, before a benchmark trains for it.
+
+    Raises:
+        ProtocolError: It fails, or returns another number of values.
+    """
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    certain = np.array([0.9, 0.2, 0.6, 0.3, 0.4, 0.7])  # of the first class; two are wrong
+    probabilities = np.stack([certain, 1 - certain], axis=1)
+    try:
+        evaluate_score(name, WeightedPredictions(probabilities, labels, np.ones((2, 6))))
+    except Exception as error:
+        raise ProtocolError(
+            f'metrics: the score {name!r} cannot be computed of six images of two classes: '
+            f'{type(error).__name__}: {error} ({where_raised(error)})'
+        ) from error
 
 
 def scores_from_confusion(confusion: np.ndarray) -> Dict[str, np.ndarray]:

@@ -76,7 +76,8 @@ class ResumableTrainLoop(IterBasedTrainLoop):
                 f'({type(self.dataloader.sampler).__name__}) deals batches of {wanted}; give both '
                 'the same number'
             )
-        check_model_and_data(unwrap(runner.model), self.dataloader.dataset)
+        with unchanged_random_state():  # transforms of other packages draw from it
+            check_model_and_data(unwrap(runner.model), self.dataloader.dataset)
         self.stop_reason: Optional[str] = None
         self._hurry = False
 

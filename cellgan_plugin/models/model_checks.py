@@ -193,7 +193,8 @@ def check_model_and_data(model: nn.Module, dataset) -> None:
     Args:
         model (nn.Module): Its own ``check_dataset`` is asked, where it has one. Else a conditional
             GAN goes through :func:`check_training_set`, and a GAN without classes is refused a
-            training set of several. Models of other kinds pass.
+            training set of several, and a classifier of MMPretrain goes through
+            :func:`check_classifier`. Models of other kinds pass.
         dataset (BaseDataset): The training set.
 
     Raises:
@@ -203,6 +204,8 @@ def check_model_and_data(model: nn.Module, dataset) -> None:
         model.check_dataset(dataset)
     elif isinstance(model, BaseConditionalGAN):
         check_training_set(model, dataset)
+    elif _is_image_classifier(model):
+        check_classifier(model, dataset)
     elif isinstance(model, BaseGAN):
         classes = dataset.metainfo.get('classes') or ()
         if len(classes) > 1:
@@ -215,6 +218,48 @@ def check_model_and_data(model: nn.Module, dataset) -> None:
                 f'work_dirs/{type(model).__name__.lower()}_{classes[0]}. Or train a '
                 'class-conditional GAN, e.g. configs/biggan or configs/sngan_proj'
             )
+
+
+def _is_image_classifier(model: nn.Module) -> bool:
+    """Whether it is MMPretrain's ``ImageClassifier`` with a head; MMPretrain is not imported."""
+    kinds = {f'{kind.__module__}.{kind.__name__}' for kind in type(model).__mro__}
+    known = 'mmpretrain.models.classifiers.image.ImageClassifier'
+    return known in kinds and model.with_head
+
+
+@torch.no_grad()
+def check_classifier(model: nn.Module, dataset) -> None:
+    """Does the head of a classifier take as many numbers as its backbone gives?
+
+    Args:
+        model (nn.Module): MMPretrain's ``ImageClassifier``; it makes features of one image.
+        dataset (BaseDataset): Its samples have ``inputs``, or ``inputs['img']``, (C, H, W).
+
+    Raises:
+        ValueError: The backbone returns no tuple, or ``head.in_channels`` is another number.
+    """
+    inputs = dataset[0].get('inputs')
+    image = inputs.get('img') if isinstance(inputs, dict) else inputs
+    if not isinstance(image, Tensor) or image.ndim != 3:
+        return
+    weights = next(model.parameters())
+    backbone = f'model.backbone, {type(model.backbone).__name__}'
+    was_training = model.training
+    model.eval()
+    try:
+        features = model.backbone(image[None].to(weights))
+        # Without a neck a list does as well: the head takes the last entry.
+        if not isinstance(features, tuple if model.with_neck else (tuple, list)):
+            raise ValueError(f'{backbone}: forward returns no tuple of feature maps')
+        features = model.neck(features) if model.with_neck else features
+    finally:
+        model.train(was_training)
+    last, taken = features[-1], getattr(model.head, 'in_channels', None)
+    if isinstance(last, Tensor) and last.ndim == 2 and taken not in (None, last.shape[1]):
+        raise ValueError(
+            f'model.head.in_channels={taken}, but {backbone}, gives {last.shape[1]}: set '
+            f'model.head.in_channels={last.shape[1]}'
+        )
 
 
 def check_training_set(model: nn.Module, dataset) -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from cellgan_plugin.benchmark.score_registry import BUILT_IN, SCORES, register_score
+from cellgan_plugin.benchmark.score_registry import BUILT_IN, SCORES, register_score, try_score
 from cellgan_plugin.benchmark.scores import ScoreError, compute_scores
+from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.randomness import rng_for
 
 CLASSES = ('NILM', 'LSIL', 'HSIL')
@@ -208,8 +209,17 @@ def test_names_of_scores_are_unique_and_values_one_per_weighting():
     try:
         with pytest.raises(ValueError, match=r"'wrong' returns an array of shape \(\)"):
             compute_scores(np.eye(3), [0, 1, 2], CLASSES)
+        with pytest.raises(ProtocolError, match=r"'wrong' .* two classes: .* of shape \(\)"):
+            try_score('wrong')
+        SCORES['wrong'] = SCORES['wrong']._replace(function=lambda predictions: predictions.hits)
+        with pytest.raises(
+            ProtocolError, match=r"AttributeError: .*'hits' \(.*test_scores.py, line"
+        ):
+            try_score('wrong')
     finally:
         del SCORES['wrong']
+    for name in SCORES:
+        try_score(name)
 
 
 def test_the_auc_that_histogan_prints_is_that_of_hard_decisions_over_four_classes():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmagic.registry import MODELS
 from mmengine.config import Config
+from mmpretrain.models import ImageClassifier
 from torch import nn
 
 from cellgan_plugin.models import CellGAN
@@ -210,3 +211,31 @@ def test_a_generator_of_a_user_is_run_before_training(mmagic_scope, kind, fault,
     assert fits.generator.training
     with pytest.raises(ValueError, match=complaint):
         check_training_set(cellgan(kind(fault=fault)), dataset())
+
+
+@pytest.mark.parametrize(
+    'returned, in_channels, complaint',
+    [
+        (tuple, 4, None),
+        (tuple, 512, r'head.in_channels=512, but model.backbone, Network, gives 4: set .*=4'),
+        (list, 4, 'model.backbone, Network: forward returns no tuple'),
+        (lambda maps: maps[0], 4, 'model.backbone, Network: forward returns no tuple'),
+    ],
+)
+def test_a_classifier_whose_parts_do_not_fit_is_named(returned, in_channels, complaint):
+    class Network(nn.Conv2d):
+        def forward(self, x):
+            assert not self.training
+            return returned([super().forward(x)])
+
+    classifier = ImageClassifier(
+        backbone=Network(3, 4, 3),
+        neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        head=dict(type='mmpretrain.LinearClsHead', num_classes=2, in_channels=in_channels),
+    ).train()
+    if complaint is None:
+        check_model_and_data(classifier, dataset())
+        assert classifier.training and classifier.backbone.training
+        return
+    with pytest.raises(ValueError, match=complaint):
+        check_model_and_data(classifier, dataset())
