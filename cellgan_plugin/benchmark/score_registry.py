@@ -108,7 +108,7 @@ def try_score(name: str) -> None:
         evaluate_score(name, WeightedPredictions(probabilities, labels, np.ones((2, 6))))
     except Exception as error:
         raise ProtocolError(
-            f'metrics: the score {name!r} cannot be computed of six images of two classes: '
+            f'the score {name!r} cannot be computed of six images of two classes: '
             f'{type(error).__name__}: {error} ({where_raised(error)})'
         ) from error
 
