@@ -163,6 +163,9 @@ def test_parts_are_left_out_one_at_a_time():
         (lambda: HistoGANGenerator(64, 2, attention_pool=0), 'attention_pool=0'),
         (lambda: HistoGANGenerator(64, 2, out_channels=2), 'out_channels=2'),
         (lambda: HistoGANDiscriminator(64, 2, conditional_norm=False), 'say projection=True'),
+        (lambda: HistoGANDiscriminator(64, 2, batch_norm=False), 'batch_norm=False.*projection'),
+        (lambda: build(r1_loss=dict(type='R1Penalty')), 'set discriminator.batch_norm=False'),
+        (lambda: HistoGANGenerator((64, 32), 2, spatial_noise=True), 'e.g. 2828'),
         (lambda: HistoGANDiscriminator(64, 2, max_channels=8), 'max_channels=8'),
         (lambda: build(discriminator=dict(in_size=64)), r'out_size=\(64, 32\) but disc'),
         (lambda: build(generator=dict(num_stages=1)), 'num_stages=1 but discriminator.num_st'),
@@ -242,6 +245,33 @@ def test_label_and_noise_reach_every_stage():
 
 
 @torch.no_grad()
+def test_spatial_noise_is_the_end_of_z():
+    """Each map moves the pixels near its own place alone, once its weights have left zero."""
+    maps = [(4, 2), (8, 4), (16, 8), (32, 16), (64, 32)]
+    size = NOISE + sum(h * w for h, w in maps)
+    torch.manual_seed(0)
+    net = HistoGANGenerator(
+        (64, 32), 2, noise_size=size, base_channels=4, attention=False, spatial_noise=True
+    ).eval()
+    assert net.map_sizes == maps and net.embedded_size == NOISE
+    z, label = torch.randn(1, size, generator=generator_for(0, 'z')), torch.tensor([1])
+    blocks = [*net.first.blocks, *(stage.up for stage in net.stages)]
+    embedded, cut = net.split_noise(z)
+    assert torch.equal(torch.cat([embedded, *(part.flatten(1) for part in cut)], 1), z)
+    moved = z.clone()
+    moved[0, -1] += 3  # the last pixel of the finest map
+    with torch.no_grad():
+        assert torch.equal(net(z, label=label), net(moved, label=label))
+        for block in blocks:
+            block.noise_weight.normal_(generator=generator_for(1, 'weights'))
+        (first, second), (first_moved, second_moved) = (
+            net(noise, label=label, return_stages=True) for noise in (z, moved)
+        )
+    assert torch.equal(first, first_moved)
+    where = (second != second_moved)[0].any(dim=0).nonzero()
+    assert len(where) and where.min(dim=0).values.tolist() == [62, 30]
+
+
 def test_the_generators_attention_is_of_the_map_it_uses():
     generator = build().generator.eval()
     label = torch.tensor([0, 1])
@@ -265,8 +295,13 @@ def critics(**kwargs):
         for critic in net.critics:  # as after some training
             critic.attention.gamma.fill_(0.5)
             for block in critic.blocks:
-                block.norm.scale.add_(0.3 * torch.randn_like(block.norm.scale))
+                if block.norm is not None:
+                    block.norm.scale.add_(0.3 * torch.randn_like(block.norm.scale))
     return net
+
+
+# A critic whose logit is a function of its image alone.
+PLAIN_CRITICS = dict(batch_norm=False, num_kernels=0, projection=True, spectral_norm=False)
 
 
 def images(count=6, seed=0):
@@ -326,6 +361,18 @@ def test_with_given_statistics_a_critic_judges_each_image_alone():
     for stage, of_stage in enumerate(found):
         expected = torch.cat([logits[stage] for logits in alone])
         torch.testing.assert_close(of_stage, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_without_batch_norm_a_logit_is_of_its_image_alone():
+    net, label = critics(**PLAIN_CRITICS).eval(), torch.tensor([0, 1, 2, 3, 0, 1])
+    together, statistics = net(images(), label)
+    assert statistics == [[None] * len(critic.blocks) for critic in net.critics]
+    for stage, of_stage in enumerate(together):
+        alone = [net([x[i : i + 1] for x in images()], label[i : i + 1])[0] for i in range(6)]
+        expected = torch.cat([logits[stage] for logits in alone])
+        torch.testing.assert_close(of_stage, expected, atol=1e-5, rtol=1e-4)
+    other, _ = net(images(), (label + 1) % 4)
+    assert all((a - b).abs().min() > 1e-5 for a, b in zip(together, other, strict=True))
 
 
 def test_wrong_input_of_the_critics_is_named():
@@ -396,6 +443,67 @@ def test_the_objective_is_wgan_gp_at_every_stage():
     for name, value in expected.items():
         assert log[name].item() == pytest.approx(value, rel=1e-4, abs=1e-6), name
     assert log['loss'].item() == pytest.approx(sum(expected.values()), rel=1e-4)
+
+
+def test_the_relativistic_objective_with_penalties_of_both_kinds():
+    """Pairs of one class: softplus(D(G(z)) - D(x)), and squared slopes every fourth iteration."""
+    penalty = dict(type='R1Penalty', loss_weight=0.3, interval=4)
+    model = build(
+        discriminator=PLAIN_CRITICS,
+        adversarial_loss=dict(type='RelativisticLoss'),
+        gradient_penalty=None,
+        r1_loss=penalty,
+        r2_loss=penalty,
+    )
+    data, step = batch(), StepRandom(0, 0)
+    prepared = model.data_preprocessor(data)
+    labels = prepared['data_samples'].gt_label.label
+    real = image_pyramid(prepared['inputs']['img'], 2)
+    with torch.no_grad():
+        z = step.normal('noise_disc', 4, NOISE)
+        fake = copy.deepcopy(model.generator)(z, label=labels, return_stages=True)
+    critics_before = copy.deepcopy(model.discriminator)
+    expected, logits = {}, {}
+    for kind, stages in (('r1', real), ('r2', fake)):
+        stages = [image.clone().requires_grad_() for image in stages]
+        logits[kind], _ = critics_before(stages, labels)
+        slopes = torch.autograd.grad(sum(x.sum() for x in logits[kind]), stages, retain_graph=True)
+        for stage, slope in enumerate(slopes, start=1):
+            value = 4 * 0.3 * slope.square().flatten(1).sum(1).mean()
+            expected[f'loss_disc_{kind}_stage{stage}'] = value.item()
+    for stage in (0, 1):
+        difference = logits['r2'][stage] - logits['r1'][stage]
+        softplus = torch.nn.functional.softplus(difference).mean()
+        expected[f'loss_disc_stage{stage + 1}'] = softplus.item()
+    optim = optimizers(model)
+    log = model.train_step(data, optim)
+    for name, value in expected.items():
+        assert log[name].item() == pytest.approx(value, rel=1e-4, abs=1e-7), name
+    assert log['loss_gen_stage1'].item() > 0
+    # Lazy: not in the second iteration.
+    later = model.train_step(batch(iteration=1), optim)
+    assert not [name for name in later if 'r1' in name or 'r2' in name]
+
+
+def test_the_generators_turn_of_a_relativistic_loss_compares_with_the_real_images():
+    model = build(
+        discriminator=PLAIN_CRITICS,
+        adversarial_loss=dict(type='RelativisticLoss'),
+        gradient_penalty=None,
+    )
+    data = batch()
+    prepared = model.data_preprocessor(data)
+    labels = prepared['data_samples'].gt_label.label
+    model.step_random = StepRandom(0, 0)
+    with torch.no_grad():
+        z = StepRandom(0, 0).normal('noise_gen', 4, NOISE)
+        fake = copy.deepcopy(model.generator)(z, label=labels, return_stages=True)
+        of_fake, _ = model.discriminator(fake, labels)
+        of_real, _ = model.discriminator(image_pyramid(prepared['inputs']['img'], 2), labels)
+    log = model.train_generator(**prepared, optimizer_wrapper=optimizers(model)['generator'])
+    for stage in (0, 1):
+        expected = torch.nn.functional.softplus(of_real[stage] - of_fake[stage]).mean().item()
+        assert log[f'loss_gen_stage{stage + 1}'].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_generator_is_scored_beside_real_images():
@@ -485,6 +593,7 @@ def test_same_numbers_give_the_same_run_to_the_last_bit():
             generator=dict(conditional_norm=False),
             discriminator=dict(conditional_norm=False, projection=True),
         ),
+        dict(noise_size=NOISE + 2728, generator=dict(spatial_noise=True)),
     ],
     ids=str,
 )
@@ -559,7 +668,7 @@ def test_a_batch_without_labels_is_refused():
 
 # Configs ------------------------------------------------------------------------------------------
 
-CONFIGS = sorted(Path(__file__).resolve().parents[2].glob('configs/histogan/*.py'))
+CONFIGS = sorted(Path(__file__).resolve().parents[2].glob('configs/histogan*/*.py'))
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -568,7 +677,7 @@ def test_sizes_and_classes_of_the_configs_agree(path):
     check_model_config(config.model)
     loaders = [config.train_dataloader, config.get('val_dataloader')]
     evaluates = [metric.extractor for metric in config.get('val_evaluator', {}).get('metrics', [])]
-    assert len(evaluates) == path.stem.endswith('_fd')
+    assert len(evaluates) == (path.stem.endswith('_fd') or '_plus_' in path.stem)
     for evaluate in evaluates:
         classifier = Config.fromfile(evaluate.config)
         assert classifier.model.head.num_classes == config.model.num_classes

@@ -34,24 +34,40 @@ class DownBlock(nn.Module):
         out_channels (int): Channels out.
         num_classes (int): Of the norm; 0 for one that does not see the class.
         sync_bn (bool): See :class:`GlobalBatchNorm2d`.
+        batch_norm (bool): False: the convolution has a bias, and nothing is normalised.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, num_classes: int, sync_bn: bool):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_classes: int,
+        sync_bn: bool,
+        batch_norm: bool = True,
+    ):
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, 4, stride=2, padding=1, bias=not batch_norm
+        )
         nn.init.xavier_normal_(self.conv.weight)
-        self.norm = class_norm(out_channels, num_classes, track_running_stats=False, sync=sync_bn)
+        self.norm: Optional[nn.Module] = None
+        if batch_norm:
+            self.norm = class_norm(
+                out_channels, num_classes, track_running_stats=False, sync=sync_bn
+            )
 
     def forward(
         self, x: Tensor, weights: Tensor, statistics: Optional[BatchStatistics]
-    ) -> Tuple[Tensor, BatchStatistics]:
+    ) -> Tuple[Tensor, Optional[BatchStatistics]]:
         """Map (N, in, H, W) and class weights (N, num_classes) to (N, out, H/2, W/2).
 
         Returns:
-            tuple[Tensor, BatchStatistics]: The map, and the statistics that it was normalised by:
-            the batch's own where None are given.
+            tuple[Tensor, BatchStatistics | None]: The map, and the statistics that it was
+            normalised by: the batch's own where None are given, None without a norm.
         """
         x = self.conv(x)
+        if self.norm is None:
+            return F.leaky_relu(x, LEAKY_SLOPE), None
         statistics = statistics or self.norm.statistics(x)
         return F.leaky_relu(self.norm(x, weights, statistics), LEAKY_SLOPE), statistics
 
@@ -75,6 +91,7 @@ class StageCritic(nn.Module):
         attention (bool): Self-attention. Defaults to True.
         spectral_norm (bool): Of the head's convolution. Defaults to True.
         conditional_norm (bool): The norms of the DownBlocks see the class. Defaults to True.
+        batch_norm (bool): False: no norm, biases in their place. Defaults to True.
     """
 
     def __init__(
@@ -90,12 +107,14 @@ class StageCritic(nn.Module):
         attention: bool = True,
         spectral_norm: bool = True,
         conditional_norm: bool = True,
+        batch_norm: bool = True,
     ):
         super().__init__()
         widths = [in_channels, *channels]
         norm_classes = num_classes if conditional_norm else 0
         self.blocks = nn.ModuleList(
-            DownBlock(a, b, norm_classes, sync_bn) for a, b in zip(widths, widths[1:], strict=False)
+            DownBlock(a, b, norm_classes, sync_bn, batch_norm)
+            for a, b in zip(widths, widths[1:], strict=False)
         )
         self.attention_after = len(channels) - _HALVINGS_AFTER_ATTENTION
         # The gradient penalty goes through twice.
@@ -105,7 +124,9 @@ class StageCritic(nn.Module):
         self.conv = sn_conv(widths[-1], widths[-1], 3)
         if not spectral_norm:
             parametrize.remove_parametrizations(self.conv, 'weight', leave_parametrized=False)
-        self.norm = GlobalBatchNorm2d(widths[-1], track_running_stats=False, sync=sync_bn)
+        self.norm: Optional[nn.Module] = None
+        if batch_norm:
+            self.norm = GlobalBatchNorm2d(widths[-1], track_running_stats=False, sync=sync_bn)
         height, width = (side // 2 ** len(channels) for side in in_size)
         features = widths[-1] * height * width
         self.minibatch: Optional[MinibatchDiscrimination] = None
@@ -143,8 +164,10 @@ class StageCritic(nn.Module):
             if number == self.attention_after and self.attention is not None:
                 x = self.attention(x)
         x = self.conv(x)
-        used.append(next(given) or self.norm.statistics(x))
-        last = F.leaky_relu(self.norm(x, used[-1]), LEAKY_SLOPE)
+        if self.norm is not None:
+            used.append(next(given) or self.norm.statistics(x))
+            x = self.norm(x, used[-1])
+        last = F.leaky_relu(x, LEAKY_SLOPE)
         # A Wasserstein critic's logits have no bounds: bfloat16 would round away what tells two
         # images apart.
         with torch.autocast(x.device.type, enabled=False):
@@ -196,6 +219,9 @@ class HistoGANDiscriminator(nn.Module):
         spectral_norm (bool): On the convolution of every head. Defaults to True (Sec. 4.2.1).
         conditional_norm (bool): The label enters through the batch norms. With False it needs
             ``projection``. Defaults to True (Sec. 4.2.1).
+        batch_norm (bool): In the critics. False leaves it out, so that a logit is a function of
+            its image alone (with ``num_kernels=0``), as penalties of each image's gradient take it
+            to be; the label then enters by ``projection``. Not in the paper. Defaults to True.
 
     Raises:
         ValueError: For an argument outside its range; the message names it.
@@ -216,6 +242,7 @@ class HistoGANDiscriminator(nn.Module):
         attention: bool = True,
         spectral_norm: bool = True,
         conditional_norm: bool = True,
+        batch_norm: bool = True,
     ):
         super().__init__()
         self.stage_sizes = stage_sizes('in_size', in_size, num_stages)
@@ -230,15 +257,17 @@ class HistoGANDiscriminator(nn.Module):
                 raise ValueError(f'{name}={value!r}: must be at least {least}')
         if in_channels not in (1, 3):
             raise ValueError(f'in_channels={in_channels!r}: must be 1 or 3')
-        if num_classes > 1 and not (conditional_norm or projection):
+        if num_classes > 1 and not ((conditional_norm and batch_norm) or projection):
+            option = 'batch_norm' if conditional_norm else 'conditional_norm'
             raise ValueError(
-                'conditional_norm=False: the critics would not see the label at all; say '
+                f'{option}=False: the critics would not see the label at all; say '
                 'projection=True as well'
             )
         self.in_size = self.stage_sizes[-1]
         self.num_stages = num_stages
         self.num_classes = num_classes
         self.in_channels = in_channels
+        self.batch_norm = batch_norm
         self.critics = nn.ModuleList()
         for stage, size in enumerate(self.stage_sizes):
             downs = range(FIRST_STAGE_BLOCKS + stage)
@@ -255,6 +284,7 @@ class HistoGANDiscriminator(nn.Module):
                     attention,
                     spectral_norm,
                     conditional_norm,
+                    batch_norm,
                 )
             )
 

@@ -1,6 +1,6 @@
 """The generator of HistoGAN (Sec. 3.1.1, 4.2.1 and Fig. 3)."""
 
-from typing import Callable, Dict, List, Optional, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -26,17 +26,36 @@ class UpBlock(nn.Module):
         out_channels (int): Channels out.
         num_classes (int): Of the norm; 0 for one that does not see the class.
         sync_bn (bool): See :class:`GlobalBatchNorm2d`.
+        spatial_noise (bool): A map of noise joins the convolution's output, each channel with a
+            weight of its own, 0 at first (StyleGAN, Karras et al. 2019). Defaults to False.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, num_classes: int, sync_bn: bool):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_classes: int,
+        sync_bn: bool,
+        spatial_noise: bool = False,
+    ):
         super().__init__()
         self.conv = conv3x3(in_channels, 2 * out_channels)
         self.norm = class_norm(2 * out_channels, num_classes, sync=sync_bn)
+        self.noise_weight: Optional[nn.Parameter] = None
+        if spatial_noise:
+            self.noise_weight = nn.Parameter(torch.zeros(2 * out_channels, 1, 1))
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Map (N, in, H, W) and class weights (N, num_classes) to (N, out, 2H, 2W)."""
+    def forward(self, x: Tensor, weights: Tensor, noise: Optional[Tensor] = None) -> Tensor:
+        """Map (N, in, H, W), class weights (N, num_classes) and noise (N, 1, 2H, 2W) to the output.
+
+        Returns:
+            Tensor: (N, out, 2H, 2W).
+        """
         x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
-        return F.glu(self.norm(self.conv(x), weights), dim=1)
+        x = self.conv(x)
+        if self.noise_weight is not None:
+            x = x + self.noise_weight * noise
+        return F.glu(self.norm(x, weights), dim=1)
 
 
 class ResidualBlock(nn.Module):
@@ -72,6 +91,7 @@ class FirstStage(nn.Module):
         norm_classes (int): Of the norms; 0 for norms that do not see the class.
         attention_pool (int): See :class:`SelfAttention`; 0 leaves the attention out.
         sync_bn (bool): See :class:`GlobalBatchNorm2d`.
+        spatial_noise (bool): See :class:`UpBlock`.
     """
 
     def __init__(
@@ -83,6 +103,7 @@ class FirstStage(nn.Module):
         norm_classes: int,
         attention_pool: int,
         sync_bn: bool,
+        spatial_noise: bool,
     ):
         super().__init__()
         widths = [channels * 2 ** (FIRST_STAGE_BLOCKS - i) for i in range(FIRST_STAGE_BLOCKS + 1)]
@@ -91,18 +112,21 @@ class FirstStage(nn.Module):
         )
         self.norm = class_norm(2 * widths[0], norm_classes, sync=sync_bn)
         self.blocks = nn.ModuleList(
-            UpBlock(a, b, norm_classes, sync_bn) for a, b in zip(widths, widths[1:], strict=False)
+            UpBlock(a, b, norm_classes, sync_bn, spatial_noise)
+            for a, b in zip(widths, widths[1:], strict=False)
         )
         self.attention: Optional[SelfAttention] = None
         if attention_pool:
             self.attention = SelfAttention(channels, pool=attention_pool)
 
-    def before_attention(self, noise: Tensor, weights: Tensor) -> Tensor:
+    def before_attention(
+        self, noise: Tensor, weights: Tensor, maps: Sequence[Optional[Tensor]]
+    ) -> Tensor:
         """The map that the attention layer sees, (N, channels, 16 h, 16 w)."""
         x = torch.cat([noise, weights.to(noise.dtype)], dim=1)[:, :, None, None]
         x = F.glu(self.norm(self.embedding(x), weights), dim=1)
-        for block in self.blocks:
-            x = block(x, weights)
+        for block, of_block in zip(self.blocks, maps, strict=True):
+            x = block(x, weights, of_block)
         return x
 
 
@@ -114,20 +138,28 @@ class NextStage(nn.Module):
         num_blocks (int): Residual blocks.
         num_classes (int): Of the norms; 0 for norms that do not see the class.
         sync_bn (bool): See :class:`GlobalBatchNorm2d`.
+        spatial_noise (bool): See :class:`UpBlock`.
     """
 
-    def __init__(self, channels: int, num_blocks: int, num_classes: int, sync_bn: bool):
+    def __init__(
+        self,
+        channels: int,
+        num_blocks: int,
+        num_classes: int,
+        sync_bn: bool,
+        spatial_noise: bool,
+    ):
         super().__init__()
         self.blocks = nn.ModuleList(
             ResidualBlock(channels, num_classes, sync_bn) for _ in range(num_blocks)
         )
-        self.up = UpBlock(channels, channels // 2, num_classes, sync_bn)
+        self.up = UpBlock(channels, channels // 2, num_classes, sync_bn, spatial_noise)
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Map (N, C, H, W) and class weights to (N, C / 2, 2H, 2W)."""
+    def forward(self, x: Tensor, weights: Tensor, noise: Optional[Tensor] = None) -> Tensor:
+        """Map (N, C, H, W), class weights and noise (N, 1, 2H, 2W) to (N, C / 2, 2H, 2W)."""
         for block in self.blocks:
             x = block(x, weights)
-        return self.up(x, weights)
+        return self.up(x, weights, noise)
 
 
 @MODELS.register_module()
@@ -163,6 +195,10 @@ class HistoGANGenerator(nn.Module):
             noise alone. Defaults to True (Sec. 3.1.1).
         out_channels (int): Image channels, 1 or 3. Defaults to 3.
         sync_bn (bool): Batch statistics over all processes. Defaults to True.
+        spatial_noise (bool): The end of z is cut into maps, one for every UpBlock, of the size that
+            the block gives out (:attr:`map_sizes`); see :class:`UpBlock`. ``noise_size`` is the
+            length of all of z. Not in the paper, whose nuclei all come from the first 4x2 map.
+            Defaults to False.
 
     Raises:
         ValueError: For an argument outside its range; the message names it.
@@ -181,6 +217,7 @@ class HistoGANGenerator(nn.Module):
         conditional_norm: bool = True,
         out_channels: int = 3,
         sync_bn: bool = True,
+        spatial_noise: bool = False,
     ):
         super().__init__()
         self.stage_sizes = stage_sizes('out_size', out_size, num_stages)
@@ -205,19 +242,35 @@ class HistoGANGenerator(nn.Module):
         self.noise_size = noise_size
         self.out_channels = out_channels
         start = tuple(side // 2**FIRST_STAGE_BLOCKS for side in self.stage_sizes[0])
+        self.map_sizes: List[Tuple[int, int]] = []
+        if spatial_noise:
+            blocks = FIRST_STAGE_BLOCKS + num_stages - 1
+            self.map_sizes = [
+                tuple(side * 2**block for side in start) for block in range(1, blocks + 1)
+            ]
+        in_maps = sum(h * w for h, w in self.map_sizes)
+        if noise_size <= in_maps:
+            raise ValueError(
+                f'noise_size={noise_size}: with spatial_noise=True {in_maps} numbers of z are maps '
+                f'of noise; say {in_maps} more than the embedding is to have, e.g. {in_maps + 100} '
+                '(noise_size of the model likewise)'
+            )
+        self.embedded_size = noise_size - in_maps
         norm_classes = num_classes if conditional_norm else 0
         self.first = FirstStage(
             start,
-            noise_size,
+            self.embedded_size,
             base_channels,
             num_classes,
             norm_classes,
             attention_pool if attention else 0,
             sync_bn,
+            spatial_noise,
         )
         channels = [base_channels // 2**stage for stage in range(num_stages)]
         self.stages = nn.ModuleList(
-            NextStage(count, num_residual_blocks, norm_classes, sync_bn) for count in channels[:-1]
+            NextStage(count, num_residual_blocks, norm_classes, sync_bn, spatial_noise)
+            for count in channels[:-1]
         )
         self.to_images = nn.ModuleList(
             nn.Conv2d(count, out_channels, 3, padding=1, bias=False) for count in channels
@@ -271,8 +324,9 @@ class HistoGANGenerator(nn.Module):
             raise ValueError(f'{len(noise)} noise vectors but {len(label)} labels')
 
         weights = class_weights(label, self.num_classes)
-        before = self.first.before_attention(noise * truncation, weights)
-        images = self.stages_from(before, weights)
+        embedded, maps = self.split_noise(noise * truncation)
+        before = self.first.before_attention(embedded, weights, maps[:FIRST_STAGE_BLOCKS])
+        images = self.stages_from(before, weights, maps[FIRST_STAGE_BLOCKS:])
         if not (return_noise or return_attention):
             return images if return_stages else images[-1]
         result = dict(fake_img=images[-1], stages=images, noise_batch=noise, label=label)
@@ -282,11 +336,23 @@ class HistoGANGenerator(nn.Module):
             result['attention'] = self.first.attention.attention(before)
         return result
 
-    def stages_from(self, before: Tensor, weights: Tensor) -> List[Tensor]:
-        """Images of every stage from the map before the attention and class weights."""
+    def split_noise(self, noise: Tensor) -> Tuple[Tensor, List[Optional[Tensor]]]:
+        """Split z (N, noise_size): what is embedded, and a map (N, 1, H, W) or None per UpBlock."""
+        if not self.map_sizes:
+            return noise, [None] * (FIRST_STAGE_BLOCKS + self.num_stages - 1)
+        embedded, *maps = noise.split([self.embedded_size, *(h * w for h, w in self.map_sizes)], 1)
+        return embedded, [
+            values.unflatten(1, (1, *size))
+            for values, size in zip(maps, self.map_sizes, strict=True)
+        ]
+
+    def stages_from(
+        self, before: Tensor, weights: Tensor, maps: Sequence[Optional[Tensor]]
+    ) -> List[Tensor]:
+        """Images of every stage from the map before the attention, class weights and noise maps."""
         x = before if self.first.attention is None else self.first.attention(before)
         images = [torch.tanh(self.to_images[0](x))]
-        for stage, to_image in zip(self.stages, list(self.to_images)[1:], strict=True):
-            x = stage(x, weights)
+        for stage, to_image, noise in zip(self.stages, list(self.to_images)[1:], maps, strict=True):
+            x = stage(x, weights, noise)
             images.append(torch.tanh(to_image(x)))
         return images

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cellgan_plugin.models.conditional_gan import ConditionalGAN, unwrap
 from cellgan_plugin.models.data_preprocessor import to_uint8
+from cellgan_plugin.models.layers import at_least_float32
 from cellgan_plugin.models.sampling import default_sample_model
 
 from .stages import class_weights, image_pyramid
@@ -34,6 +35,10 @@ class HistoGAN(ConditionalGAN):
         adversarial_loss (dict): Of every stage. Defaults to ``dict(type='WassersteinLoss')``.
         gradient_penalty (dict, optional): None does no second backward.
             Defaults to ``dict(type='GradientPenalty', loss_weight=50.0)``.
+        r1_loss (dict, optional): :class:`R1Penalty` on the real images of every stage, for critics
+            with ``batch_norm=False``. Not in the paper. Defaults to None.
+        r2_loss (dict, optional): The same on generated images (Mescheder et al. 2018).
+            Defaults to None.
         **kwargs: Of :class:`ConditionalGAN`.
 
     Raises:
@@ -46,11 +51,15 @@ class HistoGAN(ConditionalGAN):
         discriminator: Optional[Union[dict, nn.Module]] = None,
         adversarial_loss: Optional[dict] = None,
         gradient_penalty: Optional[dict] = dict(type='GradientPenalty', loss_weight=50.0),  # noqa: B006
+        r1_loss: Optional[dict] = None,
+        r2_loss: Optional[dict] = None,
         **kwargs,
     ):
         super().__init__(generator, discriminator, **kwargs)
         self.adversarial_loss = MODELS.build(adversarial_loss or dict(type='WassersteinLoss'))
         self.gradient_penalty = gradient_penalty and MODELS.build(gradient_penalty)
+        self.r1_loss = r1_loss and MODELS.build(r1_loss)
+        self.r2_loss = r2_loss and MODELS.build(r2_loss)
         if self.discriminator is not None:
             self._check_fit()
         # Convolutions are faster so on CPUs and tensor cores alike; no number changes.
@@ -71,6 +80,12 @@ class HistoGAN(ConditionalGAN):
                     f'generator.{of_generator}={a} but discriminator.{of_discriminator}={b}: '
                     'they must be equal'
                 )
+        if (self.r1_loss or self.r2_loss) and self.discriminator.batch_norm:
+            raise ValueError(
+                'r1_loss and r2_loss penalise the gradient at each image, and batch normalisation '
+                'makes every logit depend on the whole batch: set discriminator.batch_norm=False '
+                'and discriminator.projection=True'
+            )
 
     # Sampling -----------------------------------------------------------------------------------
 
@@ -158,6 +173,13 @@ class HistoGAN(ConditionalGAN):
             penalties = self._penalties(real, fake, real_labels, fake_labels, statistics)
             for k, value in enumerate(penalties, start=1):
                 losses[f'loss_disc_gp_stage{k}'] = value
+        for name, penalty, images, labels in (
+            ('r1', self.r1_loss, real, real_labels),
+            ('r2', self.r2_loss, fake, fake_labels),
+        ):
+            if penalty and self.step_random.iteration % penalty.interval == 0:
+                for k, value in enumerate(self._at_images(penalty, images, labels), start=1):
+                    losses[f'loss_disc_{name}_stage{k}'] = value
 
         loss, log_vars = self.parse_losses(losses)
         optimizer_wrapper.update_params(loss)
@@ -204,6 +226,19 @@ class HistoGAN(ConditionalGAN):
             epsilon.expand(-1, len(real)),
         )
 
+    def _at_images(
+        self, penalty: nn.Module, images: Sequence[Tensor], labels: Tensor
+    ) -> List[Tensor]:
+        """The penalty of every stage, on the gradients at ``images`` themselves."""
+        with torch.autocast(images[0].device.type, enabled=False):
+            images = [at_least_float32(batch.detach()).requires_grad_() for batch in images]
+            total = sum(logits.sum() for logits in self.discriminator(images, label=labels)[0])
+            gradients = torch.autograd.grad(total, images, create_graph=True)
+        return [
+            penalty(None, batch, lambda _, gradient=gradient: gradient)
+            for batch, gradient in zip(images, gradients, strict=True)
+        ]
+
     def train_generator(
         self, inputs: dict, data_samples: DataSample, optimizer_wrapper: OptimWrapper
     ) -> Dict[str, Tensor]:
@@ -223,9 +258,12 @@ class HistoGAN(ConditionalGAN):
         fake = self._stages(noise, labels)
         real = image_pyramid(inputs['img'], len(fake))
         logits, _ = self._judge_together(real, fake, real_labels, labels)
+        relative = getattr(self.adversarial_loss, 'needs_real', False)
         losses = {
-            f'loss_gen_stage{k}': self.adversarial_loss.generator(of_fake)
-            for k, (_, of_fake) in enumerate(logits, start=1)
+            f'loss_gen_stage{k}': self.adversarial_loss.generator(
+                of_fake, *([of_real.detach()] if relative else [])
+            )
+            for k, (of_real, of_fake) in enumerate(logits, start=1)
         }
         loss, log_vars = self.parse_losses(losses)
         optimizer_wrapper.update_params(loss)

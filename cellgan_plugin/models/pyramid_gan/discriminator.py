@@ -14,7 +14,7 @@ class _PatchDiscriminator(nn.ModuleList):
     """PatchGAN of pix2pixHD: 4x4 convolutions, LeakyReLU 0.2, every stage's output is kept."""
 
     def __init__(self, in_channels: int, base_channels: int, num_layers: int, norm: str):
-        norms = dict(IN=nn.InstanceNorm2d, BN=nn.BatchNorm2d)
+        norms = dict(IN=nn.InstanceNorm2d, BN=nn.BatchNorm2d, none=None)
         widths = [base_channels * min(2**i, 8) for i in range(num_layers + 1)]
         stages = [nn.Sequential(nn.Conv2d(in_channels, widths[0], 4, 2, 2), nn.LeakyReLU(0.2))]
         for number, width in enumerate(widths[1:], start=1):
@@ -22,7 +22,7 @@ class _PatchDiscriminator(nn.ModuleList):
             stages.append(
                 nn.Sequential(
                     nn.Conv2d(widths[number - 1], width, 4, stride, 2),
-                    norms[norm](width),
+                    *([norms[norm](width)] if norms[norm] else []),
                     nn.LeakyReLU(0.2),
                 )
             )
@@ -42,7 +42,8 @@ class PyramidDiscriminator(nn.Module):
         base_channels (int): Defaults to 64.
         num_layers (int): Convolutions between the first and the last. Defaults to 3.
         num_discriminators (int): Factors 1, 2, 4, ... Defaults to 3 (Sec. 3.1.2).
-        norm (str): 'IN' (pix2pixHD) or 'BN' (pix2pix). Defaults to 'IN'.
+        norm (str): 'IN' (pix2pixHD), 'BN' (pix2pix) or 'none': a logit is then a function of its
+            patch, colour and contrast included. Defaults to 'IN'.
         checkpoint (bool): Recompute the inside of every stage in the backward. Defaults to False.
     """
 
@@ -64,7 +65,7 @@ class PyramidDiscriminator(nn.Module):
             num_layers=num_layers,
             num_discriminators=num_discriminators,
         )
-        check_one_of(('IN', 'BN'), norm=norm)
+        check_one_of(('IN', 'BN', 'none'), norm=norm)
         self.checkpoint = checkpoint
         self.discriminators = nn.ModuleList(
             _PatchDiscriminator(image_channels + num_classes, base_channels, num_layers, norm)
@@ -72,7 +73,10 @@ class PyramidDiscriminator(nn.Module):
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=0.02)  # pix2pixHD
+                if norm == 'none':
+                    nn.init.kaiming_normal_(module.weight, a=0.2)
+                else:
+                    nn.init.normal_(module.weight, std=0.02)  # pix2pixHD
                 nn.init.zeros_(module.bias)
 
     def forward(self, img: Tensor, mask: Tensor) -> List[List[Tensor]]:

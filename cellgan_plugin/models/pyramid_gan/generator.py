@@ -10,33 +10,41 @@ from cellgan_plugin.models.layers import check_at_least, check_one_of, checkpoin
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with instance norms beside a shortcut."""
+    """Two 3x3 convolutions, with instance norms or none, beside a shortcut."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, norm: str):
         super().__init__()
         self.body = nn.Sequential(
-            *_convolution(channels, channels, 3), nn.ReLU(), *_convolution(channels, channels, 3)
+            *_convolution(channels, channels, 3, norm=norm),
+            nn.ReLU(),
+            *_convolution(channels, channels, 3, norm=norm),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
 
-def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list:
-    """Convolution that keeps the size (mirrored border) and instance norm."""
+def _norm(channels: int, norm: str) -> list:
+    return [nn.InstanceNorm2d(channels)] if norm == 'IN' else []
+
+
+def _convolution(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, norm: str = 'IN'
+) -> list:
+    """Convolution that keeps the size (mirrored border), and its norm."""
     return [
         nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, padding_mode='reflect'),
-        nn.InstanceNorm2d(out_channels),
+        *_norm(out_channels, norm),
     ]
 
 
-def _doubling(channels: int, upsample: str) -> list:
-    """Twice the size and half the channels, and instance norm."""
+def _doubling(channels: int, upsample: str, norm: str) -> list:
+    """Twice the size and half the channels, and the norm."""
     if upsample == 'nearest':
-        return [nn.Upsample(scale_factor=2), *_convolution(channels, channels // 2, 3)]
+        return [nn.Upsample(scale_factor=2), *_convolution(channels, channels // 2, 3, norm=norm)]
     return [
         nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
-        nn.InstanceNorm2d(channels // 2),
+        *_norm(channels // 2, norm),
     ]
 
 
@@ -59,6 +67,8 @@ class PyramidGenerator(nn.Module):
         upsample (str): 'nearest': nearest neighbour and a 3x3 convolution, which leaves no
             checkerboard (Odena et al. 2016); 'transposed': pix2pixHD's transposed convolution.
             Defaults to 'nearest'.
+        norm (str): 'IN' (pix2pixHD): instance norm, which takes the mean out of every map, and with
+            it what all pixels of an image share, e.g. its stain; 'none'. Defaults to 'IN'.
         checkpoint (bool): Recompute the inside of every stage in the backward: less memory, more
             time, the same numbers. Defaults to False.
     """
@@ -71,34 +81,45 @@ class PyramidGenerator(nn.Module):
         num_downsamples: int = 2,
         num_blocks: int = 6,
         upsample: str = 'nearest',
+        norm: str = 'IN',
         checkpoint: bool = False,
     ):
         super().__init__()
         check_at_least(1, num_classes=num_classes, base_channels=base_channels)
         check_at_least(0, num_downsamples=num_downsamples, num_blocks=num_blocks)
         check_one_of(('nearest', 'transposed'), upsample=upsample)
+        check_one_of(('IN', 'none'), norm=norm)
         self.image_channels = image_channels
         self.checkpoint = checkpoint
         self.stride = 2**num_downsamples
         channels = base_channels
         stages = [
-            nn.Sequential(*_convolution(num_classes + image_channels, channels, 7), nn.ReLU())
+            nn.Sequential(
+                *_convolution(num_classes + image_channels, channels, 7, norm=norm), nn.ReLU()
+            )
         ]
         for _ in range(num_downsamples):
             stages.append(
-                nn.Sequential(*_convolution(channels, 2 * channels, 3, stride=2), nn.ReLU())
+                nn.Sequential(*_convolution(channels, 2 * channels, 3, 2, norm), nn.ReLU())
             )
             channels *= 2
-        stages += [_ResidualBlock(channels) for _ in range(num_blocks)]
+        stages += [_ResidualBlock(channels, norm) for _ in range(num_blocks)]
         for _ in range(num_downsamples):
-            stages.append(nn.Sequential(*_doubling(channels, upsample), nn.ReLU()))
+            stages.append(nn.Sequential(*_doubling(channels, upsample, norm), nn.ReLU()))
             channels //= 2
         self.stages = nn.ModuleList(stages)
         self.last = nn.Conv2d(channels, image_channels, 7, padding=3, padding_mode='reflect')
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-                nn.init.normal_(module.weight, std=0.02)  # pix2pixHD
+                if norm == 'IN' or module is self.last:
+                    nn.init.normal_(module.weight, std=0.02)  # pix2pixHD
+                else:
+                    nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
                 nn.init.zeros_(module.bias)
+        if norm == 'none':
+            for block in self.stages:
+                if isinstance(block, _ResidualBlock):
+                    nn.init.zeros_(block.body[-1].weight)  # Fixup (Zhang et al. 2019)
 
     @torch.no_grad()
     def begin_as_identity(self) -> None:

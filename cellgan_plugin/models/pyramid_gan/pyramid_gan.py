@@ -1,12 +1,13 @@
 """The pyramid GAN (Li et al. 2022): three players per scale, trained from coarse to fine."""
 
+from functools import partial
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import torch
 from mmagic.models.utils import set_requires_grad
 from mmagic.registry import MODELS
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
 from cellgan_plugin.models.losses.pyramid_losses import (
@@ -78,6 +79,10 @@ class PyramidGAN(RepeatableStep, Pyramid):
         feature_matching_loss (dict, optional): None: off. Defaults to
             ``dict(type='FeatureMatchingLoss')`` (Eq. 4, weight 10).
         perceptual_loss (dict, optional): Off where its weights are not at hand. Defaults to None.
+        r1_loss (dict, optional): :class:`R1Penalty` on the images of real pairs; of a
+            discriminator's mean logit, summed over the discriminators, as in the adversarial loss.
+            Not in the paper. Defaults to None.
+        r2_loss (dict, optional): The same on generated images. Defaults to None.
         cross_entropy_weight (float): alpha' of Eq. (8). Defaults to 1.0 (Sec. 3.4).
         segmenter_adversarial_weight (float): Of the segmenter's part of the adversarial loss, the
             mean over the discriminators; 0: cross-entropy alone. Defaults to 1.0 (Eq. 8).
@@ -111,6 +116,8 @@ class PyramidGAN(RepeatableStep, Pyramid):
         reconstruction_loss: Optional[dict] = dict(type='ImageReconstructionLoss'),  # noqa: B006
         feature_matching_loss: Optional[dict] = dict(type='FeatureMatchingLoss'),  # noqa: B006
         perceptual_loss: Optional[dict] = None,
+        r1_loss: Optional[dict] = None,
+        r2_loss: Optional[dict] = None,
         cross_entropy_weight: float = 1.0,
         segmenter_adversarial_weight: float = 1.0,
         synthetic_weight: float = 0.03,
@@ -144,6 +151,8 @@ class PyramidGAN(RepeatableStep, Pyramid):
         self.reconstruction_loss = reconstruction_loss and MODELS.build(reconstruction_loss)
         self.feature_matching_loss = feature_matching_loss and MODELS.build(feature_matching_loss)
         self.perceptual_loss = perceptual_loss and MODELS.build(perceptual_loss)
+        self.r1_loss = r1_loss and MODELS.build(r1_loss)
+        self.r2_loss = r2_loss and MODELS.build(r2_loss)
         self.cross_entropy_weight = cross_entropy_weight
         self.segmenter_adversarial_weight = segmenter_adversarial_weight
         self.synthetic_weight = synthetic_weight
@@ -263,7 +272,10 @@ class PyramidGAN(RepeatableStep, Pyramid):
     def _step_noise(self, count: int, index: int) -> Tensor:
         size, channels = self.scales[index].size, self.generators[index].image_channels
         drawn = self.step_random.normal(f'generator_noise_{index}', count, channels * size * size)
-        return drawn.view(count, channels, size, size) * self.noise_std[min(index, 1)]
+        shared = None
+        if self.shares_noise(index):
+            shared = self.step_random.normal('generator_noise_shared', count, channels)
+        return self.mixed_noise(index, drawn.view(count, channels, size, size), shared)
 
     def _generated(self, masks: Tensor) -> Tensor:
         """Images of masks; the gradient stops at the finished scales."""
@@ -351,6 +363,14 @@ class PyramidGAN(RepeatableStep, Pyramid):
             loss = self.adversarial_loss.discriminator(maps, False)
             terms[f'loss_disc_{name}'] = shares[name] * loss
             log[f'disc_{name}'] = _mean_logit(maps)
+        pairs = dict(r1=(self.r1_loss, real_img, real_masks))
+        if fake is not None:
+            pairs['r2'] = (self.r2_loss, *negatives['generated'])
+        for name, (penalty, img, masks) in pairs.items():
+            if penalty and self.step_random.iteration % penalty.interval == 0:
+                terms[f'loss_disc_{name}'] = penalty(
+                    partial(_image_logits, discriminator, masks), img
+                )
         return terms
 
     def _generator_terms(self, batch: _Batch, fake: Tensor) -> Dict[str, Tensor]:
@@ -384,6 +404,12 @@ class PyramidGAN(RepeatableStep, Pyramid):
                 self.segmenter_adversarial_weight * self.adversarial_loss.segmenter(maps)
             )
         return terms
+
+
+def _image_logits(discriminator: nn.Module, masks: Tensor, img: Tensor) -> Tensor:
+    """Logits (N, discriminators) of images, means over the patches."""
+    logits = logits_of(discriminator(img, masks))
+    return torch.stack([of_part.flatten(1).mean(dim=1) for of_part in logits], dim=1)
 
 
 def _mean_logit(maps: List[List[Tensor]]) -> Tensor:
