@@ -22,14 +22,36 @@ class PatchAdversarialLoss(nn.Module):
     generator's and the segmenter's turns take the non-saturating one (-log D).
 
     Args:
-        mode (str): 'vanilla' (cross-entropy, Eq. 6), 'lsgan' (pix2pixHD) or 'hinge'. Defaults to
-            'vanilla'.
+        mode (str): 'vanilla' (cross-entropy, Eq. 6), 'lsgan' (pix2pixHD), 'hinge', or
+            'relativistic': a patch of a generated pair against the same patch of the real pair of
+            its mask (Jolicoeur-Martineau 2019; :meth:`between`). Defaults to 'vanilla'.
     """
 
     def __init__(self, mode: str = 'vanilla'):
         super().__init__()
-        check_one_of(('vanilla', 'lsgan', 'hinge'), mode=mode)
+        check_one_of(('vanilla', 'lsgan', 'hinge', 'relativistic'), mode=mode)
         self.mode = mode
+
+    @property
+    def relativistic(self) -> bool:
+        """Whether it compares pairs (:meth:`between`) in place of evaluating each."""
+        return self.mode == 'relativistic'
+
+    def between(self, less: FeatureMaps, more: FeatureMaps) -> Tensor:
+        """softplus(logit of ``less`` - logit of ``more``): small when ``more`` looks more real.
+
+        Args:
+            less (FeatureMaps): Of N pairs: the generated ones in the discriminator's turn, the real
+                ones in the generator's.
+            more (FeatureMaps): The others, of the same masks in the same order.
+
+        Returns:
+            Tensor: Scalar.
+        """
+        return sum(
+            F.softplus(at_least_float32(a[-1]) - at_least_float32(b[-1])).mean()
+            for a, b in zip(less, more, strict=True)
+        )
 
     def _per_patch(self, logits: Tensor, real: bool) -> Tensor:
         logits = at_least_float32(logits)

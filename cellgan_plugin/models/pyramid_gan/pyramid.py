@@ -8,6 +8,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from cellgan_plugin.models.losses.pyramid_losses import one_hot_masks
+from cellgan_plugin.models.pyramid_gan.mean_colours import MeanColours
 from cellgan_plugin.models.pyramid_gan.scales import (
     Scale,
     parse_scales,
@@ -41,10 +42,11 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         min_overlap (int, optional): Of tiles in whole images, px. Defaults to None: a quarter.
         noise_std (Sequence[float]): Of the generators' noise at the coarsest and at finer scales.
             Defaults to (1.0, 0.1) (SinGAN).
-        noise_shared (float): Share of the coarsest scale's noise variance that all pixels of an
-            image have in common, a number per channel: what an image has as a whole, e.g. its
-            stain, can follow it. Needs a generator with ``norm='none'``: instance norm takes it
-            out. Defaults to 0.0: white noise, as SinGAN.
+        stain_share (float): Share of the variance of the coarsest scale's noise that all pixels of
+            an image have in common, one number per channel: its stain. In training it is the mean
+            colour of the real image of the mask, see :class:`MeanColours`, when sampling a draw.
+            Needs a generator with ``norm='none'``: instance norm takes out what all pixels share.
+            Defaults to 0.0: white noise, as SinGAN.
         segmenter_noise (float): Standard deviation of the noise on the segmenter's image in
             training (z_n of Eq. 5). Defaults to 0.0.
         init_from_coarser (bool): Start the networks of a scale from those of the coarser one
@@ -70,7 +72,7 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         tile_size: Optional[int] = None,
         min_overlap: Optional[int] = None,
         noise_std: Sequence[float] = (1.0, 0.1),
-        noise_shared: float = 0.0,
+        stain_share: float = 0.0,
         segmenter_noise: float = 0.0,
         init_from_coarser: bool = True,
         data_preprocessor: Optional[dict] = None,
@@ -81,14 +83,15 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         self.tile_size = tile_size or self.scales[-1].size
         self.min_overlap = self.tile_size // 4 if min_overlap is None else min_overlap
         self.noise_std = tuple(noise_std)
-        if not 0 <= noise_shared <= 1:
-            raise ValueError(f'noise_shared={noise_shared!r}: must be between 0 and 1')
-        if noise_shared and (generator or {}).get('norm', 'IN') == 'IN':
+        if not 0 <= stain_share <= 1:
+            raise ValueError(f'stain_share={stain_share!r}: must be between 0 and 1')
+        if stain_share and (generator or {}).get('norm', 'IN') == 'IN':
             raise ValueError(
-                f"noise_shared={noise_shared} without effect: set generator.norm='none'; instance "
-                'norm takes out what all pixels share'
+                f'stain_share={stain_share} has no effect with instance norm: set generator.norm='
+                "'none'"
             )
-        self.noise_shared = noise_shared
+        self.stain_share = stain_share
+        self.colours = MeanColours() if stain_share else None
         self.segmenter_noise = segmenter_noise
         self.init_from_coarser = init_from_coarser
         self.scale_epoch = 0.0
@@ -208,34 +211,27 @@ class Pyramid(SegmentsWholeImages, BaseModel):
             )
             for seed in seeds
         ]
-        shared = None
-        if self.shares_noise(index):
-            shared = torch.stack(
-                [
-                    torch.randn(channels, generator=generator_for(seed, 'pyramid_noise_shared'))
-                    for seed in seeds
-                ]
+        stain = None
+        if index == 0 and self.stain_share:
+            stain = torch.stack(
+                [torch.randn(channels, generator=generator_for(s, 'pyramid_stain')) for s in seeds]
             ).to(self.device)
-        return self.mixed_noise(index, torch.stack(draws).to(self.device), shared)
+        return self.scale_noise(index, torch.stack(draws).to(self.device), stain)
 
-    def shares_noise(self, index: int) -> bool:
-        """Whether the pixels of an image have a part of the noise in common at this scale."""
-        return index == 0 and self.noise_shared > 0
-
-    def mixed_noise(self, index: int, white: Tensor, shared: Optional[Tensor]) -> Tensor:
-        """Noise of a scale from standard normal draws.
+    def scale_noise(self, index: int, white: Tensor, stain: Optional[Tensor] = None) -> Tensor:
+        """Noise of a scale from standard normal numbers.
 
         Args:
             index (int): The scale.
             white (Tensor): (N, channels, H, W).
-            shared (Tensor, optional): (N, channels), where :meth:`shares_noise`.
+            stain (Tensor, optional): (N, channels); joins at the coarsest scale.
 
         Returns:
             Tensor: (N, channels, H, W), of the standard deviation that ``noise_std`` says.
         """
-        if shared is not None:
-            white = (1 - self.noise_shared) ** 0.5 * white
-            white = white + self.noise_shared**0.5 * shared[:, :, None, None]
+        if stain is not None:
+            white = (1 - self.stain_share) ** 0.5 * white
+            white = white + self.stain_share**0.5 * stain[:, :, None, None]
         return white * self.noise_std[min(index, 1)]
 
     def generate_scale(

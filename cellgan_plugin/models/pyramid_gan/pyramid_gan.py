@@ -148,6 +148,14 @@ class PyramidGAN(RepeatableStep, Pyramid):
         self.adversarial_loss = MODELS.build(
             adversarial_loss or dict(type='mmagic.PatchAdversarialLoss')
         )
+        self._relativistic = getattr(self.adversarial_loss, 'relativistic', False)
+        if self._relativistic and segmenter is not None:
+            if segmenter_share or segmenter_adversarial_weight:
+                raise ValueError(
+                    'a relativistic adversarial_loss compares an image with the real one of its '
+                    'mask; segmented masks have no such partner: set segmenter_share=0 and '
+                    'segmenter_adversarial_weight=0 (cross-entropy alone)'
+                )
         self.reconstruction_loss = reconstruction_loss and MODELS.build(reconstruction_loss)
         self.feature_matching_loss = feature_matching_loss and MODELS.build(feature_matching_loss)
         self.perceptual_loss = perceptual_loss and MODELS.build(perceptual_loss)
@@ -204,7 +212,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
         fake = segmented = None
         if self.generators is not None:
             with optim_wrapper['generator'].optim_context(self.generators[self.scale]):
-                fake = self._generated(batch.masks)
+                fake = self._generated(batch.img, batch.masks)
         if self.segmenters is not None:
             with optim_wrapper['segmenter'].optim_context(self.segmenters[self.scale]):
                 segmented = self._segmented(batch, fake)
@@ -269,29 +277,28 @@ class PyramidGAN(RepeatableStep, Pyramid):
             else img.new_zeros(0, 3, *size),
         )
 
-    def _step_noise(self, count: int, index: int) -> Tensor:
+    def _step_noise(self, img: Tensor, index: int) -> Tensor:
+        count = len(img)
         size, channels = self.scales[index].size, self.generators[index].image_channels
         drawn = self.step_random.normal(f'generator_noise_{index}', count, channels * size * size)
-        shared = None
-        if self.shares_noise(index):
-            shared = self.step_random.normal('generator_noise_shared', count, channels)
-        return self.mixed_noise(index, drawn.view(count, channels, size, size), shared)
+        stain = self.colours.code(img) if index == 0 and self.stain_share else None
+        return self.scale_noise(index, drawn.view(count, channels, size, size), stain)
 
-    def _generated(self, masks: Tensor) -> Tensor:
-        """Images of masks; the gradient stops at the finished scales."""
+    def _generated(self, img: Tensor, masks: Tensor) -> Tensor:
+        """Images of the masks of real images; the gradient stops at the finished scales."""
         image = None
+        if self.stain_share:
+            self.colours.update(img)
         with torch.no_grad():
             for index in range(self.scale):
                 size = self.scales[index].size
                 image = self.generate_scale(
                     index,
                     resize_masks(masks, size, size),
-                    self._step_noise(len(masks), index),
+                    self._step_noise(img, index),
                     image,
                 )
-        return self.generate_scale(
-            self.scale, masks, self._step_noise(len(masks), self.scale), image
-        )
+        return self.generate_scale(self.scale, masks, self._step_noise(img, self.scale), image)
 
     def _segmented(self, batch: _Batch, fake: Optional[Tensor]) -> _Segmented:
         images = [batch.img, batch.unlabelled]
@@ -337,7 +344,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
         negatives = dict()
         if fake is not None:
             negatives['generated'] = (fake.detach(), batch.one_hot)
-        if segmented is not None:
+        if segmented is not None and self.segmenter_share > 0:
             img = torch.cat([batch.img, batch.unlabelled])
             probabilities = segmented.probabilities.detach()
             chosen = self._pseudo_positives(batch)
@@ -351,16 +358,21 @@ class PyramidGAN(RepeatableStep, Pyramid):
                 real_masks = torch.cat([real_masks, pseudo])
                 img, probabilities = img[left], probabilities[left]
             negatives['segmented'] = (img, probabilities)
-        shares = dict(generated=1.0, segmented=1.0)
+        shares = dict.fromkeys(negatives, 1.0)
         if len(negatives) == 2:
             shares = dict(generated=1 - self.segmenter_share, segmented=self.segmenter_share)
 
-        maps = discriminator(real_img, real_masks)
-        terms = dict(loss_disc_real=self.adversarial_loss.discriminator(maps, True))
-        log['disc_real'] = _mean_logit(maps)
+        real_maps = discriminator(real_img, real_masks)
+        terms = dict()
+        if not self._relativistic:
+            terms['loss_disc_real'] = self.adversarial_loss.discriminator(real_maps, True)
+        log['disc_real'] = _mean_logit(real_maps)
         for name, (img, masks) in negatives.items():
             maps = discriminator(img, masks)
-            loss = self.adversarial_loss.discriminator(maps, False)
+            if self._relativistic:
+                loss = self.adversarial_loss.between(maps, real_maps)
+            else:
+                loss = self.adversarial_loss.discriminator(maps, False)
             terms[f'loss_disc_{name}'] = shares[name] * loss
             log[f'disc_{name}'] = _mean_logit(maps)
         pairs = dict(r1=(self.r1_loss, real_img, real_masks))
@@ -376,10 +388,15 @@ class PyramidGAN(RepeatableStep, Pyramid):
     def _generator_terms(self, batch: _Batch, fake: Tensor) -> Dict[str, Tensor]:
         discriminator = self.discriminators[self.scale]
         maps = discriminator(fake, batch.one_hot)
-        terms = dict(loss_gen=self.adversarial_loss.generator(maps))
-        if self.feature_matching_loss:
+        real_maps = None
+        if self.feature_matching_loss or self._relativistic:
             with torch.no_grad():
                 real_maps = discriminator(batch.img, batch.one_hot)
+        if self._relativistic:
+            terms = dict(loss_gen=self.adversarial_loss.between(real_maps, maps))
+        else:
+            terms = dict(loss_gen=self.adversarial_loss.generator(maps))
+        if self.feature_matching_loss:
             terms['loss_feature_matching'] = self.feature_matching_loss(maps, real_maps)
         if self.reconstruction_loss:
             terms['loss_reconstruction'] = self.reconstruction_loss(fake, batch.img)

@@ -6,10 +6,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
-from tiny_pyramid import OPTIMIZERS, SCALES, optimizers, tiny_model, tissue_batch
+from tiny_pyramid import (
+    DISCRIMINATOR,
+    GENERATOR,
+    OPTIMIZERS,
+    SCALES,
+    optimizers,
+    tiny_model,
+    tissue_batch,
+)
 
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.models.losses.pyramid_losses import mask_cross_entropy, one_hot_masks
+from cellgan_plugin.models.pyramid_gan.mean_colours import MeanColours
 from cellgan_plugin.models.pyramid_gan.scales import resize_images, resize_masks
 from cellgan_plugin.randomness import StepRandom
 
@@ -180,7 +189,7 @@ def test_the_gradient_of_synthetic_images_does_not_reach_the_generator():
 
 def test_share_of_the_segmenter_among_the_negatives():
     logs = [step(tiny_model(segmenter_share=share), tissue_batch()) for share in (0.0, 0.25, 1.0)]
-    assert logs[0]['loss_disc_segmented'] == 0 and logs[2]['loss_disc_generated'] == 0
+    assert 'loss_disc_segmented' not in logs[0] and logs[2]['loss_disc_generated'] == 0
     whole_g, whole_s = logs[0]['loss_disc_generated'], logs[2]['loss_disc_segmented']
     assert logs[1]['loss_disc_generated'].item() == pytest.approx(0.75 * whole_g.item(), rel=1e-5)
     assert logs[1]['loss_disc_segmented'].item() == pytest.approx(0.25 * whole_s.item(), rel=1e-5)
@@ -262,3 +271,104 @@ def test_pixels_without_a_class_do_not_tell_segmented_masks_from_true_ones():
     nowhere = true.sum(dim=1) == 0
     assert nowhere[0].any() and not nowhere[1:].any()
     assert torch.equal(segmented.sum(dim=1) == 0, nowhere)
+
+
+PLAIN = dict(
+    generator=dict(GENERATOR, norm='none'),
+    discriminator=dict(DISCRIMINATOR, norm='none'),
+    segmenter_share=0.0,
+    segmenter_adversarial_weight=0.0,
+)
+
+
+def test_the_relativistic_loss_compares_pairs_of_one_mask_and_penalties_are_of_each_image():
+    """softplus(D(fake) - D(real)) per patch, and squared slopes of the mean logits."""
+    penalty = dict(type='R1Penalty', loss_weight=0.3, interval=2)
+    model = tiny_model(
+        **PLAIN,
+        adversarial_loss=dict(type='PatchAdversarialLoss', mode='relativistic'),
+        r1_loss=penalty,
+        r2_loss=penalty,
+    )
+    batch = tissue_batch(seed=1)
+    discriminator = copy.deepcopy(model.discriminators[0])
+    pairs = recorded(copy.deepcopy(model), batch)
+    # Of D's turn: real, generated, and both once more for the penalties; then G's turn.
+    assert [torch.equal(pairs[i][1], pairs[0][1]) for i in range(6)] == [True] * 6
+    (real, masks), (fake, _) = pairs[:2]
+    logits, slopes = [], []
+    for img in (real, fake):
+        img = img.clone().requires_grad_()
+        maps = discriminator(img, masks)
+        total = sum(stages[-1].flatten(1).mean(dim=1).sum() for stages in maps)
+        slopes.append(torch.autograd.grad(total, img, retain_graph=True)[0])
+        logits.append([stages[-1] for stages in maps])
+    expected = dict(
+        loss_disc_generated=sum(
+            torch.nn.functional.softplus(b - a).mean() for a, b in zip(*logits, strict=True)
+        ),
+        loss_disc_r1=2 * 0.3 * slopes[0].square().flatten(1).sum(1).mean(),
+        loss_disc_r2=2 * 0.3 * slopes[1].square().flatten(1).sum(1).mean(),
+    )
+    log = step(model, batch)
+    for name, value in expected.items():
+        assert log[name].item() == pytest.approx(value.item(), rel=1e-4), name
+    assert 'loss_disc_real' not in log and 'loss_disc_segmented' not in log
+    assert 'loss_segmenter' not in log and log['loss_gen'].item() > 0
+
+
+def test_segmented_masks_have_no_partner_to_be_compared_with():
+    relativistic = dict(type='PatchAdversarialLoss', mode='relativistic')
+    with pytest.raises(ValueError, match='segmenter_share=0 and segmenter_adversarial_weight=0'):
+        tiny_model(adversarial_loss=relativistic)
+
+
+def test_the_stain_of_the_real_image_is_the_code_of_the_generated_one():
+    model = tiny_model(**PLAIN, stain_share=0.25)
+    pale, dark = tissue_batch(seed=1), tissue_batch(seed=2)
+    pale['inputs']['img'] = pale['inputs']['img'] // 4 + 180
+    step(model, pale)
+    step(model, dark)
+    assert model.colours.count == 8
+    images = {}
+    for name, batch in (('pale', pale), ('dark', dark)):
+        model.step_random = StepRandom(0, 0)
+        img = resize_images(batch['inputs']['img'].float() / 127.5 - 1, 8, 8)
+        images[name] = model._step_noise(img, 0)
+    # The same white noise, moved by a number per image and channel.
+    difference = images['pale'] - images['dark']
+    torch.testing.assert_close(difference, difference[..., :1, :1].expand_as(difference))
+    assert difference[:, :, 0, 0].abs().max() > 0.2
+
+
+def test_whitened_colours_have_no_mean_and_no_correlation():
+    colours = MeanColours()
+    draws = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
+    mixed = draws @ torch.tensor([[0.3, 0.1, 0.0], [0.0, 0.2, 0.1], [0.0, 0.0, 0.1]]) + 0.2
+    images = mixed[:, :, None, None].expand(-1, -1, 2, 2)
+    for part in images.split(100):
+        colours.update(part)
+    codes = colours.code(images).double()
+    torch.testing.assert_close(codes.mean(0), torch.zeros(3).double(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(codes.T @ codes / 500, torch.eye(3).double(), atol=0.03, rtol=0)
+    later = MeanColours()
+    later.load_state_dict(colours.state_dict())
+    assert torch.equal(later.code(images), colours.code(images))
+
+
+def test_a_stain_needs_a_generator_that_can_show_it():
+    with pytest.raises(ValueError, match="set generator.norm='none'"):
+        tiny_model(stain_share=0.5)
+    with pytest.raises(ValueError, match='between 0 and 1'):
+        tiny_model(**PLAIN, stain_share=1.5)
+
+
+def test_one_seed_one_stain():
+    """Samples of one mask differ in stain by their seeds, whatever the batch."""
+    model = tiny_model(**PLAIN, stain_share=0.5)
+    noise = model.draw_noise([3, 4], 0, 8, 8)
+    torch.testing.assert_close(noise[1:], model.draw_noise([4], 0, 8, 8))
+    many = torch.cat([model.draw_noise([seed], 0, 32, 32) for seed in range(200)])
+    assert many.std().item() == pytest.approx(1.0, abs=0.1)
+    assert many.mean(dim=(2, 3)).var().item() == pytest.approx(0.5, abs=0.1)
+    assert model.draw_noise([3], 1, 8, 8).abs().max() < 1  # finer scales: white, 0.1
