@@ -18,7 +18,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_collection_modifyitems(items):
     """Files that run whole tools go first, so that files which run side by side end together."""
-    items.sort(key=lambda item: 'end_to_end' not in item.path.parts)
+    items.sort(key=lambda item: not {'end_to_end', 'tools'} & set(item.path.parts))
 
 
 @pytest.fixture
