@@ -10,6 +10,8 @@ from cellgan_plugin.files import atomic_write
 _META = 'cellgan_plugin'
 _STATE = 'state_dict.'
 _AVERAGE, _PLAIN = 'generator_ema.module.', 'generator.'
+# Of a GAN, and of the scales of a pyramid.
+DISCRIMINATORS = ('discriminator.', 'discriminators.')
 
 
 def save_safetensors(
@@ -48,7 +50,7 @@ def save_safetensors(
         state = {**average, **others}
     written = {}
     for key, value in state.items():
-        if key.startswith('discriminator.'):
+        if key.startswith(DISCRIMINATORS):
             continue
         if half and value.dtype == torch.float32 and value.ndim >= 2:
             value = value.half()

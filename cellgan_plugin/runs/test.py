@@ -24,6 +24,7 @@ from cellgan_plugin.records import FolderRecord, plain
 from cellgan_plugin.runs.data_settings import Data
 from cellgan_plugin.runs.provenance import say_training_views, training_views_of
 from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.safetensors_files import DISCRIMINATORS
 from cellgan_plugin.visualization.tables import append_json_lines, draw_table, write_csv
 
 JSON_LINES = 'evaluation.jsonl'
@@ -124,7 +125,7 @@ def load_weights(model: nn.Module, path: Union[str, Path], state: Optional[dict]
         value = found.get(name)
         if value is not None and value.shape == own.shape:
             fitting[key] = value
-        elif not key.startswith('discriminator.'):
+        elif not key.startswith(DISCRIMINATORS):
             missing.append(f'{key} {"is missing" if value is None else "has another shape"}')
     if missing:
         raise ValueError(

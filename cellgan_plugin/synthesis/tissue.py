@@ -69,7 +69,7 @@ class SyntheticTissue(NamedTuple):
 @writes_folder('out', deep=True)
 def synthesize_tissue(
     config: Union[PathLike, Config],
-    checkpoint: PathLike,
+    checkpoint: Optional[PathLike],
     masks: PathLike,
     out: PathLike,
     per_mask: int = 1,
@@ -96,8 +96,9 @@ def synthesize_tissue(
     interrupted, and a larger ``per_mask`` adds images.
 
     Args:
-        config (str | Path | Config): The run that the model comes from.
-        checkpoint (str | Path): A file, or a work directory.
+        config (str | Path | Config): The run that the model comes from, or the name of a shipped
+            model.
+        checkpoint (str | Path, optional): A file, or a work directory; None for a shipped model.
         masks (str | Path): A folder of masks, or a manifest with a ``mask`` column. Their numbers
             mean what they mean in the training set of the config.
         out (str | Path): A new folder, or one to continue.
