@@ -61,6 +61,17 @@ def test_adversarial_loss(mode):
         assert value.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_relativistic_loss_is_of_differences():
+    loss, one, other = PatchAdversarialLoss('relativistic'), feature_maps(0), feature_maps(1)
+    differences = [
+        (a[-1].double() - b[-1].double()).numpy() for a, b in zip(one, other, strict=True)
+    ]
+    expected = sum(np.log1p(np.exp(x)).mean() for x in differences)
+    assert loss.between(one, other).item() == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match='call between'):
+        loss.discriminator(one, True)
+
+
 @pytest.mark.parametrize('mode', ['vanilla', 'lsgan', 'hinge'])
 def test_the_segmenters_term_does_not_grow_with_the_discriminators(mode):
     loss = PatchAdversarialLoss(mode)

@@ -54,6 +54,8 @@ class PatchAdversarialLoss(nn.Module):
         )
 
     def _per_patch(self, logits: Tensor, real: bool) -> Tensor:
+        if self.relativistic:
+            raise ValueError("mode='relativistic' compares pairs: call between()")
         logits = at_least_float32(logits)
         if self.mode == 'vanilla':
             return F.softplus(-logits if real else logits)

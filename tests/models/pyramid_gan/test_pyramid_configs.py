@@ -8,8 +8,9 @@ from mmengine.config import Config
 
 from cellgan_plugin.models.pyramid_gan import parse_scales
 
-FOLDER = Path(__file__).resolve().parents[3] / 'configs' / 'pyramid_gan'
-CONFIGS = sorted(path.stem for path in FOLDER.glob('*.py'))
+FOLDER = Path(__file__).resolve().parents[3] / 'configs'
+PATHS = {path.stem: path for path in FOLDER.glob('pyramid_gan*/*.py')}
+CONFIGS = sorted(PATHS)
 # Method -> the players that it has.
 PLAYERS = {
     'pyramid': {'generator', 'discriminator', 'segmenter'},
@@ -26,7 +27,7 @@ PLAYERS = {
 
 
 def config_of(name):
-    return Config.fromfile(FOLDER / f'{name}.py')
+    return Config.fromfile(PATHS[name])
 
 
 def players(model):
