@@ -1,10 +1,10 @@
 """CellGAN's training step written as the paper reads, for ``train_step.py`` to race against.
 
-Every block is literal: upsample, then normalise, then convolve the enlarged map; the generator
-keeps its graph in the discriminator's turn and is differentiated with it; every pass through the
-discriminator goes through both decoders; R1 differentiates a second whole forward twice; each
-forward computes its own spectral norms; optimizer and average go weight by weight; float32, no
-compilation.
+Every block is literal: upsample, then normalise, then convolve the enlarged map; R1, on images
+that are not augmented, differentiates a second forward twice; each forward computes its own
+spectral norms; optimizer and average go weight by weight; float32, no compilation. What any careful
+program leaves out is left out: the generator's graph in the discriminator's turn, and decoders
+whose images no loss looks at.
 
 The modules of a :class:`cellgan_plugin.models.CellGAN` serve as containers of the weights only, so
 that both steps can start from the same ones and ``tests/models/test_training_step.py`` can compare
@@ -63,10 +63,8 @@ def decode(decoder: nn.Module, x: Tensor) -> Tensor:
     return torch.tanh(F.conv2d(x, decoder.to_image.weight, padding=1))
 
 
-def evaluate(
-    net: nn.Module, img: Tensor, label: Tensor, offset: Tuple[int, int]
-) -> Tuple[Tensor, Tensor, Tensor]:
-    """The discriminator (Sec. 2.2): 8x8 logits, the rebuilt crop, the rebuilt half-size image."""
+def evaluate(net: nn.Module, img: Tensor, label: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    """The discriminator (Sec. 2.2): 8x8 logits, and the 16x16 and 8x8 maps before them."""
     x = F.conv2d(img, net.stem.weight, padding=1)
     for block in net.down_blocks.values():
         activated = F.leaky_relu(x, SLOPE)
@@ -76,9 +74,7 @@ def evaluate(
     embedding = net.class_embedding(F.one_hot(label, net.num_classes).to(img.dtype))
     logits = F.conv2d(x, net.to_logits.weight)
     logits = logits + (x * embedding[:, :, None, None]).sum(dim=1, keepdim=True)
-    top, left = offset
-    window = activated[:, :, top : top + 8, left : left + 8]  # of the 16x16 map
-    return logits, decode(net.crop_decoder, window), decode(net.half_decoder, x)
+    return logits, activated, x
 
 
 def discriminator_losses(
@@ -86,13 +82,16 @@ def discriminator_losses(
 ) -> Dict[str, Tensor]:
     """Eq. (2) for the discriminator, ``seen`` and ``fake`` being augmented."""
     net = model.discriminator
-    logits, crop, half = evaluate(net, seen, label, offset)
-    fake_logits, _, _ = evaluate(net, fake, label, offset)
+    logits, activated, last = evaluate(net, seen, label)
+    top, left = offset
+    crop = decode(net.crop_decoder, activated[:, :, top : top + 8, left : left + 8])
+    half = decode(net.half_decoder, last)
+    fake_logits, _, _ = evaluate(net, fake, label)
     scale = net.in_size // 16
     rows, columns = (slice(o * scale, (o + 8) * scale) for o in offset)
     half_target = F.interpolate(seen, scale_factor=0.5, mode='nearest')
     real = real.detach().requires_grad_()
-    again, _, _ = evaluate(net, real, label, offset)
+    again, _, _ = evaluate(net, real, label)
     (gradient,) = torch.autograd.grad(again.sum(), real, create_graph=True)
     return dict(
         loss_disc_real=F.relu(1 - logits).mean(),
@@ -126,7 +125,8 @@ def training_step(
     Returns:
         dict[str, Tensor]: The losses.
     """
-    fake = generate(model.generator, numbers['noise_disc'], label)
+    with torch.no_grad():
+        fake = generate(model.generator, numbers['noise_disc'], label)
     losses = discriminator_losses(
         model,
         real,
@@ -138,11 +138,10 @@ def training_step(
     sum(losses.values()).backward()
     optimizers['discriminator'].step()
     optimizers['discriminator'].zero_grad()
-    optimizers['generator'].zero_grad()
 
     fake = generate(model.generator, numbers['noise_gen'], label)
     seen = model.augment(fake, numbers['augment_gen'])
-    logits, _, _ = evaluate(model.discriminator, seen, label, numbers['crop'])
+    logits, _, _ = evaluate(model.discriminator, seen, label)
     losses['loss_gen'] = -logits.mean()
     losses['loss_gen'].backward()
     optimizers['generator'].step()
