@@ -40,8 +40,8 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         tile_size (int, optional): Side, px, of the data's tiles: what the finest scale would show
             if it had the data's resolution. Defaults to None: the size of the finest scale.
         min_overlap (int, optional): Of tiles in whole images, px. Defaults to None: a quarter.
-        noise_std (Sequence[float]): Of the generators' noise at the coarsest and at finer scales.
-            Defaults to (1.0, 0.1) (SinGAN).
+        noise_std (Sequence[float]): Of the generators' noise, by scale from the coarsest; the last
+            one is that of all further scales. Defaults to (1.0, 0.1) (SinGAN).
         stain_share (float): Share of the variance of the coarsest scale's noise that all pixels of
             an image have in common, one number per channel: its stain. In training it is the mean
             colour of the real image of the mask, see :class:`MeanColours`, when sampling a draw.
@@ -232,7 +232,7 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         if stain is not None:
             white = (1 - self.stain_share) ** 0.5 * white
             white = white + self.stain_share**0.5 * stain[:, :, None, None]
-        return white * self.noise_std[min(index, 1)]
+        return white * self.noise_std[min(index, len(self.noise_std) - 1)]
 
     def generate_scale(
         self, index: int, masks: Tensor, noise: Tensor, coarser: Optional[Tensor]
