@@ -27,8 +27,9 @@ PAPER_SIZED = {
     'cellgan_tct_modulate',
     'histogan_fig12_tissue_phantom', 'histogan_glas', 'histogan_parts_tissue_phantom',
     'histogan_table1_cric_64',
-    'histogan_table1_tissue_phantom', 'ldm_phantom_fd', 'model_ii',
-    'cellgan_skips_phantom', 'pyramid_phantom_types', 'segmentation_glas_64',
+    'histogan_plus_tissue_phantom', 'histogan_table1_tissue_phantom', 'ldm_phantom_fd', 'model_ii',
+    'cellgan_skips_phantom', 'pyramid_phantom_types', 'pyramid_plus_phantom',
+    'segmentation_glas_64',
     'shared_generator_phantom',
     'sngan_proj_tct',
 }  # fmt: skip
