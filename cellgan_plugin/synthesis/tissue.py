@@ -250,12 +250,9 @@ def _is_whole(out: Path, source: Source, number: int) -> bool:
 def _row(
     source: Source, number: int, classes: Sequence[str], protocol: Mapping[str, Any]
 ) -> Dict[str, Any]:
-    counts = np.bincount(source.mask[source.mask != IGNORE_INDEX], minlength=len(classes))
-    objects = counts[1:]
-    label = classes[1 + int(objects.argmax())] if objects.any() else classes[0]
     return dict(
         file=_image_file(source.image, number),
-        label=label,
+        label=_label(source, classes, protocol),
         mask=_mask_file(source.image),
         split='train',
         group=source.image.group or source.image.name,
@@ -264,6 +261,19 @@ def _row(
         number=number,
         checkpoint_sha256=protocol['checkpoint_sha256'],
     )
+
+
+def _label(source: Source, classes: Sequence[str], protocol: Mapping[str, Any]) -> str:
+    """What the manifest of the masks says of the image, else the class of most pixels.
+
+    Where that label is the class of the objects (``instances='label'``), or classes were exchanged,
+    the mask knows better.
+    """
+    if source.image.label and protocol['instances'] != 'label' and not protocol['relabel']:
+        return source.image.label
+    counts = np.bincount(source.mask[source.mask != IGNORE_INDEX], minlength=len(classes))
+    objects = counts[1:]
+    return classes[1 + int(objects.argmax())] if objects.any() else classes[0]
 
 
 def _generate(

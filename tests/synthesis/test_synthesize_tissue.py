@@ -92,6 +92,25 @@ def test_pairs_are_what_the_model_makes_of_the_fitted_mask(run):
     assert {(row['split'], row['source_split']) for row in rows} == {('train', 'test')}
 
 
+def test_the_grade_of_an_image_goes_to_what_is_made_of_its_mask(run):
+    """Where the manifest's label is no class of the masks: tables by grade compare like with like."""
+    text = (run / 'manifest.csv').read_text()
+    (run / 'grades.csv').write_text(text.replace('healthy', 'benign', 2).replace('healthy', ''))
+    options = {
+        'train_dataloader.dataset.instances': None,
+        'train_dataloader.dataset.mask_map': {0: 0, 7: 1, 9: 2},
+    }
+    for out, relabel, expected in (
+        ('graded', {}, ['benign', 'benign', 'healthy']),  # the third has no grade
+        ('exchanged', {'healthy': 'poorly differentiated'}, ['poorly differentiated'] * 3),
+    ):
+        made = make(
+            run, out, masks=run / 'grades.csv', per_mask=1, options=options, relabel=relabel
+        )
+        with open(made.manifest, newline='') as file:
+            assert [row['label'] for row in csv.DictReader(file)] == expected
+
+
 def test_images_and_masks_load_in_hugging_face_datasets(run, tmp_path):
     made = make(run, 'plain')
     found = load_with_datasets(made.out, tmp_path)
