@@ -30,7 +30,7 @@ PAPER_SIZED = {
     'histogan_plus_tissue_phantom', 'histogan_table1_tissue_phantom', 'ldm_phantom_fd', 'model_ii',
     'cellgan_skips_phantom', 'pyramid_phantom_types', 'pyramid_plus_phantom',
     'segmentation_glas_64',
-    'shared_generator_phantom',
+    'shared_generator_cric_64', 'shared_generator_phantom',
     'sngan_proj_tct',
 }  # fmt: skip
 # Tools of commands in the docs that no test runs as a program: what they call is tested.
