@@ -93,7 +93,7 @@ def test_pairs_are_what_the_model_makes_of_the_fitted_mask(run):
 
 
 def test_the_grade_of_an_image_goes_to_what_is_made_of_its_mask(run):
-    """Where the manifest's label is no class of the masks: tables by grade compare like with like."""
+    """Where the label is no class of the masks: tables by grade then compare like with like."""
     text = (run / 'manifest.csv').read_text()
     (run / 'grades.csv').write_text(text.replace('healthy', 'benign', 2).replace('healthy', ''))
     options = {
