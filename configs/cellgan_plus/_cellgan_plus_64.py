@@ -1,7 +1,7 @@
 # What the runs of CellGAN-plus at 64 px share, whatever the images: data in RAM, all eight views, when to
 # evaluate, draw and save. A run adds where its images lie and what they are compared with.
 _base_ = [
-    '../_base_/short_runtime.py',
+    '../_base_/plus_runtime.py',
     '../_base_/datasets/cell_patches_64.py',
     '../_base_/models/cellgan_plus_64_small.py',
     '../_base_/schedules/adam_plus.py',
@@ -17,11 +17,3 @@ train_dataloader = dict(
             dict(type='RandomCellFlip', horizontal=0.5, vertical=0.5, diagonal=0.5),
             dict(type='PackCellInputs'),
         ]))
-default_hooks = dict(checkpoint=dict(interval=500), logger=dict(interval=100))
-custom_hooks = [
-    dict(type='NonFiniteLossHook'),
-    dict(type='ThroughputHook'),
-    dict(type='PreemptionHook'),
-    dict(type='ModelSelectionHook'),
-    dict(type='SampleSheetHook', interval=1000),
-]

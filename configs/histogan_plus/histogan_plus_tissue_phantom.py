@@ -5,18 +5,11 @@
 #   python tools/train.py configs/histogan_plus/histogan_plus_tissue_phantom.py --amp
 # Evaluated while it trains by the phantom's own classifier, on held-out images.
 _base_ = [
-    '../_base_/short_runtime.py',
+    '../_base_/plus_runtime.py',
     '../_base_/datasets/tissue_patches_64x32.py',
     '../_base_/models/histogan_plus_64x32_small.py',
     '../_base_/schedules/adam_plus_12k.py',
     '../_base_/evaluation/tissue_phantom_fd.py',
 ]
 train_cfg = dict(val_interval=500)
-default_hooks = dict(checkpoint=dict(interval=500), logger=dict(interval=50))
-custom_hooks = [
-    dict(type='NonFiniteLossHook'),
-    dict(type='ThroughputHook'),
-    dict(type='PreemptionHook'),
-    dict(type='ModelSelectionHook'),
-    dict(type='SampleSheetHook', interval=1000),
-]
+default_hooks = dict(logger=dict(interval=50))

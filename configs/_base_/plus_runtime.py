@@ -1,0 +1,11 @@
+# As short_runtime.py for the plus models: the checkpoint of the lowest smoothed distance is kept, a sheet is drawn
+# every thousand iterations.
+_base_ = 'short_runtime.py'
+default_hooks = dict(checkpoint=dict(interval=500), logger=dict(interval=100))
+custom_hooks = [
+    dict(type='NonFiniteLossHook'),
+    dict(type='ThroughputHook'),
+    dict(type='PreemptionHook'),
+    dict(type='ModelSelectionHook'),
+    dict(type='SampleSheetHook', interval=1000),
+]
