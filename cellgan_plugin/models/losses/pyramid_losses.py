@@ -187,3 +187,8 @@ def one_hot_masks(masks: Tensor, num_classes: int) -> Tensor:
 def logits_of(maps: FeatureMaps) -> List[Tensor]:
     """The logits of every discriminator."""
     return [stages[-1] for stages in maps]
+
+
+def mean_logit(maps: FeatureMaps) -> Tensor:
+    """Mean logit of pairs, for the log: over patches and images, then over the discriminators."""
+    return torch.stack([logits.detach().float().mean() for logits in logits_of(maps)]).mean()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cellgan_plugin.models.losses.pyramid_losses import one_hot_masks
 from cellgan_plugin.models.pyramid_gan.mean_colours import MeanColours
+from cellgan_plugin.models.pyramid_gan.scale_noise import DrawsScaleNoise
 from cellgan_plugin.models.pyramid_gan.scales import (
     Scale,
     parse_scales,
@@ -17,12 +18,11 @@ from cellgan_plugin.models.pyramid_gan.scales import (
     side_at,
 )
 from cellgan_plugin.models.pyramid_gan.whole_images import SegmentsWholeImages
-from cellgan_plugin.randomness import generator_for
 
 NetworkConfig = Optional[Mapping[str, Any]]
 
 
-class Pyramid(SegmentsWholeImages, BaseModel):
+class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
     """Generators, discriminators and segmenters of all scales, and which scale is in training.
 
     Scales are numbered from the coarsest, 0, to the finest; the paper counts N ... 0 the same way.
@@ -191,48 +191,6 @@ class Pyramid(SegmentsWholeImages, BaseModel):
         self.enter_scale(int(self.scale_index))
 
     # Generation ---------------------------------------------------------------------------------
-
-    def draw_noise(self, seeds: Sequence[int], index: int, height: int, width: int) -> Tensor:
-        """Noise of some images at one scale, each from its own seed.
-
-        Args:
-            seeds (Sequence[int]): One per image.
-            index (int): The scale.
-            height (int): Of the images at this scale.
-            width (int): Of the images at this scale.
-
-        Returns:
-            Tensor: (N, image_channels, height, width), scaled by ``noise_std``.
-        """
-        channels = self.generators[index].image_channels
-        draws = [
-            torch.randn(
-                channels, height, width, generator=generator_for(seed, 'pyramid_noise', index)
-            )
-            for seed in seeds
-        ]
-        stain = None
-        if index == 0 and self.stain_share:
-            stain = torch.stack(
-                [torch.randn(channels, generator=generator_for(s, 'pyramid_stain')) for s in seeds]
-            ).to(self.device)
-        return self.scale_noise(index, torch.stack(draws).to(self.device), stain)
-
-    def scale_noise(self, index: int, white: Tensor, stain: Optional[Tensor] = None) -> Tensor:
-        """Noise of a scale from standard normal numbers.
-
-        Args:
-            index (int): The scale.
-            white (Tensor): (N, channels, H, W).
-            stain (Tensor, optional): (N, channels); joins at the coarsest scale.
-
-        Returns:
-            Tensor: (N, channels, H, W), of the standard deviation that ``noise_std`` says.
-        """
-        if stain is not None:
-            white = (1 - self.stain_share) ** 0.5 * white
-            white = white + self.stain_share**0.5 * stain[:, :, None, None]
-        return white * self.noise_std[min(index, len(self.noise_std) - 1)]
 
     def generate_scale(
         self, index: int, masks: Tensor, noise: Tensor, coarser: Optional[Tensor]

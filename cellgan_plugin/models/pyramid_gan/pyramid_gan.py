@@ -1,7 +1,7 @@
 """The pyramid GAN (Li et al. 2022): three players per scale, trained from coarse to fine."""
 
 from functools import partial
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import torch
 from mmagic.models.utils import set_requires_grad
@@ -13,44 +13,14 @@ from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
 from cellgan_plugin.models.losses.pyramid_losses import (
     logits_of,
     mask_cross_entropy,
+    mean_logit,
     one_hot_masks,
 )
 from cellgan_plugin.models.pyramid_gan.pyramid import NetworkConfig, Pyramid
 from cellgan_plugin.models.pyramid_gan.scales import resize_images, resize_masks
+from cellgan_plugin.models.pyramid_gan.step_parts import Batch, Segmented
 from cellgan_plugin.models.repeatable_step import RepeatableStep
 from cellgan_plugin.randomness import sent
-
-
-class _Batch(NamedTuple):
-    """A training batch at the size of the current scale.
-
-    Attributes:
-        img (Tensor): (L, 3, S, S) images with a mask.
-        masks (Tensor): Their class ids (L, S, S).
-        one_hot (Tensor): The same, (L, num_classes, S, S).
-        unlabelled (Tensor): (U, 3, S, S), perhaps none. Their masks are nowhere.
-    """
-
-    img: Tensor
-    masks: Tensor
-    one_hot: Tensor
-    unlabelled: Tensor
-
-
-class _Segmented(NamedTuple):
-    """What the segmenter says in one forward, by where the images came from.
-
-    Attributes:
-        labelled (Tensor): Logits of images with a mask.
-        unlabelled (Tensor): Logits of images without.
-        synthetic (Tensor): Logits of generated images; none before their time.
-        probabilities (Tensor): Of the labelled, then the unlabelled ones.
-    """
-
-    labelled: Tensor
-    unlabelled: Tensor
-    synthetic: Tensor
-    probabilities: Tensor
 
 
 @MODELS.register_module()
@@ -244,7 +214,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
         log.update({name: value.detach() for name, value in terms.items()})
         return loss.detach()
 
-    def _batch(self, inputs: Dict[str, Any]) -> _Batch:
+    def _batch(self, inputs: Dict[str, Any]) -> Batch:
         img, masks = inputs['img'], inputs.get('mask')
         if masks is None:
             raise ValueError('the batch has no masks: train on TissueMaskDataset')
@@ -268,7 +238,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
         masks = resize_masks(masks.index_select(0, chosen), *size)
         # Left out before anything is computed of them.
         others = others if self.semi_supervised else others[:0]
-        return _Batch(
+        return Batch(
             img=resize_images(img.index_select(0, chosen), *size),
             masks=masks,
             one_hot=one_hot_masks(masks, self.num_classes),
@@ -300,7 +270,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
                 )
         return self.generate_scale(self.scale, masks, self._step_noise(img, self.scale), image)
 
-    def _segmented(self, batch: _Batch, fake: Optional[Tensor]) -> _Segmented:
+    def _segmented(self, batch: Batch, fake: Optional[Tensor]) -> Segmented:
         images = [batch.img, batch.unlabelled]
         counts = [len(batch.img), len(batch.unlabelled), 0]
         if (
@@ -321,11 +291,11 @@ class PyramidGAN(RepeatableStep, Pyramid):
         # As in true masks: else D would know a segmented one by its pixels without a class.
         known = (batch.masks != IGNORE_INDEX).unsqueeze(1)
         probabilities = torch.cat([probabilities[: counts[0]] * known, probabilities[counts[0] :]])
-        return _Segmented(labelled, unlabelled, synthetic, probabilities)
+        return Segmented(labelled, unlabelled, synthetic, probabilities)
 
     # The turns ----------------------------------------------------------------------------------
 
-    def _pseudo_positives(self, batch: _Batch) -> List[int]:
+    def _pseudo_positives(self, batch: Batch) -> List[int]:
         """Which of the unlabelled images are positives of D in this step."""
         if not len(batch.unlabelled) or self.scale_epoch < self.pseudo_start:
             return []
@@ -334,9 +304,9 @@ class PyramidGAN(RepeatableStep, Pyramid):
 
     def _discriminator_terms(
         self,
-        batch: _Batch,
+        batch: Batch,
         fake: Optional[Tensor],
-        segmented: Optional[_Segmented],
+        segmented: Optional[Segmented],
         log: Dict[str, Tensor],
     ) -> Dict[str, Tensor]:
         discriminator = self.discriminators[self.scale]
@@ -366,7 +336,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
         terms = dict()
         if not self._relativistic:
             terms['loss_disc_real'] = self.adversarial_loss.discriminator(real_maps, True)
-        log['disc_real'] = _mean_logit(real_maps)
+        log['disc_real'] = mean_logit(real_maps)
         for name, (img, masks) in negatives.items():
             maps = discriminator(img, masks)
             if self._relativistic:
@@ -374,7 +344,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
             else:
                 loss = self.adversarial_loss.discriminator(maps, False)
             terms[f'loss_disc_{name}'] = shares[name] * loss
-            log[f'disc_{name}'] = _mean_logit(maps)
+            log[f'disc_{name}'] = mean_logit(maps)
         pairs = dict(r1=(self.r1_loss, real_img, real_masks))
         if fake is not None:
             pairs['r2'] = (self.r2_loss, *negatives['generated'])
@@ -385,7 +355,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
                 )
         return terms
 
-    def _generator_terms(self, batch: _Batch, fake: Tensor) -> Dict[str, Tensor]:
+    def _generator_terms(self, batch: Batch, fake: Tensor) -> Dict[str, Tensor]:
         discriminator = self.discriminators[self.scale]
         maps = discriminator(fake, batch.one_hot)
         real_maps = None
@@ -404,7 +374,7 @@ class PyramidGAN(RepeatableStep, Pyramid):
             terms['loss_perceptual'] = self.perceptual_loss(fake, batch.img)
         return terms
 
-    def _segmenter_terms(self, batch: _Batch, segmented: _Segmented) -> Dict[str, Tensor]:
+    def _segmenter_terms(self, batch: Batch, segmented: Segmented) -> Dict[str, Tensor]:
         terms = dict(
             loss_cross_entropy=self.cross_entropy_weight
             * mask_cross_entropy(segmented.labelled, batch.masks, IGNORE_INDEX)
@@ -427,7 +397,3 @@ def _image_logits(discriminator: nn.Module, masks: Tensor, img: Tensor) -> Tenso
     """Logits (N, discriminators) of images, means over the patches."""
     logits = logits_of(discriminator(img, masks))
     return torch.stack([of_part.flatten(1).mean(dim=1) for of_part in logits], dim=1)
-
-
-def _mean_logit(maps: List[List[Tensor]]) -> Tensor:
-    return torch.stack([logits.detach().float().mean() for logits in logits_of(maps)]).mean()
