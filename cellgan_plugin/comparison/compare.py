@@ -28,7 +28,7 @@ from cellgan_plugin.comparison.grey_frames import grey_frames
 from cellgan_plugin.comparison.page import FIGURE, write_comparison_page
 from cellgan_plugin.comparison.parts import Evaluation, lay_out
 from cellgan_plugin.comparison.plan import ComparisonPlan
-from cellgan_plugin.comparison.plan_reading import parse_models, read_comparison
+from cellgan_plugin.comparison.plan_reading import BUDGETS, parse_models, read_comparison
 from cellgan_plugin.comparison.progress import ProgressLine
 from cellgan_plugin.comparison.report import tables
 from cellgan_plugin.comparison.results import ComparisonResults
@@ -243,6 +243,7 @@ def _record(
         evaluation_options=plan.evaluation_options,
         options=plan.options,
         minutes=plan.minutes,
+        cpu_minutes=plan.cpu_minutes,
         iterations=plan.iterations,
         samples_per_class=plan.samples_per_class,
         seeds=list(plan.seeds),
@@ -264,8 +265,13 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
     )
     parser.add_argument('--evaluation', metavar='CONFIG', help='applied to every model')
     add_data_argument(parser)
-    parser.add_argument('--minutes', type=float, help='training time per model')
-    parser.add_argument('--iterations', type=int, help='training iterations per model')
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument('--minutes', type=float, help='training time per model')
+    budget.add_argument(
+        '--cpu-minutes', type=float,
+        help='the same in processor time, where other work shares the processor',
+    )  # fmt: skip
+    budget.add_argument('--iterations', type=int, help='training iterations per model')
     parser.add_argument('--seeds', type=int, nargs='+', help='of the trainings (default: 0)')
     parser.add_argument(
         '--samples-per-class', type=int, metavar='N', help='generated images that are evaluated'
@@ -303,9 +309,7 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
 
 
 def _overrides(args: argparse.Namespace) -> Dict[str, Any]:
-    if args.minutes is not None and args.iterations is not None:
-        raise ValueError('--minutes or --iterations, not both')
-    budget = {k: v for k in ('minutes', 'iterations') if (v := getattr(args, k)) is not None}
+    budget = {k: v for k in BUDGETS if (v := getattr(args, k)) is not None}
     figure_options: Dict[str, Any] = {}
     if args.figure_samples is not None:
         figure_options['samples_per_class'] = args.figure_samples

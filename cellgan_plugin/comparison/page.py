@@ -185,9 +185,10 @@ def _facts(record: Mapping[str, Any]) -> List[Tuple[str, str]]:
     facts = [('Classes', ', '.join(record['classes']))]
     facts.append(('Generated images per class', str(record['samples_per_class'])))
     facts.append(('Seeds of the trainings', ', '.join(map(str, record['seeds']))))
-    for key, title in (('minutes', 'Budget (minutes)'), ('iterations', 'Budget (iterations)')):
+    units = dict(minutes='minutes', cpu_minutes='processor minutes', iterations='iterations')
+    for key, unit in units.items():
         if record.get(key):
-            facts.append((title, f'{record[key]:g}'))
+            facts.append((f'Budget ({unit})', f'{record[key]:g}'))
     for model in record['models']:
         for training in model['trainings']:
             result = training['result']

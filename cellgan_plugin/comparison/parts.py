@@ -79,7 +79,7 @@ class Training:
         config (Config): What is run; checkpoints of earlier stages filled in.
         folder (Path): Work directory.
         settings (dict): What the weights depend on.
-        minutes (float | None): Time budget.
+        time_budget (tuple[str, float] | None): ``('minutes' | 'cpu_minutes', how many)``.
         amp (bool): Mixed precision.
         needs (tuple[str]): Job of the stage before.
     """
@@ -89,7 +89,7 @@ class Training:
     config: Config
     folder: Path
     settings: Dict[str, Any]
-    minutes: Optional[float]
+    time_budget: Optional[Tuple[str, float]]
     amp: bool
     needs: Tuple[str, ...] = ()
 
@@ -136,7 +136,9 @@ class Training:
         command = [sys.executable, '-m', 'cellgan_plugin.runs.train', str(self.config_file)]
         command += ['--work-dir', str(self.folder), '--resume']
         command += ['--report', str(self.folder / TRAINED)]
-        command += [] if self.minutes is None else ['--minutes', repr(self.minutes)]
+        if self.time_budget is not None:
+            key, minutes = self.time_budget
+            command += [f'--{key.replace("_", "-")}', repr(minutes)]
         command += ['--amp'] if self.amp else []
         return Job(
             name=self.job,
@@ -331,8 +333,11 @@ def _lay_out_model(
         # The place of an earlier stage's weights does not matter, what they were made of does.
         settings = config_settings(plan.stage_config(model, index, seed))
         settings.update(origins)
-        minutes = plan.minutes_of(stage)
-        settings.update({'budget.minutes': minutes, 'amp': plan.amp, 'images': images_of(config)})
+        time_budget = plan.time_of(stage)
+        settings.update({'budget.minutes': None, 'amp': plan.amp, 'images': images_of(config)})
+        if time_budget is not None:
+            key, minutes = time_budget
+            settings[f'budget.{key}'] = minutes
         name = title if len(model.stages) == 1 else f'{title}, {stage.name}'
         training = Training(
             model=model.name,
@@ -340,7 +345,7 @@ def _lay_out_model(
             config=config,
             folder=folder / stage.name,
             settings=settings,
-            minutes=minutes,
+            time_budget=time_budget,
             amp=plan.amp,
             needs=tuple(t.job for t in trainings),
         )

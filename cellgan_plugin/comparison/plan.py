@@ -109,7 +109,9 @@ class ComparisonPlan:
         evaluation_options (dict): Overrides of it.
         options (dict): Overrides of every training config.
         minutes (float | None): Training time per model (``TimeBudgetHook``).
-        iterations (int | None): Training iterations per model. With neither, what each config says.
+        cpu_minutes (float | None): The same, in processor time.
+        iterations (int | None): Training iterations per model. With none of the three, what each
+            config says.
         samples_per_class (int | str | None): Images generated per class for the evaluation; None:
             what ``evaluation`` says.
         seeds (tuple[int]): Of the trainings, one after another.
@@ -126,6 +128,7 @@ class ComparisonPlan:
     evaluation_options: Dict[str, Any] = field(default_factory=dict)
     options: Dict[str, Any] = field(default_factory=dict)
     minutes: Optional[float] = None
+    cpu_minutes: Optional[float] = None
     iterations: Optional[int] = None
     samples_per_class: Union[int, str, None] = None
     seeds: Tuple[int, ...] = (0,)
@@ -161,7 +164,7 @@ class ComparisonPlan:
         config.resume = False
         config.randomness = {**(config.get('randomness') or {}), 'seed': seed}
         if config.get('train_cfg') is not None:
-            if self.minutes is not None:
+            if self.time_budget is not None:
                 config.train_cfg.max_iters = 10_000_000  # the time budget ends the run
             elif self.iterations is not None:
                 config.train_cfg.max_iters = max(1, round(self.iterations * stage.share))
@@ -193,14 +196,27 @@ class ComparisonPlan:
         if patch_sets(config) or self.data is None:
             apply_data(config, self.data, say=False)
 
-    def minutes_of(self, stage: Stage) -> Optional[float]:
-        """Time budget of a stage."""
-        return None if self.minutes is None else self.minutes * stage.share
+    @property
+    def time_budget(self) -> Optional[Tuple[str, float]]:
+        """``('minutes' | 'cpu_minutes', how many)`` per model; None where time is no limit."""
+        for key in ('minutes', 'cpu_minutes'):
+            if getattr(self, key) is not None:
+                return key, getattr(self, key)
+        return None
+
+    def time_of(self, stage: Stage) -> Optional[Tuple[str, float]]:
+        """:attr:`time_budget` of a stage."""
+        if self.time_budget is None:
+            return None
+        key, minutes = self.time_budget
+        return key, minutes * stage.share
 
     def budget_text(self) -> str:
         """The budget in words."""
         if self.minutes is not None:
             return f'{self.minutes:g} min of training per model'
+        if self.cpu_minutes is not None:
+            return f'{self.cpu_minutes:g} processor minutes of training per model'
         if self.iterations is not None:
             return f'{self.iterations} iterations per model'
         return 'as many iterations as the config of each model says'

@@ -16,6 +16,7 @@ _PLAN_KEYS = (
     'samples_per_class', 'seeds', 'figure', 'amp', 'data',
 )  # fmt: skip
 _MODEL_KEYS = ('name', 'config', 'options', 'checkpoint', 'stages', 'settings', 'sample_kwargs')
+BUDGETS = ('minutes', 'cpu_minutes', 'iterations')
 _STAGE_KEYS = ('name', 'config', 'options', 'checkpoint', 'share')
 _FIGURE_KEYS = ('samples_per_class', 'seed', 'real', 'scale', 'columns')
 
@@ -137,9 +138,9 @@ def make_comparison(found: Mapping[str, Any], name: str, source: Optional[Path])
     if twice is not None:
         raise ValueError(f'two models would have the folder of {twice!r}: give them other names')
     budget = dict(found.get('budget') or {})
-    _known(budget, ('minutes', 'iterations'), 'budget')
+    _known(budget, BUDGETS, 'budget')
     if len(budget) > 1:
-        raise ValueError('budget: minutes or iterations, not both')
+        raise ValueError(f'budget: one of {", ".join(BUDGETS)}, got {", ".join(budget)}')
     if any(not value > 0 for value in budget.values()):
         raise ValueError(f'budget must be positive, got {budget}')
     seeds = tuple(found.get('seeds', (0,)))
@@ -159,8 +160,7 @@ def make_comparison(found: Mapping[str, Any], name: str, source: Optional[Path])
         evaluation=evaluation,
         evaluation_options=dict(found.get('evaluation_options') or {}),
         options=dict(found.get('options') or {}),
-        minutes=budget.get('minutes'),
-        iterations=budget.get('iterations'),
+        **budget,
         samples_per_class=samples,
         seeds=seeds,
         figure=FigureOptions(**figure),

@@ -126,7 +126,8 @@ def _costs(results: ComparisonResults, model, done) -> Dict[str, Any]:
         row['peak_memory_gb'], row['peak_memory_gb_why'] = None, 'the system does not tell'
     else:
         row['peak_memory_gb'] = pooled([max(c.peak_memory_mb for c in of) / 1024 for of in costs])
-    row['device_hours'] = pooled([sum(c.device_hours for c in of) for of in costs])
+    in_time = 'device_hours' if results.plan.cpu_minutes is None else 'processor_hours'
+    row['device_hours'] = pooled([sum(getattr(c, in_time) for c in of) for of in costs])
     late = max(c.first_iteration for of in costs for c in of)
     if late:
         row['device_hours_why'] = f'counted from iteration {late} on'
@@ -248,6 +249,8 @@ def tables(
     rows = [_row(results, model) for model in plan.models]
     kinds = {c.memory_kind for p in results.parts for c in _all_costs(results, p)}
     hours = 'GPU hours' if kinds == {'CUDA'} else 'CPU hours' if kinds == {'process'} else 'Hours'
+    if plan.cpu_minutes is not None:
+        hours = 'Processor hours'
     head = [Column('model', 'Model')]
     head += [Column(f'setting/{title}', title) for title in _setting_titles(plan)]
     distances = _distance_columns(results)

@@ -62,6 +62,11 @@ class TrainingCost:
         """Hours of all devices together (GPU hours, or CPU hours of a process)."""
         return self.seconds * self.processes / 3600
 
+    @property
+    def processor_hours(self) -> float:
+        """Hours of processor time of the first process."""
+        return self.cpu_seconds / 3600
+
     def as_dict(self) -> dict:
         """Plain values."""
         return dataclasses.asdict(self)

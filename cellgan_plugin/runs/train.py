@@ -99,6 +99,7 @@ def train(
     options: Optional[dict] = None,
     launcher: str = 'none',
     minutes: Optional[float] = None,
+    cpu_minutes: Optional[float] = None,
     overwrite: bool = False,
     data: Optional[Data] = None,
     global_batch: Optional[int] = None,
@@ -119,6 +120,8 @@ def train(
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
         minutes (float, optional): Stop when so much training time is spent, over all resumes, or
             at ``max_iters``, whichever comes first (``TimeBudgetHook``). Defaults to None.
+        cpu_minutes (float, optional): The same in processor time of the first process, which does
+            not depend on what else runs on the machine. Defaults to None.
         overwrite (bool): Start anew in a work directory that holds the checkpoints of a run, which
             are removed. Defaults to False: refuse.
         data (str | Path | DataFolder, optional): Data folder, which says what the config leaves
@@ -145,7 +148,12 @@ def train(
         if is_first_process(launcher):
             stack.enter_context(folder_lock(config.work_dir))
         settle_batch(config, processes_of(launcher), global_batch)
-        return _train(config, resume, amp, launcher, minutes, overwrite)
+        budgets = [
+            TimeBudgetHook(time, clock)
+            for time, clock in ((minutes, 'wall'), (cpu_minutes, 'cpu'))
+            if time is not None
+        ]
+        return _train(config, resume, amp, launcher, budgets, overwrite)
 
 
 def settle_batch(config: Config, processes: int, global_batch: Optional[int]) -> None:
@@ -202,7 +210,7 @@ def _train(
     resume: Union[bool, str, Path],
     amp: bool,
     launcher: str,
-    minutes: Optional[float],
+    budgets: Sequence[TimeBudgetHook],
     overwrite: bool,
 ) -> Runner:
     former = files_of_a_run(config.work_dir)
@@ -223,10 +231,10 @@ def _train(
     name_run(config)
     say_training_views(config, 'val_evaluator', views_of_config(config))
     runner = Runner.from_cfg(config)
-    if minutes is not None:
-        if not any(isinstance(hook, ThroughputHook) for hook in runner.hooks):
-            runner.register_hook(ThroughputHook())
-        runner.register_hook(TimeBudgetHook(minutes))
+    if budgets and not any(isinstance(hook, ThroughputHook) for hook in runner.hooks):
+        runner.register_hook(ThroughputHook())
+    for hook in budgets:
+        runner.register_hook(hook)
     if overwrite and not resume:
         runner.register_hook(_RemoveFormerRun(former))
     runner.train()
@@ -342,6 +350,10 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
         '--minutes', type=float, help='stop when so much training time is spent, over all resumes'
     )
     parser.add_argument(
+        '--cpu-minutes', type=float,
+        help='the same in processor time, where other work shares the processor',
+    )  # fmt: skip
+    parser.add_argument(
         '--report',
         metavar='FILE',
         help='when the run is complete, and not if it was interrupted, link its last checkpoint '
@@ -380,6 +392,7 @@ def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None
             options=args.cfg_options,
             launcher=args.launcher,
             minutes=args.minutes,
+            cpu_minutes=args.cpu_minutes,
             overwrite=args.overwrite,
             data=args.data,
             global_batch=args.global_batch,

@@ -85,7 +85,7 @@ def test_the_budget_is_split_over_the_stages():
     model = dict(name='Two', stages=stages)
     minutes = plan_of(model, budget=dict(minutes=8))
     (two,) = minutes.models
-    assert [minutes.minutes_of(stage) for stage in two.stages] == [2, 6]
+    assert [minutes.time_of(stage) for stage in two.stages] == [('minutes', 2), ('minutes', 6)]
     assert minutes.stage_config(two, 0, 0).train_cfg.max_iters == 10_000_000
     iterations = plan_of(model, budget=dict(iterations=400))
     assert [iterations.stage_config(two, i, 0).train_cfg.max_iters for i in (0, 1)] == [100, 300]
@@ -182,7 +182,11 @@ def test_command_line_values_take_the_place_of_the_configs():
             ),
             'add up to 0.7, expected 1',
         ),
-        (dict(budget=dict(minutes=1, iterations=1)), 'minutes or iterations, not both'),
+        (
+            dict(budget=dict(minutes=1, iterations=1)),
+            'budget: one of minutes, cpu_minutes',
+        ),
+        (dict(budget=dict(cpu_minutes=-1)), 'budget must be positive'),
         (dict(budget=dict(minutes=0)), 'budget must be positive'),
         (dict(budget=dict(hours=1)), r"budget has \['hours'\]"),
         (dict(seeds=[]), 'seeds: different whole numbers'),
@@ -325,6 +329,9 @@ def test_a_changed_config_is_trained_again_and_the_former_run_kept(tmp_path):
     # Another budget is another run, too.
     (longer,) = lay_out(plan_of(changed, budget=dict(minutes=3)), tmp_path)
     assert 'budget.minutes: null there, 3.0 now' in longer.trainings[0].prepare()
+    (other_clock,) = lay_out(plan_of(changed, budget=dict(cpu_minutes=3)), tmp_path)
+    said = other_clock.trainings[0].prepare()
+    assert 'budget.minutes: 3.0 there, null now; budget.cpu_minutes: only now' in said
 
 
 def test_what_does_not_change_the_weights_is_not_trained_again(tmp_path):
@@ -369,6 +376,8 @@ def test_the_commands_of_the_jobs(tmp_path):
         '--report', str(folder / 'training.json'), '--minutes', '0.5', '--amp',
     )  # fmt: skip
     assert job.done_file == folder / 'training.json' and job.work_dir == folder
+    (part,) = lay_out(plan_of(budget=dict(cpu_minutes=2)), tmp_path)
+    assert part.trainings[0].as_job().command[-2:] == ('--cpu-minutes', '2.0')
 
 
 # Mistakes ---------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ evaluation_options = {{
     'val_evaluator.metrics.0.cache_dir': {cache!r},
 }}
 options = {{'train_cfg.max_iters': 100000}}
-budget = dict(minutes=0.04)
+budget = dict(cpu_minutes=0.04)
 samples_per_class = 3
 figure = dict(samples_per_class=2, columns=2)
 """
@@ -119,7 +119,7 @@ def test_the_table_has_the_numbers_of_the_evaluation(compared):
     assert rows['Small & slow']['setting/SGC'] == 'true'
     text = (compared.out / 'table.md').read_text()
     assert text.startswith('**Two of a kind: FD(tiny) per class**')
-    assert 'FD NILM ↓' in text and 'NILM 4 / 3' in text and 'CPU hours' in text
+    assert 'FD NILM ↓' in text and 'NILM 4 / 3' in text and 'Processor hours' in text
     assert 'Not comparable with FID' in text and '0.04 min of training per model' in text
     assert 'Small \\& slow' in (compared.out / 'distances.tex').read_text()
 
@@ -127,14 +127,15 @@ def test_the_table_has_the_numbers_of_the_evaluation(compared):
 def test_every_model_had_its_time_and_the_second_stage_began_with_the_first(compared):
     folder = compared.out / 'Small_slow' / 'seed_0' / 'training'
     cost = read_training_cost(folder / 'final.pth')
-    assert 0.04 * 60 <= cost.seconds < 0.04 * 60 + 3
+    assert 0.04 * 60 <= cost.cpu_seconds < 0.04 * 60 + 3
     report = json.loads((folder / 'training.json').read_text())
     assert report['iterations'] == cost.iterations and cost.images == 4 * cost.iterations
     assert report['classes'] == CLASSES
 
     stages = [compared.out / 'Two_stages' / 'seed_0' / name for name in ('first', 'second')]
     costs = [read_training_cost(stage / 'final.pth') for stage in stages]
-    assert 0.6 <= costs[0].seconds < 0.04 * 60 <= costs[0].seconds + costs[1].seconds
+    spent = [cost.cpu_seconds for cost in costs]
+    assert 0.6 <= spent[0] < 0.04 * 60 <= sum(spent)
     log = (stages[1] / 'job.log').read_text()
     assert f'Load checkpoint from {stages[0] / "final.pth"}' in log
     row = next(
@@ -143,7 +144,7 @@ def test_every_model_had_its_time_and_the_second_stage_began_with_the_first(comp
         if row['model'] == 'Two stages'
     )
     assert row['iterations'] == f'{costs[0].iterations} + {costs[1].iterations}'
-    assert row['device_hours'] == pytest.approx(sum(c.seconds for c in costs) / 3600)
+    assert row['device_hours'] == pytest.approx(sum(spent) / 3600)
 
 
 def test_the_picture_has_a_row_per_model_and_one_of_real_images(compared):
