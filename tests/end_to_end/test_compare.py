@@ -120,7 +120,7 @@ def test_the_table_has_the_numbers_of_the_evaluation(compared):
     text = (compared.out / 'table.md').read_text()
     assert text.startswith('**Two of a kind: FD(tiny) per class**')
     assert 'FD NILM ↓' in text and 'NILM 4 / 3' in text and 'Processor hours' in text
-    assert 'Not comparable with FID' in text and '0.04 min of training per model' in text
+    assert 'Not comparable with FID' in text and '0.04 processor minutes' in text
     assert 'Small \\& slow' in (compared.out / 'distances.tex').read_text()
 
 
