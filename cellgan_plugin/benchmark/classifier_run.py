@@ -14,8 +14,10 @@ from mmengine.config import Config
 
 from cellgan_plugin.benchmark.schedule import stretched_schedule
 from cellgan_plugin.datasets import transforms
+from cellgan_plugin.errors import ConfigError
 from cellgan_plugin.files import atomic_write, file_sha256
 from cellgan_plugin.records import plain
+from cellgan_plugin.runs.check_run import check_model_and_pipelines
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import open_config
 
@@ -59,6 +61,31 @@ def read_classifier(config: Union[str, Path, Config]) -> Config:
     if not isinstance(config.train_dataloader.get('batch_size'), int):
         raise ValueError(f'{name}: train_dataloader.batch_size is missing')
     return config
+
+
+def check_classifier(
+    config: Config, classes: Sequence[str], arm_transforms: Sequence[Sequence[Mapping]]
+) -> None:
+    """Build a classifier and its transforms once, so that a mistake is named before any job runs.
+
+    Args:
+        config (Config): Of :func:`read_classifier`.
+        classes (Sequence[str]): Class names.
+        arm_transforms (Sequence[Sequence[Mapping]]): What each arm puts into the training
+            pipeline.
+
+    Raises:
+        ConfigError: The model or a transform cannot be built.
+        ValueError: See :func:`classifier_run`.
+    """
+    for number, own in enumerate(arm_transforms):
+        if own in arm_transforms[:number]:
+            continue
+        run = classifier_run(config, classes, [{}], None, {}, 1, 0, extra_transforms=own)
+        try:
+            check_model_and_pipelines(run)
+        except ConfigError as error:
+            raise ConfigError(f'{config.filename or "the classifier config"}: {error}') from error
 
 
 def _pipeline(config: Config, loader: str) -> List[dict]:

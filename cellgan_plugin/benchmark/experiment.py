@@ -11,7 +11,11 @@ from mmengine.config import Config
 
 from cellgan_plugin.benchmark import shortcuts
 from cellgan_plugin.benchmark.arms import ArmBuilder
-from cellgan_plugin.benchmark.classifier_run import read_classifier, starting_weights
+from cellgan_plugin.benchmark.classifier_run import (
+    check_classifier,
+    read_classifier,
+    starting_weights,
+)
 from cellgan_plugin.benchmark.collect import BenchmarkResults, Outcome, collect, read_outcome
 from cellgan_plugin.benchmark.generators import fit_size
 from cellgan_plugin.benchmark.job_files import KEPT_NAME, PREDICTIONS_NAME, WEIGHTS_NAME
@@ -71,6 +75,7 @@ class Benchmark(Experiment):
 
     Raises:
         DatasetError: Images that cannot be used.
+        ConfigError: A classifier or a transform cannot be built.
         FoldError: Classes that cannot be divided.
         LeakError: A generator was trained on test images, or on unknown ones.
         ProtocolError: A mistake in the protocol.
@@ -98,6 +103,8 @@ class Benchmark(Experiment):
         )
         self.arms: List[Arm] = self._builder.build()
         self.reports: List[LeakReport] = self._builder.reports
+        for config in self.classifiers.values():
+            check_classifier(config, protocol.classes, [arm.transforms for arm in self.arms])
         if protocol.leak == 'refuse':
             refuse_leaks(self.reports, protocol.train_generators)
         decides = record_of(protocol, self.plan, self.arms, self.classifiers)

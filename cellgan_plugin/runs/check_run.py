@@ -1,7 +1,7 @@
 """Would a run start? Its model, its training set and its metrics are built and compared."""
 
 from mmengine.config import Config
-from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
+from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, DefaultScope
 
 from cellgan_plugin.compat import quiet_upstream
 from cellgan_plugin.errors import ConfigError
@@ -33,6 +33,29 @@ def check_run(config: Config) -> None:
         check_model_and_data(model, _built('train_dataloader.dataset', DATASETS, options))
         for index, metric in enumerate(filter(None, config_metrics(config, 'val_evaluator'))):
             _built(f'val_evaluator.metrics.{index}', METRICS, metric)
+
+
+def check_model_and_pipelines(config: Config) -> None:
+    """Build the model and every transform of a run whose images are not listed yet.
+
+    Args:
+        config (Config): The run.
+
+    Raises:
+        FileNotFoundError: Weights that the model starts from are missing.
+        ConfigError: A part cannot be built; the message has its key.
+    """
+    with (
+        DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmagic'),
+        quiet_upstream(),
+    ):
+        _built('model', MODELS, config.model)
+        for key in (key for key in config if key.endswith('_dataloader')):
+            dataset = config[key].dataset
+            scope = dataset.type.rpartition('.')[0] or None  # a data set builds in its own scope
+            with TRANSFORMS.switch_scope_and_registry(scope) as transforms:
+                for index, transform in enumerate(dataset.pipeline):
+                    _built(f'{key}.dataset.pipeline.{index}', transforms, transform)
 
 
 def _built(key: str, registry, config):

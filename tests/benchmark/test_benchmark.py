@@ -27,7 +27,7 @@ from cellgan_plugin.benchmark.scores import compute_scores
 from cellgan_plugin.benchmark.tables import main_table
 from cellgan_plugin.datasets import DatasetError
 from cellgan_plugin.datasets.content_hash import content_hashes, write_training_images
-from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.errors import ConfigError, ProtocolError
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.records import RecordError
@@ -119,6 +119,18 @@ def test_mistakes_in_the_description_are_named(folder, tmp_path, line, words):
     path.write_text(text + line + '\n')
     with pytest.raises(ProtocolError, match=words):
         read_protocol(path)
+
+
+def test_what_cannot_be_built_is_named_before_any_job(folder, tmp_path):
+    deep = write_classifier(tmp_path, name='deep.py')
+    deep.write_text(deep.read_text().replace('depth=18', 'depth=19'))
+    with pytest.raises(ConfigError, match='deep.py: model cannot be built: .*19'):
+        Benchmark(protocol(folder, options={'classifiers.Tiny': str(deep)}), tmp_path / 'a')
+    turned = dict(transforms=[dict(type='RandomFlip', prob=2.0)])
+    options = {'rows': {'Turned': turned}}
+    with pytest.raises(ConfigError, match=r'tiny.py: train_dataloader.dataset.pipeline.1'):
+        Benchmark(protocol(folder, options=options), tmp_path / 'b')
+    assert not (tmp_path / 'a/jobs').exists() and not (tmp_path / 'b/jobs').exists()
 
 
 def test_paths_are_found_beside_the_config_and_options_win(folder, tmp_path):
