@@ -8,6 +8,10 @@ from cellgan_plugin.errors import ConfigError
 from cellgan_plugin.models.model_checks import check_model_and_data
 from cellgan_plugin.runs.provenance import config_metrics
 
+# What constructors raise for arguments that they cannot use.
+_BUILDING = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError,
+             ValueError)  # fmt: skip
+
 
 def check_run(config: Config) -> None:
     """Build what a training builds before its first step, on the CPU, and compare the parts.
@@ -52,14 +56,15 @@ def check_model_and_pipelines(config: Config) -> None:
         _built('model', MODELS, config.model)
         for key in (key for key in config if key.endswith('_dataloader')):
             dataset = config[key].dataset
-            scope = dataset.type.rpartition('.')[0] or None  # a data set builds in its own scope
+            # A data set builds its transforms in its own scope.
+            scope = dataset.get('type', '').rpartition('.')[0] or None
             with TRANSFORMS.switch_scope_and_registry(scope) as transforms:
-                for index, transform in enumerate(dataset.pipeline):
+                for index, transform in enumerate(dataset.get('pipeline') or []):
                     _built(f'{key}.dataset.pipeline.{index}', transforms, transform)
 
 
 def _built(key: str, registry, config):
     try:
         return registry.build(config)
-    except (AssertionError, KeyError, TypeError) as error:
-        raise ConfigError(f'{key} cannot be built: {error}') from error
+    except _BUILDING as error:
+        raise ConfigError(f'{key} ({config["type"]}) cannot be built: {error}') from error

@@ -42,6 +42,7 @@ from cellgan_plugin.segmentation.page import RECORD_NAME, write_segmentation_pag
 from cellgan_plugin.segmentation.plan import (
     Division,
     SegmenterRun,
+    check_runs,
     divisions,
     identity,
     segmenter_runs,
@@ -92,6 +93,7 @@ class SegmentationBenchmark(Experiment):
 
     Raises:
         DatasetError: Images that cannot be used.
+        ConfigError: The networks or transforms of a method cannot be built.
         FoldError: Images that cannot be divided.
         ProtocolError: A mistake in the protocol, or test images that are trained on.
         RecordError: ``out_dir`` holds the results of other settings or images.
@@ -104,6 +106,7 @@ class SegmentationBenchmark(Experiment):
         self.runs: List[SegmenterRun]
         self.runs, self.left_out = segmenter_runs(protocol, self.divisions, self.out_dir)
         share_epochs(self.runs)
+        check_runs(self.runs)
         decides = dict(runs={cell.job: identity(cell, protocol) for cell in self.runs})
         self._record = ExperimentRecord(self.out_dir, RECORD_NAME, decides, 'runs')
 

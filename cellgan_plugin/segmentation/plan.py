@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from mmengine.config import Config
@@ -21,12 +21,13 @@ from cellgan_plugin.datasets.content_hash import to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME
 from cellgan_plugin.datasets.mask_sources import PairLayout, TissuePair, list_pairs
 from cellgan_plugin.datasets.problems import DatasetError, raise_or_say
-from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.errors import ConfigError, ProtocolError
 from cellgan_plugin.files import atomic_write, write_json
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.models.losses.perceptual import perceptual_weights
 from cellgan_plugin.randomness import rng_for
 from cellgan_plugin.records import digest_of, file_digests, plain
+from cellgan_plugin.runs.check_run import check_model_and_pipelines
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_file import merge_options
 from cellgan_plugin.runs.train import load_config
@@ -281,6 +282,24 @@ def segmenter_runs(
                             )  # fmt: skip
                         )
     return made, list(left_out)
+
+
+def check_runs(runs: Sequence[SegmenterRun]) -> None:
+    """Build the networks and transforms of every method once, before any job runs.
+
+    Raises:
+        ConfigError: A part cannot be built.
+    """
+    built: Set[str] = set()
+    for run in runs:
+        parts = run.config.model, run.config.train_dataloader.dataset.get('pipeline')
+        if (digest := digest_of(plain(parts))) in built:
+            continue
+        built.add(digest)
+        try:
+            check_model_and_pipelines(run.config)
+        except ConfigError as error:
+            raise ConfigError(f'method {run.method!r}: {error}') from error
 
 
 def _cell(

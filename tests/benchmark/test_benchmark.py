@@ -124,7 +124,7 @@ def test_mistakes_in_the_description_are_named(folder, tmp_path, line, words):
 def test_what_cannot_be_built_is_named_before_any_job(folder, tmp_path):
     deep = write_classifier(tmp_path, name='deep.py')
     deep.write_text(deep.read_text().replace('depth=18', 'depth=19'))
-    with pytest.raises(ConfigError, match='deep.py: model cannot be built: .*19'):
+    with pytest.raises(ConfigError, match='deep.py: model .ImageClassifier. cannot be .*19'):
         Benchmark(protocol(folder, options={'classifiers.Tiny': str(deep)}), tmp_path / 'a')
     turned = dict(transforms=[dict(type='RandomFlip', prob=2.0)])
     options = {'rows': {'Turned': turned}}

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.config import Config
+from tiny_pyramid import DISCRIMINATOR, GENERATOR
 from tiny_segmenters import training_config, write_pairs
 
 from cellgan_plugin.datasets import TissueMaskDataset
 from cellgan_plugin.datasets.image_io import load_image
-from cellgan_plugin.errors import ProtocolError
+from cellgan_plugin.errors import ConfigError, ProtocolError
 from cellgan_plugin.evaluation.segmentation import part_scores, pixel_scores
 from cellgan_plugin.models.pyramid_gan.scales import parse_scales
 from cellgan_plugin.records import RecordError
@@ -75,6 +76,14 @@ def plan(folder, **changes):
     )  # fmt: skip
     values.update(changes)
     return Config(values)
+
+
+def test_networks_that_cannot_be_built_are_named_before_any_job(folder, tmp_path):
+    protocol = read_segmentation_protocol(plan(folder, options={'model.bias': None}))
+    words = r"method 'single': model \(LearnsDarkness\) cannot be built: "
+    with pytest.raises(ConfigError, match=words):
+        SegmentationBenchmark(protocol, tmp_path)
+    assert not (tmp_path / 'jobs').exists()
 
 
 def test_trains_scores_and_continues(folder, tmp_path, monkeypatch):
@@ -191,7 +200,10 @@ def test_folds_by_patient(folder, tmp_path):
 
 def test_every_method_gets_the_same_number_of_updates(folder, tmp_path):
     config = Config.fromfile(folder / 'single.py')
-    config.model = dict(type='PyramidGAN', scales=[dict(size=8, batch_size=2, epochs=3)])
+    config.model = dict(
+        type='PyramidGAN', num_classes=2, generator=GENERATOR, discriminator=DISCRIMINATOR,
+        scales=[dict(size=8, batch_size=2, epochs=3)],
+    )  # fmt: skip
     config.train_cfg = dict(type='ScaleTrainLoop')
     config.dump(tmp_path / 'epochs.py')
     config.model.scales[0] = dict(size=8, batch_size=2, iters=5)
