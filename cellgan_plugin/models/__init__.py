@@ -7,6 +7,7 @@ from .data_preprocessor import CellDataPreprocessor, generated_pixels
 from .histogan import HistoGAN, HistoGANDiscriminator, HistoGANGenerator
 from .latent_diffusion import LatentAutoencoder, LatentDiffusion, LatentUNet
 from .losses import (
+    ClassifierPerceptualLoss,
     DiffAugment,
     FeatureMatchingLoss,
     GradientPenalty,
@@ -40,6 +41,7 @@ __all__ = [
     'CellGANDiscriminator',
     'CellGANGenerator',
     'CellGANGlobalDiscriminator',
+    'ClassifierPerceptualLoss',
     'ConditionalGAN',
     'DiffAugment',
     'FCDenseNet',

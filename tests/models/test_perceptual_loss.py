@@ -3,11 +3,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from mmagic.registry import MODELS
 from mmengine.logging import MMLogger
 from torchvision.models import vgg
 
-from cellgan_plugin.models import VGGPerceptualLoss
-from cellgan_plugin.models.losses.perceptual import _MEAN, _STD
+from cellgan_plugin.files import file_sha256
+from cellgan_plugin.models import ClassifierPerceptualLoss, VGGPerceptualLoss
+from cellgan_plugin.models.losses.perceptual import _MEAN, _STD, perceptual_weights
 
 LAYERS = (1, 4)  # of VGG-11: the two first ReLUs
 
@@ -196,3 +198,74 @@ def test_the_notice_names_the_file_of_the_network(caplog):
         logger.removeHandler(caplog.handler)
     assert not loss.enabled and loss(images(0), images(1)) == 0
     assert 'perceptual loss is off' in caplog.text and 'vgg19-dcbb9e9d.pth' in caplog.text
+
+
+# A classifier's own features --------------------------------------------------------------------
+
+NETWORK = dict(
+    type='mmpretrain.ResNet', depth=18, stem_channels=4, base_channels=4, out_indices=(0, 2)
+)
+OWN = dict(network=NETWORK, mean=(120, 110, 100), std=(60, 50, 40))
+
+
+@pytest.fixture(scope='module')
+def classifier(tmp_path_factory):
+    """A checkpoint of a classifier whose batch norms have seen something; its backbone."""
+    torch.manual_seed(0)
+    backbone = MODELS.build(NETWORK)
+    backbone.train()
+    backbone(torch.randn(4, 3, 16, 16) * 2 + 1)
+    backbone.eval()
+    folder = tmp_path_factory.mktemp('classifier')
+    state = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
+    torch.save(dict(state_dict={**state, 'head.fc.bias': torch.zeros(2)}), folder / 'iter_5.pth')
+    return folder / 'iter_5.pth', backbone
+
+
+@pytest.mark.parametrize('checkpoint', [False, True])
+def test_the_features_of_a_classifier(classifier, checkpoint):
+    path, backbone = classifier
+    loss = ClassifierPerceptualLoss(
+        **OWN, weights=path, loss_weight=3.0, layer_weights=(0.5, 1.0), checkpoint=checkpoint
+    )
+    loss.train()  # as a model that trains calls it: batch norms keep the classifier's statistics
+    a, b = images(0).requires_grad_(), images(1)
+    mean, std = (torch.tensor(OWN[key]).float().view(-1, 1, 1) for key in ('mean', 'std'))
+    maps = [backbone(((img + 1) * 127.5 - mean) / std) for img in (a, b)]
+    total = 0
+    for weight, x, y in zip((0.5, 1.0), *maps, strict=True):
+        total = total + 3 * weight * (x - y).abs().mean()
+    (gradient,) = torch.autograd.grad(total, a)
+    value = loss(a, b)
+    torch.testing.assert_close(value, total)
+    value.backward()
+    torch.testing.assert_close(a.grad, gradient, rtol=1e-4, atol=1e-6)
+    assert loss(b, b) == 0 and not loss.state_dict() and not list(loss.parameters())
+    assert loss.enabled and loss.weights_sha256 == file_sha256(path)
+
+
+def test_a_work_directory_and_an_environment_for_vgg_alone(classifier, monkeypatch):
+    path, _ = classifier
+    config = dict(OWN, type='ClassifierPerceptualLoss', weights=str(path.parent))
+    assert ClassifierPerceptualLoss(**{k: v for k, v in config.items() if k != 'type'}).enabled
+    monkeypatch.setenv('CELLGAN_VGG_WEIGHTS', 'vgg.pth')
+    assert perceptual_weights(config) == str(path.parent)
+    assert perceptual_weights(dict(type='mmagic.ClassifierPerceptualLoss')) is None
+    assert perceptual_weights(dict(type='VGGPerceptualLoss')) == 'vgg.pth'
+
+
+@pytest.mark.parametrize(
+    'options, error, message',
+    [
+        (dict(weights='nowhere.pth'), FileNotFoundError, 'nowhere.pth does not exist'),
+        (dict(network=dict(NETWORK, base_channels=8)), ValueError,
+         r'backbone.layer1.0.conv1.weight is \(4, 4, 3, 3\), expected \(8, 4, 3, 3\)'),
+        (dict(prefix='model.'), ValueError, 'model.conv1.weight is missing'),
+        (dict(network=dict(type='mmpretrain.ResNet', depth=18)), ValueError, 'out_indices'),
+        (dict(layer_weights=(1.0,)), ValueError, 'layer_weights has 1 entries for 2 layers'),
+        (dict(distance='l2'), ValueError, 'distance'),
+    ],
+)  # fmt: skip
+def test_mistakes_with_a_classifier(classifier, options, error, message):
+    with pytest.raises(error, match=message):
+        ClassifierPerceptualLoss(**{**OWN, 'weights': classifier[0], **options})

@@ -3,10 +3,11 @@
 from .cellgan_losses import HingeGANLoss, R1Penalty, ReconstructionLoss, RelativisticLoss
 from .diff_augment import DiffAugment
 from .gradient_penalty import GradientPenalty, WassersteinLoss
-from .perceptual import VGGPerceptualLoss
+from .perceptual import ClassifierPerceptualLoss, VGGPerceptualLoss
 from .pyramid_losses import FeatureMatchingLoss, ImageReconstructionLoss, PatchAdversarialLoss
 
 __all__ = [
+    'ClassifierPerceptualLoss',
     'DiffAugment',
     'FeatureMatchingLoss',
     'GradientPenalty',
