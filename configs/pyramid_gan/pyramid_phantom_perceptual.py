@@ -6,6 +6,7 @@
 _base_ = 'pyramid_phantom.py'
 model = dict(
     perceptual_loss=dict(
+        _delete_=True,
         type='ClassifierPerceptualLoss',
         network=dict(
             type='mmpretrain.ResNet',
