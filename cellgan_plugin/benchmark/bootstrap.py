@@ -1,7 +1,7 @@
 """Confidence intervals of scores by drawing the test images again."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 from scipy import stats
@@ -35,10 +35,6 @@ class BootstrapInterval:
     difference: Optional[float] = None
     difference_low: Optional[float] = None
     difference_high: Optional[float] = None
-
-    def to_dict(self) -> Dict[str, Any]:
-        """Plain containers for JSON."""
-        return asdict(self)
 
 
 class _Draws:

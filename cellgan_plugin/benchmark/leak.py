@@ -1,6 +1,6 @@
 """Was a generator trained on images that test a classifier? Then the classifier has seen them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Collection, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
@@ -162,16 +162,7 @@ class LeakReport:
             known=self.known,
             groups_known=self.groups_known,
             clean=self.clean,
-            folds=[
-                dict(
-                    fold=fold.fold,
-                    tested=fold.tested,
-                    files=list(fold.files),
-                    group_files=list(fold.group_files),
-                    near_files=list(fold.near_files),
-                )
-                for fold in self.folds
-            ],
+            folds=[asdict(fold) for fold in self.folds],
         )
 
 

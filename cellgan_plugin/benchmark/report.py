@@ -1,6 +1,7 @@
 """Tables and pictures of a benchmark."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
@@ -131,7 +132,7 @@ def verdicts_of(results: BenchmarkResults, arms: Sequence[Arm]) -> Dict[str, Any
     return dict(
         outcome=overall(verdicts),
         headline=headline(verdicts, units, what),
-        verdicts=[verdict.to_dict() for verdict in best_first(verdicts)],
+        verdicts=[asdict(verdict) for verdict in best_first(verdicts)],
     )
 
 

@@ -4,8 +4,8 @@ Intervals that resample test images are in :mod:`cellgan_plugin.benchmark.bootst
 """
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass, replace
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from scipy import optimize, stats
@@ -269,17 +269,13 @@ class Difference:
     arm: str
     folds: int
     difference: Optional[float]
-    low: Optional[float]
-    high: Optional[float]
-    p: Optional[float]
-    p_holm: Optional[float]
-    cohens_d: Optional[float]
+    low: Optional[float] = None
+    high: Optional[float] = None
+    p: Optional[float] = None
+    p_holm: Optional[float] = None
+    cohens_d: Optional[float] = None
     reason: str = ''
     error: Optional[float] = None
-
-    def to_dict(self) -> Dict[str, Any]:
-        """Plain containers for JSON."""
-        return asdict(self)
 
 
 def compare_with_baseline(
@@ -287,7 +283,6 @@ def compare_with_baseline(
     baseline: str,
     n_train: Numbers,
     n_test: Numbers,
-    level: float = 0.95,
 ) -> Dict[str, Difference]:
     """Test every arm against the baseline, and adjust for their number.
 
@@ -298,7 +293,6 @@ def compare_with_baseline(
         n_train (int | Sequence[int]): Real training images, see
             :func:`corrected_resampled_t_test`; as many numbers as folds.
         n_test (int | Sequence[int]): Test images.
-        level (float): Confidence level. Defaults to 0.95.
 
     Returns:
         dict[str, Difference]: One per other arm, in the order given. Holm's adjustment is over
@@ -329,11 +323,9 @@ def compare_with_baseline(
         difference = float(np.mean(a) - np.mean(b)) if common else None
         if len(common) < FEWEST_FOLDS:
             reason = f'{len(common)} folds have scores of both arms; {FEWEST_FOLDS} are needed'
-            rows[arm] = Difference(
-                arm, len(common), difference, None, None, None, None, None, reason
-            )
+            rows[arm] = Difference(arm, len(common), difference, reason=reason)
             continue
-        result = corrected_resampled_t_test(a, b, train[common], test[common], level)
+        result = corrected_resampled_t_test(a, b, train[common], test[common])
         low, high = bounded(result.low, result.high, float(np.mean(b)))
         reason = result.reason
         if result.low is not None and low is None:
@@ -345,15 +337,13 @@ def compare_with_baseline(
             low,
             high,
             result.p,
-            None,
-            cohens_d(a, b),
-            reason,
-            result.error,
+            cohens_d=cohens_d(a, b),
+            reason=reason,
+            error=result.error,
         )
     adjusted = holm([row.p for row in rows.values()])
     return {
-        arm: Difference(**{**asdict(row), 'p_holm': p})
-        for (arm, row), p in zip(rows.items(), adjusted, strict=True)
+        arm: replace(row, p_holm=p) for (arm, row), p in zip(rows.items(), adjusted, strict=True)
     }
 
 
@@ -388,8 +378,6 @@ def compare_runs(
             continue
         own = mean_and_std(values)
         known = own.mean is not None and base.mean is not None
-        rows[arm] = Difference(
-            arm, own.count, own.mean - base.mean if known else None,
-            None, None, None, None, None, reason,
-        )  # fmt: skip
+        difference = own.mean - base.mean if known else None
+        rows[arm] = Difference(arm, own.count, difference, reason=reason)
     return rows

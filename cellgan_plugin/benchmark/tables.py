@@ -1,5 +1,6 @@
 """The tables of a benchmark."""
 
+from dataclasses import asdict
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.benchmark.collect import REPLICATES, BenchmarkResults, ResultRow
@@ -225,7 +226,7 @@ def results_dict(results: BenchmarkResults, verdict: Mapping[str, Any]) -> Dict[
     rows = []
     for row in results.rows:
         compared = {
-            metric: results.comparisons[row.classifier, metric][row.arm].to_dict()
+            metric: asdict(results.comparisons[row.classifier, metric][row.arm])
             for metric in results.metrics
             if row.arm in results.comparisons.get((row.classifier, metric), {})
         }
@@ -236,7 +237,7 @@ def results_dict(results: BenchmarkResults, verdict: Mapping[str, Any]) -> Dict[
                 arm=row.arm,
                 per_fold=row.values,
                 against_real=compared,
-                bootstrap={metric: value.to_dict() for metric, value in drawn.items()},
+                bootstrap={metric: asdict(value) for metric, value in drawn.items()},
                 jobs=[
                     dict(
                         fold=outcome.fold + 1,

@@ -1,8 +1,8 @@
 """What a benchmark says, in words: one of four sentences, chosen by the numbers."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from dataclasses import dataclass
+from typing import List, Optional, Sequence
 
 from cellgan_plugin.benchmark.statistics import FEWEST_FOLDS, Difference, smallest_difference
 
@@ -30,10 +30,6 @@ class Verdict:
     arm: str
     smallest_gain: Optional[float]
     sentence: str
-
-    def to_dict(self) -> Dict[str, Any]:
-        """Plain containers for JSON."""
-        return asdict(self)
 
 
 def points(value: float, signed: bool = True) -> str:

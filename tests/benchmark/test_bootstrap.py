@@ -1,6 +1,7 @@
 import json
 import math
 import time
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -325,7 +326,7 @@ def test_the_paper_sized_table_takes_seconds():
     started = time.process_time()
     found = bootstrap_scores(labels, arms, 's0')
     assert time.process_time() - started < 30
-    json.dumps({s: {m: i.to_dict() for m, i in row.items()} for s, row in found.items()})
+    json.dumps({s: {m: asdict(i) for m, i in row.items()} for s, row in found.items()})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_settings_against_the_baseline():
     assert rows['+ broken'].p is None and rows['+ broken'].difference == pytest.approx(-0.04)
     assert '1 folds have scores of both' in rows['+ broken'].reason
     assert rows['+ lost'].difference is None and rows['+ lost'].folds == 0
-    json.dumps([row.to_dict() for row in rows.values()])
+    json.dumps([asdict(row) for row in rows.values()])
 
 
 def test_bad_comparisons():
