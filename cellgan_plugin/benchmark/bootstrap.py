@@ -96,7 +96,6 @@ def bootstrap_scores(
     level: float = 0.95,
     seed: int = 0,
     groups: Optional[Sequence[Sequence[Optional[str]]]] = None,
-    over_folds: bool = False,
     same_images: Optional[Sequence[int]] = None,
 ) -> Dict[str, Dict[str, BootstrapInterval]]:
     """Bootstrap of the mean over folds (and over trainings within a fold), paired between arms.
@@ -114,10 +113,9 @@ def bootstrap_scores(
       estimate and Student's t, with as many degrees of freedom as there are groups less folds,
       times the standard deviation over replicates. A fold of a single group has no spread to
       draw: there is no interval then.
-    - With ``over_folds``, folds are drawn too, which adds how much training sets matter. Five folds
-      are few for that: such intervals are too narrow (a normal sample of five has a percentile
-      interval of about 84 % coverage in place of 95 %); the corrected t-test of
-      :mod:`cellgan_plugin.benchmark.statistics` is the better answer to the same question.
+    - Folds are not drawn: five are too few for that (a normal sample of five has a percentile
+      interval of about 84 % coverage in place of 95 %). How much training sets matter is the
+      question of the corrected t-test of :mod:`cellgan_plugin.benchmark.statistics`.
 
     Args:
         labels (Sequence[array]): True classes of every fold's test images, F x (N_f,).
@@ -131,7 +129,6 @@ def bootstrap_scores(
         seed (int): Defaults to 0.
         groups (Sequence[Sequence[str | None]], optional): Group of every test image. Defaults to
             None: images are drawn.
-        over_folds (bool): Whether folds are drawn too. Defaults to False.
         same_images (Sequence[int], optional): Number of the fold that an entry of ``labels`` is a
             training of. Trainings of one fold (seeds) test the same images, which are drawn once
             for all of them; their scores are averaged before those of the folds. Defaults to None:
@@ -199,8 +196,6 @@ def bootstrap_scores(
         arm: [fold for fold in range(folds) if rows[fold] is not None]
         for arm, rows in probabilities.items()
     }
-    rng = rng_for(seed, 'benchmark_bootstrap_folds') if over_folds else None
-    uniform = rng.random((2, replicates, folds)) if over_folds else None
     tails = [(1 - level) / 2, (1 + level) / 2]
 
     def over_trainings(table: np.ndarray, chosen: List[int]) -> np.ndarray:
@@ -211,17 +206,11 @@ def bootstrap_scores(
     def interval(
         values: np.ndarray, chosen: List[int], metric: int, point: float, baseline: float = 0.0
     ) -> List[Optional[float]]:
-        samples = over_trainings(values, chosen)[..., metric]
-        if over_folds:
-            # Another replicate for every fold drawn: drawn twice, a fold has two sets of images.
-            count = samples.shape[1]
-            row, fold = uniform[..., :count] * [[[replicates]], [[count]]]
-            samples = samples[row.astype(int), fold.astype(int)]
-        means = samples.mean(axis=1)
+        means = over_trainings(values, chosen)[..., metric].mean(axis=1)
         means = means[np.isfinite(means)]  # a class of a small fold may not have been drawn
         if len(means) < 2:
             return [None, None]
-        if groups is None or over_folds:
+        if groups is None:
             ends = np.quantile(means, tails)
         else:
             degrees = [freedom[n] for n in dict.fromkeys(fold_of[i] for i in chosen)]
