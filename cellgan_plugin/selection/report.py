@@ -15,6 +15,7 @@ from cellgan_plugin.selection.scoring import pooled_features
 from cellgan_plugin.selection.stream import ImageStream
 from cellgan_plugin.selection.table import MEMORISED, SelectionTable
 from cellgan_plugin.visualization.block_sheet import block_sheet
+from cellgan_plugin.visualization.tables import aligned
 
 _COLUMNS = 4  # of each block of best_worst.png
 
@@ -62,8 +63,7 @@ def class_rows(
 
 def rows_text(rows: Sequence[Dict[str, Any]]) -> str:
     """The rows as a table of text."""
-    head = ['class', 'real', 'pool', 'kept', 'entropy', 'distance', 'predicted as label']
-    lines = [head]
+    lines = [['class', 'real', 'pool', 'kept', 'entropy', 'distance', 'predicted as label']]
     for row in rows:
         cells = [row['label'], *(str(row[key]) for key in ('real', 'candidates', 'kept'))]
         for key, form in (('median_entropy', '.3f'), ('median_distance', '.3f'),
@@ -72,12 +72,7 @@ def rows_text(rows: Sequence[Dict[str, Any]]) -> str:
             shown = '-' if after is None else format(after, form)
             cells.append(f'{row[f"{key}_pool"]:{form}} -> {shown}')
         lines.append(cells)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return '\n'.join(
-        '  '.join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:],
-                                                                          strict=True))])
-        for line in lines
-    )  # fmt: skip
+    return '\n'.join(aligned(lines))
 
 
 def picture_best_worst(

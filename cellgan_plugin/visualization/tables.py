@@ -50,6 +50,15 @@ def _cell(row: Dict[str, Any], column: str) -> str:
     return text
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> List[str]:
+    """Lines of a table with a rule below its head: the first column to the left, others right."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [
+        '  '.join([row[0].ljust(first), *map(str.rjust, row[1:], others)]).rstrip() for row in rows
+    ]
+    return [lines[0], '-' * max(map(len, lines)), *lines[1:]]
+
+
 def text_table(rows: Sequence[Any]) -> str:
     """Rows (:class:`~cellgan_plugin.evaluation.Row` or their dicts) as text, notes below."""
     rows = _plain(rows)
@@ -58,13 +67,7 @@ def text_table(rows: Sequence[Any]) -> str:
     for row in rows:
         cells = [_cell(row, column) for column in columns]
         table.append([row['row'], str(row['real']), str(row['fake']), *cells])
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    lines = []
-    for line in table:
-        cells = [line[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        lines.append('  '.join(cells).rstrip())
-    lines.insert(1, '-' * max(map(len, lines)))
+    lines = aligned(table)
     same: Dict[str, List[str]] = {}
     for row in rows:
         for note in row['notes']:

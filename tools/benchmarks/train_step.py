@@ -37,7 +37,6 @@ from timing import (
     race,
     timing_parser,
 )
-from timing.report import aligned
 from undone_rewrites import contiguous, plain_adam, replaced, rewrites
 
 from cellgan_plugin.engine.amp import enable_amp
@@ -46,6 +45,7 @@ from cellgan_plugin.models.data_preprocessor import to_model_range
 from cellgan_plugin.randomness import StepRandom, generator_for
 from cellgan_plugin.runs.command_line import KeyValues
 from cellgan_plugin.runs.train import load_config
+from cellgan_plugin.visualization.tables import aligned
 
 LITERAL, AS_IT_IS = 'as the paper reads', 'as it is'
 PHASES = ('data', 'D', 'R1', 'G', 'optimizers', 'EMA')

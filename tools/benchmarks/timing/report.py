@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Union
 
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.figures import new_figure, save_figure
+from cellgan_plugin.visualization.tables import aligned
 from timing.machine import describe_machine
 from timing.race import Race, Spread
 
@@ -27,19 +28,6 @@ def format_number(value: float) -> str:
 def _spread(spread: Spread) -> str:
     median, low, high = map(format_number, spread)
     return f'{median} ({low} - {high})'
-
-
-def aligned(rows: List[List[str]], left: int = 1) -> List[str]:
-    """Lines of a table with a rule below its head; the first ``left`` columns to the left."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append('  '.join(cells).rstrip())
-    return [lines[0], '-' * max(map(len, lines)), *lines[1:]]
 
 
 @dataclass
