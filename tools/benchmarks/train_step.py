@@ -18,6 +18,7 @@ import argparse
 import logging
 from pathlib import Path
 from typing import Callable, Dict, Union
+from unittest import mock
 
 import torch
 from mmagic.registry import MODELS
@@ -37,7 +38,7 @@ from timing import (
     race,
     timing_parser,
 )
-from undone_rewrites import contiguous, plain_adam, replaced, rewrites
+from undone_rewrites import contiguous, plain_adam, rewrites
 
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.models.cellgan import CellGAN
@@ -161,7 +162,7 @@ def measure_rewrites(args: argparse.Namespace, amp: bool) -> TimingReport:
 
     def undone(owner, name, value):
         def call():
-            with replaced(owner, name, value):
+            with mock.patch.object(owner, name, value):
                 step()
 
         return call

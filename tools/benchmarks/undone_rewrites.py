@@ -4,7 +4,8 @@ For ``train_step.py --rewrites``, which tells what each is worth.
 """
 
 import contextlib
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Tuple
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -15,17 +16,6 @@ from cellgan_plugin.models.cellgan import CellGAN, CellGANDiscriminator, CellGAN
 from cellgan_plugin.models.cellgan import cellgan as cellgan_module
 from cellgan_plugin.models.cellgan.generator import UpBlock
 from cellgan_plugin.models.layers import LEAKY_SLOPE, AdaIN, UpsamplingConv2d
-
-
-@contextlib.contextmanager
-def replaced(owner, name: str, value) -> Iterator[None]:
-    """Put ``value`` in the place of an attribute for a while."""
-    kept = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, kept)
 
 
 def _upsample(x: Tensor) -> Tensor:
@@ -58,7 +48,7 @@ def rewrites(model: CellGAN) -> Dict[str, Tuple]:
             return generate(net, *args, **kwargs)
 
     def turn_with_graph(model, *args, **kwargs):
-        with replaced(CellGANGenerator, 'forward', generate_with_graph):
+        with mock.patch.object(CellGANGenerator, 'forward', generate_with_graph):
             log = turn(model, *args, **kwargs)
         model.generator.zero_grad()
         return log

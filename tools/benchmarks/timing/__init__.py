@@ -11,12 +11,7 @@ The contestants take turns (A B A B), so that a busy minute of the machine falls
 medians are compared, and the ratio is the median of the ratios within a turn.
 """
 
-from timing.command_line import (
-    add_timing_arguments,
-    check_timing_arguments,
-    publish,
-    timing_parser,
-)
+from timing.command_line import check_timing_arguments, publish, timing_parser
 from timing.machine import describe_machine, limit_threads, synchronize
 from timing.memory import peak_memory
 from timing.phases import Phases, ceilings
@@ -29,7 +24,6 @@ __all__ = [
     'Race',
     'Spread',
     'TimingReport',
-    'add_timing_arguments',
     'ceilings',
     'check_timing_arguments',
     'cpu_seconds',

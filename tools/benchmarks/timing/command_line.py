@@ -10,41 +10,29 @@ from timing.machine import limit_threads
 from timing.report import TimingReport
 
 
-def timing_parser(
-    description: Optional[str], turns: int = 5, races: bool = True
-) -> argparse.ArgumentParser:
-    """A parser with the common options.
+def timing_parser(description: Optional[str], turns: int = 5) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks have.
 
     Args:
         description (str): Of the tool, its docstring.
         turns (int): Default of ``--turns``. Defaults to 5.
-        races (bool): Whether there is a reference to compare with. Defaults to True.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_timing_arguments(parser, turns, races)
-    return parser
-
-
-def add_timing_arguments(
-    parser: argparse.ArgumentParser, turns: int = 5, races: bool = True
-) -> None:
-    """Add the options that all benchmarks have to a parser; see :func:`timing_parser`."""
     group = parser.add_argument_group('timing')
-    if races:
-        group.add_argument(
-            '--reference',
-            action=argparse.BooleanOptionalAction,
-            default=True,
-            help='let the plain way of doing the same take part, and report the ratio to it',
-        )
-        group.add_argument(
-            '--clock',
-            choices=['wall', 'cpu'],
-            help='what bars and --target go by: cpu says more on a busy machine',
-        )
-        group.add_argument('--target', type=float, help='fail (status 1) below this ratio')
+    group.add_argument(
+        '--reference',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='let the plain way of doing the same take part, and report the ratio to it',
+    )
+    group.add_argument(
+        '--clock',
+        choices=['wall', 'cpu'],
+        help='what bars and --target go by: cpu says more on a busy machine',
+    )
+    group.add_argument('--target', type=float, help='fail (status 1) below this ratio')
     group.add_argument('--turns', type=int, default=turns, help='of each; default: %(default)s')
     group.add_argument(
         '--threads',
@@ -59,13 +47,14 @@ def add_timing_arguments(
     )
     group.add_argument('--json', metavar='FILE', help='also write all numbers')
     group.add_argument('--plot', metavar='FILE', help='also draw a picture (PNG)')
+    return parser
 
 
 def check_timing_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse what cannot be measured, and limit the threads; call it before any work."""
     if min(args.turns, args.threads) < 1:
         parser.error('--turns and --threads must be positive')
-    if getattr(args, 'target', None) is not None and not args.reference:
+    if args.target is not None and not args.reference:
         parser.error('--target is a ratio to the reference: leave --no-reference out')
     limit_threads(args.threads)
 
@@ -75,18 +64,17 @@ def publish(report: TimingReport, args: argparse.Namespace) -> None:
 
     Args:
         report (TimingReport): What was found.
-        args (argparse.Namespace): With the options of :func:`add_timing_arguments`.
+        args (argparse.Namespace): With the options of :func:`timing_parser`.
 
     Raises:
         SystemExit: The lowest ratio is below ``--target``.
     """
-    report.clock = getattr(args, 'clock', None) or report.clock
+    report.clock = args.clock or report.clock
     print(report.to_text())
     if args.json:
         report.write_json(args.json)
     if args.plot:
         report.draw(args.plot)
     lowest = report.lowest_ratio()
-    target = getattr(args, 'target', None)
-    if target is not None and lowest is not None and lowest < target:
-        raise SystemExit(f'{lowest:.2f} times the reference, below the target of {target}')
+    if args.target is not None and lowest is not None and lowest < args.target:
+        raise SystemExit(f'{lowest:.2f} times the reference, below the target of {args.target}')
