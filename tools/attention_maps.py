@@ -5,7 +5,7 @@ python tools/attention_maps.py configs/histogan/histogan_cervical.py work_dirs/h
 python tools/attention_maps.py CONFIG CKPT --classes CIN1 CIN3 --seeds 0 1 2 --npz attention.npz
 """
 
-from cellgan_plugin.runs.command_line import KeyValues, ToolParser, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_config_arguments, user_errors
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.synthesis.attention import write_attention_maps
 
@@ -13,7 +13,7 @@ from cellgan_plugin.synthesis.attention import write_attention_maps
 def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
-    parser.add_argument('config', help='config file')
+    add_config_arguments(parser, work_dir=False, launcher=False)
     parser.add_argument('checkpoint', help='checkpoint file, or the work directory that holds it')
     parser.add_argument('--out', default='attention.png', help='default: attention.png')
     parser.add_argument('--classes', nargs='+', help='default: all')
@@ -21,8 +21,6 @@ def make_parser() -> ToolParser:
     parser.add_argument('--npz', help='also write images, maps, labels and seeds as arrays')
     parser.add_argument('--sample-model', choices=['ema', 'orig'], help='default: ema if any')
     parser.add_argument('--device', help='default: a GPU where there is one')
-    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
-    parser.add_argument('--trust-checkpoint', action='store_true')
     return parser
 
 

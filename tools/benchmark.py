@@ -20,6 +20,7 @@ from cellgan_plugin.runs.command_line import (
     ToolParser,
     add_data_argument,
     add_job_arguments,
+    add_trust,
     run_experiment,
     user_errors,
 )
@@ -84,17 +85,14 @@ def make_parser() -> ToolParser:
     parser.add_argument('--keep-weights', action='store_true', default=None)
     add_job_arguments(parser)
     parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true',
-        help='load checkpoints that hold pickled objects; this runs code from the file',
-    )  # fmt: skip
+    add_trust(parser)
     return parser
 
 
 def main() -> int:
     args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
-    with user_errors():
+    with user_errors(continues=True):
         names = (
             'num_folds', 'per_class', 'synthetic_per_class', 'epochs', 'steps', 'equal_steps',
             'seeds', 'leak', 'train_generators', 'generator_images', 'keep_weights',

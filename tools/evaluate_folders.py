@@ -13,7 +13,7 @@ DIR:SPLIT takes one split of it, DIR:LIST.csv another list of files below DIR.
 from cellgan_plugin.datasets.views import ALL_VIEWS
 from cellgan_plugin.evaluation.presets import PRESETS
 from cellgan_plugin.evaluation.table_distances import DISTANCES
-from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_overwrite, add_trust, user_errors
 from cellgan_plugin.runs.evaluate_folders import evaluate_folders
 from cellgan_plugin.runs.train import set_trust
 
@@ -64,7 +64,7 @@ def make_parser() -> ToolParser:
     parser.add_argument('--workers', type=int, default=0)
     add_overwrite(parser, 'replace tables of other images or settings')
     parser.add_argument('--device', help='default: a GPU where there is one')
-    parser.add_argument('--trust-checkpoint', action='store_true')
+    add_trust(parser)
     return parser
 
 

@@ -10,8 +10,6 @@ known, metrics.csv (per image) and table.md: object F1, Dice and Hausdorff dista
 challenge, mIoU, pixel accuracies. The same command goes on after an interruption.
 """
 
-import sys
-
 from cellgan_plugin.runs.command_line import (
     KeyValues,
     ToolParser,
@@ -54,32 +52,28 @@ def make_parser() -> ToolParser:
     return parser
 
 
-def main() -> int:
+def main() -> None:
     args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
-    with user_errors():
-        try:
-            found = segment(
-                args.config,
-                args.checkpoint,
-                args.images,
-                args.out,
-                split=args.split,
-                masks=args.masks,
-                mask_suffix=args.mask_suffix,
-                instances=args.instances,
-                mask_map=args.mask_map,
-                parts=args.parts,
-                rule=mask_rule(args),
-                overlays=not args.no_overlays,
-                device=args.device,
-                options=args.cfg_options,
-                overwrite=args.overwrite,
-                pairs=args.pairs,
-            )
-        except KeyboardInterrupt:
-            print('interrupted; the same command goes on', file=sys.stderr)
-            return 130
+    with user_errors(continues=True):
+        found = segment(
+            args.config,
+            args.checkpoint,
+            args.images,
+            args.out,
+            split=args.split,
+            masks=args.masks,
+            mask_suffix=args.mask_suffix,
+            instances=args.instances,
+            mask_map=args.mask_map,
+            parts=args.parts,
+            rule=mask_rule(args),
+            overlays=not args.no_overlays,
+            device=args.device,
+            options=args.cfg_options,
+            overwrite=args.overwrite,
+            pairs=args.pairs,
+        )
     for path in found.files:
         if path.name == 'table.md':
             print('\n' + path.read_text(encoding='utf-8'))
@@ -87,8 +81,7 @@ def main() -> int:
         f'{len(found.images)} images in {found.out}, {found.made} of them segmented now; look at '
         f'{found.files[0]}'
     )
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

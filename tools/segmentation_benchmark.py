@@ -43,7 +43,7 @@ def make_parser() -> ToolParser:
 
 def main() -> int:
     args = make_parser().parse_args()
-    with user_errors():
+    with user_errors(continues=True):
         options = dict(args.cfg_options or {})
         if args.data_root:
             options['data.data_root'] = args.data_root

@@ -8,9 +8,13 @@ CANDIDATES, REAL: <folder>/<class>/<image> or a folder with manifest.csv; DIR:SP
 The same command continues what was interrupted.
 """
 
-import sys
-
-from cellgan_plugin.runs.command_line import KeyValues, ToolParser, add_overwrite, user_errors
+from cellgan_plugin.runs.command_line import (
+    KeyValues,
+    ToolParser,
+    add_overwrite,
+    add_trust,
+    user_errors,
+)
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.selection import SELECTION_RULES
 from cellgan_plugin.selection.folder import LINKS
@@ -55,7 +59,7 @@ def make_parser() -> ToolParser:
     add_overwrite(parser)
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
-    parser.add_argument('--trust-checkpoint', action='store_true')
+    add_trust(parser)
     return parser
 
 
@@ -69,32 +73,28 @@ def main() -> None:
     set_trust(args.trust_checkpoint)
     rule = dict(type=args.rule, entropy=args.entropy) if args.entropy else args.rule
     size = args.input_size
-    with user_errors():
-        try:
-            select(
-                args.candidates,
-                args.real,
-                *args.classifier,
-                args.out,
-                rule=rule,
-                ratio=args.ratio,
-                passes=args.passes,
-                dropout=args.dropout,
-                layers=args.layers,
-                seed=args.seed,
-                link=args.link,
-                drop_memorised=args.drop_memorised,
-                input_size=size[0] if size and len(size) == 1 else size,
-                batch_size=args.batch_size,
-                device=args.device,
-                cache_dir=args.cache_dir,
-                tsne_images=args.tsne,
-                options=args.cfg_options,
-                overwrite=args.overwrite,
-            )
-        except KeyboardInterrupt:
-            print('\ninterrupted; the same command continues', file=sys.stderr)
-            raise SystemExit(130) from None
+    with user_errors(continues=True):
+        select(
+            args.candidates,
+            args.real,
+            *args.classifier,
+            args.out,
+            rule=rule,
+            ratio=args.ratio,
+            passes=args.passes,
+            dropout=args.dropout,
+            layers=args.layers,
+            seed=args.seed,
+            link=args.link,
+            drop_memorised=args.drop_memorised,
+            input_size=size[0] if size and len(size) == 1 else size,
+            batch_size=args.batch_size,
+            device=args.device,
+            cache_dir=args.cache_dir,
+            tsne_images=args.tsne,
+            options=args.cfg_options,
+            overwrite=args.overwrite,
+        )
 
 
 if __name__ == '__main__':

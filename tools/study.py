@@ -55,7 +55,7 @@ def make_parser() -> ToolParser:
 
 def main() -> int:
     args = make_parser().parse_args()
-    with user_errors():
+    with user_errors(continues=True):
         settings = read_study(
             args.config,
             args.generators,
@@ -71,11 +71,7 @@ def main() -> int:
             jobs=args.jobs,
             beside=tuple(args.beside) if args.beside else None,
         )
-        try:
-            result = study(args.data, args.out, settings, args.dry_run)
-        except KeyboardInterrupt:
-            print('interrupted; the same command continues', file=sys.stderr)
-            return 130
+        result = study(args.data, args.out, settings, args.dry_run)
     for name, text in result['failures'].items():
         print(f'failed: {name}: {text}', file=sys.stderr)
     return 1 if result['failures'] else 0

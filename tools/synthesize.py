@@ -20,7 +20,6 @@ The same command continues what was interrupted.
 """
 
 import argparse
-import sys
 
 from cellgan_plugin.datasets.image_encoding import FORMATS
 from cellgan_plugin.errors import SynthesisError
@@ -109,35 +108,31 @@ def make_parser() -> ToolParser:
 def main() -> None:
     args = make_parser().parse_args()
     set_trust(args.trust_checkpoint)
-    with user_errors():
-        try:
-            if args.masks is not None:
-                _from_masks(args)
-                return
-            synthesize(
-                args.config,
-                args.checkpoint,
-                args.out,
-                per_class=args.per_class,
-                classes=parse_classes(args.classes or []),
-                seeds=None if args.seeds is None else parse_seeds(args.seeds),
-                truncation=args.truncation,
-                fmt=args.format,
-                like=args.like,
-                batch_size=args.batch_size or GPU_BATCH_SIZE,
-                sample_model=args.sample_model,
-                sample_kwargs=args.sample_kwargs,
-                device=args.device,
-                precision=args.precision,
-                workers=args.workers,
-                sheet=args.sheet,
-                options=args.cfg_options,
-                overwrite=args.overwrite,
-                launcher=args.launcher,
-            )
-        except KeyboardInterrupt:
-            print('\ninterrupted; the same command continues', file=sys.stderr)
-            raise SystemExit(130) from None
+    with user_errors(continues=True):
+        if args.masks is not None:
+            _from_masks(args)
+            return
+        synthesize(
+            args.config,
+            args.checkpoint,
+            args.out,
+            per_class=args.per_class,
+            classes=parse_classes(args.classes or []),
+            seeds=None if args.seeds is None else parse_seeds(args.seeds),
+            truncation=args.truncation,
+            fmt=args.format,
+            like=args.like,
+            batch_size=args.batch_size or GPU_BATCH_SIZE,
+            sample_model=args.sample_model,
+            sample_kwargs=args.sample_kwargs,
+            device=args.device,
+            precision=args.precision,
+            workers=args.workers,
+            sheet=args.sheet,
+            options=args.cfg_options,
+            overwrite=args.overwrite,
+            launcher=args.launcher,
+        )
 
 
 if __name__ == '__main__':

@@ -42,6 +42,7 @@ from cellgan_plugin.runs.command_line import (
     ToolParser,
     add_data_argument,
     add_overwrite,
+    add_trust,
     user_errors,
 )
 from cellgan_plugin.runs.data_settings import data_folder
@@ -300,11 +301,7 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
         '--slurm-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
         help='of submitit, e.g. timeout_min=240 gpus_per_node=1',
     )  # fmt: skip
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='load checkpoints that hold pickled objects; this runs code from the file',
-    )
+    add_trust(parser)
     return parser
 
 
@@ -334,30 +331,19 @@ def main(argv: Optional[Sequence[str]] = None, description: Optional[str] = None
     """The program ``tools/compare.py``.
 
     Returns:
-        int: Exit status: 0 when every model is in the table, 1 when one failed, 130 when
-        interrupted. A mistake of the user exits with 2.
+        int: Exit status: 0 when every model is in the table, 1 when one failed.
     """
     parser = make_parser(description)
     args = parser.parse_args(argv)
     if args.config is None and not (args.models and args.evaluation):
         parser.error('which comparison? give a config, or --models and --evaluation')
     set_trust(args.trust_checkpoint)
-    with user_errors():
+    with user_errors(continues=True):
         plan = read_comparison(args.config, _overrides(args))
         out = Path(args.out or Path('work_dirs') / 'comparisons' / plan.name)
-        try:
-            result = compare(
-                plan,
-                out,
-                args.only,
-                args.workers,
-                args.launcher,
-                args.slurm_options,
-                args.overwrite,
-            )
-        except KeyboardInterrupt:
-            print('interrupted; the same command goes on where it stopped', flush=True)
-            return 130
+        result = compare(
+            plan, out, args.only, args.workers, args.launcher, args.slurm_options, args.overwrite
+        )
     table = out / 'table.md'
     if result['rows'] and table.is_file():
         print('\n' + table.read_text(encoding='utf-8'))

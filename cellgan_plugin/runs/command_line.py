@@ -164,6 +164,11 @@ def add_config_arguments(
         parser.add_argument(
             '--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS
         )
+    add_trust(parser)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``, see :func:`~cellgan_plugin.runs.train.set_trust`."""
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
@@ -247,15 +252,24 @@ def _unregistered(said: str) -> str:
 
 
 @contextlib.contextmanager
-def user_errors() -> Iterator[None]:
+def user_errors(continues: bool = False) -> Iterator[None]:
     """Print the errors of :data:`USER_ERRORS` as one message and exit with status 2.
 
     A full disk and a missing permission are such errors wherever they come up.
 
     ``CELLGAN_TRACEBACK=1`` in the environment shows the traceback as well.
+
+    Args:
+        continues (bool): Whether the same command goes on after Ctrl-C, which is said then (exit
+            status 130). Defaults to False.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        if not continues:
+            raise
+        print('\ninterrupted; the same command continues', file=sys.stderr)
+        raise SystemExit(130) from None
     except (*USER_ERRORS, KeyError, OSError) as error:
         # MMEngine's answer to a type that is not registered.
         if isinstance(error, KeyError) and 'registry' not in str(error):
@@ -279,7 +293,7 @@ def run_experiment(experiment: Experiment, args: argparse.Namespace) -> int:
 
     Returns:
         int: Exit status: 0 when all jobs are done, 1 when some are not, 2 without the package that
-        a launcher needs, 130 when interrupted.
+        a launcher needs.
     """
     if args.dry_run or args.tables_only:
         print(experiment.describe())
@@ -292,9 +306,6 @@ def run_experiment(experiment: Experiment, args: argparse.Namespace) -> int:
     except ImportError as error:  # submitit
         print(f'error: {error}', file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print('interrupted; the same command continues', file=sys.stderr)
-        return 130
     failed = [result.name for result in results.values() if not result.ok]
     if failed:
         print(

@@ -10,7 +10,7 @@ licence into it). In Python: cellgan_plugin.apis.load_generator('OUT').
 
 from pathlib import Path
 
-from cellgan_plugin.runs.command_line import KeyValues, ToolParser, user_errors
+from cellgan_plugin.runs.command_line import KeyValues, ToolParser, add_trust, user_errors
 from cellgan_plugin.runs.generator_export import export_generator, push_generator
 from cellgan_plugin.runs.train import set_trust
 
@@ -30,11 +30,7 @@ def make_parser() -> ToolParser:
     )
     parser.add_argument('--public', action='store_true', help='with --push: for everybody')
     parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='load checkpoints that hold pickled objects; this runs code from the file',
-    )
+    add_trust(parser)
     return parser
 
 

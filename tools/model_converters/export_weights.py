@@ -9,7 +9,7 @@ be trained on: discriminator and optimizer are not in it.
 from pathlib import Path
 
 from cellgan_plugin.compat import load_tensors, save_safetensors
-from cellgan_plugin.runs.command_line import ToolParser, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_trust, user_errors
 from cellgan_plugin.runs.train import set_trust
 from cellgan_plugin.runs.trained_model import find_checkpoint
 
@@ -19,11 +19,7 @@ def make_parser() -> ToolParser:
     parser = ToolParser(__doc__)
     parser.add_argument('checkpoint', help='checkpoint or work directory')
     parser.add_argument('out', type=Path, help='file to write, *.safetensors')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='load checkpoints that hold pickled objects; this runs code from the file',
-    )
+    add_trust(parser)
     return parser
 
 

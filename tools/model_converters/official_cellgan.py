@@ -8,7 +8,7 @@ python tools/model_converters/official_cellgan.py work_dirs/run/iter_100000.pth 
 import argparse
 
 from cellgan_plugin.models.cellgan.official_checkpoint import PARTS, convert_checkpoint
-from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.command_line import add_trust, user_errors
 from cellgan_plugin.runs.train import set_trust
 
 
@@ -27,11 +27,7 @@ def main() -> None:
         help='with --reverse: the averaged generator where there is one, or the plain one '
         '(default: ema)',
     )
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='load checkpoints that hold pickled objects; this runs code from the file',
-    )
+    add_trust(parser)
     args = parser.parse_args()
     set_trust(args.trust_checkpoint)
     with user_errors():
