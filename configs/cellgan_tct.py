@@ -1,5 +1,5 @@
 # The paper's run: five Bethesda classes at 256 px, 100k iterations, batch 64.
-# Where the data lies: CELLGAN_DATA_ROOT, or --cfg-options train_dataloader.dataset.data_root=DIR
+# Data: CELLGAN_DATA_ROOT, or --cfg-options train_dataloader.dataset.data_root=DIR
 _base_ = [
     '_base_/default_runtime.py',
     '_base_/datasets/cell_patches_256.py',

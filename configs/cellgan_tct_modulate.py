@@ -1,3 +1,3 @@
-# As cellgan_tct.py, with all three SGC modules reaching the image (docs/cellgan.md tells why).
+# As cellgan_tct.py, but all three SGC modules affect the image (docs/cellgan.md says why).
 _base_ = 'cellgan_tct.py'
 model = dict(generator=dict(sgc_fusion='modulate'))

@@ -1,4 +1,4 @@
-# What every run of this repository shares, of a GAN or of a classifier, whatever its default scope.
+# Settings of every run of this repository: GANs and classifiers, in any default scope.
 custom_imports = dict(imports=['cellgan_plugin'], allow_failed_imports=False)
 
 randomness = dict(seed=0)

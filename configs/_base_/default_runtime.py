@@ -1,4 +1,4 @@
-# What every run of a generator shares: where things are logged, saved and drawn.
+# Logging, checkpoints and sheets of every run of a generator.
 _base_ = 'common_runtime.py'
 default_scope = 'mmagic'
 

@@ -1,4 +1,4 @@
-# As short_runtime.py for the plus models: the checkpoint of the lowest smoothed distance is kept, a sheet is drawn
+# As short_runtime.py for the plus models: keeps the checkpoint with the lowest smoothed distance and draws a sheet
 # every thousand iterations.
 _base_ = 'short_runtime.py'
 default_hooks = dict(checkpoint=dict(interval=500), logger=dict(interval=100))

@@ -1,4 +1,4 @@
-# As pyramid_runtime.py, logging, saving and drawing at the pace of a short run.
+# As pyramid_runtime.py, with shorter intervals of logging, saving and drawing.
 _base_ = 'default_runtime.py'
 default_hooks = dict(checkpoint=dict(interval=200), logger=dict(interval=25))
 custom_hooks = [

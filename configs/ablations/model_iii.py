@@ -1,3 +1,3 @@
-# Table 2, Model iii: without SGC; FastGAN's SLE stands in its place.
+# Table 2, Model iii: FastGAN's SLE in place of SGC.
 _base_ = '../cellgan_tct.py'
 model = dict(generator=dict(skip_type='sle'))

@@ -1,7 +1,7 @@
-# The rows of HistoGAN's Table 1 (Sec. 4.3.3): one pool of candidates, three ways to choose from it. The
-# name HistoGAN is that of a generator of the config that has this as a base; another one, whatever it is:
+# The rows of HistoGAN's Table 1 (Sec. 4.3.3): one pool of candidates, three ways to select from it. HistoGAN
+# is the name of a generator in the config that inherits from this one. To use another generator:
 #   --generator CellGAN=configs/cellgan_cric_64.py      (or CONFIG.py:CHECKPOINT, or a folder of images)
-# A row may also have `transforms` and a generator; Sec. 5 recommends both together.
+# A row may also have both `transforms` and a generator, as Sec. 5 recommends.
 _traditional = [  # "horizontal flipping and color jittering"; how strong is not said
     dict(type='RandomCellFlip', horizontal=0.5, vertical=0.0),
     dict(type='RandomTissueColor', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02),

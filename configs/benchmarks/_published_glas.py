@@ -1,6 +1,6 @@
 # The numbers of Li et al. 2022 for GlaS, copied from the paper: Table 2 (all masks), Table 4 (binary, mIoU),
-# Tables 5 to 7. Shown below the rows that were trained, marked as published. In the order of Table 2: all
-# test images, part A, part B.
+# Tables 5 to 7. They are shown below our own rows and marked as published. Order as in Table 2: all test
+# images, part A, part B.
 _100_percent = {
     'm-FCDenseNet': ((0.748, 0.731, 0.792), (0.676, 0.662, 0.710), (123.39, 122.4, 125.9)),
     'm-FCDenseNet + pyramid': ((0.870, 0.894, 0.822), (0.860, 0.878, 0.776), (65.7, 54.1, 108.3)),

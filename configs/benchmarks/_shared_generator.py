@@ -1,6 +1,6 @@
-# A laboratory shares a generator and not its patients: it has seen many images of other slides, the
-# classifiers have few of their own. Rows for each number of real training images per class: 20, 50, 100
-# are 20, 50 and 100 % of four fifths of 125. The config that has this as a base names data and generators.
+# A laboratory shares a generator in place of its patients' images. The generator was trained on many images
+# of other slides; the classifiers have few real images. Rows for 20, 50 and 100 real training images per
+# class, which are 20, 50 and 100 % of four fifths of 125. The inheriting config names data and generators.
 classes = ['NILM', 'ASC-US', 'LSIL', 'ASC-H', 'HSIL']
 classifiers = dict(ResNet='../classifiers/benchmark_resnet18_64.py')
 _added = dict(ratio=8, pool=16)  # synthetic images, and candidates, of each class per real one

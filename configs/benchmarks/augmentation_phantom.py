@@ -1,7 +1,7 @@
-# What costs nothing, first: flips with colour jitter, and stain augmentation, beside the images of CellGAN, on
-# patches of phantom slides at 64 px, each slide with a stain of its own (docs/slides.md). After
-# tools/train.py configs/cellgan_phantom.py; CELLGAN_CHECKPOINT: where that was trained.
-# The real images are those that CellGAN has not seen.
+# Two free baselines (flips with colour jitter; stain augmentation) and images of CellGAN, on patches of phantom
+# slides at 64 px, each slide with its own stain (docs/slides.md). First run
+# tools/train.py configs/cellgan_phantom.py; CELLGAN_CHECKPOINT: its work directory.
+# CellGAN has not seen the real images used here.
 title = 'Augmentation, phantom slides at 64 px'
 data = dict(
     data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom_cells}}', ann_file='manifest.csv', split='val')

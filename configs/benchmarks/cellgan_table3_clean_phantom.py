@@ -1,4 +1,4 @@
-# cellgan_table3_clean_tct.py on phantoms at 64 px: CellGAN and latent diffusion, each trained anew per fold.
+# cellgan_table3_clean_tct.py on phantoms at 64 px: CellGAN and latent diffusion, each trained once per fold.
 #   CELLGAN_PHANTOM_ROOT=demo/data python tools/benchmark.py \
 #       configs/benchmarks/cellgan_table3_clean_phantom.py --jobs 2
 _base_ = 'cellgan_table3_phantom.py'

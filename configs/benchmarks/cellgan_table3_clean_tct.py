@@ -1,5 +1,5 @@
-# Table 3 without a leak: a generator of each kind per fold, trained on all images outside of its test part
-# and of the groups there. Latent diffusion trains its autoencoder on the same images first.
+# Table 3 without a leak: every generator is trained once per fold, on all images except the test images and
+# their groups. Latent diffusion first trains its autoencoder on the same images.
 #   python tools/benchmark.py configs/benchmarks/cellgan_table3_clean_tct.py --data DIR --jobs 8
 _base_ = 'cellgan_table3_tct.py'
 title = 'Table 3: data augmentation, TCT, one generator per fold'

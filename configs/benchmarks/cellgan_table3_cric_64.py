@@ -1,5 +1,5 @@
 # Table 3 on CRIC Cervix at 64 px, sized for two CPU cores and some hours: CellGAN is trained on each fold's
-# training images, and all settings take as many steps. Data: CELLGAN_CRIC_ROOT with the manifest of
+# training images, and all settings take equal steps. Data: CELLGAN_CRIC_ROOT with the manifest of
 # tools/dataset_converters/cric.py, whose groups are the slide fields.
 _base_ = 'cellgan_table3_phantom.py'
 title = 'Data augmentation, CRIC Cervix at 64 px'

@@ -1,7 +1,7 @@
-# Table 3 on held-out phantoms at 64 px, in minutes on two CPU cores. After tools/train.py
-# configs/cellgan_phantom.py; CELLGAN_CHECKPOINT: where that was trained.
-# The real images are those that CellGAN has not seen. "more phantoms" are images of the training split
-# themselves: what a perfect generator would add.
+# Table 3 on held-out phantoms at 64 px, in minutes on two CPU cores. First run tools/train.py
+# configs/cellgan_phantom.py; CELLGAN_CHECKPOINT: its work directory.
+# CellGAN has not seen the real images used here. "more phantoms" adds images of the training split: what a
+# perfect generator would add.
 title = 'Data augmentation, phantoms at 64 px'
 data = dict(
     data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom}}', ann_file='manifest.csv', split='val')

@@ -1,7 +1,7 @@
 # Table 3 (CellGAN, Sec. 3.3): 400 real images per class, 5 folds, ResNet-34 and DenseNet-121, without and
 # with 2,000 synthetic images per class of BigGAN, LDM and CellGAN. Data: CELLGAN_DATA_ROOT.
-# The generators are those that tools/train.py leaves in work_dirs/. They were trained on all images, as
-# the paper's: that is refused unless you say --paper-protocol. The clean way needs no checkpoint:
+# The generators are those that tools/train.py writes to work_dirs/. Like the paper's, they were trained on
+# all images: this is refused without --paper-protocol. The clean way needs no checkpoint:
 #   --generator CellGAN=configs/cellgan_tct.py --train-generators
 title = 'Table 3: data augmentation, TCT'
 data = dict(data_root='{{$CELLGAN_DATA_ROOT:data/tct}}')

@@ -1,6 +1,6 @@
-# Table 1 and Sec. 4.2.2: Frechet distance of images made from the masks of the test images, MS-SSIM of ten
-# samples of one mask and to the original. The paper's ResNeXt-50 is not public: any extractor will do, but
-# distances of different ones cannot be compared. Here: an MMPretrain classifier of tissue,
+# Table 1 and Sec. 4.2.2: Frechet distance of images made from the masks of the test images, MS-SSIM between
+# ten samples of one mask and to the original. The paper's ResNeXt-50 is not public. Any extractor works, but
+# distances of different extractors cannot be compared. Here it is an MMPretrain classifier of tissue:
 #   CELLGAN_TISSUE_CLASSIFIER_CONFIG and CELLGAN_TISSUE_CLASSIFIER (its weights).
 title = 'GlaS'
 data = dict(

@@ -1,6 +1,6 @@
 # Fig. 12 (HistoGAN, Sec. 4.3.3): selective augmentation with pools of 2N to 8N candidates and ratios r of
-# 0.4 to 1.0. Pools are the first images of the largest one, which is made and scored once. With Table 1's
-# work directory its generator and its trainings are taken over:
+# 0.4 to 1.0. Smaller pools are the first images of the largest, which is made and scored once. The work
+# directory of Table 1 provides the generator and finished trainings:
 #   python tools/benchmark.py configs/benchmarks/histogan_fig12_cervical.py --work-dir work_dirs/histogan_table1_cervical
 _base_ = 'histogan_table1_cervical.py'
 sweep = dict(

@@ -1,9 +1,9 @@
 # Table 1 (HistoGAN, Sec. 4.1 and 4.3.3): cervical epithelium, four grades, 7:1:2 by patient, ResNet-34.
 # Data: CELLGAN_CERVICAL_ROOT, with a manifest whose column `group` is the patient.
 #   python tools/benchmark.py configs/benchmarks/histogan_table1_cervical.py
-# The paper is silent on the classifier's epochs, and on what the validation images are for: they choose
-# the classifier's weights here. The generator's are chosen by the smoothed FD to the training images, with
-# features of the baseline (Sec. 3.1.2).
+# The paper does not give the classifier's epochs or the use of the validation images. Here these choose the
+# classifier's weights. The generator's weights are chosen by the smoothed FD to the training images in the
+# baseline's features (Sec. 3.1.2).
 _base_ = '_histogan_table1.py'
 title = 'Table 1: cervical histopathology'
 data = dict(data_root='{{$CELLGAN_CERVICAL_ROOT:data/cervical}}', ann_file='manifest.csv')

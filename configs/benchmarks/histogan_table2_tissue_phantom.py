@@ -1,4 +1,4 @@
-# Table 2 on the tissue phantom at 64x32: a quarter, half and all of the training images of its own split.
+# Table 2 on the tissue phantom at 64x32: a quarter, half and all of the images of its training split.
 # Data: CELLGAN_TISSUE_ROOT:
 #   python tools/dataset_converters/phantom.py --kind tissue --out data/tissue_phantom --size 64x32 \
 #       --splits train=100,val=20,test=50

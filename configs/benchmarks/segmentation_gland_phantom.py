@@ -1,8 +1,8 @@
-# Segmentation with few labels on the gland phantom, 256 px images seen at 64 px, small networks: minutes
-# per method on one CPU core. Make the data first:
+# Segmentation with few labels on the gland phantom: 256 px images resized to 64 px, small networks, minutes
+# per method on one CPU core. First make the data:
 #   python tools/dataset_converters/gland_phantom.py --out data/gland_phantom
 #   python tools/segmentation_benchmark.py configs/benchmarks/segmentation_gland_phantom.py --jobs 2
-# Where it lies: CELLGAN_GLAND_ROOT.
+# Data: CELLGAN_GLAND_ROOT.
 title = 'gland phantom at 64 px'
 data = dict(
     data_root='{{$CELLGAN_GLAND_ROOT:data/gland_phantom}}', classes=['stroma', 'gland'],

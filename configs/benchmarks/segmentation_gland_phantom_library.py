@@ -1,5 +1,5 @@
 # segmentation_gland_phantom.py with U-Net, DeepLabV3+ and FPN of segmentation-models-pytorch (pip install
-# segmentation-models-pytorch), ResNet-18 encoders from random weights, in the place of the other methods.
+# segmentation-models-pytorch), ResNet-18 encoders from random weights, in place of the other methods.
 _base_ = 'segmentation_gland_phantom.py'
 _one_scale = dict(model=dict(scales=[dict(size=64, batch_size=4, iters=300)]))
 methods = {

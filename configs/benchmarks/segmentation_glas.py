@@ -1,7 +1,7 @@
 # Segmentation with few labels on GlaS: Table 2 (100 %), Tables 4 (binary) to 7, Fig. 6 of Li et al. 2022.
 # Full size: 512 px, 200 epochs per scale; one GPU per job.
 #   python tools/segmentation_benchmark.py configs/benchmarks/segmentation_glas.py --seeds 0 1 2
-# Where tools/dataset_converters/glas.py wrote it: CELLGAN_GLAS_ROOT.
+# Data: CELLGAN_GLAS_ROOT, the output of tools/dataset_converters/glas.py.
 _base_ = '_published_glas.py'
 title = 'GlaS'
 data = dict(

@@ -1,5 +1,5 @@
-# Segmentation with few labels on GlaS seen at an eighth of its size (tiles of 512 px at 64 px), small
-# networks, 20 % of the masks: minutes per method on one CPU core. Where the data lies: CELLGAN_GLAS_ROOT.
+# Segmentation with few labels on GlaS at an eighth of its size (tiles of 512 px resized to 64 px), small
+# networks, 20 % of the masks, minutes per method on one CPU core. Data: CELLGAN_GLAS_ROOT.
 #   python tools/segmentation_benchmark.py configs/benchmarks/segmentation_glas_64.py --jobs 2
 title = 'GlaS at 64 px, test A'
 data = dict(

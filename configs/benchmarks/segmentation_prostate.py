@@ -1,6 +1,6 @@
-# Table 3: four classes of prostate tissue at 512 px, all masks, five folds (by patient where the manifest
-# has it).
-# Where image + mask pairs with a manifest lie: CELLGAN_PROSTATE_ROOT.
+# Table 3: four classes of prostate tissue at 512 px, all masks, five folds (by patient if the manifest has
+# patients).
+# Data: CELLGAN_PROSTATE_ROOT, image + mask pairs with a manifest.
 #   python tools/segmentation_benchmark.py configs/benchmarks/segmentation_prostate.py --run-folds 0
 _base_ = '_published_prostate.py'
 title = 'prostate'

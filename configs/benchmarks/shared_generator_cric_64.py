@@ -1,6 +1,6 @@
-# A shared generator on CRIC patches at 64 px: CellGAN-plus of one half of the fields (the model that ships),
-# classifiers on the other half. Classes keep their shares; with ten ASC-H images nothing can be said of that
-# class. Twenty minutes of one core.
+# A shared generator on CRIC patches at 64 px: CellGAN-plus trained on one half of the fields (the shipped
+# model), classifiers on the other half. Class frequencies are kept; ten ASC-H images are too few for results
+# of that class. Twenty minutes of one core.
 #   python tools/dataset_converters/folders.py cric256 --out data/cric --policy keep --skip-unmatched \
 #       --group-regex '(?P<group>[0-9a-f]{8})_[0-9]+' --split 0.5 0 0.5 \
 #       --classes NILM ASC-US LSIL ASC-H HSIL

@@ -1,5 +1,5 @@
-# As biggan_tct.py, with differentiable augmentation of what the discriminator sees, CellGAN's
-# policy (Sec. 3.1). For fewer or more discriminator steps: model.discriminator_steps (docs/baselines.md).
+# As biggan_tct.py, with differentiable augmentation of the discriminator's images by CellGAN's policy
+# (Sec. 3.1). model.discriminator_steps sets the discriminator steps (docs/baselines.md).
 _base_ = 'biggan_tct.py'
 model = dict(
     discriminator=dict(

@@ -1,5 +1,5 @@
-# What the runs of CellGAN-plus at 64 px share, whatever the images: data in RAM, all eight views, when to
-# evaluate, draw and save. A run adds where its images lie and what they are compared with.
+# Shared settings of CellGAN-plus runs at 64 px: data in RAM, all eight views, intervals to evaluate, draw
+# and save. A run adds its data and its evaluation.
 _base_ = [
     '../_base_/plus_runtime.py',
     '../_base_/datasets/cell_patches_64.py',

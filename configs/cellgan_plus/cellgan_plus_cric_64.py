@@ -1,7 +1,7 @@
 # CellGAN-plus on CRIC Cervix patches at 64 px, for hours of one core: the training fields of the
-# manifest that tools/dataset_converters/cric.py writes; evaluated while it trains by the set's own
-# classifier (configs/classifiers/resnet18_cric_64.py, CELLGAN_CLASSIFIER). With a few hundred images the
-# discriminator knows them by heart after some 10,000 iterations: take the weights that are kept as best.
+# manifest that tools/dataset_converters/cric.py writes. Evaluated during training with the data set's own
+# classifier (configs/classifiers/resnet18_cric_64.py, CELLGAN_CLASSIFIER). With a few hundred images, the
+# discriminator has memorised them after about 10,000 iterations: use the weights kept as best.
 _base_ = ['_cellgan_plus_64.py', '../_base_/evaluation/cric_64_fd.py']
 train_dataloader = dict(
     dataset=dict(

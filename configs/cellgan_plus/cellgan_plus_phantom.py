@@ -3,6 +3,6 @@
 #       --splits train=1000,val=200,test=200
 #   python tools/train.py configs/classifiers/resnet18_phantom.py
 #   python tools/train.py configs/cellgan_plus/cellgan_plus_phantom.py --amp
-# Evaluated while it trains by the phantom's own classifier, on held-out images.
+# Evaluated during training with the phantom's own classifier, on held-out images.
 _base_ = ['_cellgan_plus_64.py', '../_base_/evaluation/phantom_fd.py']
 train_dataloader = dict(dataset=dict(data_root='{{$CELLGAN_PHANTOM_ROOT:data/phantom}}'))

@@ -1,4 +1,4 @@
-# What the classifiers share: they run in MMPretrain's scope with this plugin's data set and hooks.
+# Shared settings of the classifiers: they run in MMPretrain's scope with this plugin's data set and hooks.
 _base_ = '../_base_/common_runtime.py'
 default_scope = 'mmpretrain'
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)

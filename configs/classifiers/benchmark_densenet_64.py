@@ -1,4 +1,4 @@
-# A small DenseNet at 64 px (18 layers of growth 8), beside benchmark_resnet18_64.py.
+# A small DenseNet at 64 px (18 layers of growth 8), used beside benchmark_resnet18_64.py.
 _base_ = 'benchmark_resnet18_64.py'
 
 model = dict(

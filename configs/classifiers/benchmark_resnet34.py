@@ -1,9 +1,9 @@
-# The ResNet of Table 3 (Sec. 3.3): ResNet-34, SGD, learning rate 1e-4, batch 64, random flips. How long
-# it trains and on what is the benchmark's (configs/benchmarks/).
-# The paper is silent on: image size (the patches' 256 px here), momentum and weight decay (the usual
-# 0.9 and 1e-4), a schedule (none), flip direction (both, as for CellGAN), and how the network starts.
-# At this learning rate it starts best from ImageNet weights: CELLGAN_IMAGENET_RESNET34 names a checkpoint
-# of MMPretrain's resnet34; without it the start is random, and the benchmark's table says which.
+# The ResNet of Table 3 (Sec. 3.3): ResNet-34, SGD, learning rate 1e-4, batch 64, random flips. The
+# benchmark sets the length of training and the data (configs/benchmarks/).
+# The paper does not give: image size (here 256 px, that of the patches), momentum and weight decay (the
+# usual 0.9 and 1e-4), a schedule (none), flip direction (both, as for CellGAN), and initial weights.
+# At this learning rate ImageNet weights are best: CELLGAN_IMAGENET_RESNET34 names a checkpoint of
+# MMPretrain's resnet34. Without it the initial weights are random; the benchmark's table says which.
 _base_ = 'resnet34_tct.py'
 size = 256
 pretrained = '{{$CELLGAN_IMAGENET_RESNET34:none}}'

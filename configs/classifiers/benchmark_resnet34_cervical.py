@@ -1,7 +1,7 @@
 # The baseline of HistoGAN's Table 1 (Sec. 4.3.3): ResNet-34 at 256x128 without augmentation, which the
-# rows of configs/benchmarks/histogan_table1_cervical.py add. The paper is silent on optimizer, batch and length of
-# the classifier's training, and on how it starts: as resnet34_tct.py, from random weights; ImageNet
-# weights: CELLGAN_IMAGENET_RESNET34, a checkpoint of MMPretrain's resnet34.
+# rows of configs/benchmarks/histogan_table1_cervical.py add. The paper does not give optimizer, batch, length
+# and initial weights of the classifier: these are as in resnet34_tct.py, with random initial weights. For
+# ImageNet weights set CELLGAN_IMAGENET_RESNET34, a checkpoint of MMPretrain's resnet34.
 _base_ = 'resnet34_cervical.py'
 size = (256, 128)
 pretrained = '{{$CELLGAN_IMAGENET_RESNET34:none}}'

@@ -1,6 +1,6 @@
 # The baseline ResNet-34 of HistoGAN's cervical images (Sec. 4.1): four grades at 256x128, whose
-# features choose the checkpoint (Sec. 3.1.2). Data: CELLGAN_CERVICAL_ROOT, with a manifest whose
-# splits keep patients apart. Flipped left-right only: epithelium has a surface and a base.
+# features choose the checkpoint (Sec. 3.1.2). Data: CELLGAN_CERVICAL_ROOT, with a manifest that splits
+# by patient. Flipped only left-right, because epithelium has a surface and a base.
 _base_ = 'resnet34_tct.py'
 size = (256, 128)
 classes = ['Normal', 'CIN1', 'CIN2', 'CIN3']

@@ -1,8 +1,8 @@
 # Domain classifier of the CRIC patches at 224 px. Data: CELLGAN_CRIC_ROOT, the training fields of the
-# manifest, as configs/cellgan_cric.py. The accuracy shown is that on training images; with enough
-# held-out ones say val_dataloader.dataset.split=val. For class folders without a manifest set
+# manifest, as configs/cellgan_cric.py. The shown accuracy is on training images; with enough
+# held-out ones set val_dataloader.dataset.split=val. For class folders without a manifest set
 # train_dataloader.dataset.ann_file= and train_dataloader.dataset.split=None by --cfg-options, and
-# the same of val_ and test_dataloader.
+# the same for val_ and test_dataloader.
 _base_ = 'resnet34_tct.py'
 iterations = 2000
 data = dict(

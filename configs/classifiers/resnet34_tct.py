@@ -1,6 +1,6 @@
 # The domain classifier whose features evaluate a generator (HistoGAN, Sec. 3.1.2: a ResNet-34 trained
 # on the real training images). One command: python tools/train.py configs/classifiers/resnet34_tct.py
-# Data: CELLGAN_DATA_ROOT or --data DIR, whose classes it tells apart; without it the paper's five.
+# Data and classes: CELLGAN_DATA_ROOT or --data DIR; without it, the paper's five classes.
 _base_ = '_runtime.py'
 size = 224
 iterations = 10_000

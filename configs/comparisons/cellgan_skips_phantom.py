@@ -1,5 +1,5 @@
-# What the skip modules of CellGAN's generator give, on the phantom set (64 px, half an hour of a CPU core): the same
-# pairs of resolutions in every row but the first. First the classifier that evaluates:
+# What the skip modules of CellGAN's generator gain, on the phantom set (64 px, half an hour of a CPU core). All
+# rows but the first have the same pairs of resolutions. First train the classifier for the evaluation:
 #   python tools/train.py configs/classifiers/resnet18_phantom.py
 title = 'Skip modules of CellGAN on the phantom set'
 config = '../cellgan_phantom_modulate.py'

@@ -1,6 +1,6 @@
 # Table 1 and Fig. 2 with the small models on CRIC Cervix patches (64 px, two CPU cores), six
 # minutes of training each; SNGAN-projection shows that any conditional GAN of MMagic can be a row.
-# First the classifier that evaluates:
+# First train the classifier for the evaluation:
 #   python tools/train.py configs/classifiers/resnet18_cric_64.py
 title = 'Generators on CRIC at 64 px'
 models = [

@@ -1,6 +1,6 @@
 # Table 1 and Fig. 2 with the small models on the phantom set (64 px, two CPU cores), six
 # minutes of training each; SNGAN-projection shows that any conditional GAN of MMagic can be a row.
-# First the classifier that evaluates:
+# First train the classifier for the evaluation:
 #   python tools/train.py configs/classifiers/resnet18_phantom.py
 title = 'Generators on the phantom set'
 models = [

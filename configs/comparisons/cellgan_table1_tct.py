@@ -1,5 +1,5 @@
-# Table 1 and Fig. 2: CellGAN and its baselines at the paper's size, each on its own schedule, evaluated
-# by the paper's FID.
+# Table 1 and Fig. 2: CellGAN and its baselines at the paper's size, each with its own schedule, evaluated
+# with the paper's FID.
 #   python tools/compare.py configs/comparisons/cellgan_table1_tct.py
 title = 'Table 1, generators on the TCT set'
 models = [

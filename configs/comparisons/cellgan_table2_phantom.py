@@ -1,5 +1,5 @@
 # The ablations of Table 2 with the small model on the phantom set (64 px, two CPU cores), six
-# minutes of training each. First the classifier that evaluates:
+# minutes of training each. First train the classifier for the evaluation:
 #   python tools/train.py configs/classifiers/resnet18_phantom.py
 title = 'Ablations on the phantom set'
 config = '../cellgan_phantom.py'

@@ -1,9 +1,9 @@
-# HistoGAN without one of its parts at a time (Sec. 3.1.1), at the paper's size and schedule, evaluated by
-# the task's own ResNet-34:
+# An ablation of HistoGAN that removes one part at a time (Sec. 3.1.1), at the paper's size and schedule,
+# evaluated with the task's own ResNet-34:
 #   python tools/train.py configs/classifiers/resnet34_cervical.py
 #   python tools/compare.py configs/comparisons/histogan_parts_cervical.py
-# The paper has no such table. Without conditional batch norm the label reaches the generator beside the
-# noise, and the critics through the projection, which they otherwise do not have.
+# The paper has no such table. Without conditional batch norm the label enters the generator with the noise,
+# and the critics by the projection, which the other rows do not have.
 title = 'HistoGAN without one of its parts'
 config = '../histogan/histogan_cervical.py'
 _no_attention = {'model.generator.attention': False, 'model.discriminator.attention': False}

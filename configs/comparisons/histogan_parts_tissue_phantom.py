@@ -1,7 +1,7 @@
-# HistoGAN without one of its parts at a time on the tissue phantom (64x32, two CPU cores), six minutes of
-# training each. First the classifier that evaluates:
+# An ablation of HistoGAN that removes one part at a time, on the tissue phantom (64x32, two CPU cores), six
+# minutes of training each. First train the classifier for the evaluation:
 #   python tools/train.py configs/classifiers/resnet18_tissue_phantom.py
-# The critics of this small model see the label through the projection in every row.
+# In every row, the critics of this small model get the label by the projection.
 _base_ = 'histogan_parts_cervical.py'
 title = 'HistoGAN without one of its parts, tissue phantom'
 config = '../histogan/histogan_tissue_phantom.py'

@@ -1,6 +1,6 @@
 # HistoGAN on tiles of GlaS (colon glands) by grade, 64x64 in two stages, sized for two CPU cores.
 # First: python tools/dataset_converters/glas_tiles.py GLAS --out data/glas_tiles --min-overlap 64
-# Where the tiles lie: CELLGAN_GLAS_TILES_ROOT.
+# Tiles: CELLGAN_GLAS_TILES_ROOT.
 _base_ = [
     '../_base_/short_runtime.py',
     '../_base_/datasets/glas_tiles_64.py',

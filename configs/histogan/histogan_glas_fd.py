@@ -1,7 +1,7 @@
-# histogan_glas.py, evaluated while it trains by a classifier of the same training tiles; the best
-# checkpoint by the smoothed distance is kept.
+# histogan_glas.py, evaluated during training with a classifier of the same training tiles. Keeps the
+# checkpoint with the best smoothed distance.
 # First: python tools/train.py configs/classifiers/resnet18_glas_tiles.py
-# Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet18_glas_tiles).
+# CELLGAN_CLASSIFIER: its work directory (default: work_dirs/resnet18_glas_tiles).
 _base_ = ['histogan_glas.py', '../_base_/evaluation/glas_tiles_fd.py']
 train_cfg = dict(val_interval=200)
 custom_hooks = [

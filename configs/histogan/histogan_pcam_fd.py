@@ -1,7 +1,7 @@
-# histogan_pcam.py, evaluated from the 100th epoch on by the features of the task's own ResNet-34, every
-# fifth epoch (the paper: every epoch); the checkpoint at the minimum of the smoothed distance is
-# kept. First: python tools/train.py configs/classifiers/resnet34_pcam.py
-# Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet34_pcam).
+# histogan_pcam.py, evaluated with the features of the task's own ResNet-34 every fifth epoch from the 100th
+# on (the paper: every epoch). Keeps the checkpoint at the minimum of the smoothed distance.
+# First: python tools/train.py configs/classifiers/resnet34_pcam.py
+# CELLGAN_CLASSIFIER: its work directory (default: work_dirs/resnet34_pcam).
 _base_ = ['histogan_pcam.py', '../_base_/evaluation/pcam_fd.py']
 _epoch = 128  # iterations
 train_cfg = dict(val_begin=100 * _epoch, val_interval=5 * _epoch)

@@ -1,5 +1,5 @@
 # HistoGAN on the tissue phantom at 64x32, sized for two CPU cores.
-# Where the data lies: CELLGAN_TISSUE_ROOT.
+# Data: CELLGAN_TISSUE_ROOT.
 _base_ = [
     '../_base_/short_runtime.py',
     '../_base_/datasets/tissue_patches_64x32.py',

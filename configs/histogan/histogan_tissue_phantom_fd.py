@@ -1,7 +1,7 @@
-# histogan_tissue_phantom.py, evaluated while it trains by the phantom's own classifier; the best
-# checkpoint by the smoothed distance is kept.
+# histogan_tissue_phantom.py, evaluated during training with the phantom's own classifier. Keeps the
+# checkpoint with the best smoothed distance.
 # First: python tools/train.py configs/classifiers/resnet18_tissue_phantom.py
-# Where that was trained: CELLGAN_CLASSIFIER (default: work_dirs/resnet18_tissue_phantom).
+# CELLGAN_CLASSIFIER: its work directory (default: work_dirs/resnet18_tissue_phantom).
 _base_ = ['histogan_tissue_phantom.py', '../_base_/evaluation/tissue_phantom_fd.py']
 train_cfg = dict(val_interval=100)
 custom_hooks = [

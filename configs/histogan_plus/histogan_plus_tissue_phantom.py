@@ -3,7 +3,7 @@
 #       --splits train=1000,val=200,test=200
 #   python tools/train.py configs/classifiers/resnet18_tissue_phantom.py
 #   python tools/train.py configs/histogan_plus/histogan_plus_tissue_phantom.py --amp
-# Evaluated while it trains by the phantom's own classifier, on held-out images.
+# Evaluated during training with the phantom's own classifier, on held-out images.
 _base_ = [
     '../_base_/plus_runtime.py',
     '../_base_/datasets/tissue_patches_64x32.py',

@@ -1,6 +1,6 @@
-# Stage 2 of latent diffusion on CRIC Cervix patches at 64 px, sized for two CPU cores. Stage 1 first:
+# Stage 2 of latent diffusion on CRIC Cervix patches at 64 px, sized for two CPU cores. First train stage 1:
 #   python tools/train.py configs/latent_diffusion/autoencoder_cric_64.py
-# Where it was trained: CELLGAN_AUTOENCODER (default: work_dirs/autoencoder_cric_64). For class
+# CELLGAN_AUTOENCODER: its work directory (default: work_dirs/autoencoder_cric_64). For class
 # folders without a manifest add
 # --cfg-options train_dataloader.dataset.ann_file= train_dataloader.dataset.split=None
 _base_ = [

@@ -1,6 +1,6 @@
-# Stage 2 of latent diffusion on the phantom set, sized for two CPU cores. Stage 1 first:
+# Stage 2 of latent diffusion on the phantom set, sized for two CPU cores. First train stage 1:
 #   python tools/train.py configs/latent_diffusion/autoencoder_phantom.py
-# Where it was trained: CELLGAN_AUTOENCODER (default: work_dirs/autoencoder_phantom).
+# CELLGAN_AUTOENCODER: its work directory (default: work_dirs/autoencoder_phantom).
 _base_ = [
     '../_base_/short_runtime.py',
     '../_base_/datasets/cell_patches_64.py',

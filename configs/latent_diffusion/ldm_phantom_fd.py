@@ -1,4 +1,4 @@
-# ldm_phantom.py, evaluated while it trains by the phantom's own classifier, as cellgan_phantom_fd.py.
+# ldm_phantom.py, evaluated during training with the phantom's own classifier, as cellgan_phantom_fd.py.
 # First: python tools/train.py configs/classifiers/resnet18_phantom.py
 _base_ = ['ldm_phantom.py', '../_base_/evaluation/phantom_fd.py']
 train_cfg = dict(val_interval=500)

@@ -1,5 +1,5 @@
-# Stage 2 of latent diffusion at 256 px on the data of cellgan_tct.py. Stage 1 first; where it was
-# trained: CELLGAN_AUTOENCODER (default: work_dirs/autoencoder_kl_tct).
+# Stage 2 of latent diffusion at 256 px on the data of cellgan_tct.py. First train stage 1;
+# CELLGAN_AUTOENCODER: its work directory (default: work_dirs/autoencoder_kl_tct).
 #   python tools/train.py configs/latent_diffusion/ldm_tct.py --amp
 _base_ = [
     '../_base_/default_runtime.py',

@@ -1,4 +1,4 @@
-# Algorithm 2 on GlaS seen at an eighth of its size, 16 to 64 px, sized for two CPU cores.
+# Algorithm 2 on GlaS at an eighth of its size, 16 to 64 px, sized for two CPU cores.
 _base_ = [
     '../_base_/pyramid_short_runtime.py',
     '../_base_/datasets/glas_64.py',

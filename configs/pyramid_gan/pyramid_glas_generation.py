@@ -1,4 +1,4 @@
-# Algorithm 1: generation alone (Table 1).
+# Algorithm 1: only generation (Table 1).
 _base_ = 'pyramid_glas.py'
 model = dict(segmenter=None)
 val_dataloader = val_cfg = val_evaluator = None

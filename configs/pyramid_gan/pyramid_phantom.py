@@ -1,5 +1,5 @@
 # Algorithm 2 on the gland phantom, 16 to 64 px, all images labelled, sized for two CPU cores.
-# Where the data lies: CELLGAN_GLAND_ROOT.
+# Data: CELLGAN_GLAND_ROOT.
 _base_ = [
     '../_base_/pyramid_short_runtime.py',
     '../_base_/datasets/gland_phantom_64.py',

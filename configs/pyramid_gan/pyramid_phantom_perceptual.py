@@ -1,8 +1,8 @@
 # pyramid_phantom.py with the paper's perceptual term (Sec. 3.1.3), on the features of a classifier of the
-# gland phantom in the place of VGG-19's. First that classifier:
+# gland phantom in place of VGG-19's. First that classifier:
 #   python tools/train.py configs/classifiers/resnet18_gland_phantom.py
-# Where it was trained: CELLGAN_PERCEPTUAL_CLASSIFIER. Do not evaluate with the same one: its features were
-# pulled towards those of the real images.
+# CELLGAN_PERCEPTUAL_CLASSIFIER: its work directory. Do not evaluate with the same classifier: training pulls
+# its features of generated images towards those of real ones.
 _base_ = 'pyramid_phantom.py'
 model = dict(
     perceptual_loss=dict(

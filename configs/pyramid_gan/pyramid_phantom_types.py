@@ -1,4 +1,4 @@
-# Algorithm 1 on the six categories of the gland phantom: change the class of glands in a mask and
+# Algorithm 1 on the six categories of the gland phantom, to change the class of glands in a mask and
 # generate again (Sec. 4.2.1, Fig. 4c).
 _base_ = 'pyramid_phantom_generation.py'
 types = dict(

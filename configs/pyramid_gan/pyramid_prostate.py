@@ -1,7 +1,7 @@
 # Algorithm 2 on 1024 px tiles, five scales, four classes: prostate Gleason grading (Sec. 4.1.2).
-# The finest scale recomputes activations: an estimate of 26 GiB with the segmenter, counted and never run
-# (docs/pyramid_gan.md). The paper's tables are of 512 px: pyramid_prostate_512.py.
-# Where image + mask pairs with a manifest lie: CELLGAN_PROSTATE_ROOT.
+# The finest scale recomputes activations and needs about 26 GiB with the segmenter, estimated and never run
+# (docs/pyramid_gan.md). For the paper's tables, at 512 px, use pyramid_prostate_512.py.
+# Data: CELLGAN_PROSTATE_ROOT, image + mask pairs with a manifest.
 _base_ = 'pyramid_glas.py'
 prostate = dict(
     data_root='{{$CELLGAN_PROSTATE_ROOT:data/prostate}}',

@@ -1,5 +1,5 @@
-# Tables 3 and 8: the rows that the paper marks "operating on 512x512 scale". With the segmenter its GPU held
-# 512 px at most (Sec. 5.4.3), so that the pyramid ends there: tiles of 1024 px, seen at 512.
+# Tables 3 and 8: the rows that the paper marks "operating on 512x512 scale". With the segmenter, the paper's
+# GPU fitted at most 512 px (Sec. 5.4.3), so the pyramid ends there: tiles of 1024 px, resized to 512.
 _base_ = 'pyramid_prostate.py'
 model = dict(
     tile_size=1024,

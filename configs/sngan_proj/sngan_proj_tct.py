@@ -1,5 +1,5 @@
-# SNGAN-projection in the paper's run: a baseline that the paper does not have, put into the table by
-# a config alone (docs/baselines.md).
+# SNGAN-projection at the paper's size: a baseline that the paper does not have, added to the table
+# by only a config (docs/baselines.md).
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/cell_patches_256.py',

@@ -1,6 +1,6 @@
 # The classifier of tools/study.py: a ResNet-18 with a quarter of the channels, at the size of the images.
-# It learns the classes of the data folder; its features evaluate the generators, it chooses images, and it
-# is the classifier of the benchmark. By itself:
+# It learns the classes of the data folder. Its features evaluate the generators, it selects images, and it
+# is the classifier of the benchmark. To train only this classifier:
 #   python tools/train.py configs/study/classifier.py --data DIR
 _base_ = '../classifiers/benchmark_resnet18_64.py'
 _train = [

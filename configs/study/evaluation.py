@@ -1,6 +1,6 @@
-# How tools/study.py evaluates generators: distances per class to held-out images by the features of the data
-# set's own classifier (HistoGAN, Sec. 3.1.2), and how far the images are copies of those trained on.
-# Where the classifier was trained: CELLGAN_CLASSIFIER.
+# How tools/study.py evaluates generators: distances per class to held-out images in the features of the data
+# set's own classifier (HistoGAN, Sec. 3.1.2), and the share of copies of training images.
+# CELLGAN_CLASSIFIER: work directory of the classifier.
 _base_ = '../_base_/evaluation/real_images.py'
 val_dataloader = dict(
     batch_size=50,

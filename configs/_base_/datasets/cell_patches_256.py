@@ -1,5 +1,5 @@
-# Labelled patches at 256 px, 64 a step (Sec. 3.1), flipped both ways (the authors' program). Which
-# classes: those of the data folder (--data DIR, CELLGAN_DATA_ROOT), without one the paper's five.
+# Labelled patches at 256 px, 64 per step (Sec. 3.1), flipped both ways (the authors' program).
+# Classes: those of the data folder (--data DIR, CELLGAN_DATA_ROOT), without one the paper's five.
 dataset_type = 'CellPatchDataset'
 data_root = '{{$CELLGAN_DATA_ROOT:data/tct}}'
 

@@ -1,4 +1,4 @@
-# Labelled patches at 64 px in RAM, 16 a step, no loader processes: for a CPU.
+# Labelled patches at 64 px in RAM, 16 per step, no loader processes: for a CPU.
 _base_ = 'cell_patches_256.py'
 train_dataloader = dict(
     batch_size=16,

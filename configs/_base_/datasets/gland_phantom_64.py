@@ -1,5 +1,5 @@
-# The gland phantom, 256 px images seen at 64 px, in RAM, no loader processes: for a CPU.
-# Where the data lies: CELLGAN_GLAND_ROOT.
+# The gland phantom: 256 px images resized to 64 px, in RAM, no loader processes, for a CPU.
+# Data: CELLGAN_GLAND_ROOT.
 _base_ = 'tissue_masks_512.py'
 phantom = dict(
     data_root='{{$CELLGAN_GLAND_ROOT:data/gland_phantom}}',

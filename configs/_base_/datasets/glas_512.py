@@ -1,4 +1,4 @@
-# GlaS, binary task, as tools/dataset_converters/glas.py writes it; where it lies: CELLGAN_GLAS_ROOT.
+# GlaS, binary task. Data: CELLGAN_GLAS_ROOT, the output of tools/dataset_converters/glas.py.
 _base_ = 'tissue_masks_512.py'
 glas = dict(
     data_root='{{$CELLGAN_GLAS_ROOT:data/glas}}',

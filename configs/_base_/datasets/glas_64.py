@@ -1,5 +1,5 @@
-# GlaS, binary task: tiles of 512 px seen at 64 px, in RAM, no loader processes: for a CPU.
-# Where the data lies: CELLGAN_GLAS_ROOT.
+# GlaS, binary task: tiles of 512 px resized to 64 px, in RAM, no loader processes, for a CPU.
+# Data: CELLGAN_GLAS_ROOT.
 _base_ = 'glas_512.py'
 train_dataloader = dict(
     num_workers=0,

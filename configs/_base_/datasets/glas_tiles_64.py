@@ -1,5 +1,5 @@
-# Tiles of GlaS by grade at 64 px in RAM, 16 a step, for a CPU; as
-# tools/dataset_converters/glas_tiles.py writes them.
+# Tiles of GlaS by grade at 64 px in RAM, 16 per step, for a CPU: the output of
+# tools/dataset_converters/glas_tiles.py.
 _base_ = 'cell_patches_64.py'
 train_dataloader = dict(
     dataset=dict(

@@ -1,5 +1,5 @@
-# PatchCamelyon at 96 px, 256 a step (HistoGAN, Sec. 4.2.1), as tools/dataset_converters/pcam.py
-# writes it. Flipped both ways: a lymph node has no upper side.
+# PatchCamelyon at 96 px, 256 per step (HistoGAN, Sec. 4.2.1): the output of
+# tools/dataset_converters/pcam.py. Flipped both ways, because a lymph node has no upper side.
 _base_ = 'cell_patches_256.py'
 train_dataloader = dict(
     batch_size=256,

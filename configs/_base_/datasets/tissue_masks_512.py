@@ -1,5 +1,5 @@
-# Image + mask pairs: 512 px tiles for training (Sec. 4.1.3), whole images for testing. The batch
-# size is that of the scale in training, see model.scales.
+# Image + mask pairs: 512 px tiles for training (Sec. 4.1.3), whole images for testing. Each scale
+# has its own batch size, see model.scales.
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,

@@ -1,6 +1,6 @@
-# Labelled tissue patches of 256x128 (height x width), 64 a step (HistoGAN, Sec. 4.1 and 4.2.1):
-# class folders with a manifest whose column `split` keeps patients apart. Flipped left-right only:
-# epithelium has a surface and a base.
+# Labelled tissue patches of 256x128 (height x width), 64 per step (HistoGAN, Sec. 4.1 and 4.2.1):
+# class folders with a manifest whose column `split` separates patients. Flipped only left-right,
+# because epithelium has a surface and a base.
 _base_ = 'cell_patches_256.py'
 data_root = '{{$CELLGAN_CERVICAL_ROOT:data/cervical}}'
 classes = ['Normal', 'CIN1', 'CIN2', 'CIN3']

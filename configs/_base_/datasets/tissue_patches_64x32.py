@@ -1,4 +1,4 @@
-# Labelled tissue patches at 64x32 in RAM, 16 a step, no loader processes: for a CPU.
+# Labelled tissue patches at 64x32 in RAM, 16 per step, no loader processes: for a CPU.
 _base_ = 'cell_patches_64.py'
 train_dataloader = dict(
     dataset=dict(

@@ -1,7 +1,7 @@
-# Frechet distance with the features of the task's own ResNet-34 (HistoGAN, Sec. 3.1.2), as many
-# generated images as there are real ones. The real images are those trained on: with 41 CIN1 images
-# in the validation set a distance of 512 features would mean nothing.
-# The classifier: configs/classifiers/resnet34_cervical.py; where it was trained: CELLGAN_CLASSIFIER.
+# Frechet distance with the features of the task's own ResNet-34 (HistoGAN, Sec. 3.1.2), with equal
+# numbers of generated and real images. The real images are the training images: the validation set
+# has only 41 CIN1 images, too few for a distance of 512 features.
+# Classifier: configs/classifiers/resnet34_cervical.py; CELLGAN_CLASSIFIER: its work directory.
 val_cfg = dict(type='MultiValLoop')
 val_dataloader = dict(
     batch_size=64,

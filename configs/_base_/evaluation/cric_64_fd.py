@@ -1,6 +1,6 @@
 # As phantom_fd.py for the CRIC patches at 64 px, with configs/classifiers/resnet18_cric_64.py.
-# The real images are those trained on (the authors' protocol); with enough held-out images of every
-# class say val_dataloader.dataset.split=val. For class folders without a manifest add
+# The real images are the training images (the authors' protocol); with enough held-out images of
+# every class set val_dataloader.dataset.split=val. For class folders without a manifest add
 # --cfg-options val_dataloader.dataset.ann_file= val_dataloader.dataset.split=None
 _base_ = 'phantom_fd.py'
 val_dataloader = dict(

@@ -1,6 +1,6 @@
 # As phantom_fd.py for tiles of GlaS, with configs/classifiers/resnet18_glas_tiles.py. The real tiles
-# are those trained on: the three patients of the validation set differ from the others by more than
-# the grades do, and a distance to them would evaluate patients.
+# are the training tiles: the three validation patients differ from the others more than the grades
+# differ, so a distance to them would measure patients.
 _base_ = 'phantom_fd.py'
 val_dataloader = dict(
     dataset=dict(

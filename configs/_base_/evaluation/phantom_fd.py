@@ -1,7 +1,7 @@
-# Frechet distance per class with the phantom's own classifier (HistoGAN, Sec. 3.1.2), on held-out
-# images, while training; the checkpoint at the minimum of the smoothed curve is kept (Eq. (5)).
-# The classifier: configs/classifiers/resnet18_phantom.py; where it was trained: CELLGAN_CLASSIFIER
-# (its work directory or a checkpoint).
+# Frechet distance per class during training, with the phantom's own classifier (HistoGAN, Sec.
+# 3.1.2) on held-out images. Keeps the checkpoint at the minimum of the smoothed curve (Eq. (5)).
+# Classifier: configs/classifiers/resnet18_phantom.py; CELLGAN_CLASSIFIER: its work directory or a
+# checkpoint.
 _base_ = 'real_images.py'
 val_dataloader = dict(
     batch_size=50,

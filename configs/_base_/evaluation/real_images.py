@@ -1,5 +1,5 @@
-# The real images that generated ones are compared with, class by class, and the loop that does it.
-# data_root is that of the TCT patches; other sets replace it. Classes: as those trained on.
+# The real images for the comparison with generated ones, per class, and the evaluation loop.
+# data_root is that of the TCT patches; other data sets replace it. Classes: as in training.
 val_cfg = dict(type='MultiValLoop')
 val_dataloader = dict(
     batch_size=64,

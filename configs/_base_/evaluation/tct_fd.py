@@ -1,5 +1,5 @@
 # As tct_fid.py with the features of the data set's own classifier (HistoGAN, Sec. 3.1.2).
-# The classifier: configs/classifiers/resnet34_tct.py; where it was trained: CELLGAN_CLASSIFIER.
+# Classifier: configs/classifiers/resnet34_tct.py; CELLGAN_CLASSIFIER: its work directory.
 _base_ = 'tct_fid.py'
 val_evaluator = dict(
     type='Evaluator',

@@ -1,6 +1,6 @@
-# The arithmetic of the authors' program, to compare with the numbers printed in the paper only:
-# images in [0, 1] into Inception, training images as real ones, the last partial batch of each
-# class dropped on both sides. The numbers bear another name, and are no FID.
+# The arithmetic of the authors' program, only for comparison with the numbers in the paper: Inception
+# gets images in [0, 1], the real images are the training images, and the last partial batch of each
+# class is dropped on both sides. These numbers are not FID and have another name.
 _base_ = 'tct_fid.py'
 val_evaluator = dict(
     type='Evaluator',

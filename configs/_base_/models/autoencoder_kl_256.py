@@ -1,6 +1,6 @@
 # Stage 1 of latent diffusion at 256 px: Rombach et al.'s KL autoencoder with f = 8, latents of
-# 4 x 32 x 32. Channels, blocks and weights of the losses are those of their program, but for the start
-# of the discriminator (50,001 there, for millions of images).
+# 4 x 32 x 32. Channels, blocks and loss weights are those of their program, except the start of the
+# discriminator (50,001 there, for millions of images).
 # The perceptual term (LPIPS) needs torchvision's VGG-16: CELLGAN_VGG_WEIGHTS=FILE, else it is off.
 model = dict(
     type='LatentAutoencoder',

@@ -1,5 +1,5 @@
-# BigGAN (Brock et al. 2019) at 256 px by MMagic's own classes, sized for small data: a third of the
-# 96 channels of ImageNet, which gives 512, 512, 256, 256, 128, 64, 32 at 4..256 as CellGAN has.
+# BigGAN (Brock et al. 2019) at 256 px with MMagic's own classes, sized for small data: a third of the
+# 96 channels for ImageNet. This gives 512, 512, 256, 256, 128, 64, 32 at 4..256, as in CellGAN.
 # Batch 64 then fits a GPU of 24 GB (docs/baselines.md: parameters and memory).
 _channels = 32
 model = dict(

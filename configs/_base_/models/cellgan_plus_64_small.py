@@ -1,5 +1,5 @@
-# CellGAN-plus at 64 px for a CPU: the small CellGAN with what held its images back taken away. Not
-# the paper's network; which rule each part breaks, and why, is in docs/cellgan.md ("CellGAN-plus").
+# CellGAN-plus at 64 px for a CPU: the small CellGAN without the parts that limited its images. Not
+# the paper's network; docs/cellgan.md ("CellGAN-plus") says what differs from the paper, and why.
 _base_ = 'cellgan_64_small.py'
 _penalty = dict(type='R1Penalty', loss_weight=2e-6, interval=8)
 model = dict(

@@ -1,5 +1,5 @@
-# HistoGAN-plus at 64x32 for a CPU: the small HistoGAN with what held its images back taken away. Not the
-# paper's network; which rule each part breaks, and why, is in docs/histogan.md ("HistoGAN-plus").
+# HistoGAN-plus at 64x32 for a CPU: the small HistoGAN without the parts that limited its images. Not the
+# paper's network; docs/histogan.md ("HistoGAN-plus") says what differs from the paper, and why.
 _base_ = 'histogan_64x32_small.py'
 _maps = 4 * 2 + 8 * 4 + 16 * 8 + 32 * 16 + 64 * 32  # of noise, one for every UpBlock
 _penalty = dict(type='R1Penalty', loss_weight=0.2, interval=4)

@@ -1,7 +1,7 @@
 # Stage 2 of latent diffusion at 256 px, on the autoencoder of autoencoder_kl_256.py. The U-Net is that
 # of Rombach et al.'s class-conditional model (three resolutions, attention at each, heads of 32
-# channels, noise schedule) with half its channels, for five classes and thousands of images in place
-# of a thousand classes and a million; the class enters through the timestep's embedding.
+# channels, noise schedule) with half the channels, because here are five classes and thousands of
+# images, not a thousand classes and a million. The class enters through the timestep's embedding.
 _base_ = 'autoencoder_kl_256.py'
 model = dict(
     _delete_=True,

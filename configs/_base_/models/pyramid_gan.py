@@ -1,5 +1,5 @@
-# The three players of a scale (Fig. 1). Where the paper says no number the source is named; see
-# docs/pyramid_gan.md.
+# The three networks of a scale (Fig. 1). Numbers that the paper does not give have their source
+# beside them; see docs/pyramid_gan.md.
 model = dict(
     type='PyramidGAN',
     num_classes=2,

@@ -1,5 +1,5 @@
 # The pyramid GAN for tiles of up to 64 px on a CPU: a fraction of the channels, and for short runs
-# L1 in the place of the perceptual term, so that colours are found soon.
+# L1 in place of the perceptual term, which learns colours sooner.
 _base_ = 'pyramid_gan.py'
 model = dict(
     generator=dict(base_channels=16, num_downsamples=1, num_blocks=3),

@@ -1,5 +1,5 @@
-# SNGAN with projection discriminator (Miyato & Koyama 2018) at 256 px by MMagic's own classes. MMagic
-# lists layers up to 128 px; these carry its list on by one block. Channels as CellGAN and BigGAN have.
+# SNGAN with projection discriminator (Miyato & Koyama 2018) at 256 px with MMagic's own classes.
+# MMagic lists layers up to 128 px; this config adds one block. Channels as in CellGAN and BigGAN.
 model = dict(
     type='SNGAN',
     num_classes=5,

@@ -1,5 +1,5 @@
-# Adam, learning rate 2.5e-4, 100k iterations (Sec. 3.1); betas: the authors' program. fused: one pass
-# over the weights.
+# Adam, learning rate 2.5e-4, 100k iterations (Sec. 3.1); betas: the authors' program. fused=True makes
+# one pass over the weights.
 train_cfg = dict(type='ResumableTrainLoop', max_iters=100_000)
 optim_wrapper = dict(
     constructor='MultiOptimWrapperConstructor',

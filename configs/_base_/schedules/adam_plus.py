@@ -1,4 +1,4 @@
-# Adam for CellGAN-plus: one rate for both networks, which falls to a tenth over the last two fifths.
+# Adam for CellGAN-plus: one learning rate for both networks. It falls to a tenth over the last two fifths.
 _base_ = 'adam_100k.py'
 train_cfg = dict(max_iters=20_000)
 _adam = dict(lr=5e-4, betas=(0.0, 0.99))

@@ -1,5 +1,5 @@
-# Adam(0.5, 0.999), 1e-4 for G, 5e-4 for S and D (Sec. 3.4), new at every scale. How long each scale
-# is trained, and by which batches, stands in model.scales.
+# Adam(0.5, 0.999), 1e-4 for G, 5e-4 for S and D (Sec. 3.4), new at every scale. model.scales has the
+# length and batch size of each scale.
 train_cfg = dict(type='ScaleTrainLoop', val_interval=2000)
 optim_wrapper = dict(
     constructor='ScaleOptimWrapperConstructor',

@@ -1,5 +1,5 @@
-# Adam for short runs of the small model. With init_gain=1.0 the learning rate sets the pace
-# (docs/cellgan.md, "Short runs"); the discriminator goes twice as fast as the generator.
+# Adam for short runs of the small model. With init_gain=1.0 the learning rate sets the speed
+# (docs/cellgan.md, "Short runs"). The discriminator's is twice the generator's.
 _base_ = 'adam_100k.py'
 train_cfg = dict(max_iters=800)
 optim_wrapper = dict(

@@ -1,5 +1,6 @@
-# Adam for short runs of the small model: higher rates than the paper's, and as in SAGAN the
-# generator's below the critics'. With equal rates of 1e-3 one direction of z soon drowned the rest.
+# Adam for short runs of the small model. Learning rates are higher than the paper's, and as in SAGAN
+# lower for the generator than for the critics: with equal rates of 1e-3, one direction of z soon
+# dominated.
 _base_ = 'adam_wgan_gp.py'
 train_cfg = dict(max_iters=2400)
 optim_wrapper = dict(

@@ -1,5 +1,6 @@
-# Adam as the paper's at 256 px (Brock et al. 2019), the discriminator four times as fast; 100k
-# updates of the generator as CellGAN, each of two iterations (model.discriminator_steps).
+# Adam as in the paper at 256 px (Brock et al. 2019), with four times the learning rate for the
+# discriminator. 100k updates of the generator, as CellGAN; an update takes two iterations
+# (model.discriminator_steps).
 _base_ = 'adam_100k.py'
 train_cfg = dict(max_iters=200_000)
 optim_wrapper = dict(
