@@ -1,4 +1,4 @@
-"""What a bug report has to say: versions, device, config hash. No path, name or user is in it.
+"""Print what a bug report needs: versions, device, config hash. No paths, names or users.
 
 python -m cellgan_plugin.report
 python -m cellgan_plugin.report configs/cellgan_tct.py --cfg-options train_cfg.max_iters=2000
@@ -174,7 +174,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         nargs='+',
         action=DictAction,
         metavar='KEY=VALUE',
-        help='as they were given to the tool',
+        help='the options given to the tool',
     )
     args = parser.parse_args(arguments)
     if args.cfg_options and args.config is None:

@@ -1,4 +1,4 @@
-"""Draw where a HistoGAN's self-attention looks (Fig. 9): per class a row of images and of overlays.
+"""Draw the self-attention of a HistoGAN (Fig. 9): per class a row of images and one of overlays.
 
 python tools/attention_maps.py configs/histogan/histogan_cervical.py work_dirs/histogan_cervical \
     --out attention.png
@@ -14,13 +14,21 @@ def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
     add_config_arguments(parser, work_dir=False, launcher=False)
-    parser.add_argument('checkpoint', help='checkpoint file, or the work directory that holds it')
-    parser.add_argument('--out', default='attention.png', help='default: attention.png')
-    parser.add_argument('--classes', nargs='+', help='default: all')
-    parser.add_argument('--seeds', nargs='+', type=int, default=list(range(8)), help='default: 0-7')
+    parser.add_argument('checkpoint', help='checkpoint file or work directory')
+    parser.add_argument(
+        '--out', default='attention.png', help='picture to write (default: attention.png)'
+    )
+    parser.add_argument('--classes', nargs='+', help='classes to show (default: all)')
+    parser.add_argument(
+        '--seeds', nargs='+', type=int, default=list(range(8)), help='seeds of z (default: 0-7)'
+    )
     parser.add_argument('--npz', help='also write images, maps, labels and seeds as arrays')
-    parser.add_argument('--sample-model', choices=['ema', 'orig'], help='default: ema if any')
-    parser.add_argument('--device', help='default: a GPU where there is one')
+    parser.add_argument(
+        '--sample-model',
+        choices=['ema', 'orig'],
+        help='generator to use (default: ema, if there is one)',
+    )
+    parser.add_argument('--device', help='device (default: a GPU if there is one)')
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Does it help a classifier: classifiers with and without synthetic images, all or chosen ones.
+"""Do synthetic images help a classifier? Trains it without them, with all, or with selected ones.
 
 python tools/benchmark.py configs/benchmarks/cellgan_table3_phantom.py --jobs 2
 python tools/benchmark.py configs/benchmarks/histogan_table1_cervical.py
@@ -6,7 +6,7 @@ python tools/benchmark.py CONFIG --generator CellGAN=CONFIG.py:CHECKPOINT
 python tools/benchmark.py CONFIG --generator CellGAN=CONFIG.py --train-generators
 python tools/benchmark.py CONFIG --launcher slurm --slurm-options slurm_partition=gpu
 
-The same command continues what was interrupted, and does again what failed.
+The same command continues an interrupted benchmark and repeats failed jobs.
 """
 
 import argparse
@@ -37,19 +37,19 @@ def _named(text: str) -> tuple:
 def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
-    parser.add_argument('config', help='of configs/benchmarks/')
-    parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
+    parser.add_argument('config', help='benchmark config, e.g. of configs/benchmarks/')
+    parser.add_argument('--work-dir', help='work directory (default: work_dirs/<config name>)')
     add_data_argument(parser, '--data-root')
     parser.add_argument(
         '--generator',
         action='append',
         metavar='NAME=SOURCE',
-        help='CONFIG.py:CHECKPOINT, CONFIG.py (to be trained), or a folder or manifest of images; '
-        "may be repeated; in place of the config's",
+        help='CONFIG.py:CHECKPOINT, CONFIG.py (to be trained), or a folder or manifest of '
+        'images; replaces those of the config; may be repeated',
     )
     parser.add_argument(
         '--classifier', action='append', type=_named, metavar='NAME=CONFIG',
-        help="an MMPretrain config; may be repeated; in place of the config's",
+        help='an MMPretrain config; replaces those of the config; may be repeated',
     )  # fmt: skip
     parser.add_argument('--folds', type=int, dest='num_folds')
     parser.add_argument('--per-class', type=int, help='real images of each class')
@@ -58,8 +58,8 @@ def make_parser() -> ToolParser:
     parser.add_argument('--steps', type=int, help='optimizer steps of every arm')
     parser.add_argument(
         '--equal-steps', action=argparse.BooleanOptionalAction, default=None,
-        help='the same number of optimizer steps for every arm (default: yes, but for '
-        '--paper-protocol)',
+        help='train every arm for the same number of optimizer steps (default: yes, except with'
+        ' --paper-protocol)',
     )  # fmt: skip
     parser.add_argument('--seeds', type=int, nargs='+', help='trainings per fold, one per seed')
     leak = parser.add_mutually_exclusive_group()
@@ -70,17 +70,17 @@ def make_parser() -> ToolParser:
     )  # fmt: skip
     leak.add_argument(
         '--paper-protocol', action='store_const', const='paper', dest='leak',
-        help="the paper's: one generator for all folds, whatever it was trained on; every table "
-        'says so',
+        help='use one generator for all folds, as the paper does, whatever it was trained on; '
+        'every table says so',
     )  # fmt: skip
     parser.add_argument(
         '--train-generators', action='store_true', default=None,
-        help='train generators without checkpoint once per fold, outside of its test images',
+        help='train generators without a checkpoint once per fold, without its test images',
     )  # fmt: skip
     parser.add_argument(
         '--generator-images', choices=['all', 'drawn'],
-        help='what these train on: all images outside of the test part and its groups (default), '
-        'or those that the classifiers of the fold train on',
+        help='training images of these generators: all except the test part and its groups '
+        '(default), or those that the classifiers of the fold train on',
     )  # fmt: skip
     parser.add_argument('--keep-weights', action='store_true', default=None)
     add_job_arguments(parser)

@@ -1,9 +1,9 @@
-"""Find everything that is wrong with a config's data set before training does.
+"""Find all problems of a config's data set before training.
 
 Prints one table of problems, the class balance and the image sizes; ``--out`` also writes them,
-with a contact sheet per class. The model and the metrics of the config are built and compared with
-the images. Exit code 0: ready for training. 1: training would be harmed. 2: the config or the
-command line cannot be used.
+with a contact sheet per class. Builds the model and the metrics of the config and compares them
+with the images. Exit status 0: ready for training. 1: the problems would harm training. 2: the
+config or the command line is wrong.
 
 python tools/check_dataset.py configs/cellgan_tct.py --data DIR
 """
@@ -29,7 +29,7 @@ def make_parser() -> ToolParser:
     parser.add_argument(
         '--synthetic',
         metavar='DIR|CSV',
-        help='synthetic images: what of their files tells them from the real ones is said',
+        help='synthetic images: report what in their files separates them from the real ones',
     )
     parser.add_argument(
         '--cfg-options',

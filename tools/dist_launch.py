@@ -1,10 +1,11 @@
-"""Start a tool on several processes: torchrun, with ends that say what happened.
+"""Start a tool on several processes: torchrun with meaningful exit statuses.
 
 python tools/dist_launch.py --nproc_per_node=4 tools/train.py CONFIG --launcher pytorch
 
 Arguments are torchrun's. SIGTERM and SIGUSR1 reach every process as SIGTERM, so that a training
-saves (within 30 s, torchrun's patience) and stops. Exit status: 0 when all processes are done, 75
-when they were told to stop (--resume goes on), 130 after Ctrl-C, else as the first one ended.
+saves (within the 30 s that torchrun waits) and stops. Exit status: 0 when all processes are done,
+75 when they were told to stop (--resume continues), 130 after Ctrl-C, else that of the first
+process that ended.
 """
 
 import os

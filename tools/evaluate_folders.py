@@ -1,4 +1,4 @@
-r"""Evaluate any generator by its images: two trees of class folders, real and generated.
+r"""Evaluate any generator by its images: class folders of real and of generated images.
 
 python tools/evaluate_folders.py REAL_DIR FAKE_DIR --extractor inception
 python tools/evaluate_folders.py REAL_DIR FAKE_DIR --work-dir OUT \
@@ -7,7 +7,7 @@ python tools/evaluate_folders.py data/phantom:val FAKE_DIR --training data/phant
     --extractor dinov2-vitl14 dinov2_vitl14_pretrain.pth
 
 REAL_DIR, FAKE_DIR: <folder>/<class>/<image>, or a folder with a manifest.csv (file, label);
-DIR:SPLIT takes one split of it, DIR:LIST.csv another list of files below DIR.
+DIR:SPLIT takes one split of it, and DIR:LIST.csv another list of files in DIR.
 """
 
 from cellgan_plugin.datasets.views import ALL_VIEWS
@@ -43,27 +43,35 @@ def make_parser() -> ToolParser:
     parser.add_argument('real', help='real images')
     parser.add_argument('fake', help='generated images')
     parser.add_argument('--extractor', nargs='+', default=['inception'], metavar='WORD')
-    parser.add_argument('--classes', nargs='+', help='default: all classes of either side')
+    parser.add_argument(
+        '--classes', nargs='+', help='classes to evaluate (default: all classes of both folders)'
+    )
     parser.add_argument('--distances', nargs='+', default=['fd', 'kid', 'prdc'], choices=DISTANCES)
-    parser.add_argument('--training', help='images the generator was trained on: memorisation')
+    parser.add_argument(
+        '--training', help='training images of the generator: adds the memorisation score'
+    )
     parser.add_argument(
         '--views', nargs='+', choices=ALL_VIEWS, metavar='VIEW',
-        help='of training images that a copy may show (default: those of the training, by '
-        f'synthesis.json in FAKE_DIR, else all): {", ".join(ALL_VIEWS)}',
+        help='views of training images in which to search copies (default: those used in '
+        f'training, from synthesis.json in FAKE_DIR, else all): {", ".join(ALL_VIEWS)}',
     )  # fmt: skip
     parser.add_argument(
-        '--any-classes', action='store_true', help='a classifier of other classes may be used'
+        '--any-classes', action='store_true', help='allow a classifier of other classes'
     )
     parser.add_argument(
-        '--follow-links', action='store_true', help='links may lead out of the folders'
+        '--follow-links', action='store_true', help='allow links that lead out of the folders'
     )
-    parser.add_argument('--size', type=int, help='cut and resize all images to this side first')
+    parser.add_argument(
+        '--size', type=int, help='first crop and resize all images to this side, px'
+    )
     parser.add_argument('--work-dir', default='work_dirs/evaluate_folders')
-    parser.add_argument('--cache-dir', help='where features are kept (CELLGAN_FEATURE_CACHE)')
+    parser.add_argument(
+        '--cache-dir', help='folder of cached features (default: CELLGAN_FEATURE_CACHE)'
+    )
     parser.add_argument('--batch-size', type=int, default=32)
     parser.add_argument('--workers', type=int, default=0)
     add_overwrite(parser, 'replace tables of other images or settings')
-    parser.add_argument('--device', help='default: a GPU where there is one')
+    parser.add_argument('--device', help='device (default: a GPU if there is one)')
     add_trust(parser)
     return parser
 

@@ -1,4 +1,4 @@
-"""Score predicted masks, made by whatever program, against true ones.
+"""Score predicted masks of any program against true ones.
 
 python tools/evaluate_masks.py PREDICTED TRUE --classes stroma gland --out OUT
 python tools/evaluate_masks.py PREDICTED TRUE --true-instances binary --pred-instances
@@ -6,8 +6,8 @@ python tools/evaluate_masks.py PREDICTED data/glas/manifest.csv --split testA te
     --true-instances binary --parts A=testA_ B=testB_
 
 PREDICTED and TRUE are folders of masks with the same names (TRUE may be a manifest with a mask
-column). Prints and, with --out, writes object F1, Dice and Hausdorff distance as of the GlaS
-challenge, mIoU and pixel accuracies: metrics.csv per image, table.md for the parts and together.
+column). Prints object F1, Dice and Hausdorff distance as in the GlaS challenge, mIoU and pixel
+accuracies. --out also writes them: metrics.csv per image, table.md for each part and for all.
 """
 
 import sys
@@ -30,11 +30,12 @@ def make_parser() -> ToolParser:
     parser.add_argument('pred', help='folder of predicted masks')
     parser.add_argument('true', help='folder of true masks, or CSV manifest')
     parser.add_argument('--classes', nargs='+', default=['background', 'object'])
-    parser.add_argument('--out', help='write tables there')
-    parser.add_argument('--split', nargs='+', help='of the manifest')
+    parser.add_argument('--out', help='folder for the tables')
+    parser.add_argument('--split', nargs='+', help='splits of the manifest to use')
     parser.add_argument(
         '--label-column', default='label',
-        help='of the manifest: class of the objects, for --true-instances label (default: label)',
+        help='manifest column with the class of the objects, for --true-instances label '
+        '(default: label)',
     )  # fmt: skip
     parser.add_argument(
         '--true-instances', choices=['binary', 'label'], help='true masks hold object ids'
@@ -45,9 +46,9 @@ def make_parser() -> ToolParser:
     for which in ('true', 'pred'):
         parser.add_argument(
             f'--{which}-map', nargs='+', action=KeyValues, metavar='VALUE=CLASS',
-            help=f'value in a {which} mask to class id, e.g. 0=0 255=1',
+            help=f'class id of each value in a {which} mask, e.g. 0=0 255=1',
         )  # fmt: skip
-        parser.add_argument(f'--{which}-suffix', default='', help=f'of names of {which} masks')
+        parser.add_argument(f'--{which}-suffix', default='', help=f'suffix of {which} mask names')
     add_mask_arguments(parser)
     add_overwrite(parser)
     return parser

@@ -2,12 +2,12 @@ r"""Draw images of several class-folder trees on one sheet, a row for each.
 
 python tools/image_sheet.py real=data/phantom:train synthetic=SYNTHETIC --out sheet.png
 
-HistoGAN's Fig. 8, real images beside those of generators trained on shares of the data:
+HistoGAN's Fig. 8 shows real images and those of generators trained on shares of the data:
 
 python tools/image_sheet.py real=data/pcam:train "3 %=OUT/3_percent/KEPT" "5 %=OUT/5_percent/KEPT"
 
-A row is NAME=DIR (its manifest, or class folders), NAME=DIR:SPLIT (of the manifest in DIR), or
-NAME=DIR:LIST.csv (a list of files below DIR, as a selection leaves one).
+A row is NAME=DIR (its manifest, or class folders), NAME=DIR:SPLIT (a split of the manifest), or
+NAME=DIR:LIST.csv (a list of files in DIR, for example from a selection).
 """
 
 from cellgan_plugin.runs.command_line import ToolParser, user_errors
@@ -18,10 +18,12 @@ def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
     parser.add_argument('rows', nargs='+', metavar='NAME=DIR')
-    parser.add_argument('--classes', nargs='+', help='default: those of the first row')
+    parser.add_argument(
+        '--classes', nargs='+', help='classes to show (default: those of the first row)'
+    )
     parser.add_argument('--per-class', type=int, default=4, help='images of each class')
-    parser.add_argument('--size', type=int, help='cut and resize to this side')
-    parser.add_argument('--out', default='sheet.png', help='default: sheet.png')
+    parser.add_argument('--size', type=int, help='crop and resize images to this side, px')
+    parser.add_argument('--out', default='sheet.png', help='picture to write (default: sheet.png)')
     return parser
 
 

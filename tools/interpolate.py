@@ -1,6 +1,6 @@
-"""Draw what lies between synthetic images: a strip (PNG), a GIF and a film (MP4).
+"""Interpolate between synthetic images: a strip (PNG), a GIF and a film (MP4).
 
-Within a class, between classes, and with nothing but the class changing::
+Within a class, between classes, and with only the class changing::
 
     python tools/interpolate.py CONFIG CKPT --classes HSIL --seeds 3 7 --out between
     python tools/interpolate.py CONFIG CKPT --classes NILM LSIL HSIL --seeds 3 --out between
@@ -26,24 +26,32 @@ def make_parser() -> ToolParser:
     parser = ToolParser(__doc__)
     add_config_arguments(parser, work_dir=False, launcher=False)
     parser.add_argument(
-        'checkpoint', nargs='?', help='checkpoint file or work directory; none with a name'
+        'checkpoint', nargs='?', help='checkpoint file or work directory; none for a shipped model'
     )
     parser.add_argument('--out', required=True, metavar='DIR')
     parser.add_argument('--classes', nargs='+', required=True, metavar='NAME')
     parser.add_argument('--seeds', nargs='+', type=int, required=True, metavar='SEED')
     parser.add_argument('--steps', type=int, default=24, help='frames between two images')
-    parser.add_argument('--strip-steps', type=int, default=4, help='the same on the strip')
-    parser.add_argument('--rows', type=int, default=1, help='paths; row i takes the seeds plus i')
-    parser.add_argument('--keep-noise', action='store_true', help='only the class changes')
+    parser.add_argument(
+        '--strip-steps', type=int, default=4, help='images between two ends on the strip'
+    )
+    parser.add_argument(
+        '--rows', type=int, default=1, help='number of paths; row i adds i to the seeds'
+    )
+    parser.add_argument(
+        '--keep-noise', action='store_true', help='keep z, so that only the class changes'
+    )
     parser.add_argument('--fps', type=float, default=12)
     parser.add_argument('--formats', nargs='+', default=list(FORMATS), choices=FORMATS)
-    parser.add_argument('--truncation', type=float, metavar='T', help='bound of z, e.g. 0.8')
-    parser.add_argument('--batch-size', type=int, default=GPU_BATCH_SIZE, help='on a GPU')
+    parser.add_argument('--truncation', type=float, metavar='T', help='truncation of z, e.g. 0.8')
+    parser.add_argument(
+        '--batch-size', type=int, default=GPU_BATCH_SIZE, help='batch size on a GPU'
+    )
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
     parser.add_argument('--sample-kwargs', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     add_overwrite(parser)
-    parser.add_argument('--device', help='default: a GPU where there is one')
+    parser.add_argument('--device', help='device (default: a GPU if there is one)')
     return parser
 
 

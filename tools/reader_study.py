@@ -1,4 +1,4 @@
-"""A blinded reader study: can a pathologist tell synthetic images from real ones, and name them?
+"""A blinded reader study: can pathologists tell synthetic images from real ones, and their class?
 
 python tools/reader_study.py make data/cells:test synthetic --out reading
 python tools/reader_study.py make data/cells:test synthetic --out reading --mode groups
@@ -23,32 +23,46 @@ def make_parser() -> ToolParser:
     verbs = parser.add_subparsers(dest='verb', required=True, parser_class=ToolParser)
     make = verbs.add_parser('make', help='write the page and its key')
     make.add_argument('real', help='class folders of real images, or DIR:SPLIT of its manifest')
-    make.add_argument('synthetic', help='those of synthetic ones')
+    make.add_argument('synthetic', help='class folders of synthetic images, or DIR:SPLIT')
     make.add_argument('--out', required=True, type=Path, help='folder to write')
     make.add_argument(
         '--mode', choices=MODES, default='images',
-        help='single images (real or not, class, quality), or groups against groups (HistoGAN, '
-        'Sec. 4.3.1); default: images',
+        help='show single images (real or not, class, quality), or pairs of groups (HistoGAN, '
+        'Sec. 4.3.1) (default: images)',
     )  # fmt: skip
     make.add_argument(
         '--per-class', type=int, default=10, metavar='N',
-        help='mode images: N real and N synthetic images of each class (default: 10)',
+        help='for --mode images: N real and N synthetic images of each class (default: 10)',
     )  # fmt: skip
-    make.add_argument('--groups', type=int, default=10, help='mode groups: pairs (default: 10)')
-    make.add_argument('--group-size', type=int, default=5, help='images of a group (default: 5)')
     make.add_argument(
-        '--classes', nargs='+', metavar='CLASS', help='in order of severity, for weighted kappa'
+        '--groups', type=int, default=10, help='for --mode groups: number of pairs (default: 10)'
+    )
+    make.add_argument(
+        '--group-size', type=int, default=5, help='for --mode groups: images per group (default: 5)'
+    )
+    make.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='CLASS',
+        help='classes in order of severity, for weighted kappa',
     )
     make.add_argument(
         '--size', type=int, nargs=2, metavar=('W', 'H'),
-        help='of every image as shown (default: that of the smaller ones)',
+        help='size of every image as shown (default: that of the smaller ones)',
     )  # fmt: skip
-    make.add_argument('--seed', type=int, default=0, help='of draw and order (default: 0)')
+    make.add_argument(
+        '--seed', type=int, default=0, help='seed of selection and order (default: 0)'
+    )
     make.add_argument('--title', default='Reader study')
     score = verbs.add_parser('score', help='score the answers')
-    score.add_argument('folder', type=Path, help='of make')
+    score.add_argument('folder', type=Path, help='folder that make wrote')
     score.add_argument('answers', nargs='+', help='files that the readers downloaded')
-    score.add_argument('--weights', choices=WEIGHTS, default='linear', help='of kappa with label')
+    score.add_argument(
+        '--weights',
+        choices=WEIGHTS,
+        default='linear',
+        help='weights of the kappa against the label',
+    )
     return parser
 
 

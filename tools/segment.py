@@ -5,9 +5,9 @@ python tools/segment.py CONFIG CKPT data/glas/manifest.csv --split testA testB \
     --parts A=testA_ B=testB_ --out OUT
 python tools/segment.py CONFIG CKPT IMAGES --masks MASKS --instances binary --out OUT
 
-OUT gets classes/ and instances/ (PNG masks), overlays/, a sheet masks.png and, where true masks are
-known, metrics.csv (per image) and table.md: object F1, Dice and Hausdorff distance as of the GlaS
-challenge, mIoU, pixel accuracies. The same command goes on after an interruption.
+OUT contains classes/ and instances/ (PNG masks), overlays/ and a sheet masks.png. If true masks are
+known, it has metrics.csv (per image) and table.md: object F1, Dice and Hausdorff distance as in the
+GlaS challenge, mIoU, pixel accuracies. The same command continues after an interruption.
 """
 
 from cellgan_plugin.runs.command_line import (
@@ -27,27 +27,27 @@ def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
     add_config_arguments(parser, work_dir=False, launcher=False)
-    parser.add_argument('checkpoint', help='weights, or the work directory that has them')
+    parser.add_argument('checkpoint', help='checkpoint file or work directory')
     parser.add_argument('images', help='folder of images, or CSV manifest')
     parser.add_argument('--out', required=True, help='folder of the results')
-    parser.add_argument('--split', nargs='+', help='of the manifest')
+    parser.add_argument('--split', nargs='+', help='splits of the manifest to use')
     parser.add_argument('--masks', help="folder of true masks (default: the manifest's)")
-    parser.add_argument('--mask-suffix', default='', help="of their names, e.g. '_anno'")
+    parser.add_argument('--mask-suffix', default='', help="suffix of mask names, e.g. '_anno'")
     parser.add_argument(
         '--instances', choices=['binary', 'label'],
-        help='true masks hold object ids; their class is 1, or that of the manifest',
+        help='true masks hold object ids; their class is 1, or comes from the manifest',
     )  # fmt: skip
     parser.add_argument(
         '--mask-map', nargs='+', action=KeyValues, metavar='VALUE=CLASS',
-        help='value in a true mask to class id, e.g. 0=0 255=1',
+        help='class id of each value in a true mask, e.g. 0=0 255=1',
     )  # fmt: skip
     parser.add_argument('--no-overlays', action='store_true')
     parser.add_argument(
         '--pairs', type=int, default=0, metavar='N',
-        help='draw N images, masks, and images generated from the true masks (Fig. 5): pairs.png',
+        help='draw pairs.png: N images, masks, and images generated from the true masks (Fig. 5)',
     )  # fmt: skip
     add_overwrite(parser)
-    parser.add_argument('--device', help='default: a GPU where there is one')
+    parser.add_argument('--device', help='device (default: a GPU if there is one)')
     add_mask_arguments(parser)
     return parser
 

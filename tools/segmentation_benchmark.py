@@ -5,7 +5,7 @@ python tools/segmentation_benchmark.py configs/benchmarks/segmentation_glas.py -
 python tools/segmentation_benchmark.py CONFIG --ratios 0.2 1 --only m-FCDenseNet
 python tools/segmentation_benchmark.py CONFIG --launcher slurm --slurm-options slurm_partition=gpu
 
-The same command continues what was interrupted, and does again what failed.
+The same command continues an interrupted benchmark and repeats failed jobs.
 """
 
 import sys
@@ -25,13 +25,15 @@ from cellgan_plugin.segmentation.protocol import read_segmentation_protocol
 def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
-    parser.add_argument('config', help='configs/benchmarks/segmentation_*.py')
-    parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
+    parser.add_argument('config', help='e.g. configs/benchmarks/segmentation_*.py')
+    parser.add_argument('--work-dir', help='work directory (default: work_dirs/<config name>)')
     parser.add_argument('--data-root', help="folder of the images, in place of the config's")
     parser.add_argument('--ratios', type=float, nargs='+', help='shares of labelled images')
     parser.add_argument('--seeds', type=int, nargs='+')
-    parser.add_argument('--only', nargs='+', metavar='METHOD', help='these methods alone')
-    parser.add_argument('--run-folds', type=int, nargs='+', metavar='N', help='these, from 0')
+    parser.add_argument('--only', nargs='+', metavar='METHOD', help='run only these methods')
+    parser.add_argument(
+        '--run-folds', type=int, nargs='+', metavar='N', help='run only these folds; the first is 0'
+    )
     parser.add_argument('--keep-weights', action='store_true', default=None)
     add_job_arguments(parser)
     parser.add_argument(

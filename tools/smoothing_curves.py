@@ -1,4 +1,4 @@
-"""Draw a run's distance under several smoothings, and which checkpoint each would choose (Fig. 4).
+"""Draw a run's distance with several smoothing factors, and the checkpoint each chooses (Fig. 4).
 
 python tools/smoothing_curves.py work_dirs/histogan_cervical_fd
 python tools/smoothing_curves.py WORK_DIR --alphas 0 0.5 0.9 --out smoothed.png
@@ -13,12 +13,14 @@ from cellgan_plugin.runs.smoothed_distances import ALPHAS, smoothed_distances
 def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
-    parser.add_argument('work_dir', help='of a run with ModelSelectionHook')
+    parser.add_argument('work_dir', help='work directory of a run with ModelSelectionHook')
     parser.add_argument(
         '--alphas', type=float, nargs='+', default=list(ALPHAS),
-        help='weights of the past, 0 as measured (default: 0 0.3 0.5 0.7 0.9)',
+        help='smoothing factors; 0 is the measured distance (default: 0 0.3 0.5 0.7 0.9)',
     )  # fmt: skip
-    parser.add_argument('--out', help='default: smoothed_distances.png in the work directory')
+    parser.add_argument(
+        '--out', help='picture to write (default: smoothed_distances.png in the work directory)'
+    )
     return parser
 
 

@@ -5,18 +5,18 @@ python tools/synthesize.py CONFIG CKPT --per-class 2000 --classes HSIL=5000,NILM
 python tools/synthesize.py CONFIG CKPT --seeds 17 --classes HSIL --out one      # that one again
 torchrun --nproc_per_node=4 tools/synthesize.py CONFIG CKPT ... --launcher pytorch
 
-Of models that make tissue from masks, image + mask pairs with a manifest:
+Models that make tissue from masks write image + mask pairs with a manifest:
 
 python tools/synthesize.py CONFIG CKPT --masks data/masks --per-mask 3 --out synthetic
 python tools/synthesize.py CONFIG CKPT --masks data/glas/manifest.csv --split train \
     --relabel "healthy=poorly differentiated" --out changed
 
-CKPT is a checkpoint or a work directory (its best, else its newest checkpoint). A model that ships
-with the repository (weights/) is known by its name, in the place of both:
+CKPT is a checkpoint or a work directory (its best, else its newest checkpoint). For a model that is
+part of the repository (weights/), give its name in place of both:
 
 python tools/synthesize.py cellgan_phantom --per-class 8 --out synthetic
 
-The same command continues what was interrupted.
+The same command continues after an interruption.
 """
 
 import argparse
@@ -66,42 +66,63 @@ def make_parser() -> ToolParser:
     parser = ToolParser(__doc__)
     add_config_arguments(parser, work_dir=False)
     parser.add_argument(
-        'checkpoint', nargs='?', help='checkpoint file or work directory; none with a name'
+        'checkpoint', nargs='?', help='checkpoint file or work directory; none for a shipped model'
     )
-    parser.add_argument('--out', required=True, metavar='DIR', help='new, or one to continue')
+    parser.add_argument(
+        '--out', required=True, metavar='DIR', help='output folder: new, or one to continue'
+    )
     parser.add_argument('--per-class', type=int, metavar='N', help='images of each class')
     parser.add_argument(
-        '--classes', nargs='+', metavar='NAME=N', help='other numbers for single classes; 0: none'
+        '--classes',
+        nargs='+',
+        metavar='NAME=N',
+        help='other numbers of images for single classes; 0: none',
     )
-    parser.add_argument('--seeds', metavar='A-B', help='e.g. 0-1999, 17 or 3,5,10-19; from 0 on')
-    parser.add_argument('--truncation', type=float, metavar='T', help='bound of z, e.g. 0.8')
+    parser.add_argument('--seeds', metavar='A-B', help='e.g. 0-1999, 17 or 3,5,10-19; 0 or greater')
+    parser.add_argument('--truncation', type=float, metavar='T', help='truncation of z, e.g. 0.8')
     parser.add_argument(
-        '--format', metavar='{' + ','.join(FORMATS) + '}', help='default: png, or as --like'
+        '--format',
+        metavar='{' + ','.join(FORMATS) + '}',
+        help='file format (default: png, or that of --like)',
     )
     parser.add_argument(
         '--like',
         metavar='DIR|CSV',
-        help='real images: write their format, JPEGs of their quality and colour sampling',
+        help='real images whose file format to copy, for JPEG also quality and colour sampling',
     )
     parser.add_argument(
-        '--batch-size', type=int, help=f'default: {GPU_BATCH_SIZE} on a GPU; with --masks 4'
+        '--batch-size',
+        type=int,
+        help=f'images per batch (default: {GPU_BATCH_SIZE} on a GPU; with --masks 4)',
     )
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
     parser.add_argument('--sample-kwargs', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     add_overwrite(parser)
-    parser.add_argument('--device', help='default: a GPU where there is one')
-    parser.add_argument('--workers', type=int, help='threads that sample; default: all cores')
-    parser.add_argument('--sheet', type=int, default=8, metavar='N', help='columns of sheet.png')
+    parser.add_argument('--device', help='device (default: a GPU if there is one)')
+    parser.add_argument(
+        '--workers', type=int, help='threads that compute images (default: all cores)'
+    )
+    parser.add_argument(
+        '--sheet', type=int, default=8, metavar='N', help='number of columns of sheet.png'
+    )
     masks = parser.add_argument_group('tissue from masks')
     masks.add_argument('--masks', metavar='DIR|CSV', help='folder of masks, or a manifest')
-    masks.add_argument('--split', nargs='+', help='of the manifest')
+    masks.add_argument('--split', nargs='+', help='splits of the manifest of masks')
     masks.add_argument('--per-mask', type=int, default=1, metavar='N', help='images of each mask')
-    masks.add_argument('--seed', type=int, default=0, help='of the noise (default: 0)')
     masks.add_argument(
-        '--relabel', nargs='+', default=[], metavar='CLASS=OTHER', help='change the masks first'
+        '--seed', type=int, default=0, help='seed of the noise with --masks (default: 0)'
     )
-    masks.add_argument('--mask-class', metavar='CLASS', help='of the objects in instance masks')
+    masks.add_argument(
+        '--relabel',
+        nargs='+',
+        default=[],
+        metavar='CLASS=OTHER',
+        help='change classes of the masks first',
+    )
+    masks.add_argument(
+        '--mask-class', metavar='CLASS', help='class of the objects in instance masks'
+    )
     return parser
 
 

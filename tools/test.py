@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: the table of classes and metrics, as text, JSON lines, CSV and a picture.
+"""Evaluate a checkpoint: a table of metrics per class as text, JSON lines, CSV and a picture.
 
 python tools/test.py configs/cellgan_phantom.py work_dirs/cellgan_phantom/best_iter_2000.pth
 python tools/test.py CONFIG work_dirs/cellgan_phantom
@@ -23,7 +23,7 @@ def make_parser() -> ToolParser:
     add_config_arguments(parser)
     add_data_argument(parser)
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file or work directory')
-    parser.add_argument('--checkpoint', dest='named_checkpoint', help='the same, by name')
+    parser.add_argument('--checkpoint', dest='named_checkpoint', help='the same as an option')
     add_overwrite(parser, 'replace tables of another evaluation')
     return parser
 

@@ -1,6 +1,6 @@
 """Compare generators: train what is missing, sample, evaluate alike, and write tables and picture.
 
-What ``tools/compare.py`` does, for a notebook.
+The function of ``tools/compare.py`` for notebooks.
 """
 
 import argparse
@@ -260,28 +260,35 @@ def _record(
 def make_parser(description: Optional[str] = None) -> ToolParser:
     """The command line of ``tools/compare.py``."""
     parser = ToolParser(description or __doc__)
-    parser.add_argument('config', nargs='?', help='comparison, e.g. configs/comparisons/*.py')
     parser.add_argument(
-        '--models', nargs='+', metavar='NAME=CONFIG[:CKPT]', help='in place of those of a config'
+        'config', nargs='?', help='comparison config, e.g. configs/comparisons/*.py'
     )
-    parser.add_argument('--evaluation', metavar='CONFIG', help='applied to every model')
+    parser.add_argument(
+        '--models',
+        nargs='+',
+        metavar='NAME=CONFIG[:CKPT]',
+        help='models to compare, in place of those of a config',
+    )
+    parser.add_argument('--evaluation', metavar='CONFIG', help='evaluation config for every model')
     add_data_argument(parser)
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument('--minutes', type=float, help='training time per model')
     budget.add_argument(
         '--cpu-minutes', type=float,
-        help='the same in processor time, where other work shares the processor',
+        help='the same in processor time, for a machine with other work',
     )  # fmt: skip
     budget.add_argument('--iterations', type=int, help='training iterations per model')
-    parser.add_argument('--seeds', type=int, nargs='+', help='of the trainings (default: 0)')
     parser.add_argument(
-        '--samples-per-class', type=int, metavar='N', help='generated images that are evaluated'
+        '--seeds', type=int, nargs='+', help='seeds, one training each (default: 0)'
     )
     parser.add_argument(
-        '--figure-samples', type=int, metavar='N', help='images in a cell of the picture'
+        '--samples-per-class', type=int, metavar='N', help='generated images per class to evaluate'
     )
     parser.add_argument(
-        '--no-real', action='store_true', help='no row of real images in the picture'
+        '--figure-samples', type=int, metavar='N', help='images per class and model in the picture'
+    )
+    parser.add_argument(
+        '--no-real', action='store_true', help='leave the row of real images out of the picture'
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
@@ -292,14 +299,14 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
         '--evaluation-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
         help='override the evaluation',
     )  # fmt: skip
-    parser.add_argument('--out', help='default: work_dirs/comparisons/<name>')
-    parser.add_argument('--only', nargs='+', metavar='NAME', help='work on these models')
-    add_overwrite(parser, 'do again what was done with other settings or images')
-    parser.add_argument('--workers', type=int, default=1, help='jobs at a time')
+    parser.add_argument('--out', help='output folder (default: work_dirs/comparisons/<name>)')
+    parser.add_argument('--only', nargs='+', metavar='NAME', help='run only these models')
+    add_overwrite(parser, 'repeat parts that were made with other settings or images')
+    parser.add_argument('--workers', type=int, default=1, help='jobs that run at the same time')
     parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
     parser.add_argument(
         '--slurm-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
-        help='of submitit, e.g. timeout_min=240 gpus_per_node=1',
+        help='options of submitit, e.g. timeout_min=240 gpus_per_node=1',
     )  # fmt: skip
     add_trust(parser)
     return parser

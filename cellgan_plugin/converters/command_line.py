@@ -1,4 +1,4 @@
-"""Arguments and closing messages that the converters' tools share."""
+"""Arguments and final messages that the converters' tools share."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""What the tools share: arguments, and errors that a user can act on."""
+"""Shared parts of the tools: arguments, and errors that a user can act on."""
 
 import argparse
 import contextlib
@@ -61,7 +61,7 @@ class ToolParser(argparse.ArgumentParser):
             action='append',
             default=[],
             metavar='MODULE',
-            help='module or .py file that registers something of yours (docs/extend.md); may be '
+            help='module or .py file that registers your own parts (docs/extend.md); may be '
             'repeated',
         )
 
@@ -150,7 +150,7 @@ def add_config_arguments(
     """
     parser.add_argument('config', help='config file')
     if work_dir:
-        parser.add_argument('--work-dir', help='default: work_dirs/<config name>')
+        parser.add_argument('--work-dir', help='work directory (default: work_dirs/<config name>)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -187,26 +187,29 @@ def add_data_argument(parser: argparse.ArgumentParser, *names: str) -> None:
         '--data',
         *names,
         metavar='DIR',
-        help='folder of labelled images (class folders, or a manifest.csv): sets classes and their '
-        "number, list, splits, and image sizes that are 'auto' (default: CELLGAN_DATA_ROOT)",
+        help='folder of labelled images (class folders, or a manifest.csv); sets classes, their'
+        " number, file list, splits, and image sizes that are 'auto' (default: "
+        'CELLGAN_DATA_ROOT)',
     )
 
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how a benchmark's jobs run, and ``--dry-run`` and ``--tables-only``."""
-    parser.add_argument('--jobs', type=int, help='jobs at a time (default: 1; Slurm: all)')
-    parser.add_argument('--devices', nargs='*', help='GPUs, e.g. 0 1 (default: all)')
+    parser.add_argument(
+        '--jobs', type=int, help='jobs that run at the same time (default: 1; Slurm: all)'
+    )
+    parser.add_argument('--devices', nargs='*', help='GPUs to use, e.g. 0 1 (default: all)')
     parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
     parser.add_argument(
         '--slurm-options',
         nargs='+',
         action=KeyValues,
         metavar='KEY=VALUE',
-        help="of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
+        help="options of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
     )
     parser.add_argument('--dry-run', action='store_true', help='check everything, run nothing')
     parser.add_argument(
-        '--tables-only', action='store_true', help='tables and pictures of what is done'
+        '--tables-only', action='store_true', help='only make tables and pictures of finished jobs'
     )
 
 
@@ -217,12 +220,15 @@ def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=KeyValues,
         metavar='PART=START',
-        help='parts of the test set by what file names start with, e.g. A=testA_ B=testB_',
+        help='parts of the test set by the start of file names, e.g. A=testA_ B=testB_',
     )
     parser.add_argument(
-        '--min-area', type=int, default=0, help='smaller predicted objects are removed, in pixels'
+        '--min-area',
+        type=int,
+        default=0,
+        help='remove predicted objects below this area, in pixels',
     )
-    parser.add_argument('--fill-holes', action='store_true', help='of predicted objects')
+    parser.add_argument('--fill-holes', action='store_true', help='fill holes of predicted objects')
     parser.add_argument('--connectivity', type=int, choices=[4, 8], default=8)
 
 
@@ -233,7 +239,7 @@ def mask_rule(args: argparse.Namespace) -> Dict[str, Any]:
 
 def add_overwrite(
     parser: argparse.ArgumentParser,
-    meaning: str = 'delete what the folder holds, where it was made from something else',
+    meaning: str = 'delete the content of the folder if it was made from other inputs',
 ) -> None:
     """Add ``--overwrite``, the way out that :class:`~cellgan_plugin.records.RecordError` names."""
     parser.add_argument('--overwrite', action='store_true', help=meaning)

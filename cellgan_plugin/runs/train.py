@@ -1,4 +1,4 @@
-"""Train and resume: what ``tools/train.py`` does, for a notebook.
+"""Train and resume: the function of ``tools/train.py`` for notebooks.
 
 ``python -m cellgan_plugin.runs.train CONFIG ...`` is the same program.
 """
@@ -336,33 +336,34 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from the newest whole checkpoint of the work directory, or from a given one',
+        help='continue from the newest intact checkpoint of the work directory, or from a given'
+        ' one',
     )
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='start anew in a work directory that holds checkpoints, and remove them',
+        help='remove the checkpoints of the work directory and start again',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision: bfloat16, or float16 with scaling'
+        '--amp', action='store_true', help='mixed precision: bfloat16, or float16 with loss scaling'
     )
     parser.add_argument(
-        '--minutes', type=float, help='stop when so much training time is spent, over all resumes'
+        '--minutes', type=float, help='stop after this training time, summed over all resumes'
     )
     parser.add_argument(
         '--cpu-minutes', type=float,
-        help='the same in processor time, where other work shares the processor',
+        help='the same in processor time, for a machine with other work',
     )  # fmt: skip
     parser.add_argument(
         '--report',
         metavar='FILE',
-        help='when the run is complete, and not if it was interrupted, link its last checkpoint '
-        'to final.pth in the work directory and write this JSON file',
+        help='when the run is complete (not if interrupted), link its last checkpoint to '
+        'final.pth in the work directory and write this JSON file',
     )
     parser.add_argument(
         '--global-batch', type=int, metavar='N',
-        help='images of a step over all processes, which share them (default: as many in each as '
-        'the config says)',
+        help='images per step in total, shared among the processes (default: the batch size of '
+        'the config in each process)',
     )  # fmt: skip
     return parser
 

@@ -1,22 +1,22 @@
-"""Can the benchmark flatter? Phantoms, whose truth is known, in place of a generator's images.
+"""Does the benchmark report false gains? Phantoms replace a generator's images: the truth is known.
 
 python tools/benchmarks/controls.py --out work_dirs/controls
 
-Every fold has real images, test images and added images of its own, all new phantoms, so that folds
-are independent and the paired t-test over them holds as it is. At the same number of steps it adds
+Every fold has its own real, test and added images, all new phantoms. So folds are independent, and
+the paired t-test over them is valid without correction. With equal steps the benchmark adds
 
 true process     other phantoms, what a perfect generator would make     expected: helps
 shuffled labels  the same phantoms, labels exchanged                     expected: harms
 copies           the fold's real images again                            expected: no evidence
 more steps       no image, but twice the steps                           expected: no evidence
 
-The last one holds where the real images alone have learned what they can in these steps. "unequal
-steps" shows what the benchmark's default keeps out of its table: the real images alone for the
-steps of the rows above, against as many epochs as these have.
+The last row holds if the baseline has converged in these steps. "unequal steps" shows the false
+gain that the benchmark's default avoids: the baseline trained for the steps of the rows above,
+against the baseline trained for as many epochs.
 
-With --study the first three are folders for tools/study.py, beside a data set of seven classes and
-mixed sizes that no tool knows; the commands are printed. The copies are those of every fold's
-training images: all of them would be test images of another fold, which is refused.
+With --study the first three become folders for tools/study.py, with a data set of seven classes and
+mixed sizes that no tool knows; the commands are printed. There are copies per fold, of its training
+images: copies of all images would include test images of another fold, which is refused.
 
 python tools/benchmarks/controls.py --study --out work_dirs/controls_study
 """
@@ -275,10 +275,10 @@ def main() -> int:
     parser.add_argument('--out', type=Path, required=True, help='a new folder')
     parser.add_argument('--study', action='store_true', help='write folders for tools/study.py')
     parser.add_argument('--classifier', type=Path, default=Path(CLASSIFIER))
-    parser.add_argument('--workers', type=int, help='processes that write images, default: 4')
+    parser.add_argument('--workers', type=int, help='processes that write images (default: 4)')
     for name, default in DEFAULTS.items():
         shown = f'{default}, with --study {STUDY[name]}' if name in STUDY else f'{default}'
-        parser.add_argument(f'--{name}', type=int, help=f'default: {shown}')
+        parser.add_argument(f'--{name}', type=int, help=f'number (default: {shown})')
     args: Dict[str, Any] = vars(parser.parse_args())
     args.pop('import_modules')
     for_study = args.pop('study')

@@ -1,15 +1,15 @@
-"""Time the distances of this package beside the usual implementations, in one run.
+"""Time the distances of this package against the usual implementations, in one run.
 
-Frechet distance of a small class (400 images a side), of a large one (3,000) and of a whole set
-(10,000), 2048 features; kernel distance and precision/recall/density/coverage of the small class::
+Frechet distance for a small class (400 images per side), a large one (3,000) and a whole set
+(10,000), 2048 features; kernel distance and precision/recall/density/coverage for the small class::
 
     python tools/benchmarks/distances.py --threads 2 --json distances.json --plot distances.png
     python tools/benchmarks/distances.py --images 100 1000 --features 256      # some seconds
     python tools/benchmarks/distances.py --images 20000 --turns 5
 
-The reference is the formula as printed (SciPy's matrix square root), torch-fidelity's kernel
-distance and the authors' ``prdc`` package, each where it is installed; torch-fidelity's and
-torchmetrics' Frechet distance run beside them. ``--no-reference`` times ours alone.
+The references are the textbook formula (SciPy's matrix square root), torch-fidelity's kernel
+distance and the authors' ``prdc`` package, if installed. The Frechet distances of torch-fidelity
+and torchmetrics are timed too. ``--no-reference`` times only ours.
 """
 
 import argparse
@@ -181,7 +181,12 @@ def main() -> None:
     """Parse arguments, run the contests, publish what they gave."""
     parser = timing_parser(__doc__, turns=3)
     parser.add_argument(
-        '--images', type=int, nargs='+', default=[400, 3000, 10_000], metavar='N', help='a side'
+        '--images',
+        type=int,
+        nargs='+',
+        default=[400, 3000, 10_000],
+        metavar='N',
+        help='images per side (real, generated)',
     )
     parser.add_argument('--features', type=int, default=2048, metavar='D', help='feature size')
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Everything worth knowing about a GPU in at most nine minutes, for the day it is there.
+"""Measure everything that matters on a GPU, in at most nine minutes.
 
 ::
 
@@ -6,11 +6,11 @@
     python tools/benchmarks/gpu.py --out gpu --parts placement parity
     python tools/benchmarks/gpu.py --out gpu --small         # anywhere: sizes that say nothing
 
-Parts in order of worth: versions, card and what it reaches; a step of every model at full size;
-losses and gradients beside the CPU's; CellGAN's training step against the plain one; how long steps
-wait for data; synthesis; distances; memory of the other models; then real training for what is
-left. Each is a process with a time limit of its own. ``gpu.json`` and ``gpu.md`` are written anew
-with every number that is found, so that what is known stays when a part is stopped or fails.
+Parts, most important first: versions, card and its peak speed; a step of every model at full size;
+losses and gradients compared with the CPU; CellGAN's training step against the plain one; waiting
+for data; synthesis; distances; memory of the other models; then real training in the remaining
+time. Each part is a process with its own time limit. ``gpu.json`` and ``gpu.md`` are rewritten
+after every number, so results are kept when a part is stopped or fails.
 """
 
 import argparse
@@ -161,11 +161,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--out', required=True, metavar='DIR', help='for JSON, table, pictures')
+    parser.add_argument(
+        '--out', required=True, metavar='DIR', help='folder for JSON, table and pictures'
+    )
     parser.add_argument('--parts', nargs='+', choices=list(_TITLES), default=list(_TITLES))
-    parser.add_argument('--minutes', type=float, default=9.0, help='in all (default: 9)')
+    parser.add_argument('--minutes', type=float, default=9.0, help='total time limit (default: 9)')
     parser.add_argument('--small', action='store_true', help='small models and few images')
-    parser.add_argument('--device', default='cuda', help='default: cuda; with --small: cpu')
+    parser.add_argument(
+        '--device', default='cuda', help='device (default: cuda; with --small: cpu)'
+    )
     for name, kind in (('--part', str), ('--record', str), ('--seconds', float)):
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)  # of a part's own process
     return parser

@@ -1,4 +1,4 @@
-"""What ``gpu.py`` measures: parts that give their rows one by one, as soon as each is known."""
+"""The parts that ``gpu.py`` measures; each yields a row as soon as it is known."""
 
 import argparse
 import gc

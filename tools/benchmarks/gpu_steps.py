@@ -1,4 +1,4 @@
-"""A training step of any config of the repository on made-up images, for ``gpu.py``."""
+"""A training step of any config of the repository on random images, for ``gpu.py``."""
 
 from typing import Any, Dict, List, Optional, Tuple
 

@@ -1,13 +1,13 @@
 """Collect what ``gpu.py`` imports, as pure-Python wheels, for a GPU machine without a network.
 
-Here, with a network, and there::
+Run the first command here, with a network, and the second on the GPU machine::
 
     python tools/benchmarks/gpu_wheels.py --out wheels --python 3.12
     python -m pip install --no-index --no-deps wheels/*.whl
 
 Versions are those of ``requirements/constraints.txt``. Packages with compiled parts (``COMPILED``)
-have to be on that machine; ``--compiled NAME ...`` takes along those that are missing there, for
-Linux on x86-64. Nothing depends on a version of torch, which is the machine's own.
+must be on that machine; ``--compiled NAME ...`` adds missing ones, for Linux on x86-64. Nothing
+depends on the version of torch, which the machine already has.
 """
 
 import argparse
@@ -76,7 +76,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--out', required=True, metavar='DIR')
-    parser.add_argument('--python', default='3.12', help='of that machine (default: 3.12)')
+    parser.add_argument(
+        '--python', default='3.12', help='Python version of the GPU machine (default: 3.12)'
+    )
     parser.add_argument('--compiled', nargs='+', default=[], choices=COMPILED, metavar='NAME')
     args = parser.parse_args()
     out = Path(args.out)

@@ -1,17 +1,16 @@
-"""Time how batches reach the device: decoded in the plain way, and in this package's ways.
+"""Time how batches reach the device: with a plain loader, and with the loaders of this package.
 
-The reference is the loader that everybody writes first: worker processes decode with Pillow and
-make float32 in [-1, 1], which is sent to the device. Ours sends uint8 and makes floats on the
-device; decodes once into RAM; or keeps the images on the device, where batches are gathered and
-flipped::
+The reference is the usual loader: worker processes decode with Pillow and make float32 in [-1, 1],
+which is sent to the device. Ours sends uint8 and makes floats on the device; decodes once into RAM;
+or keeps the images on the device, where batches are gathered and flipped::
 
     python tools/benchmarks/loader.py --workers 2 --json loader.json --plot loader.png
     python tools/benchmarks/loader.py --config configs/cellgan_cric.py --workers 4    # own images
 
-All contestants give the same batches, which is checked. Then each feeds a step that takes
-``--step-ms`` while this process waits, as it waits for a GPU (30 ms: 100,000 steps in 50 minutes),
-and the share of the time that the step waits for data is printed. The plain way with OpenCV's
-decoder in place of Pillow's is timed too: it shows what that choice alone would give.
+The tool checks that all loaders give the same batches. Then each loader feeds a simulated step that
+takes ``--step-ms`` while this process waits, as for a GPU (30 ms: 100,000 steps in 50 minutes). The
+tool prints the share of time that the step waits for data. The plain loader is also timed with
+OpenCV's decoder in place of Pillow's, to show the gain of that choice alone.
 """
 
 import argparse
@@ -206,13 +205,26 @@ def run(args: argparse.Namespace, folder: Path) -> TimingReport:
 def main() -> None:
     """Parse arguments, race, publish what was found."""
     parser = timing_parser(__doc__)
-    parser.add_argument('--config', help='whose training images to load; default: phantoms')
-    parser.add_argument('--size', type=int, default=256, help='pixels; default: %(default)s')
-    parser.add_argument('--images', type=int, default=200, help='phantoms; default: %(default)s')
+    parser.add_argument('--config', help='config whose training images to load (default: phantoms)')
+    parser.add_argument(
+        '--size', type=int, default=256, help='side of the phantoms in px (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--images', type=int, default=200, help='number of phantoms (default: %(default)s)'
+    )
     parser.add_argument('--batch-size', type=int, default=64)
-    parser.add_argument('--batches', type=int, default=20, help='per turn; default: %(default)s')
-    parser.add_argument('--workers', type=int, default=2, help='processes; default: %(default)s')
-    parser.add_argument('--step-ms', type=float, default=30, help='default: %(default)s')
+    parser.add_argument(
+        '--batches', type=int, default=20, help='number per turn (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--workers', type=int, default=2, help='loader processes (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--step-ms',
+        type=float,
+        default=30,
+        help='length of a simulated step in ms (default: %(default)s)',
+    )
     args = parser.parse_args()
     if min(args.size, args.images, args.batch_size) < 1 or args.batches < 4 or args.workers < 0:
         parser.error('sizes must be positive, --batches at least 4')

@@ -1,10 +1,10 @@
-"""How often the perceptual hash misses a copy, and takes different images for copies.
+"""How often the perceptual hash misses copies, and how often it takes different images for copies.
 
 python tools/benchmarks/near_duplicates.py DIR [--images 600]
 
-DIR: class folders of real images, no two of which are copies. Of every image copies are made as a
-generator's folder may hold them, each in one of the eight views, and looked for as the benchmark's
-leak check looks for them; then every image is compared with every other one in all views.
+DIR: class folders of real images without copies among them. The tool makes copies of every image,
+as a generator's folder may contain them, each in one of the eight views, and searches them like the
+benchmark's leak check. Then it compares every image with every other one in all views.
 """
 
 from typing import Callable, Dict
@@ -60,7 +60,9 @@ def in_some_view(image: np.ndarray, index: int) -> np.ndarray:
 def main() -> None:
     parser = ToolParser(__doc__)
     parser.add_argument('folder', help='class folders of real images')
-    parser.add_argument('--images', type=int, default=600, help='of the folder, by lot')
+    parser.add_argument(
+        '--images', type=int, default=600, help='number of images to draw from the folder'
+    )
     args = parser.parse_args()
     with user_errors():
         files = [f'{args.folder}/{file}' for file in walk_images(args.folder, PassedOver())]

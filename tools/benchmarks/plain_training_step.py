@@ -1,14 +1,13 @@
-"""CellGAN's training step written as the paper reads, for ``train_step.py`` to race against.
+"""CellGAN's training step, literally as in the paper: the reference of ``train_step.py``.
 
-Every block is literal: upsample, then normalise, then convolve the enlarged map; R1, on images
-that are not augmented, differentiates a second forward twice; each forward computes its own
-spectral norms; optimizer and average go weight by weight; float32, no compilation. What any careful
-program leaves out is left out: the generator's graph in the discriminator's turn, and decoders
-whose images no loss looks at.
+Every block is literal: upsample, then normalise, then convolve the enlarged map. R1, on images
+without augmentation, differentiates a second forward twice. Each forward computes its own spectral
+norms. Optimizer and average go weight by weight, in float32, without compilation. Like any careful
+program, it builds no generator graph in the discriminator's turn, and skips decoders whose images
+no loss uses.
 
-The modules of a :class:`cellgan_plugin.models.CellGAN` serve as containers of the weights only, so
-that both steps can start from the same ones and ``tests/models/test_training_step.py`` can compare
-what they compute.
+The modules of a :class:`cellgan_plugin.models.CellGAN` only hold the weights. So both steps can
+start from the same weights, and ``tests/models/test_training_step.py`` can compare their results.
 """
 
 from typing import Dict, Tuple

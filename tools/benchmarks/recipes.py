@@ -1,8 +1,8 @@
 r"""Which recipe makes the better images in the same processor time?
 
 Trains every config with every seed for the same processor minutes (data and steps), evaluates the
-averaged generator by the config's own validation, and writes a table (Markdown, LaTeX, CSV, JSON)
-and one picture with a row of images per class for every run::
+averaged generator with the config's own validation, and writes a table (Markdown, LaTeX, CSV, JSON)
+and a picture with a row of images per class for every run::
 
     python tools/dataset_converters/phantom.py --out data/phantom --size 64 \
         --splits train=1000,val=200
@@ -11,9 +11,8 @@ and one picture with a row of images per class for every run::
         configs/cellgan_plus/cellgan_plus_phantom.py --seeds 0 1 --cpu-minutes 3 --amp \
         --out work_dirs/recipes
 
-A config that differs from another by single values is a file with that one as its ``_base_``. A
-run that is complete is not repeated; one that was stopped goes on. The table is written after
-every run.
+To vary single values, write a config with the other one as its ``_base_``. Complete runs are not
+repeated, and interrupted runs continue. The table is written after every run.
 """
 
 import json
@@ -123,10 +122,12 @@ def make_parser() -> ToolParser:
     """The command line."""
     parser = ToolParser(__doc__)
     parser.add_argument(
-        'configs', nargs='+', metavar='CONFIG', help='with an evaluation of its own'
+        'configs', nargs='+', metavar='CONFIG', help='configs that define an evaluation'
     )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
-    parser.add_argument('--cpu-minutes', type=float, default=3.0, help='of each run (default: 3)')
+    parser.add_argument(
+        '--cpu-minutes', type=float, default=3.0, help='processor minutes per run (default: 3)'
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on a CPU')
     parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     parser.add_argument('--out', required=True, metavar='DIR')

@@ -1,8 +1,8 @@
-"""Time the scores of selection beside K full passes over the files, in one run.
+"""Time the scores of selection against K full passes over the files, in one run.
 
-The reference does what the algorithm says: for each of the K passes it decodes every image and runs
-the whole classifier with dropout before the last block, in batches. Ours decodes once and repeats
-only the last block::
+The reference follows the algorithm literally: for each of the K passes it decodes every image and
+runs the whole classifier with dropout before the last block, in batches. Ours decodes once and
+repeats only the last block::
 
     python tools/benchmarks/selection.py --threads 2 --json selection.json --plot selection.png
     python tools/benchmarks/selection.py --config configs/classifiers/resnet18_phantom.py --size 64
@@ -134,10 +134,16 @@ def main() -> None:
     """Parse arguments, race, publish what was found."""
     parser = timing_parser(__doc__, turns=3)
     default = 'configs/classifiers/benchmark_resnet34.py'
-    parser.add_argument('--config', default=default, help='default: %(default)s')
-    parser.add_argument('--size', type=int, default=256, help='of the files; default: %(default)s')
-    parser.add_argument('--images', type=int, default=40, help='per turn; default: %(default)s')
-    parser.add_argument('--passes', type=int, default=5, help='K; default: %(default)s')
+    parser.add_argument('--config', default=default, help='config (default: %(default)s)')
+    parser.add_argument(
+        '--size', type=int, default=256, help='side of the image files in px (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--images', type=int, default=40, help='number per turn (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--passes', type=int, default=5, help='passes with dropout, K (default: %(default)s)'
+    )
     parser.add_argument('--batch-size', type=int, default=32)
     args = parser.parse_args()
     if min(args.images, args.passes) < 1:

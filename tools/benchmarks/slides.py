@@ -1,16 +1,16 @@
-"""How fast slides become patches, beside a plain loop over ``read_region``.
+"""How fast slides become patches, compared with a plain loop over ``read_region``.
 
     python tools/benchmarks/slides.py                          # a phantom slide, made in a folder
     python tools/benchmarks/slides.py --slide scan.svs --mpp 0.5
     python tools/benchmarks/slides.py --processes 1 2 --patches 1024
 
 Both cut the same tiles from one slide and write them as PNG, on one core, in turns. The plain loop
-is what tutorials show: ``read_region``, ``convert``, ``resize``, ``save`` of Pillow. Times are of
-the processor: other work on the machine does not count.
+is the one of tutorials: ``read_region``, then ``convert``, ``resize`` and ``save`` of Pillow. Times
+are processor times, so other work on the machine does not count.
 
-``--processes`` cuts the tiles by so many processes instead, and shows patches per second by the
-clock and by the processors, and the memory of the process that takes most: all of it, and what it
-does not share with the others (Linux). Tissue is found first, in a process of its own.
+``--processes`` compares numbers of processes instead. It shows patches per second of wall-clock and
+of processor time, and for the largest process its total and its unshared memory (Linux). Tissue is
+found before, in a separate process.
 """
 
 import argparse
@@ -48,12 +48,18 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('--slide', metavar='FILE', help='a slide (default: a phantom)')
     add('--mpp', type=float, default=0.25, help='microns per pixel of the patches (default: 0.25)')
-    add('--size', type=int, default=256, help='of the patches, px (default: 256)')
-    add('--patches', type=int, default=128, help='of each turn (default: 128)')
-    add('--turns', type=int, default=3, help='of either way; medians are shown (default: 3)')
-    add('--processes', type=int, nargs='+', metavar='N', help='cut by so many, e.g. 1 2 4')
-    add('--assume-mpp', type=float, help='of a slide that does not say it')
-    add('--json', action='store_true', help='one line of JSON')
+    add('--size', type=int, default=256, help='side of the patches in px (default: 256)')
+    add('--patches', type=int, default=128, help='patches per turn (default: 128)')
+    add('--turns', type=int, default=3, help='turns of each method; medians are shown (default: 3)')
+    add(
+        '--processes',
+        type=int,
+        nargs='+',
+        metavar='N',
+        help='numbers of processes to compare, e.g. 1 2 4',
+    )
+    add('--assume-mpp', type=float, help='microns per pixel of a slide that does not state them')
+    add('--json', action='store_true', help='print one line of JSON')
     return parser.parse_args()
 
 

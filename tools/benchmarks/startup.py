@@ -1,15 +1,14 @@
-"""Time what a process pays before its first useful line, and a training before its first iteration.
+"""Time the start of a process until its imports are done, and of a training until its first step.
 
-Each contestant is a fresh interpreter::
+Each measurement starts a new interpreter::
 
     OMP_NUM_THREADS=1 python tools/benchmarks/startup.py --json startup.json --plot startup.png
 
-The first race imports: the reference is ``import cellgan_plugin`` with every model of MMagic
-imported at once, as in anybody's program, against the fast start of the tools
-(``CELLGAN_FAST_START=1``); torch alone and what MMEngine and mmcv need stand beside it. The second
-starts ``tools/train.py`` on phantoms and ends when the first iteration is logged. CPU seconds
-hardly depend on what else the machine does; the wall clock does. ``--modules`` adds which packages
-the import spends its time in (``-X importtime``).
+The first part times imports. It compares ``import cellgan_plugin`` with every model of MMagic
+imported at once, the reference, with the fast start of the tools (``CELLGAN_FAST_START=1``); torch
+alone, and MMEngine with mmcv, are shown too. The second part starts ``tools/train.py`` on phantoms
+and ends when the first iteration is logged. CPU seconds hardly depend on other work of the machine;
+wall-clock time does. ``--modules`` lists the import time of each package (``-X importtime``).
 """
 
 import argparse
@@ -129,9 +128,13 @@ def main() -> None:
     """Parse arguments, run the races, publish what was found."""
     parser = timing_parser(__doc__, turns=3)
     parser.add_argument(
-        '--config', default='configs/cellgan_phantom.py', help="to train; '' leaves that race out"
+        '--config',
+        default='configs/cellgan_phantom.py',
+        help="config to train; '' skips the training",
     )
-    parser.add_argument('--modules', action='store_true', help='list what the import spends')
+    parser.add_argument(
+        '--modules', action='store_true', help='list the time of each imported package'
+    )
     args = parser.parse_args()
     check_timing_arguments(parser, args)
     publish(run(args), args)

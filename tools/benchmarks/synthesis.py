@@ -1,8 +1,8 @@
-"""Time the synthesiser beside the loop that everybody writes first, in one run.
+"""Time the synthesiser against a plain loop, in one run.
 
-The reference makes one image at a time: the generator as the paper reads (CellGAN's in
-``plain_training_step.py``; others as the checkpoint gives them), spectral norm computed at every
-forward, float32, all threads on that image, Pillow's PNG in line::
+The reference makes one image at a time. It uses the literal generator of the paper (CellGAN's in
+``plain_training_step.py``; others as in the checkpoint), computes spectral norm at every forward,
+in float32, with all threads on that image, and writes PNG with Pillow in the same loop::
 
     python tools/benchmarks/synthesis.py --threads 2 --json synthesis.json --plot synthesis.png
     python tools/benchmarks/synthesis.py --config configs/cellgan_phantom.py --images 200
@@ -191,11 +191,17 @@ def run(args: argparse.Namespace) -> TimingReport:
 def main() -> None:
     """Parse arguments, race, publish what was found."""
     parser = timing_parser(__doc__)
-    parser.add_argument('--config', default='configs/cellgan_tct.py', help='default: %(default)s')
+    parser.add_argument(
+        '--config', default='configs/cellgan_tct.py', help='config (default: %(default)s)'
+    )
     parser.add_argument('--checkpoint')
     parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
-    parser.add_argument('--images', type=int, default=20, help='per turn; default: %(default)s')
-    parser.add_argument('--batch-size', type=int, default=GPU_BATCH_SIZE, help='on a GPU')
+    parser.add_argument(
+        '--images', type=int, default=20, help='number per turn (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--batch-size', type=int, default=GPU_BATCH_SIZE, help='batch size on a GPU'
+    )
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     args = parser.parse_args()
     if args.images < 1:

@@ -1,17 +1,17 @@
-"""Time CellGAN's training step beside the step as the paper reads, and take it apart.
+"""Time CellGAN's training step against a literal step of the paper, and time its phases.
 
-The reference is ``plain_training_step.py``: eager float32, every block literal. Both start from the
-same weights and see the same images and random numbers, in turns::
+The reference is ``plain_training_step.py``: eager float32, every block as in the paper. Both start
+from the same weights, see the same images and random numbers, and run in turns::
 
     OMP_NUM_THREADS=1 python tools/benchmarks/train_step.py --threads 1 --plot train_step.png
     python tools/benchmarks/train_step.py --batch-size 64 --compile             # on a GPU
-    python tools/benchmarks/train_step.py --rewrites     # what each rewrite is worth
-    python tools/benchmarks/train_step.py --phases       # where the time goes, against the machine
+    python tools/benchmarks/train_step.py --rewrites     # the gain of each rewrite
+    python tools/benchmarks/train_step.py --phases       # time per phase, and the machine's peak
 
-Peak memory is that of one step above what lies between steps (weights, gradients' optimizers,
-average): CUDA's own count, or the resident set of the process on Linux. ``--phases`` counts the
-multiplications and the bytes that each phase's operations read and write (unfused), and divides
-them by the seconds, beside what large products, convolutions and copies reach on this machine.
+Peak memory is that of one step minus what stays between steps (weights, optimizers, average):
+CUDA's own count, or the resident set of the process on Linux. ``--phases`` counts the
+multiplications and the bytes that each phase's operations read and write (unfused), divides them by
+the seconds, and compares with large products, convolutions and copies on this machine.
 """
 
 import argparse
@@ -305,20 +305,26 @@ def report(args: argparse.Namespace, races: list, notes: list, extra: dict) -> T
 def main() -> None:
     """Parse arguments, measure, publish what was found."""
     parser = timing_parser(__doc__)
-    parser.add_argument('--config', default='configs/cellgan_tct.py', help='default: %(default)s')
+    parser.add_argument(
+        '--config', default='configs/cellgan_tct.py', help='config (default: %(default)s)'
+    )
     parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
-    parser.add_argument('--batch-size', type=int, default=4, help='default: %(default)s')
+    parser.add_argument(
+        '--batch-size', type=int, default=4, help='images per step (default: %(default)s)'
+    )
     parser.add_argument(
         '--precisions',
         nargs='+',
         default=['float32', 'bfloat16'],
         choices=['float32', 'bfloat16'],
-        help='default: both; --rewrites and --phases take the first',
+        help='precisions (default: both; --rewrites and --phases use the first)',
     )
-    parser.add_argument('--compile', action='store_true', help='also with torch.compile')
+    parser.add_argument('--compile', action='store_true', help='also time torch.compile')
     what = parser.add_mutually_exclusive_group()
-    what.add_argument('--rewrites', action='store_true', help='undo one rewrite after the other')
-    what.add_argument('--phases', action='store_true', help='take the step apart')
+    what.add_argument(
+        '--rewrites', action='store_true', help='time the step with each rewrite undone in turn'
+    )
+    what.add_argument('--phases', action='store_true', help='time each phase of the step')
     args = parser.parse_args()
     if args.batch_size < 1:
         parser.error('--batch-size must be positive')

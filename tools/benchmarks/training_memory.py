@@ -1,20 +1,20 @@
-"""Parameters of a GAN, and the memory that one of its training steps needs, by its config.
+"""Parameters of a GAN, and the memory of one training step, from its config.
 
-Counts what a step keeps for its backward, in the discriminator's and in the generator's turn, on
-any machine at any batch size, since it grows in proportion to the batch. On a GPU the peak that
-CUDA saw stands beside it::
+Counts what a step keeps for its backward, in the discriminator's and in the generator's turn. This
+works on any machine with any batch size, because it grows in proportion to the batch. On a GPU the
+tool also shows CUDA's peak::
 
     python tools/benchmarks/training_memory.py configs/cellgan_tct.py configs/biggan/biggan_tct.py
     python tools/benchmarks/training_memory.py configs/biggan/biggan_tct.py --batch-size 64 --amp
 
-Not counted: the workspace of convolutions, and what a backward holds for a moment; on a GPU allow
-a quarter more.
+It does not count the workspace of convolutions and the temporary tensors of a backward; on a GPU
+allow a quarter more.
 
-Of a model with scales (the pyramid GAN) it finds, for every scale, the most bytes that live at once
-in one step with all terms switched on: weights, optimizers and what a backward holds included. The
-tensors have no content (the meta device), so that 1024 px cost seconds on any machine. Scales of up
-to ``--measure-up-to`` pixels are computed for real as well: beside it stand the same count then and
-the peak that CUDA saw or by how much the process grew (with the weights)::
+For a model with scales (the pyramid GAN) it finds the peak number of bytes of every scale, in one
+step with all terms on, including weights, optimizers and the tensors of the backward. The tensors
+have no content (the meta device), so 1024 px take seconds on any machine. Scales of up to
+``--measure-up-to`` pixels are also run: the tool then shows the same count for the run, and CUDA's
+peak or the growth of the process (with the weights)::
 
     python tools/benchmarks/training_memory.py configs/pyramid_gan/pyramid_prostate.py
 """
@@ -252,14 +252,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('configs', nargs='+')
-    parser.add_argument('--batch-size', type=int, default=4, help='of the step (default: 4)')
+    parser.add_argument(
+        '--batch-size', type=int, default=4, help='batch size of the step (default: 4)'
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument(
         '--measure-up-to',
         type=int,
         default=64,
         metavar='PX',
-        help='scales of a pyramid that are also computed for real (default: 64)',
+        help='also run the scales of a pyramid up to this size, px (default: 64)',
     )
     args = parser.parse_args()
     init_default_scope('mmagic')

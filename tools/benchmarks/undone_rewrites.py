@@ -1,6 +1,6 @@
-"""The rewrites of CellGAN's training step, each with what undoes it alone.
+"""The rewrites of CellGAN's training step, each with code that undoes only this one.
 
-For ``train_step.py --rewrites``, which tells what each is worth.
+``train_step.py --rewrites`` uses them to measure the gain of each.
 """
 
 import contextlib

@@ -7,9 +7,9 @@ Get the archive from https://doi.org/10.6084/m9.figshare.c.4960286 (Rezende et a
     python tools/dataset_converters/cric.py classifications.json images --out data/cric6 \
         --classes NILM ASC-US LSIL ASC-H HSIL SCC --split 0.8 0 0.2
 
-A patch bears the class of its most severe nucleus; fields never lie on two sides of the split.
-The scale between coordinates and images is found on the images and written to scale_check.json.
-An interrupted run continues when the same command is given again.
+A patch has the class of its most severe nucleus; a field is never on two sides of the split. The
+scale between coordinates and images is derived from the images and written to scale_check.json.
+The same command continues an interrupted run.
 """
 
 import argparse
@@ -36,13 +36,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='+',
         default=list(BETHESDA_CLASSES),
         metavar='CLASS',
-        help='classes to keep, SCC too if named (default: %(default)s)',
+        help='classes to keep; SCC is kept only if named (default: %(default)s)',
     )
     add(
         '--min-distance',
         type=float,
         metavar='PX',
-        help='least distance of patch centres of one class in a field (default: size / 2)',
+        help='minimum distance between patch centres of one class in a field (default: size / 2)',
     )
     add(
         '--border',
@@ -56,7 +56,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add(
         '--skip-mismatched',
         action='store_true',
-        help='leave out fields whose annotated spots are not dark',
+        help='leave out fields whose annotated places are not dark',
     )
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-r"""Turn any folder tree of labelled images into class folders with a manifest.
+r"""Convert any folder tree of labelled images to class folders with a manifest.
 
     python tools/dataset_converters/folders.py scans --out data/mine \
         --group-regex '(?P<group>slide\d+)'
@@ -12,12 +12,11 @@ r"""Turn any folder tree of labelled images into class folders with a manifest.
     python tools/dataset_converters/folders.py crops --out data/crops --mpp-in 0.25 --mpp-out 0.5 \
         --size 64
 
-The deepest folder on an image's path that names a class decides, or a table with the columns file,
-label and patient (or group, or slide). Groups (slides, fields, patients)
-never lie on two sides of the split. Folders train, val and test, first or last on every path, are
-a published split and kept. Crops of all sizes: --policy pad keeps their scale. Duplicates are kept
-once within a class and refused across classes. An interrupted run continues
-when the same command is given again.
+The class of an image is the deepest folder on its path that names a class, or comes from a table
+with the columns file, label and patient (or group, or slide). A group (slide, field, patient) is
+never on two sides of the split. Folders train, val and test, first or last on every path, are kept
+as a published split. For crops of all sizes, --policy pad keeps the scale. Duplicates are kept once
+within a class and refused across classes. The same command continues an interrupted run.
 """
 
 import argparse
@@ -44,7 +43,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         default=[],
         metavar='CLASS=FOLDER[,FOLDER]',
         dest='class_map',
-        help='folders that mean a class; may be given many times (default: Bethesda names)',
+        help='folders of a class; may be repeated (default: Bethesda names)',
     )
     add(
         '--classes',
@@ -55,29 +54,30 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add(
         '--policy',
         choices=POLICIES,
-        help='resize: shorter side to size, then centre (the scale of each image is its own); '
-        'crop: centre; pad: centre, smaller ones filled up; keep: as it is, JPEG byte for byte '
-        '(default: resize; pad with --mpp-in)',
+        help='resize: scale the shorter side to size, then crop the centre (changes the scale '
+        'of each image); crop: crop the centre; pad: crop the centre, pad smaller images; '
+        'keep: unchanged, JPEG byte for byte (default: resize; pad with --mpp-in)',
     )
     add(
         '--size',
         type=image_size,
         metavar='SIDE|HxW',
-        help='in px, height x width; not for keep (default: 256)',
+        help='size in px, height x width; not for keep (default: 256)',
     )
     add(
         '--mpp-in',
         type=float,
         metavar='UM',
-        help='microns per pixel of the images; with --mpp-out all are scaled alike (crop, pad)',
+        help='microns per pixel of the images; with --mpp-out, all are scaled by the same '
+        'factor (crop, pad)',
     )
     add('--mpp-out', type=float, metavar='UM', help='microns per pixel of the result')
     add(
         '--fill',
         choices=FILLS,
         default='border',
-        help="of pad: the median of the image's border, or of the brightest tenth of its group "
-        '(default: border)',
+        help="colour for pad: the median of the image's border, or of the brightest tenth of "
+        'its group (default: border)',
     )
     add(
         '--include',
@@ -88,22 +88,29 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add(
         '--table',
         metavar='CSV',
-        help='columns file (relative path), label, patient (or group, or slide); a column split '
-        '(train, val, test) is kept',
+        help='CSV with columns file (relative path), label, patient (or group, or slide); a '
+        'column split (train, val, test) is kept',
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         '--group-regex',
         metavar='REGEX',
-        help='searched in the relative path; part named "group", else the first in ()',
+        help='regular expression for the relative path; the group is its part named "group", '
+        'else the first ()',
     )
-    group.add_argument('--group-csv', metavar='CSV', help='columns file (relative path) and group')
+    group.add_argument(
+        '--group-csv', metavar='CSV', help='CSV with columns file (relative path) and group'
+    )
     add_split_arguments(parser)
-    add('--skip-unmatched', action='store_true', help='leave out images in no folder of a class')
+    add(
+        '--skip-unmatched',
+        action='store_true',
+        help='leave out images outside the folders of classes',
+    )
     add(
         '--resplit',
         action='store_true',
-        help='draw the split although folders train, val, test or the table tell one',
+        help='draw a new split even if folders train, val, test or the table give one',
     )
     return parser.parse_args(argv)
 

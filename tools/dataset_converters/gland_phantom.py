@@ -1,4 +1,4 @@
-"""Write phantom glands: synthetic H&E images of colon glands of five grades, with exact masks.
+"""Write phantom glands: synthetic H&E images of colon glands in five grades, with exact masks.
 
 Examples::
 
@@ -38,7 +38,8 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=[256],
         metavar='PX',
-        help='side, or height and width (default: 256); the shorter side shows 320 um at any size',
+        help='image size: side, or height and width (default: 256); the shorter side always '
+        'shows 320 um',
     )
     add(
         '--splits',
@@ -52,10 +53,10 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=list(GLAND_CATEGORIES),
         metavar='NAME',
-        help='such as healthy "poorly differentiated" (default: all five)',
+        help='categories, e.g. healthy "poorly differentiated" (default: all five)',
     )
     add('--seed', type=int, default=0, help='base seed (default: 0)')
-    add('--masks-only', action='store_true', help='masks without images, to generate from')
+    add('--masks-only', action='store_true', help='write only masks, to generate images from')
     add('--workers', type=int, default=1, help='processes (default: 1)')
     add('--sheet', metavar='FILE', help='also draw the first images of every category')
     add('--quiet', action='store_true', help='no progress bar')

@@ -8,9 +8,9 @@ Get the archive "Warwick QU Dataset (Released 2016_07_08)" of the challenge (Sir
     python tools/dataset_converters/glas.py data/warwick_qu --out data/glas_by_patient \
         --split-by patient
 
-The published train and test sets share patients: scores there flatter, and the tool says by how
-many. With --split-by patient no patient is on two sides. An interrupted run continues when the same
-command is given again.
+The published train and test sets share patients, so scores are too high; the tool prints how many
+patients. With --split-by patient no patient is on two sides. The same command continues an
+interrupted run.
 """
 
 import argparse
@@ -35,8 +35,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--split-by',
         choices=SPLIT_RULES,
         default='published',
-        help='train, testA, testB as published, or train, val, test by patient '
-        '(default: published)',
+        help='split: train, testA, testB as published, or train, val, test by patient (default:'
+        ' published)',
     )
     add_split_arguments(parser, (0.6, 0.0, 0.4), ' for --split-by patient')
     add(
@@ -44,7 +44,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='+',
         choices=GLAS_SUBSETS,
         default=list(GLAS_SUBSETS),
-        help='published sets to take (default: those that are there)',
+        help='published sets to convert (default: those found)',
     )
     return parser.parse_args(argv)
 

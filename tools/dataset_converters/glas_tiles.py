@@ -3,8 +3,7 @@
     python tools/dataset_converters/glas_tiles.py glas --out data/glas_tiles
     python tools/dataset_converters/glas_tiles.py glas --out data/glas_types --label category
 
-For pairs of image and mask see glas.py. An interrupted run continues when the same command is given
-again.
+For pairs of image and mask see glas.py. The same command continues an interrupted run.
 """
 
 import argparse
@@ -31,20 +30,20 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=int,
         default=0,
         metavar='PX',
-        help='what neighbours share at least (default: 0)',
+        help='minimum overlap of neighbouring tiles, px (default: 0)',
     )
     add(
         '--min-gland',
         type=float,
         default=0.2,
         metavar='SHARE',
-        help='least share of gland in a tile (default: 0.2)',
+        help='minimum share of gland in a tile (default: 0.2)',
     )
     add(
         '--label',
         choices=tuple(LABELS),
         default='grade',
-        help='grade: benign, malignant; category: the five gland types (default: grade)',
+        help='label: grade (benign, malignant) or category (the five gland types) (default: grade)',
     )
     add_split_arguments(parser, of=', by patient')
     add(
@@ -52,7 +51,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         nargs='+',
         choices=GLAS_SUBSETS,
         default=list(GLAS_SUBSETS),
-        help='published sets to take (default: those that are there)',
+        help='published sets to convert (default: those found)',
     )
     return parser.parse_args(argv)
 

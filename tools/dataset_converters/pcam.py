@@ -1,4 +1,4 @@
-"""Turn PatchCamelyon as published (HDF5) into class folders with a manifest.
+"""Convert the published PatchCamelyon (HDF5) to class folders with a manifest.
 
 The folder holds camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5, unpacked, and the tables
 camelyonpatch_level_2_split_{train,valid,test}_meta.csv with the slide of every patch::
@@ -6,14 +6,14 @@ camelyonpatch_level_2_split_{train,valid,test}_meta.csv with the slide of every 
     python tools/dataset_converters/pcam.py pcam --out data/pcam --fraction 0.1
     python tools/dataset_converters/pcam.py pcam --out data/pcam_slides --fraction 0.1 --by groups
 
-Kaggle's edition without duplicates (train_labels.csv and train/*.tif) has no splits and no slides;
-its patches are divided, each class by itself::
+Kaggle's edition without duplicates (train_labels.csv and train/*.tif) has no splits and no slides,
+so the patches of each class are split at random::
 
     python tools/dataset_converters/pcam.py kaggle --out data/pcam --split 0.8 0.1 0.1
 
-The published splits stay; only the training set is drawn from unless --held-out-fraction says
-otherwise. A smaller fraction of a seed is part of every larger one. An interrupted run continues
-when the same command is given again.
+The published splits are kept. --fraction draws only from the training set, --held-out-fraction from
+validation and test set. With one seed, a smaller fraction is part of every larger one. The same
+command continues an interrupted run.
 """
 
 import argparse
@@ -42,33 +42,33 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--by',
         choices=('patches', 'groups'),
         default='patches',
-        help='draw patches, each class by itself, or whole patients or slides (default: patches)',
+        help='draw patches per class, or whole patients or slides (default: patches)',
     )
     add(
         '--held-out-fraction',
         type=float,
         default=1.0,
-        help='share of validation and test set, by patches (default: 1)',
+        help='share of validation and test patches (default: 1)',
     )
     add(
         '--splits',
         nargs='+',
         choices=('train', 'val', 'test'),
         default=('train', 'val', 'test'),
-        help='default: all three',
+        help='published splits to convert (default: all three)',
     )
     add(
         '--split',
         nargs=3,
         type=float,
         metavar=('TRAIN', 'VAL', 'TEST'),
-        help="of Kaggle's edition (default: 0.8 0.1 0.1)",
+        help="fractions for Kaggle's edition (default: 0.8 0.1 0.1)",
     )
-    add('--seed', type=int, default=0, help='seed of the draw (default: 0)')
+    add('--seed', type=int, default=0, help='seed of the random choice (default: 0)')
     add(
         '--without-meta',
         action='store_true',
-        help='do without the tables: every patch is then its own group',
+        help='ignore the tables: every patch is then its own group',
     )
     return parser.parse_args(argv)
 

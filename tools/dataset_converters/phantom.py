@@ -34,20 +34,20 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--out', required=True, help='image root; a new or an unfinished folder')
+    parser.add_argument('--out', required=True, help='output folder: new or unfinished')
     parser.add_argument(
         '--kind',
         choices=(*PHANTOM_KINDS, 'slide'),
         default='cytology',
-        help='cytology: cells of NILM, ASC-US, LSIL, ASC-H, HSIL; tissue: squamous epithelium of '
-        'Normal, CIN1, CIN2, CIN3; slide: whole slides of cytology with annotations (default: '
-        'cytology)',
+        help='cytology: cells of NILM, ASC-US, LSIL, ASC-H, HSIL; tissue: squamous epithelium '
+        'of Normal, CIN1, CIN2, CIN3; slide: whole cytology slides with annotations '
+        '(default: cytology)',
     )
     parser.add_argument(
         '--size',
         type=image_size,
         metavar='SIDE|HxW',
-        help='in pixels (default: 256; of tissue 256x128, height x width; of slides 3072)',
+        help='image size in px, height x width (default: 256; tissue: 256x128; slides: 3072)',
     )
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument('--per-class', type=int, metavar='N', help='patches per class and split')
@@ -61,10 +61,12 @@ def parse_args() -> argparse.Namespace:
         '--splits',
         type=name_numbers,
         metavar='SPLIT=N,...',
-        help='patches per class by split, such as train=160,val=40; instead of --per-class and '
-        '--classes (default: one split, train)',
+        help='patches per class for each split, e.g. train=160,val=40, in place of --per-class '
+        'and --classes (default: one split, train)',
     )
-    parser.add_argument('--slides', type=int, metavar='N', help='how many, for --kind slide')
+    parser.add_argument(
+        '--slides', type=int, metavar='N', help='number of slides, for --kind slide'
+    )
     parser.add_argument('--seed', type=int, default=0, help='base seed (default: 0)')
     parser.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
     parser.add_argument(

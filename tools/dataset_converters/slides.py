@@ -14,11 +14,11 @@ r"""Cut patches of one scale from whole-slide images, with or without annotation
         --mpp 1 --size 256x128 --oriented
 
 SLIDES is a folder (SVS, NDPI, MRXS, SCN, BIF, DICOM, tiled TIFF). Annotations are QuPath's GeoJSON,
-ASAP's XML (one file for each slide, of its name) or a CSV with slide,x,y[,width,height],label.
-Points and shapes that fit into a patch are cells: a patch is centred on each. Larger polygons are
-tiled. Without annotations tissue is found and tiled. The slide is the group, or the patient of the
-table of --slides; groups never lie on two sides of the split. An interrupted run continues when the
-same command is given again. A slide that cannot be read is named and passed over: exit status 1.
+ASAP's XML (one file per slide, with its name) or a CSV with slide,x,y[,width,height],label. Points
+and shapes that fit into a patch are cells: a patch is centred on each. Larger polygons are tiled.
+Without annotations, tissue is found and tiled. The group is the patient in the table of --slides,
+else the slide; a group is never on two sides of the split. The same command continues an
+interrupted run. A slide that cannot be read is named and skipped; the exit status is then 1.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         type=image_size,
         default=256,
         metavar='SIDE|HxW',
-        help='of the patches in px, height x width (default: 256)',
+        help='size of the patches in px, height x width (default: 256)',
     )
     add(
         '--annotations',
@@ -59,68 +59,84 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--unit',
         choices=UNITS,
         default='px',
-        help='of coordinates in CSV files: px of level 0, or um (default: px)',
+        help='unit of coordinates in CSV files: px of level 0, or um (default: px)',
     )
     add(
         '--stride',
         type=image_size,
         metavar='SIDE|HxW',
-        help='steps of the grid in px of the patches (default: the size)',
+        help='step of the tile grid in px of the patches (default: the size)',
     )
     add(
         '--coverage',
         type=float,
         metavar='SHARE',
-        help='least share of a tile inside the polygon, or on tissue (default: 0.8, of tissue 0.3)',
+        help='minimum share of a tile inside the polygon, or on tissue (default: 0.8; tissue: 0.3)',
     )
     add(
         '--focus',
         type=float,
         default=0.5,
         metavar='RATIO',
-        help='least sharpness of tissue tiles; 0 keeps all (default: 0.5)',
+        help='minimum sharpness of tissue tiles; 0 keeps all (default: 0.5)',
     )
-    add('--assume-mpp', type=float, metavar='UM', help='of slides that do not say theirs')
+    add(
+        '--assume-mpp',
+        type=float,
+        metavar='UM',
+        help='microns per pixel of slides that do not state them',
+    )
     add(
         '--map',
         action='append',
         default=[],
         metavar='CLASS=NAME[,NAME]',
         dest='class_map',
-        help='annotated names that mean a class; may be given many times',
+        help='annotation names of a class; may be repeated',
     )
     add('--classes', nargs='+', metavar='CLASS', help='classes to keep, in order (default: all)')
     add(
         '--slides',
         metavar='CSV',
         dest='slide_table',
-        help='columns slide and any of patient, split, mpp, label',
+        help='CSV with the column slide and any of patient, split, mpp, label',
     )
-    add('--slide-labels', metavar='CSV', help='columns slide and label: class of tissue tiles')
+    add(
+        '--slide-labels',
+        metavar='CSV',
+        help='CSV with columns slide and label: the class of tissue tiles',
+    )
     add(
         '--masks',
         action='store_true',
-        help='polygons are objects: tiles with instance masks, for TissueMaskDataset',
+        help='treat polygons as objects: write tiles with instance masks, for TissueMaskDataset',
     )
     add(
         '--region',
         default='',
         metavar='NAME',
-        help='with --masks: class of the polygons inside which everything was annotated (default: '
+        help='with --masks: class of the polygons that mark fully annotated areas (default: '
         'tiles with enough objects)',
     )
     add(
         '--oriented',
         action='store_true',
-        help='polygons are epithelium: patches along their middle, turned, basal layer below',
+        help='treat polygons as epithelium: write patches along their medial axis, rotated so '
+        'that the basal layer is below',
     )
-    add('--format', choices=('png', 'jpg'), default='png', help='of the patches (default: png)')
+    add(
+        '--format',
+        choices=('png', 'jpg'),
+        default='png',
+        help='file format of the patches (default: png)',
+    )
     add_split_arguments(parser, of=' of patients or slides')
-    add('--skip-unmatched', action='store_true', help='leave out annotations of no class')
+    add('--skip-unmatched', action='store_true', help='leave out annotations without a class')
     add(
         '--skip-faults',
         action='store_true',
-        help='leave out annotations outside the slide, crossing themselves, or of two classes',
+        help='leave out annotations that are outside the slide, cross themselves, or have two '
+        'classes',
     )
     add('--workers', type=int, help='processes (default: one per core)')
     return parser.parse_args(argv)

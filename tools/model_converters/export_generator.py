@@ -1,11 +1,11 @@
-"""Write a trained generator as a folder that loads with one call, and share it when asked to.
+"""Write a trained generator as a folder that loads with one call; upload it with --push.
 
 python tools/model_converters/export_generator.py configs/cellgan_tct.py work_dirs/cellgan_tct cellgan_tct
 python tools/model_converters/export_generator.py cellgan_phantom OUT
 python tools/model_converters/export_generator.py CONFIG CHECKPOINT OUT --push OWNER/NAME
 
-In the folder: model.safetensors, config.json, README.md (the model card: write data, numbers and
-licence into it). In Python: cellgan_plugin.apis.load_generator('OUT').
+The folder has model.safetensors, config.json and README.md (the model card, where you add data,
+numbers and licence). In Python: cellgan_plugin.apis.load_generator('OUT').
 """  # noqa: E501
 
 from pathlib import Path
@@ -20,15 +20,17 @@ def make_parser() -> ToolParser:
     parser = ToolParser(__doc__)
     parser.add_argument('config', help='config of the run, or name of a shipped model')
     parser.add_argument(
-        'checkpoint', nargs='?', help='checkpoint or work directory (not of a shipped model)'
+        'checkpoint', nargs='?', help='checkpoint or work directory; none for a shipped model'
     )
     parser.add_argument('out', type=Path, help='folder to write')
-    parser.add_argument('--title', default='', help='of the model card')
+    parser.add_argument('--title', default='', help='title of the model card')
     parser.add_argument('--half', action='store_true', help='round weights to float16')
     parser.add_argument(
-        '--push', metavar='OWNER/NAME', help='upload it to the Hugging Face Hub (huggingface_hub)'
+        '--push',
+        metavar='OWNER/NAME',
+        help='upload the folder to the Hugging Face Hub (needs huggingface_hub)',
     )
-    parser.add_argument('--public', action='store_true', help='with --push: for everybody')
+    parser.add_argument('--public', action='store_true', help='with --push: make it public')
     parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
     add_trust(parser)
     return parser

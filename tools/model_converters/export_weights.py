@@ -1,9 +1,9 @@
-"""Write the weights of a model that is to be shipped: averaged weights alone, in half precision.
+"""Write weights to publish a model: only the averaged weights, in half precision.
 
 python tools/model_converters/export_weights.py work_dirs/run/iter_20000.pth run.safetensors
 
-The result stands in the place of a checkpoint wherever a model is sampled or evaluated. It cannot
-be trained on: discriminator and optimizer are not in it.
+Tools that sample or evaluate a model accept the result in place of a checkpoint. Training cannot
+continue from it, because it has no discriminator and no optimizer.
 """
 
 from pathlib import Path

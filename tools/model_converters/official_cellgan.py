@@ -1,4 +1,4 @@
-"""Turn a checkpoint of the authors' CellGAN program into one of ours, or back.
+"""Convert a checkpoint of the authors' CellGAN program to ours, or back.
 
 python tools/model_converters/official_cellgan.py their_generator.pth generator.pth
 python tools/model_converters/official_cellgan.py work_dirs/run/iter_100000.pth theirs.pth \
@@ -18,13 +18,17 @@ def main() -> None:
     )
     parser.add_argument('src', help='checkpoint to read')
     parser.add_argument('out', help='checkpoint to write')
-    parser.add_argument('--part', choices=PARTS, help='default: seen from the names of the weights')
-    parser.add_argument('--reverse', action='store_true', help="from ours to the authors'")
+    parser.add_argument(
+        '--part', choices=PARTS, help='part of the model (default: from the names of the weights)'
+    )
+    parser.add_argument(
+        '--reverse', action='store_true', help="convert from ours to the authors' format"
+    )
     parser.add_argument(
         '--weights',
         choices=('ema', 'orig'),
         default='ema',
-        help='with --reverse: the averaged generator where there is one, or the plain one '
+        help='with --reverse: the averaged generator if there is one, or the plain one '
         '(default: ema)',
     )
     add_trust(parser)

@@ -1,4 +1,4 @@
-"""Compare our CellGAN with numbers of the authors' program; exit status 1 if they differ.
+"""Compare our CellGAN with numbers from the authors' program; exit status 1 if they differ.
 
 python tools/model_converters/verify_official.py official_cellgan_tiny.pt
 """
@@ -19,7 +19,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('reference', help='file with weights, inputs and outputs of their program')
-    parser.add_argument('--tolerance', type=float, default=TOLERANCE, help='relative, default 1e-4')
+    parser.add_argument(
+        '--tolerance', type=float, default=TOLERANCE, help='relative tolerance (default: 1e-4)'
+    )
     args = parser.parse_args()
     with user_errors():
         rows = compare_with_official(load_tensors(args.reference), args.tolerance)

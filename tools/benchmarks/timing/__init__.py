@@ -1,4 +1,4 @@
-"""Time two ways of doing the same thing beside each other: for ``tools/benchmarks`` and notebooks.
+"""Time several implementations of the same thing in turns: for ``tools/benchmarks``, notebooks.
 
 ::
 
@@ -7,8 +7,8 @@
     found = race({'plain': plain, 'ours': ours}, turns=5, reference='plain', items=64)
     print(TimingReport('my step', races=[found]).to_text())
 
-The contestants take turns (A B A B), so that a busy minute of the machine falls on all of them;
-medians are compared, and the ratio is the median of the ratios within a turn.
+The implementations take turns (A B A B), so that a busy minute of the machine affects all of them.
+Medians are compared, and the ratio is the median of the ratios within a turn.
 """
 
 from timing.command_line import check_timing_arguments, publish, timing_parser

@@ -1,4 +1,4 @@
-"""The options that all of ``tools/benchmarks`` have, and what they do with a report."""
+"""The common options of ``tools/benchmarks``, and how they print and write a report."""
 
 import argparse
 from typing import Optional
@@ -25,28 +25,30 @@ def timing_parser(description: Optional[str], turns: int = 5) -> argparse.Argume
         '--reference',
         action=argparse.BooleanOptionalAction,
         default=True,
-        help='let the plain way of doing the same take part, and report the ratio to it',
+        help='also time the plain method, and report the ratio to it',
     )
     group.add_argument(
         '--clock',
         choices=['wall', 'cpu'],
-        help='what bars and --target go by: cpu says more on a busy machine',
+        help='clock for bars and --target: cpu is more reliable on a busy machine',
     )
     group.add_argument('--target', type=float, help='fail (status 1) below this ratio')
-    group.add_argument('--turns', type=int, default=turns, help='of each; default: %(default)s')
+    group.add_argument(
+        '--turns', type=int, default=turns, help='turns of each method (default: %(default)s)'
+    )
     group.add_argument(
         '--threads',
         type=int,
         default=usable_cores(),
-        help='CPU threads of every library; default: the usable cores, %(default)s',
+        help='CPU threads of every library (default: the usable cores, %(default)s)',
     )
     group.add_argument(
         '--device',
         default='cuda' if torch.cuda.is_available() else 'cpu',
-        help='default: %(default)s',
+        help='device (default: %(default)s)',
     )
     group.add_argument('--json', metavar='FILE', help='also write all numbers')
-    group.add_argument('--plot', metavar='FILE', help='also draw a picture (PNG)')
+    group.add_argument('--plot', metavar='FILE', help='also draw a chart (PNG)')
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What was measured on, how many threads it may use, and waiting for a GPU."""
+"""Description of the machine, its number of threads, and waiting for a GPU."""
 
 import importlib.util
 import os

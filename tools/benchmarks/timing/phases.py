@@ -1,4 +1,4 @@
-"""Where the time of a computation goes, beside what the machine can do."""
+"""The time of each phase of a computation, compared with the peak of the machine."""
 
 import contextlib
 import time

@@ -1,4 +1,4 @@
-"""Contestants that take turns, and what was measured of them."""
+"""Implementations timed in turns, and their measurements."""
 
 import gc
 import os
