@@ -66,7 +66,7 @@ def make_parser() -> ToolParser:
     )
     parser.add_argument('--work-dir', default='work_dirs/evaluate_folders')
     parser.add_argument(
-        '--cache-dir', help='folder of cached features (default: CELLGAN_FEATURE_CACHE)'
+        '--cache-dir', help='folder of cached features (default: that of CELLGAN_FEATURE_CACHE)'
     )
     parser.add_argument('--batch-size', type=int, default=32)
     parser.add_argument('--workers', type=int, default=0)
