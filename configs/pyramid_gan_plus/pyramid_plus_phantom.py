@@ -1,5 +1,5 @@
 # Pyramid-plus on the gland phantom: Algorithm 2 without the parts that limited its images. Not the paper's
-# model; docs/pyramid_gan.md ("Pyramid-plus") says what differs, and why. 45 minutes of one core:
+# model; docs/pyramid_gan.md ("Pyramid-plus") says what differs, and why. 50 minutes of one core:
 #   python tools/dataset_converters/gland_phantom.py --out data/gland_phantom --splits train=200,val=20,test=40
 #   python tools/train.py configs/pyramid_gan_plus/pyramid_plus_phantom.py --amp
 _base_ = '../pyramid_gan/pyramid_phantom.py'
