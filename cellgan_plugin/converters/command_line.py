@@ -7,6 +7,21 @@ from typing import Callable, Tuple, Union
 from cellgan_plugin.converters import ConversionResult, ConverterError, CricResult
 
 
+def converter_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with ``--out``, the ``out_dir`` of a converter."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--out',
+        dest='out_dir',
+        required=True,
+        metavar='DIR',
+        help='output folder: new, empty, or of the same command',
+    )
+    return parser
+
+
 def add_split_arguments(
     parser: argparse.ArgumentParser,
     fractions: Tuple[float, float, float] = (0.7, 0.15, 0.15),

@@ -17,19 +17,20 @@ import sys
 from typing import Optional, Sequence
 
 from cellgan_plugin.converters import convert_cric
-from cellgan_plugin.converters.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.converters.command_line import (
+    add_split_arguments,
+    converter_parser,
+    report_conversion,
+)
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = converter_parser(__doc__)
     add = parser.add_argument
     add('annotations', help='classifications.csv, or the JSON of the archive')
-    add('images', help='folder of the field images')
-    add('--out', required=True, help='output folder: new, empty, or of the same command')
+    add('image_dir', metavar='images', help='folder of the field images')
     add('--size', type=int, default=256, help='side of a patch, image px (default: 256)')
     add(
         '--classes',
@@ -63,24 +64,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
-    args = parse_args(argv)
-    return report_conversion(
-        'cric.py',
-        lambda: convert_cric(
-            args.annotations,
-            args.images,
-            args.out,
-            size=args.size,
-            classes=args.classes,
-            min_distance=args.min_distance,
-            border=args.border,
-            fractions=args.split,
-            seed=args.seed,
-            scale=args.scale,
-            skip_missing=args.skip_missing,
-            skip_mismatched=args.skip_mismatched,
-        ),
-    )
+    options = vars(parse_args(argv))
+    fractions = options.pop('split')
+    return report_conversion('cric.py', lambda: convert_cric(fractions=fractions, **options))
 
 
 if __name__ == '__main__':

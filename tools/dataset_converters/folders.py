@@ -24,19 +24,20 @@ import sys
 from typing import Optional, Sequence
 
 from cellgan_plugin.converters import convert_folders, parse_class_map
-from cellgan_plugin.converters.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.converters.command_line import (
+    add_split_arguments,
+    converter_parser,
+    report_conversion,
+)
 from cellgan_plugin.converters.fitting import FILLS, POLICIES
 from cellgan_plugin.runs.command_line import image_size
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = converter_parser(__doc__)
     add = parser.add_argument
     add('source', help='the folder tree; it is only read')
-    add('--out', required=True, help='output folder: new, empty, or of the same command')
     add(
         '--map',
         action='append',
@@ -117,27 +118,12 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
-    args = parse_args(argv)
+    options = vars(parse_args(argv))
+    fractions, entries = options.pop('split'), options.pop('class_map')
     return report_conversion(
         'folders.py',
         lambda: convert_folders(
-            args.source,
-            args.out,
-            class_map=parse_class_map(args.class_map) or None,
-            classes=args.classes,
-            policy=args.policy,
-            size=args.size,
-            mpp_in=args.mpp_in,
-            mpp_out=args.mpp_out,
-            fill=args.fill,
-            include=args.include,
-            table=args.table,
-            group_regex=args.group_regex,
-            group_csv=args.group_csv,
-            fractions=args.split,
-            seed=args.seed,
-            skip_unmatched=args.skip_unmatched,
-            resplit=args.resplit,
+            class_map=parse_class_map(entries) or None, fractions=fractions, **options
         ),
     )
 

@@ -18,19 +18,20 @@ import sys
 from typing import Optional, Sequence
 
 from cellgan_plugin.converters import convert_glas
-from cellgan_plugin.converters.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.converters.command_line import (
+    add_split_arguments,
+    converter_parser,
+    report_conversion,
+)
 from cellgan_plugin.converters.glas import GLAS_SUBSETS
 from cellgan_plugin.converters.glas_pairs import SPLIT_RULES
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = converter_parser(__doc__)
     add = parser.add_argument
     add('root', help='folder with Grade.csv: as published, or with images/ and masks/ beside it')
-    add('--out', required=True, help='output folder: new, empty, or of the same command')
     add(
         '--split-by',
         choices=SPLIT_RULES,
@@ -51,18 +52,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
-    args = parse_args(argv)
-    return report_conversion(
-        'glas.py',
-        lambda: convert_glas(
-            args.root,
-            args.out,
-            split_by=args.split_by,
-            fractions=args.split,
-            seed=args.seed,
-            subsets=args.subsets,
-        ),
-    )
+    options = vars(parse_args(argv))
+    fractions = options.pop('split')
+    return report_conversion('glas.py', lambda: convert_glas(fractions=fractions, **options))
 
 
 if __name__ == '__main__':

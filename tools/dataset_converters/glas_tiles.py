@@ -11,19 +11,20 @@ import sys
 from typing import Optional, Sequence
 
 from cellgan_plugin.converters import convert_glas_tiles
-from cellgan_plugin.converters.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.converters.command_line import (
+    add_split_arguments,
+    converter_parser,
+    report_conversion,
+)
 from cellgan_plugin.converters.glas import GLAS_SUBSETS
 from cellgan_plugin.converters.glas_tiles import LABELS
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = converter_parser(__doc__)
     add = parser.add_argument
     add('root', help='folder with Grade.csv: as published, or with images/ and masks/ beside it')
-    add('--out', required=True, help='output folder: new, empty, or of the same command')
     add('--tile', type=int, default=256, metavar='PX', help='side of a tile (default: 256)')
     add(
         '--min-overlap',
@@ -58,20 +59,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
-    args = parse_args(argv)
+    options = vars(parse_args(argv))
+    fractions = options.pop('split')
     return report_conversion(
-        'glas_tiles.py',
-        lambda: convert_glas_tiles(
-            args.root,
-            args.out,
-            tile=args.tile,
-            min_overlap=args.min_overlap,
-            min_gland=args.min_gland,
-            label=args.label,
-            fractions=args.split,
-            seed=args.seed,
-            subsets=args.subsets,
-        ),
+        'glas_tiles.py', lambda: convert_glas_tiles(fractions=fractions, **options)
     )
 
 

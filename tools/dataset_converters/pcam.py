@@ -21,17 +21,14 @@ import sys
 from typing import Optional, Sequence
 
 from cellgan_plugin.converters import convert_pcam
-from cellgan_plugin.converters.command_line import report_conversion
+from cellgan_plugin.converters.command_line import converter_parser, report_conversion
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = converter_parser(__doc__)
     add = parser.add_argument
     add('source', help='the folder with the published files; it is only read')
-    add('--out', required=True, help='output folder: new, empty, or of the same command')
     add(
         '--fraction',
         type=float,
@@ -40,6 +37,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     add(
         '--by',
+        dest='unit',
         choices=('patches', 'groups'),
         default='patches',
         help='draw patches per class, or whole patients or slides (default: patches)',
@@ -59,6 +57,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     add(
         '--split',
+        dest='fractions',
         nargs=3,
         type=float,
         metavar=('TRAIN', 'VAL', 'TEST'),
@@ -67,7 +66,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add('--seed', type=int, default=0, help='seed of the random choice (default: 0)')
     add(
         '--without-meta',
-        action='store_true',
+        dest='with_meta',
+        action='store_false',
         help='ignore the tables: every patch is then its own group',
     )
     return parser.parse_args(argv)
@@ -76,20 +76,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run; 0 when done, 2 on a mistake in the inputs or a full disk, 130 when interrupted."""
     args = parse_args(argv)
-    return report_conversion(
-        'pcam.py',
-        lambda: convert_pcam(
-            args.source,
-            args.out,
-            fraction=args.fraction,
-            unit=args.by,
-            held_out_fraction=args.held_out_fraction,
-            splits=args.splits,
-            seed=args.seed,
-            with_meta=not args.without_meta,
-            fractions=args.split,
-        ),
-    )
+    return report_conversion('pcam.py', lambda: convert_pcam(**vars(args)))
 
 
 if __name__ == '__main__':

@@ -26,7 +26,11 @@ import sys
 from typing import Optional, Sequence
 
 from cellgan_plugin.converters import parse_class_map
-from cellgan_plugin.converters.command_line import add_split_arguments, report_conversion
+from cellgan_plugin.converters.command_line import (
+    add_split_arguments,
+    converter_parser,
+    report_conversion,
+)
 from cellgan_plugin.converters.slides import convert_slides, make_settings
 from cellgan_plugin.converters.slides.cell_table import UNITS
 from cellgan_plugin.machine import usable_cores
@@ -35,12 +39,9 @@ from cellgan_plugin.runs.command_line import image_size
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = converter_parser(__doc__)
     add = parser.add_argument
     add('source', metavar='SLIDES', help='folder of slides, or one slide; it is only read')
-    add('--out', required=True, help='output folder: new, empty, or of the same command')
     add('--mpp', type=float, required=True, metavar='UM', help='microns per pixel of the patches')
     add(
         '--size',
@@ -149,7 +150,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         'slides.py',
         lambda: convert_slides(
             args.source,
-            args.out,
+            args.out_dir,
             make_settings(
                 args.mpp,
                 args.size,
