@@ -22,9 +22,7 @@ from cellgan_plugin.benchmark.predictions import Predictions, write_predictions
 from cellgan_plugin.benchmark.selection_job import choose
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.files import write_json
-from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JobStopped, job_program
-from cellgan_plugin.runs.train import is_complete, train
-from cellgan_plugin.user_modules import read_config
+from cellgan_plugin.runs.job_program import DONE_NAME, job_program, train_to_the_end
 
 _CURVE_POINTS = 60
 
@@ -83,15 +81,6 @@ def training_curves(runner: Runner) -> Dict[str, Any]:
     return curves
 
 
-def _train(work_dir: Path) -> Runner:
-    """Train the run of a work directory to its end; JobStopped when it was told to stop."""
-    runner = train(read_config(work_dir / CONFIG_NAME), work_dir=work_dir, resume=True)
-    if not is_complete(runner):
-        reason = runner.train_loop.stop_reason
-        raise JobStopped(f'stopped at iteration {runner.iter} ({reason}); run again to continue')
-    return runner
-
-
 def run_classifier(work_dir: Path, job: Dict[str, Any]) -> Path:
     """Train a classifier, predict the test images with its final weights, once.
 
@@ -103,7 +92,7 @@ def run_classifier(work_dir: Path, job: Dict[str, Any]) -> Path:
         Path: ``predictions.csv``. Where weights are kept, ``weights.json`` names them and is
         written last.
     """
-    runner = _train(work_dir)
+    runner = train_to_the_end(work_dir)
     weights = work_dir / f'iter_{runner.iter}.pth'
     if job.get('select', 'last') == 'best':
         # The folder may have been moved since.

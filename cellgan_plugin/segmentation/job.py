@@ -22,8 +22,7 @@ from cellgan_plugin.evaluation.mask_generation import evaluate_generated
 from cellgan_plugin.evaluation.segmentation import ImageScores, ObjectRule
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.runs.config_values import training_scale
-from cellgan_plugin.runs.job_program import CONFIG_NAME, JOB_NAME, JobStopped, job_program
-from cellgan_plugin.runs.train import is_complete, train
+from cellgan_plugin.runs.job_program import CONFIG_NAME, JOB_NAME, job_program, train_to_the_end
 from cellgan_plugin.segmentation.evaluate_masks import (
     SCORES_NAME,
     PredictedMasks,
@@ -83,10 +82,7 @@ def run_job(path: Union[str, Path]) -> Path:
     meaning, rule = job_meaning(job), ObjectRule(**job['rule'])
     config = read_config(work_dir / CONFIG_NAME)
     scale = training_scale(config)
-    runner = train(config, work_dir=work_dir, resume=True)
-    if not is_complete(runner):
-        reason = runner.train_loop.stop_reason
-        raise JobStopped(f'stopped at iteration {runner.iter} ({reason}); run again to continue')
+    runner = train_to_the_end(work_dir)
     model = unwrap(runner.model)
     said = dict(job['cell'], iterations=runner.iter, scale=scale)
     scores: List[ImageScores] = []
