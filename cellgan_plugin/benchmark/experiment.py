@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Set, Union
 
-import torch
 from mmengine.config import Config
 
 from cellgan_plugin.benchmark import shortcuts
@@ -48,8 +47,7 @@ from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.outcome import JobResult, reason_of
 from cellgan_plugin.runs.experiment import Experiment, ExperimentRecord
 from cellgan_plugin.runs.provenance import training_groups_of, training_images_of
-from cellgan_plugin.runs.test import git_revision
-from cellgan_plugin.version import __version__
+from cellgan_plugin.runs.test import software
 
 RECORD_NAME = 'benchmark.json'
 FOLDS_NAME = 'folds.json'
@@ -220,9 +218,7 @@ class Benchmark(Experiment):
                 part: self.plan.class_counts(part).tolist() for part in ('train', 'val', 'test')
             },
             environment=dict(
-                cellgan_plugin=__version__,
-                git=git_revision(),
-                torch=torch.__version__,
+                software(),
                 python=platform.python_version(),
                 started=time.strftime('%Y-%m-%dT%H:%M:%S'),
             ),

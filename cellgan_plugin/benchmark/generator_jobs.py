@@ -1,6 +1,5 @@
 """The jobs that train generators and draw their images."""
 
-import sys
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
@@ -9,9 +8,10 @@ from mmengine.config import Config
 from cellgan_plugin.benchmark.classifier_run import write_run
 from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.files import write_json
-from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.jobs.job import Job, module_command
 from cellgan_plugin.records import digest_of
 from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JOB_NAME
+from cellgan_plugin.runs.train import training_command
 
 _REPORT_NAME = 'training.json'
 
@@ -82,7 +82,7 @@ class GeneratorJobs:
         self.requests.append((path, request))
         job = Job(
             f'{kind}/{name}',
-            (sys.executable, '-m', 'cellgan_plugin.benchmark.job', str(path.absolute())),
+            module_command('cellgan_plugin.benchmark.job', path.absolute()),
             work_dir,
             work_dir / done,
             needs=needs,
@@ -110,13 +110,7 @@ class GeneratorJobs:
         run.work_dir = str(work_dir.absolute())
         self._runs.append((path, run))
         report = (work_dir / _REPORT_NAME).absolute()
-        job = Job(
-            f'generator/{name}',
-            (sys.executable, '-m', 'cellgan_plugin.runs.train', str(path), '--work-dir',
-             run.work_dir, '--resume', '--report', str(report)),
-            work_dir,
-            report,
-            needs=needs,
-        )  # fmt: skip
+        command = training_command(path, run.work_dir, report, '--resume')
+        job = Job(f'generator/{name}', command, work_dir, report, needs=needs)
         self.jobs.append(job)
         return path, work_dir, job.name

@@ -1,7 +1,6 @@
 """From the description of a benchmark to its jobs: which images, which runs, what needs what."""
 
 import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
@@ -25,7 +24,7 @@ from cellgan_plugin.benchmark.synthetic import Arm, HashCache, real_samples, wri
 from cellgan_plugin.datasets.manifest import iter_manifest
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.files import write_json
-from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.jobs.job import Job, module_command
 from cellgan_plugin.records import FolderRecord, digest_of, plain
 from cellgan_plugin.runs.job_program import CONFIG_NAME, JOB_NAME
 
@@ -313,7 +312,7 @@ def classifier_job(
         write_json(path, job)
     return Job(
         planned.job,
-        (sys.executable, '-m', 'cellgan_plugin.benchmark.job', str(path.absolute())),
+        module_command('cellgan_plugin.benchmark.job', path.absolute()),
         planned.work_dir,
         done_file,
         needs=arm.needs[planned.fold],

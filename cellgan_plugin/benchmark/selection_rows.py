@@ -5,7 +5,6 @@ fold, and writes the choice of every row. Smaller pools are the first candidates
 """
 
 import copy
-import sys
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
@@ -20,7 +19,7 @@ from cellgan_plugin.benchmark.protocol import Protocol
 from cellgan_plugin.benchmark.rows import Augmentation, slug
 from cellgan_plugin.benchmark.synthetic import Arm
 from cellgan_plugin.errors import ProtocolError
-from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.jobs.job import Job, module_command
 from cellgan_plugin.models.mc_dropout import BackboneError, SplitBackbone, check_probability
 from cellgan_plugin.records import digest_of, plain
 from cellgan_plugin.runs.job_program import JOB_NAME
@@ -206,11 +205,10 @@ class RowBuilder:
             work_dir = self.out_dir / 'jobs' / name
             path = work_dir / JOB_NAME
             self.requests.append((path, request))
-            command = (sys.executable, '-m', 'cellgan_plugin.benchmark.job')
             added.append(
                 Job(
                     name,
-                    (*command, str(path.absolute())),
+                    module_command('cellgan_plugin.benchmark.job', path.absolute()),
                     work_dir,
                     work_dir / request['done'],
                     needs=(*source.needs[fold], baseline),

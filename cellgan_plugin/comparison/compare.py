@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
-import torch
 
 from cellgan_plugin.comparison.checks import (
     COMPARISON,
@@ -46,9 +45,8 @@ from cellgan_plugin.runs.command_line import (
     user_errors,
 )
 from cellgan_plugin.runs.data_settings import data_folder
-from cellgan_plugin.runs.test import git_revision
+from cellgan_plugin.runs.test import software
 from cellgan_plugin.runs.train import set_trust
-from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.page import PAGE_NAME
 from cellgan_plugin.visualization.report_tables import write_report_table
 
@@ -237,9 +235,7 @@ def _record(
         title=plan.title,
         classes=list(classes),
         time=time.strftime('%Y-%m-%dT%H:%M:%S'),
-        git=git_revision(),
-        cellgan_plugin=__version__,
-        torch=torch.__version__,
+        **software(),
         evaluation=str(plan.evaluation),
         evaluation_options=plan.evaluation_options,
         options=plan.options,

@@ -23,10 +23,9 @@ from cellgan_plugin.models.sampling import draw_noise, sample_pixels
 from cellgan_plugin.records import read_json
 from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.sampling import Sampling
-from cellgan_plugin.runs.test import git_revision, test
+from cellgan_plugin.runs.test import software, test
 from cellgan_plugin.runs.trained_model import LoadedModel
 from cellgan_plugin.user_modules import read_config
-from cellgan_plugin.version import __version__
 
 SAMPLES, EVALUATION = 'samples.json', 'evaluation.json'
 IMAGES = 'samples.npz'
@@ -175,9 +174,7 @@ def evaluate(folder: Path) -> Dict[str, Any]:
         samples={k: kept['samples'][k] for k in ('images_per_second', 'batch_size', 'device')},
         parameters=kept['samples']['parameters'],
         cost=None if cost is None else cost.as_dict(),
-        git=git_revision(),
-        cellgan_plugin=__version__,
-        torch=torch.__version__,
+        **software(),
         time=time.strftime('%Y-%m-%dT%H:%M:%S'),
     )
     write_json(folder / EVALUATED, result)

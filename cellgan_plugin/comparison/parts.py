@@ -8,7 +8,6 @@
     OUT/<model>/former/                parts made with settings that no longer hold
 """
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,10 @@ from mmengine.config import Config
 
 from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan
 from cellgan_plugin.files import file_sha256, write_json
-from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.jobs.job import Job, module_command
 from cellgan_plugin.records import differences, digest_of, read_json
 from cellgan_plugin.runs.provenance import config_metrics
+from cellgan_plugin.runs.train import training_command
 
 TRAINED, EVALUATED, REQUEST, SETTINGS = (
     'training.json',
@@ -133,18 +133,17 @@ class Training:
 
     def as_job(self) -> Job:
         """The command; see :func:`~cellgan_plugin.runs.train.main`."""
-        command = [sys.executable, '-m', 'cellgan_plugin.runs.train', str(self.config_file)]
-        command += ['--work-dir', str(self.folder), '--resume']
-        command += ['--report', str(self.folder / TRAINED)]
+        options = ['--resume']
         if self.time_budget is not None:
             key, minutes = self.time_budget
-            command += [f'--{key.replace("_", "-")}', repr(minutes)]
-        command += ['--amp'] if self.amp else []
+            options += [f'--{key.replace("_", "-")}', repr(minutes)]
+        options += ['--amp'] if self.amp else []
+        report = self.folder / TRAINED
         return Job(
             name=self.job,
-            command=tuple(command),
+            command=training_command(self.config_file, self.folder, report, *options),
             work_dir=self.folder,
-            done_file=self.folder / TRAINED,
+            done_file=report,
             environment=dict(PYTHONUNBUFFERED='1'),
             needs=self.needs,
         )
@@ -253,10 +252,9 @@ class Evaluation:
 
     def as_job(self) -> Job:
         """The command; see :mod:`cellgan_plugin.comparison.evaluate`."""
-        command = [sys.executable, '-m', 'cellgan_plugin.comparison.evaluate', str(self.folder)]
         return Job(
             name=self.job,
-            command=tuple(command),
+            command=module_command('cellgan_plugin.comparison.evaluate', self.folder),
             work_dir=self.folder,
             done_file=self.folder / EVALUATED,
             environment=dict(PYTHONUNBUFFERED='1'),

@@ -1,10 +1,16 @@
 """A job: a command in a directory of its own that leaves a file when it is done."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Tuple
+from typing import Any, Mapping, Tuple
 
 LOG_NAME = 'job.log'
+
+
+def module_command(module: str, *arguments: Any) -> Tuple[str, ...]:
+    """The command that runs a module as a program with this Python."""
+    return (sys.executable, '-m', module, *map(str, arguments))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
@@ -25,6 +26,7 @@ from cellgan_plugin.runs.data_settings import Data
 from cellgan_plugin.runs.provenance import say_training_views, training_views_of
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.safetensors_files import DISCRIMINATORS
+from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.tables import append_json_lines, draw_table, write_csv
 
 JSON_LINES = 'evaluation.jsonl'
@@ -36,9 +38,14 @@ _PARTS = (
 )  # fmt: skip
 
 
-def git_revision(folder: Union[str, Path, None] = None) -> Optional[str]:
+def software() -> Dict[str, Any]:
+    """Version and commit of this program, and the version of PyTorch, for a record."""
+    return dict(cellgan_plugin=__version__, git=git_revision(), torch=torch.__version__)
+
+
+def git_revision() -> Optional[str]:
     """Commit of this program's repository, ``+changes`` when files differ; None outside of one."""
-    folder = Path(folder or Path(__file__).parent)
+    folder = Path(__file__).parent
     found = []
     for command in (
         # A package installed inside somebody else's repository is not of that one.
@@ -182,11 +189,9 @@ def test(
     start_cpu_process_group(launcher)
     config.load_from, config.resume = None, False
     # The training set is not needed, and might not be there.
-    for key in ('train_cfg', 'train_dataloader', 'optim_wrapper', 'param_scheduler'):
+    for key in ('train_cfg', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'val_cfg',
+                'val_dataloader', 'val_evaluator', 'custom_hooks'):  # fmt: skip
         config[key] = None
-    for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
-        config[key] = None
-    config.custom_hooks = None
     runner = Runner.from_cfg(config)
     load_weights(runner.model, checkpoint)
     runner.logger.info(f'Weights: {checkpoint}')

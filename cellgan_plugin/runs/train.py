@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Collection, Optional, Sequence, Union
+from typing import Any, Collection, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -27,6 +27,7 @@ from cellgan_plugin.engine.hooks import PreemptionHook, ThroughputHook, TimeBudg
 from cellgan_plugin.engine.training_cost import read_training_cost
 from cellgan_plugin.errors import EXIT_STOPPED, ConfigError
 from cellgan_plugin.files import write_json
+from cellgan_plugin.jobs.job import module_command
 from cellgan_plugin.locks import folder_lock, is_first_process, processes_of
 from cellgan_plugin.runs.command_line import (
     ToolParser,
@@ -304,6 +305,15 @@ def write_training_report(runner: Runner, path: Union[str, Path]) -> None:
         cost=None if cost is None else cost.as_dict(),
     )
     write_json(path, report)
+
+
+def training_command(
+    config: Union[str, Path], work_dir: Path, report: Path, *options: Any
+) -> Tuple[str, ...]:
+    """The command that runs this program, for a job that is done when ``report`` is there."""
+    return module_command(
+        'cellgan_plugin.runs.train', config, '--work-dir', work_dir, '--report', report, *options
+    )
 
 
 def name_run(config: Config) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
-import torch
 
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.image_io import load_image
@@ -24,7 +23,7 @@ from cellgan_plugin.models.losses.perceptual import VGG_VARIABLE, perceptual_wei
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.config_values import training_scale
 from cellgan_plugin.runs.experiment import Experiment, ExperimentRecord
-from cellgan_plugin.runs.test import git_revision
+from cellgan_plugin.runs.test import software
 from cellgan_plugin.segmentation.epochs import share_epochs
 from cellgan_plugin.segmentation.evaluate_masks import CLASSES_DIR, SCORES_NAME, read_scores
 from cellgan_plugin.segmentation.figures import draw_improvements, draw_score_curves
@@ -61,7 +60,6 @@ from cellgan_plugin.segmentation.results import (
     size_table,
     with_published,
 )
-from cellgan_plugin.version import __version__
 from cellgan_plugin.visualization.contact_sheet import image_grid
 from cellgan_plugin.visualization.mask_colours import mask_picture
 from cellgan_plugin.visualization.report_tables import write_report_table
@@ -178,9 +176,7 @@ class SegmentationBenchmark(Experiment):
             protocol=plain(vars(self.protocol) | dict(
                 methods=[vars(method) for method in self.protocol.methods])),
             notes=self.notes(),
-            cellgan_plugin=__version__,
-            git=git_revision(),
-            torch=torch.__version__,
+            **software(),
             started=time.strftime('%Y-%m-%dT%H:%M:%S'),
         )  # fmt: skip
         self._record.write(said)

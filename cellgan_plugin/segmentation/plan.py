@@ -4,7 +4,6 @@ import copy
 import csv
 import io
 import os
-import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from cellgan_plugin.datasets.mask_sources import PairLayout, TissuePair, list_pa
 from cellgan_plugin.datasets.problems import DatasetError, raise_or_say
 from cellgan_plugin.errors import ConfigError, ProtocolError
 from cellgan_plugin.files import atomic_write, write_json
-from cellgan_plugin.jobs.job import Job
+from cellgan_plugin.jobs.job import Job, module_command
 from cellgan_plugin.models.losses.perceptual import perceptual_weights
 from cellgan_plugin.randomness import rng_for
 from cellgan_plugin.records import digest_of, file_digests, plain
@@ -411,7 +410,7 @@ def write_job(cell: SegmenterRun, protocol: SegmentationProtocol, division: Divi
     write_run(cell.config, folder / CONFIG_NAME)
     return Job(
         cell.job,
-        (sys.executable, '-m', 'cellgan_plugin.segmentation.job', str(folder / JOB_NAME)),
+        module_command('cellgan_plugin.segmentation.job', folder / JOB_NAME),
         folder,
         folder / SCORES_NAME,
     )

@@ -18,7 +18,7 @@ from cellgan_plugin.files import SCORES_FOLDER
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.provenance import training_images_of, training_views_of
-from cellgan_plugin.runs.test import git_revision
+from cellgan_plugin.runs.test import software
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import config_classes, find_checkpoint, settle_classes
 from cellgan_plugin.selection.extractor import McDropoutClassifier
@@ -39,7 +39,6 @@ from cellgan_plugin.selection.report import (
 from cellgan_plugin.selection.rules import SelectionRule, build_rule, images_asked
 from cellgan_plugin.selection.saved_scores import PoolScorer, ScoreSettings
 from cellgan_plugin.selection.table import apply_rule, require_pool
-from cellgan_plugin.version import __version__
 
 Folder = Union[str, Path]
 
@@ -154,9 +153,7 @@ def select(
         classifier=network.describe(),
         classifier_fingerprint=network.fingerprint,
         drop_memorised=drop_memorised,
-        cellgan_plugin=__version__,
-        git=git_revision(),
-        torch=torch.__version__,
+        **software(),
         device=network.device.type,
     )
     record: Dict[str, Any] = dict(

@@ -1,7 +1,6 @@
 """How fast this machine trains: a few steps of every run of a study."""
 
 import math
-import sys
 from pathlib import Path
 from typing import Dict, List
 
@@ -14,6 +13,7 @@ from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.local import run_jobs
 from cellgan_plugin.jobs.outcome import reason_of
 from cellgan_plugin.records import digest_of, read_json
+from cellgan_plugin.runs.train import training_command
 from cellgan_plugin.study.budget import Speeds
 from cellgan_plugin.study.run_files import RunFiles
 
@@ -51,12 +51,12 @@ def measure(files: RunFiles, out: Path, workers: int) -> Speeds:
             folder = (out / key[:8] / f'{slug(name)}_{copy}').absolute()
             file, report = folder.with_suffix('.py'), folder / 'training.json'
             write_run(run, file)
-            command = (sys.executable, '-m', 'cellgan_plugin.runs.train', str(file), '--work-dir',
-                       str(folder), '--overwrite', '--report', str(report))  # fmt: skip
+            command = training_command(file, folder, report, '--overwrite')
             jobs[name].append(Job(f'a few steps of {name} ({copy + 1})', command, folder, report))
-    for job in [job for some in jobs.values() for job in some]:
+    every = [job for some in jobs.values() for job in some]
+    for job in every:
         job.done_file.unlink(missing_ok=True)  # a time of another call says nothing of now
-    results = run_jobs([job for some in jobs.values() for job in some], workers)
+    results = run_jobs(every, workers)
     failed = next((result for result in results.values() if not result.ok), None)
     if failed is not None:
         raise ProtocolError(f'{failed.name} failed: {reason_of(failed)}; its log is below {out}')

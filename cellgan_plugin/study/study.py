@@ -1,6 +1,5 @@
 """One call from a folder of images to an answer: what ``tools/study.py`` does, for a notebook."""
 
-import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,7 +27,8 @@ from cellgan_plugin.runs.config_file import open_config
 from cellgan_plugin.runs.config_values import FOLD
 from cellgan_plugin.runs.data_settings import data_folder
 from cellgan_plugin.runs.evaluate_folders import ListedFolder, evaluate_folders
-from cellgan_plugin.runs.test import git_revision
+from cellgan_plugin.runs.test import software
+from cellgan_plugin.runs.train import training_command
 from cellgan_plugin.selection.image_tree import list_tree
 from cellgan_plugin.selection.rules import images_asked
 from cellgan_plugin.selection.select import select
@@ -39,7 +39,6 @@ from cellgan_plugin.study.page import summary, write_study_page
 from cellgan_plugin.study.run_files import RunFiles, fixed_size
 from cellgan_plugin.study.settings import StudySettings, folders_of
 from cellgan_plugin.synthesis.synthesize import synthesize
-from cellgan_plugin.version import __version__
 
 RECORD = 'study.json'
 # Made before the record: known by their content, or made anew.
@@ -208,9 +207,7 @@ class _Study:
                 division=dict(counts=files.division.counts, notes=list(files.division.notes)),
                 held_out=files.division.held_out,
                 failures=self.failures,
-                cellgan_plugin=__version__,
-                torch=torch.__version__,
-                git=git_revision(),
+                **software(),
             )
         )
 
@@ -259,8 +256,7 @@ class _Study:
         """Train the classifier that evaluates."""
         folder = self.out.absolute() / 'classifier'
         report = folder / 'training.json'
-        command = (sys.executable, '-m', 'cellgan_plugin.runs.train', str(files.classifier_file),
-                   '--work-dir', str(folder), '--resume', '--report', str(report))  # fmt: skip
+        command = training_command(files.classifier_file, folder, report, '--resume')
         self.finish(run_jobs([Job('classifier', command, folder, report)], 1))
 
     def finish(self, results: Dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ from cellgan_plugin.runs.image_sampler import (
     sample_many,
 )
 from cellgan_plugin.runs.sampling import LabelAndSeed, Sampling
-from cellgan_plugin.runs.test import git_revision
+from cellgan_plugin.runs.test import software
 from cellgan_plugin.runs.trained_model import LoadedModel
 from cellgan_plugin.synthesis.folder import (
     RECORD_NAME,
@@ -47,7 +47,6 @@ from cellgan_plugin.synthesis.folder import (
     shown_size,
 )
 from cellgan_plugin.synthesis.request import wanted_rows
-from cellgan_plugin.version import __version__
 
 
 @dataclass
@@ -256,9 +255,7 @@ def _record(loaded: LoadedModel, plan: _Plan, shape: Sequence[int]) -> Dict[str,
     run = dict(
         started=time.strftime('%Y-%m-%dT%H:%M:%S'),
         images=len(plan.todo),
-        cellgan_plugin=__version__,
-        git=git_revision(),
-        torch=torch.__version__,
+        **software(),
         device=torch.cuda.get_device_name(device) if device.type == 'cuda' else 'cpu',
         processes=get_dist_info()[1],
     )
