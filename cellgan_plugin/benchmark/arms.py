@@ -242,7 +242,7 @@ class ArmBuilder:
         where, reports, counts = [], [], []
         for fold, parts in enumerate(self.real):
             name = f'fold{fold + 1}'
-            images, samples = self._generator_images(generator, fold, parts['train'])
+            images, samples = self._generator_images(fold, parts['train'])
             counts.append(len(samples))
             checkpoints, needs, inherited = self._stages(generator, name, images)
             run = read_generator(generator, *self._of, checkpoints)
@@ -310,7 +310,7 @@ class ArmBuilder:
         return checkpoints, needs, inherited
 
     def _generator_images(
-        self, generator: Generator, fold: int, drawn: Dict[str, Any]
+        self, fold: int, drawn: Dict[str, Any]
     ) -> Tuple[Dict[str, Any], List[Sample]]:
         """What a generator of one fold trains on: arguments of a data set, and the images."""
         if self.protocol.generator_images == 'drawn':

@@ -158,7 +158,6 @@ def _check_model(config: Config, dataset, checkpoint: Optional[Path] = None) -> 
 def check_parts(
     plan: ComparisonPlan,
     parts: Sequence[Evaluation],
-    evaluation: Config,
     real: Any,
     training_sets: Optional[TrainingSets] = None,
 ) -> List[str]:
@@ -168,7 +167,6 @@ def check_parts(
         plan (ComparisonPlan): The comparison.
         parts (Sequence[Evaluation]): The parts of the models that will be run; those that
             are complete are passed over.
-        evaluation (Config): See :func:`read_evaluation`.
         real (BaseDataset): The real images of the evaluation.
         training_sets (TrainingSets, optional): Defaults to None: they are read.
 

@@ -122,7 +122,7 @@ def compare(
     chosen = [part for part in parts if part.model in (only or names)]
     if not overwrite:
         record.refuse([line for part in chosen for line in part.differs()])
-    remarks = check_parts(comparison, chosen, evaluation, real, training_sets)
+    remarks = check_parts(comparison, chosen, real, training_sets)
     for remark in remarks:
         print(f'note: {remark}', flush=True)
 

@@ -75,14 +75,14 @@ def fixed_samples(sampling: Sampling, count: int) -> np.ndarray:
     return images.reshape(classes, count, *images.shape[1:])
 
 
-def sampling_speed(sampling: Sampling, batch_size: int = _BATCH) -> float:
-    """Images per second, from noise to uint8 pixels on the CPU, in batches of ``batch_size``.
+def sampling_speed(sampling: Sampling) -> float:
+    """Images per second, from noise to uint8 pixels on the CPU, in batches of 32.
 
     Whole batches for at least two seconds, after a first one that is not counted.
     """
     model = sampling.loaded.model
-    noise = torch.randn(batch_size, model.noise_size)
-    labels = torch.arange(batch_size) % len(sampling.loaded.classes)
+    noise = torch.randn(_BATCH, model.noise_size)
+    labels = torch.arange(_BATCH) % len(sampling.loaded.classes)
 
     def batch() -> None:
         sample_pixels(model, noise, labels, sampling.sample_model, sampling.sample_kwargs).cpu()
@@ -92,7 +92,7 @@ def sampling_speed(sampling: Sampling, batch_size: int = _BATCH) -> float:
     while (seconds := time.perf_counter() - started) < _SECONDS:
         batch()
         batches += 1
-    return batches * batch_size / seconds
+    return batches * _BATCH / seconds
 
 
 def _sample(folder: Path, sampling: Sampling, request: Dict[str, Any]) -> Dict[str, Any]:

@@ -1,7 +1,7 @@
 """The page of a comparison, from what lies in its folder."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from cellgan_plugin.comparison.checks import COMPARISON
 from cellgan_plugin.records import read_json
@@ -46,8 +46,8 @@ def comparison_sections(folder: Union[str, Path]) -> List[Section]:
         Section(
             'verdict',
             'Verdict',
-            text=filter_text([ranking(record), *_grey(record), *_copies(record)]),
-        ),  # fmt: skip
+            text=list(filter(None, [ranking(record), *_grey(record), *_copies(record)])),
+        ),
         Section('warnings', 'Warnings', items=list(dict.fromkeys([*record['remarks'], *missing]))),
         Section('curves', 'Training', **_curves(folder, record)),
         Section('protocol', 'Protocol', facts=_facts(record)),
@@ -62,11 +62,6 @@ def comparison_sections(folder: Union[str, Path]) -> List[Section]:
     if floors is not None:
         sections.append(Section('distances', 'Distances beside their floor', tables=[floors]))
     return sections
-
-
-def filter_text(texts: Sequence[Optional[str]]) -> List[str]:
-    """Texts without those that are None or empty."""
-    return [text for text in texts if text]
 
 
 def _reports(model: Mapping[str, Any]) -> List[Mapping[str, Any]]:

@@ -28,20 +28,19 @@ class Proportion(NamedTuple):
     p: Optional[float] = None
 
 
-def proportion(right: int, count: int, level: float = 0.95) -> Proportion:
-    """A proportion with its exact binomial interval.
+def proportion(right: int, count: int) -> Proportion:
+    """A proportion with its exact binomial 95 % interval.
 
     Args:
         right (int): Right answers.
         count (int): All answers.
-        level (float): Confidence level. Defaults to 0.95.
     """
     if not 0 <= right <= count:
         raise ValueError(f'{right} right answers of {count}')
     if count == 0:
         return Proportion(0, 0)
     test = stats.binomtest(right, count, 0.5)
-    low, high = test.proportion_ci(level, method='exact')
+    low, high = test.proportion_ci(0.95, method='exact')
     return Proportion(right, count, right / count, float(low), float(high), float(test.pvalue))
 
 

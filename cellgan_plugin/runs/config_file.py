@@ -109,11 +109,11 @@ def check_options(config: Config, options: Optional[Mapping[str, Any]]) -> None:
         raise ConfigError(f'--cfg-options {key}: nothing reads {first!r}{hint}')
 
 
-def _keys_ending_with(config: Mapping[str, Any], name: str, most: int = 4) -> List[str]:
-    """Full keys of a config whose last name is ``name``, shortest first."""
+def _keys_ending_with(config: Mapping[str, Any], name: str) -> List[str]:
+    """Up to four full keys of a config whose last name is ``name``, shortest first."""
     found = [path for path in _keys({k: v for k, v in config.items() if k in TOP_LEVEL})
              if path.rpartition('.')[2] == name]  # fmt: skip
-    return sorted(found, key=lambda path: (path.count('.'), path))[:most]
+    return sorted(found, key=lambda path: (path.count('.'), path))[:4]
 
 
 def _keys(value: Any, path: str = '') -> Iterator[str]:

@@ -60,17 +60,12 @@ from cellgan_plugin.segmentation.results import (
     size_table,
     with_published,
 )
+from cellgan_plugin.segmentation.sheets import as_cell
 from cellgan_plugin.visualization.contact_sheet import image_grid
 from cellgan_plugin.visualization.mask_colours import mask_picture
 from cellgan_plugin.visualization.report_tables import write_report_table
 
-_SHEET_IMAGES, _SHEET_SIDE = 4, 260
-
-
-def _small(picture: np.ndarray) -> np.ndarray:
-    """Every n-th pixel of a mask, so that it is no larger than the cell of a sheet."""
-    step = max(1, -(-max(picture.shape) // _SHEET_SIDE))
-    return picture[::step, ::step]
+_SHEET_IMAGES = 4
 
 
 class SegmentationBenchmark(Experiment):
@@ -336,7 +331,7 @@ class SegmentationBenchmark(Experiment):
         if not rows:
             return None
         pictures = [
-            [_small(mask_picture(masks[name])) for name in names if name in masks]
+            [as_cell(mask_picture(masks[name])) for name in names if name in masks]
             for masks in rows.values()
         ]
         write_png(self.out_dir / 'masks.png', image_grid(pictures, list(rows)))

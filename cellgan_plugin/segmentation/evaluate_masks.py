@@ -178,7 +178,6 @@ def score_table(
     scores: Sequence[ImageScores],
     classes: Sequence[str],
     title: str,
-    notes: Sequence[str] = (),
 ) -> ReportTable:
     """Parts of a test set and all images together, as the GlaS challenge reports them."""
     rows = []
@@ -197,15 +196,11 @@ def score_table(
     columns += [Column(*column[:3]) for column in _COLUMNS if any(column[0] in r for r in rows)]
     columns += [Column(f'J/{name}', f'J {name}', 3) for name in classes]
     said = list(dict.fromkeys(note for image in scores for note in image.notes))
-    return ReportTable(title, columns, rows, [*notes, *said])
+    return ReportTable(title, columns, rows, said)
 
 
 def write_scores(
-    out: PathLike,
-    scores: Sequence[ImageScores],
-    classes: Sequence[str],
-    title: str,
-    notes: Sequence[str] = (),
+    out: PathLike, scores: Sequence[ImageScores], classes: Sequence[str], title: str
 ) -> List[Path]:
     """Write ``metrics.csv`` (per image), ``scores.json`` and ``table.{md,tex,csv,json}``.
 
@@ -219,7 +214,7 @@ def write_scores(
         writer.writeheader()
         writer.writerows({key: as_cell(value) for key, value in row.items()} for row in rows)
     save_scores(out / SCORES_NAME, scores, classes)
-    table = score_table(scores, classes, title, notes)
+    table = score_table(scores, classes, title)
     return [out / PER_IMAGE_NAME, out / SCORES_NAME, *write_report_table(out, 'table', table)]
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import csv
-import io
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -163,15 +162,13 @@ def _fold_divisions(
             test=[pair for pair, own in zip(pairs, tests_in, strict=True) if own == number],
         )
         path = (out_dir / 'lists' / f'fold{number + 1}.csv').absolute()
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator='\n')
-        writer.writerow(
-            ['file', 'mask', 'split', 'group', protocol.data.get('label_column', 'label')]
-        )
-        for part, own in parts.items():
-            writer.writerows([p.file, p.mask, part, p.group, p.label] for p in own)
         with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
-            file.write(text.getvalue())
+            writer = csv.writer(file, lineterminator='\n')
+            writer.writerow(
+                ['file', 'mask', 'split', 'group', protocol.data.get('label_column', 'label')]
+            )
+            for part, own in parts.items():
+                writer.writerows([p.file, p.mask, part, p.group, p.label] for p in own)
         if protocol.run_folds is None or number in protocol.run_folds:
             found.append(
                 Division(number, str(path), 'train', ('test',), parts['train'], parts['test'])
@@ -182,7 +179,7 @@ def _fold_divisions(
 
 
 def fold_of_pairs(
-    pairs: Sequence[TissuePair], contents: Sequence[str], num_folds: int, seed: int = 0
+    pairs: Sequence[TissuePair], contents: Sequence[str], num_folds: int
 ) -> np.ndarray:
     """Fold in which each image tests: patients stay together, labels are spread over the folds.
 
@@ -190,7 +187,6 @@ def fold_of_pairs(
         pairs (Sequence[TissuePair]): An image without a group is its own patient.
         contents (Sequence[str]): Hash of each image; copies without a group stay together.
         num_folds (int): Folds.
-        seed (int): Decides between patients of equal size. Defaults to 0.
 
     Returns:
         np.ndarray: int64 (N,), from 0.
@@ -210,7 +206,7 @@ def fold_of_pairs(
         )
     counts = np.zeros((len(units), label.max() + 1), dtype=np.int64)
     np.add.at(counts, (unit, label), 1)
-    return assign_units(counts, np.ones(num_folds), rng_for(seed, 'segmentation_folds'))[unit]
+    return assign_units(counts, np.ones(num_folds), rng_for(0, 'segmentation_folds'))[unit]
 
 
 def _refuse_leaks(

@@ -25,14 +25,18 @@ _SHEET_COLUMNS, _SHEET_ROWS, _SHEET_SIDE = 4, 3, 260
 _PAIR_TITLES = ('image', 'segmented', 'true mask', 'generated from it')
 
 
+def as_cell(picture: np.ndarray) -> np.ndarray:
+    """Every n-th pixel of a mask's picture, so that it is no larger than the cell of a sheet."""
+    step = max(1, -(-max(picture.shape) // _SHEET_SIDE))
+    return picture[::step, ::step]
+
+
 def mask_sheet(out: PathLike, images: Sequence[WholeImage], classes: Sequence[str]) -> Path:
     """Draw the predicted masks of the first images, without the images; ``masks.png``."""
     predicted = PredictedMasks(out)
     cells, names = [], []
     for image in images[: _SHEET_COLUMNS * _SHEET_ROWS]:
-        picture = outlined_mask(*predicted.read(image))
-        step = max(1, -(-max(picture.shape) // _SHEET_SIDE))
-        cells.append(picture[::step, ::step])
+        cells.append(as_cell(outlined_mask(*predicted.read(image))))
         names.append(image.name)
     rows = [cells[i : i + _SHEET_COLUMNS] for i in range(0, len(cells), _SHEET_COLUMNS)]
     path = Path(out) / SHEET_NAME
@@ -66,7 +70,6 @@ def draw_pairs(
     meaning: MaskMeaning,
     count: int = 4,
     scale: float = 1.0,
-    seed: int = 0,
 ) -> Path:
     """Images, their predicted and true masks, and images made of the true masks; ``pairs.png``.
 
@@ -80,7 +83,6 @@ def draw_pairs(
         meaning (MaskMeaning): Of the true masks.
         count (int): Columns. Defaults to 4.
         scale (float): The model was trained on images resized by it. Defaults to 1.
-        seed (int): Of the noise. Defaults to 0.
 
     Returns:
         Path: The picture.
@@ -96,7 +98,7 @@ def draw_pairs(
         pixels, truth = load_image(str(image.image)), meaning.read(image)[0]
         semantic, _ = predicted.read(image)
         mask = mask_at(truth, scale * model.size / model.tile_size, model.mask_unit(), image.mask)
-        noise = derive_seed(seed, 'pairs', image.name)
+        noise = derive_seed(0, 'pairs', image.name)
         made = to_uint8(model.generate(torch.from_numpy(mask)[None], [noise]))[0]
         shrink = min(1.0, _SHEET_SIDE / max(pixels.shape[:2]))
         sides = tuple(max(1, round(side * shrink)) for side in pixels.shape[1::-1])

@@ -52,13 +52,12 @@ class Division:
         return sum(self.counts.get(part, {}).values())
 
 
-def divide(folder: DataFolder, out: Path, seed: int = 0) -> Division:
+def divide(folder: DataFolder, out: Path) -> Division:
     """Write the list of a study: the manifest's own split, or one that is made by group.
 
     Args:
         folder (DataFolder): The data folder.
         out (Path): Folder of the study; ``lists/images.csv`` is written there.
-        seed (int): Of a split that is made. Defaults to 0.
 
     Raises:
         DatasetError: Images that cannot be read.
@@ -71,7 +70,7 @@ def divide(folder: DataFolder, out: Path, seed: int = 0) -> Division:
     own = _own_split(folder)
     notes: List[str] = []
     if own is None:
-        parts, notes = _made(samples, folder.classes, seed)
+        parts, notes = _made(samples, folder.classes)
         said = 'by group' if folder.groups else 'at random: no groups are known'
         notes.insert(0, f'split {":".join(map(str, _RATIOS))} into {", ".join(PARTS)} {said}')
     else:
@@ -98,7 +97,7 @@ def divide(folder: DataFolder, out: Path, seed: int = 0) -> Division:
             folder, ann_file=str(path), splits=dict(Counter(parts)), notes=()
         ),
         counts=counts,
-        folds=most_folds(samples, folder.classes, seed),
+        folds=most_folds(samples, folder.classes),
         held_out='val' if any(counts['val'].values()) else 'test',
         digest=digest_of(sorted([s.label, s.group, s.content, p]
                                 for s, p in zip(samples, parts, strict=True))),
@@ -151,11 +150,9 @@ def _own_split(folder: DataFolder) -> Optional[Dict[str, str]]:
     return {row['file']: row.get('split', '').strip() for _, row in rows}
 
 
-def _made(
-    samples: Sequence[Sample], classes: Sequence[str], seed: int
-) -> Tuple[List[str], List[str]]:
+def _made(samples: Sequence[Sample], classes: Sequence[str]) -> Tuple[List[str], List[str]]:
     """Part of every sample, in order, and notes."""
-    plan = plan_splits(samples, classes, _RATIOS, repeats=1, seed=seed)
+    plan = plan_splits(samples, classes, _RATIOS, repeats=1)
     part_of = {
         plan.samples[index].file: part
         for part, indices in plan.folds[0].parts().items()
@@ -164,11 +161,11 @@ def _made(
     return [part_of[sample.file] for sample in samples], list(plan.notes)
 
 
-def most_folds(samples: Sequence[Sample], classes: Sequence[str], seed: int = 0) -> int:
+def most_folds(samples: Sequence[Sample], classes: Sequence[str]) -> int:
     """The most folds, up to 5, with every class in training and test of each; 1 for none."""
     for folds in range(MOST_FOLDS, 1, -1):
         try:
-            plan_folds(samples, classes, folds, None, seed)
+            plan_folds(samples, classes, folds, None)
         except FoldError:
             continue
         return folds

@@ -239,14 +239,8 @@ class RunFiles:
 
     def checkpoint(self, name: str) -> Path:
         """Weights of a generator that is trained once."""
-        return (
-            self.out
-            / 'generators'
-            / ComparedModel(name, ()).folder
-            / 'seed_0'
-            / 'training'
-            / 'final.pth'
-        )
+        model = ComparedModel(name, ())
+        return self.out / 'generators' / model.folder / 'seed_0' / 'training' / 'final.pth'
 
 
 def fixed_size(config: Config) -> Optional[int]:

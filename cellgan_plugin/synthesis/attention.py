@@ -120,14 +120,13 @@ def attention_maps(
     )
 
 
-def overlay(image: np.ndarray, attention: np.ndarray, strength: float = 0.5) -> np.ndarray:
-    """Lay a map over an image as colours from blue (not looked at) to red (most).
+def overlay(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
+    """Lay a map over an image, half and half, as colours from blue (not looked at) to red (most).
 
     Args:
         image (np.ndarray): uint8 (H, W, 3), RGB.
         attention (np.ndarray): (h, w), 1 for an equal share. Red is its maximum, but at least 2, so
             that a map without preferences is green all over.
-        strength (float): Share of the colours. Defaults to 0.5.
 
     Returns:
         np.ndarray: uint8 (H, W, 3), RGB.
@@ -136,7 +135,7 @@ def overlay(image: np.ndarray, attention: np.ndarray, strength: float = 0.5) -> 
     enlarged = cv2.resize(attention, (width, height), interpolation=cv2.INTER_LINEAR)
     levels = np.round(255 * enlarged / max(float(attention.max()), 2.0)).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
-    return cv2.addWeighted(image, 1 - strength, colours, strength, 0)
+    return cv2.addWeighted(image, 0.5, colours, 0.5, 0)
 
 
 def draw_attention(maps: AttentionMaps, classes: Sequence[str]) -> np.ndarray:

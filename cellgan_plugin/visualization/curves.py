@@ -35,6 +35,7 @@ _PANELS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
         ('train/disc_real', 'train/disc_fake', 'train/disc_generated', 'train/disc_segmented'),
     ),
 )
+_MOST_POINTS = 2000  # of a curve
 
 
 def smoothed(values: np.ndarray, window: int) -> np.ndarray:
@@ -48,7 +49,6 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
 def draw_curves(
     scalars: Mapping[str, HistoryBuffer],
     path: Union[str, Path],
-    max_points: int = 2000,
     iterations: Optional[Mapping[str, Sequence[Sequence[int]]]] = None,
 ) -> Path:
     """Draw the history of a run: losses and mean logits, smoothed over 1 % of it.
@@ -57,7 +57,6 @@ def draw_curves(
         scalars (Mapping[str, HistoryBuffer]): ``runner.message_hub.log_scalars``. Other scalars
             than losses and logits are left out; distances have a picture of their own.
         path (str | Path): PNG to write.
-        max_points (int): Points drawn per curve. Defaults to 2000.
         iterations (Mapping[str, Sequence[Sequence[int]]], optional): Which iterations the values
             of a scalar are of, as runs ``[first, step, count]``
             (:mod:`cellgan_plugin.visualization.iteration_runs`). A scalar that is not in it is
@@ -84,7 +83,7 @@ def draw_curves(
         axes = figure.add_subplot(len(panels), 1, row + 1)
         for name in names:
             values = np.asarray(scalars[name].data[0], dtype=np.float64)
-            step = max(1, len(values) // max_points)
+            step = max(1, len(values) // _MOST_POINTS)
             window = max(1, len(values) // 100)
             x = iterations_of(iterations.get(name, ()), len(values), end)
             label = name.split('/', 1)[1].replace('loss_', '')

@@ -44,16 +44,13 @@ def paint_instances(mask: np.ndarray) -> np.ndarray:
     return instance_colours(int(mask.max(initial=0)))[mask]
 
 
-def outline_instances(
-    image: np.ndarray, mask: np.ndarray, tint: float = 0.0, width: int = 1
-) -> np.ndarray:
-    """Draw the outline of every instance over an image.
+def outline_instances(image: np.ndarray, mask: np.ndarray, tint: float = 0.0) -> np.ndarray:
+    """Draw the outline of every instance, a pixel wide, over an image.
 
     Args:
         image (np.ndarray): uint8 RGB (H, W, 3).
         mask (np.ndarray): Whole numbers (H, W), 0 is background.
         tint (float): How much of its colour each instance gets, 0 to 1. Defaults to 0.
-        width (int): Of the lines, px. Defaults to 1.
 
     Returns:
         np.ndarray: uint8 RGB (H, W, 3).
@@ -63,7 +60,7 @@ def outline_instances(
     colours = paint_instances(mask)
     inside = (mask > 0)[..., None]
     drawn = np.where(inside, (1 - tint) * image + tint * colours, image)
-    drawn = np.where(object_borders(mask, width)[..., None], colours, drawn)
+    drawn = np.where(object_borders(mask)[..., None], colours, drawn)
     return drawn.round().astype(np.uint8)
 
 

@@ -450,15 +450,15 @@ def test_image_sizes_must_agree(tmp_path, monkeypatch):
     plan = plan_of()
     evaluation = checks.read_evaluation(plan)
     laid = parts.lay_out(plan, tmp_path, evaluation, {})
-    assert checks.check_parts(plan, laid, evaluation, images(64)) == []
+    assert checks.check_parts(plan, laid, images(64)) == []
     message = r"model 'CellGAN', .*trains on images of shape \(3, 64, 64\).*reads \(3, 128, 128\)"
     with pytest.raises(ValueError, match=message):
-        checks.check_parts(plan, laid, evaluation, images(128))
+        checks.check_parts(plan, laid, images(128))
     wrong = dict(name='A', config=PHANTOM, options={'model.generator.out_size': 32})
     plan = plan_of(wrong)
     sizes = iter([64])
     with pytest.raises(ValueError, match=r"model 'A', .*model.generator.out_size=32"):
-        checks.check_parts(plan, lay_out(plan, tmp_path), evaluation, images(64))
+        checks.check_parts(plan, lay_out(plan, tmp_path), images(64))
 
 
 def test_models_trained_on_different_images_are_remarked_on():
