@@ -2,7 +2,8 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -102,13 +103,10 @@ class SegmentationResults:
         ]
 
     def cell(
-        self,
-        metric: str,
-        trained: Sequence[Trained],
-        part: Optional[str] = None,
+        self, metric: str, trained: Sequence[Trained]
     ) -> Optional[Tuple[float, Optional[float]]]:
         """Mean and standard deviation (of the sample) over trainings; None when none is done."""
-        values = [value for one in trained if (value := one.value(metric, part)) is not None]
+        values = [value for one in trained if (value := one.value(metric)) is not None]
         return _mean_and_spread(values)
 
     @property
@@ -173,64 +171,59 @@ def _said(results: SegmentationResults) -> List[str]:
     return [*filter(None, [spread]), *results.notes]
 
 
-def ratio_table(results: SegmentationResults, metric: str) -> ReportTable:
-    """Methods x shares of labelled images (Tables 4 to 8 of Li et al. 2022)."""
+def _by_metric(
+    results: SegmentationResults,
+    metric: str,
+    title: str,
+    names: Mapping[str, str],
+    trained: Callable[[str], Sequence[Sequence[Trained]]],
+) -> ReportTable:
+    """One metric, a column per entry of ``names``: of a method, the trainings of each column."""
+    digits, better = DIGITS.get(metric, 3), _better(metric)
     columns = [Column('method', 'method')]
-    columns += [
-        Column(f'{ratio:g}', f'{ratio:.0%}', DIGITS.get(metric, 3), _better(metric))
-        for ratio in results.ratios
-    ]
+    columns += [Column(key, name, digits, better) for key, name in names.items()]
     rows: List[Dict[str, Any]] = []
     values: Dict[Key, List[Optional[float]]] = {}
     for method in results.methods:
         row: Dict[str, Any] = dict(method=method)
-        for ratio in results.ratios:
-            trained = results.of(method, ratio)
-            row[f'{ratio:g}'] = results.cell(metric, trained)
-            values[method, f'{ratio:g}'] = [one.value(metric) for one in trained]
-            if trained and (why := results.why(trained)):
-                row[f'{ratio:g}_why'] = why
+        for key, of_column in zip(names, trained(method), strict=True):
+            row[key] = results.cell(metric, of_column)
+            values[method, key] = [one.value(metric) for one in of_column]
+            if of_column and (why := results.why(of_column)):
+                row[f'{key}_why'] = why
         rows.append(row)
-    return _table(results, f'{TITLES[metric]}: {results.title}', columns, rows, values)
-
-
-def parts_table(results: SegmentationResults, ratio: float) -> ReportTable:
-    """The GlaS metrics of all test images and of each part, at one share (Table 2)."""
-    metrics = ('object_dice', 'object_f1', 'object_hausdorff')
-    columns, parts = [Column('method', 'method')], [None, *results.parts]
-    for metric in metrics:
-        for part in parts:
-            columns.append(
-                Column(
-                    f'{metric}/{part or "all"}',
-                    f'{TITLES[metric]} {part or "all"}',
-                    DIGITS.get(metric, 3),
-                    _better(metric),
-                )
-            )
-    rows: List[Dict[str, Any]] = []
-    values: Dict[Key, List[Optional[float]]] = {}
-    for method in results.methods:
-        trained = results.of(method, ratio)
-        if not trained:
-            continue
-        row: Dict[str, Any] = dict(method=method)
-        for metric in metrics:
-            for part in parts:
-                key = f'{metric}/{part or "all"}'
-                row[key] = results.cell(metric, trained, part)
-                values[method, key] = [one.value(metric, part) for one in trained]
-        row['method_why'] = results.why(trained)
-        rows.append(row)
-    title = f'GlaS challenge metrics, {ratio:.0%} of the masks: {results.title}'
     return _table(results, title, columns, rows, values)
 
 
-def per_class_table(results: SegmentationResults, ratio: float) -> ReportTable:
-    """Jaccard index of every class, mIoU, OPA and SMA at one share (Table 3)."""
-    metrics = [f'J/{name}' for name in results.classes] + ['mIoU', 'OPA', 'SMA']
-    columns = [Column('method', 'method')]
-    columns += [Column(name, name.replace('J/', 'J '), 3, 'higher') for name in metrics]
+def ratio_table(results: SegmentationResults, metric: str) -> ReportTable:
+    """Methods x shares of labelled images (Tables 4 to 8 of Li et al. 2022)."""
+    return _by_metric(
+        results,
+        metric,
+        f'{TITLES[metric]}: {results.title}',
+        {f'{ratio:g}': f'{ratio:.0%}' for ratio in results.ratios},
+        lambda method: [results.of(method, ratio) for ratio in results.ratios],
+    )
+
+
+def size_table(results: SegmentationResults, metric: str, ratio: float) -> ReportTable:
+    """Methods x input sizes (Fig. 7)."""
+    return _by_metric(
+        results,
+        metric,
+        f'{TITLES[metric]} by input size, {ratio:.0%} of the masks: {results.title}',
+        {str(size): f'{size} px' for size in results.sizes},
+        lambda method: [results.of(method, ratio, size) for size in results.sizes],
+    )
+
+
+Score = Callable[[Trained], Optional[float]]
+
+
+def _at_ratio(
+    results: SegmentationResults, ratio: float, scores: Mapping[str, Score]
+) -> Tuple[List[Dict[str, Any]], Dict[Key, List[Optional[float]]]]:
+    """Rows of the methods that have trainings at one share, and the values of single trainings."""
     rows: List[Dict[str, Any]] = []
     values: Dict[Key, List[Optional[float]]] = {}
     for method in results.methods:
@@ -238,12 +231,34 @@ def per_class_table(results: SegmentationResults, ratio: float) -> ReportTable:
         if not trained:
             continue
         row: Dict[str, Any] = dict(method=method, method_why=results.why(trained))
-        for metric in metrics:
-            row[metric] = results.cell(metric, trained)
-            values[method, metric] = [one.value(metric) for one in trained]
+        for key, score in scores.items():
+            values[method, key] = [score(one) for one in trained]
+            row[key] = _mean_and_spread([v for v in values[method, key] if v is not None])
         rows.append(row)
+    return rows, values
+
+
+def parts_table(results: SegmentationResults, ratio: float) -> ReportTable:
+    """The GlaS metrics of all test images and of each part, at one share (Table 2)."""
+    columns: List[Column] = [Column('method', 'method')]
+    scores: Dict[str, Score] = {}
+    for metric in ('object_dice', 'object_f1', 'object_hausdorff'):
+        for part in (None, *results.parts):
+            key, shown = f'{metric}/{part or "all"}', f'{TITLES[metric]} {part or "all"}'
+            columns.append(Column(key, shown, DIGITS.get(metric, 3), _better(metric)))
+            scores[key] = partial(Trained.value, metric=metric, part=part)
+    title = f'GlaS challenge metrics, {ratio:.0%} of the masks: {results.title}'
+    return _table(results, title, columns, *_at_ratio(results, ratio, scores))
+
+
+def per_class_table(results: SegmentationResults, ratio: float) -> ReportTable:
+    """Jaccard index of every class, mIoU, OPA and SMA at one share (Table 3)."""
+    metrics = [f'J/{name}' for name in results.classes] + ['mIoU', 'OPA', 'SMA']
+    columns = [Column('method', 'method')]
+    columns += [Column(name, name.replace('J/', 'J '), 3, 'higher') for name in metrics]
+    scores = {metric: partial(Trained.value, metric=metric) for metric in metrics}
     title = f'Pixel scores, {ratio:.0%} of the masks: {results.title}'
-    return _table(results, title, columns, rows, values)
+    return _table(results, title, columns, *_at_ratio(results, ratio, scores))
 
 
 def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
@@ -256,18 +271,12 @@ def generation_table(results: SegmentationResults, ratio: float) -> ReportTable:
         Column('to_original', 'MS-SSIM to the original', 3),
         Column('among', 'MS-SSIM among samples', 3),
     ]
-    rows: List[Dict[str, Any]] = []
-    values: Dict[Key, List[Optional[float]]] = {}
-    for method in results.methods:
-        trained = results.of(method, ratio)
-        found = [one.generation for one in trained if one.generation]
-        if not trained:
-            continue
-        row: Dict[str, Any] = dict(method=method, method_why=results.why(trained))
-        for key in ('fd', 'to_original', 'among'):
-            values[method, key] = [own[key] for own in found]
-            row[key] = _mean_and_spread(values[method, key])
-        rows.append(row)
+
+    def score(one: Trained, key: str) -> Optional[float]:
+        return one.generation[key] if one.generation else None
+
+    scores = {column.key: partial(score, key=column.key) for column in columns[1:]}
+    rows, values = _at_ratio(results, ratio, scores)
     notes = _said(results)
     if evaluated:
         own = evaluated[0]
@@ -307,28 +316,6 @@ def with_published(table: ReportTable, published: Mapping[str, Any], name: str) 
         note = f'Published: copied from {published["source"]}; not trained or scored here'
         table.notes = [note, *table.notes]
     return table
-
-
-def size_table(results: SegmentationResults, metric: str, ratio: float) -> ReportTable:
-    """Methods x input sizes (Fig. 7)."""
-    columns = [Column('method', 'method')]
-    columns += [
-        Column(str(size), f'{size} px', DIGITS.get(metric, 3), _better(metric))
-        for size in results.sizes
-    ]
-    rows: List[Dict[str, Any]] = []
-    values: Dict[Key, List[Optional[float]]] = {}
-    for method in results.methods:
-        row: Dict[str, Any] = dict(method=method)
-        for size in results.sizes:
-            trained = results.of(method, ratio, size)
-            row[str(size)] = results.cell(metric, trained)
-            values[method, str(size)] = [one.value(metric) for one in trained]
-            if trained and (why := results.why(trained)):
-                row[f'{size}_why'] = why
-        rows.append(row)
-    title = f'{TITLES[metric]} by input size, {ratio:.0%} of the masks: {results.title}'
-    return _table(results, title, columns, rows, values)
 
 
 def normalised_improvements(
