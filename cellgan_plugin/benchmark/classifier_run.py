@@ -19,7 +19,7 @@ from cellgan_plugin.files import atomic_write, file_sha256
 from cellgan_plugin.records import plain
 from cellgan_plugin.runs.check_run import check_model_and_pipelines
 from cellgan_plugin.runs.config_check import check_config
-from cellgan_plugin.runs.config_file import open_config
+from cellgan_plugin.runs.config_file import mappings_in, open_config
 
 SELECT = ('last', 'best')
 _VALIDATIONS = 20  # evenly spaced over a run that has validation images
@@ -113,20 +113,11 @@ def _test_loader(config: Config) -> str:
 def starting_weights(config: Config) -> List[str]:
     """Checkpoints that a run starts from; empty when it starts from random numbers."""
     found = [config.load_from] if config.get('load_from') else []
-
-    def look(value: Any) -> None:
-        if isinstance(value, Mapping):
-            if value.get('type') == 'Pretrained' and value.get('checkpoint'):
-                found.append(str(value['checkpoint']))
-            for key, item in value.items():
-                if str(key).endswith('_checkpoint') and item:  # of a latent diffusion model
-                    found.append(str(item))
-                look(item)
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                look(item)
-
-    look(config.get('model'))
+    for _, part in mappings_in(config.get('model')):
+        if part.get('type') == 'Pretrained' and part.get('checkpoint'):
+            found.append(str(part['checkpoint']))
+        # Of a latent diffusion model.
+        found += [str(v) for k, v in part.items() if str(k).endswith('_checkpoint') and v]
     return list(dict.fromkeys(found))
 
 

@@ -6,6 +6,7 @@ from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, DefaultScop
 from cellgan_plugin.compat import quiet_upstream
 from cellgan_plugin.errors import ConfigError
 from cellgan_plugin.models.model_checks import check_model_and_data
+from cellgan_plugin.runs.config_fit import unwrapped
 from cellgan_plugin.runs.provenance import config_metrics
 
 # What constructors raise for arguments that they cannot use.
@@ -30,10 +31,7 @@ def check_run(config: Config) -> None:
         with quiet_upstream():
             model = _built('model', MODELS, config.model)
         options = config.train_dataloader.dataset.to_dict()
-        inner = options
-        while isinstance(inner.get('dataset'), dict):
-            inner = inner['dataset']
-        inner.pop('cache', None)
+        unwrapped(options).pop('cache', None)
         check_model_and_data(model, _built('train_dataloader.dataset', DATASETS, options))
         for index, metric in enumerate(filter(None, config_metrics(config, 'val_evaluator'))):
             _built(f'val_evaluator.metrics.{index}', METRICS, metric)

@@ -116,16 +116,34 @@ def _keys_ending_with(config: Mapping[str, Any], name: str) -> List[str]:
     return sorted(found, key=lambda path: (path.count('.'), path))[:4]
 
 
-def _keys(value: Any, path: str = '') -> Iterator[str]:
-    entries = ()
+def _entries(value: Any, path: str) -> Iterator[Tuple[str, Any]]:
+    """Full key and value of what a dict or a list holds."""
+    pairs = ()
     if isinstance(value, Mapping):
-        entries = value.items()
+        pairs = value.items()
     elif isinstance(value, (list, tuple)):
-        entries = enumerate(value)
-    for key, item in entries:
-        here = f'{path}.{key}' if path else str(key)
-        yield here
-        yield from _keys(item, here)
+        pairs = enumerate(value)
+    for key, entry in pairs:
+        yield (f'{path}.{key}' if path else str(key)), entry
+
+
+def _keys(value: Any, path: str = '') -> Iterator[str]:
+    for key, entry in _entries(value, path):
+        yield key
+        yield from _keys(entry, key)
+
+
+def mappings_in(value: Any, path: str = '') -> Iterator[Tuple[str, Any]]:
+    """Every dict in a piece of a config with its full key, the outer ones first.
+
+    Args:
+        value (Any): Dicts and lists are looked through.
+        path (str): Full key of ``value``. Defaults to '': none.
+    """
+    if isinstance(value, Mapping):
+        yield path, value
+    for key, entry in _entries(value, path):
+        yield from mappings_in(entry, key)
 
 
 def check_top_level(config: Config) -> None:

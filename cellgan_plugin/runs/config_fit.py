@@ -26,7 +26,7 @@ def check_fit(config: Config) -> None:
     model = config.get('model') or {}
     check_model_config(model)
     where = 'train_dataloader.dataset'
-    dataset = _unwrapped((config.get('train_dataloader') or {}).get('dataset'))
+    dataset = unwrapped((config.get('train_dataloader') or {}).get('dataset'))
     classes = _classes(dataset)
     if classes is not None:
         for key, number in _numbers_of_classes(model):
@@ -64,7 +64,7 @@ def _check_size(model: Mapping, dataset: Mapping) -> None:
         )
 
 
-def _unwrapped(dataset: Any) -> Mapping:
+def unwrapped(dataset: Any) -> Mapping:
     """The config of the data set inside of a RepeatDataset and the like."""
     while isinstance(dataset, Mapping) and isinstance(dataset.get('dataset'), Mapping):
         dataset = dataset['dataset']
@@ -73,7 +73,7 @@ def _unwrapped(dataset: Any) -> Mapping:
 
 def _datasets_of(loaders: Any) -> Iterator[Mapping]:
     for loader in loaders if isinstance(loaders, (list, tuple)) else [loaders or {}]:
-        yield _unwrapped(loader.get('dataset'))
+        yield unwrapped(loader.get('dataset'))
 
 
 def _classes(dataset: Mapping) -> Optional[List[str]]:

@@ -50,13 +50,12 @@ def find_type(name: str, registry: Registry, scope: str) -> Optional[Callable]:
             return None
 
 
-def _registered(registry: Registry, scope: str) -> List[str]:
-    """Every name of a registry and of those above it."""
+def registered_names(registry: Registry) -> List[str]:
+    """Every name of a registry and of those above it; nothing is imported for it."""
     names: List[str] = []
-    with registry.switch_scope_and_registry(scope) as scoped:
-        while scoped is not None:
-            names += list(scoped.module_dict)
-            scoped = scoped.parent
+    while registry is not None:
+        names += registry.module_dict
+        registry = registry.parent
     return names
 
 
@@ -65,7 +64,9 @@ def unknown_type(
 ) -> Iterator[str]:
     """A type that is not registered and looks like one that is; others MMEngine complains of."""
     prefix, _, last = str(name).rpartition('.')
-    registered = _registered(registry, prefix if prefix and '.' not in prefix else scope)
+    where = prefix if prefix and '.' not in prefix else scope
+    with registry.switch_scope_and_registry(where) as scoped:
+        registered = registered_names(scoped)
     near = nearest_name(last, registered, cutoff)
     if near is not None:
         near = '.'.join(filter(None, [prefix, near]))

@@ -16,6 +16,7 @@ from cellgan_plugin.datasets import BETHESDA_CLASSES
 from cellgan_plugin.datasets.classes import resolve_class
 from cellgan_plugin.datasets.data_folder import DataFolder, read_data_folder
 from cellgan_plugin.errors import ConfigError
+from cellgan_plugin.runs.config_file import mappings_in
 
 DATA_VARIABLE = 'CELLGAN_DATA_ROOT'
 AUTO = 'auto'
@@ -50,23 +51,14 @@ def kind_of(part: Any) -> str:
 
 def patch_sets(config: Config) -> List[_Set]:
     """Every CellPatchDataset of a config, also inside of wrappers and metrics."""
-    found: List[_Set] = []
-
-    def look(value: Any, key: str, part: str) -> None:
-        if kind_of(value) == 'CellPatchDataset':
-            found.append(_Set(key, value, part))
-        elif isinstance(value, Mapping):
-            for name, entry in value.items():
-                look(entry, f'{key}.{name}', part)
-        elif isinstance(value, (list, tuple)):
-            for index, entry in enumerate(value):
-                look(entry, f'{key}.{index}', part)
-
-    for name, part in _LOADERS.items():
-        look(config.get(name), name, part)
-    for name in _EVALUATORS:  # of the memorisation score
-        look(config.get(name), name, 'train')
-    return found
+    # Those of evaluators are of the memorisation score.
+    parts = {**_LOADERS, **dict.fromkeys(_EVALUATORS, 'train')}
+    return [
+        _Set(key, entry, part)
+        for name, part in parts.items()
+        for key, entry in mappings_in(config.get(name), name)
+        if kind_of(entry) == 'CellPatchDataset'
+    ]
 
 
 def named_classes(dataset: Mapping) -> Optional[List[str]]:
@@ -109,32 +101,18 @@ def set_classes(config: Config, classes: Sequence[str]) -> None:
 
 
 def _set_numbers(value: Any, number: int, former: set) -> None:
-    if isinstance(value, Mapping):
-        if value.get('num_classes') in former - {None}:
-            value['num_classes'] = number
-        for entry in value.values():
-            _set_numbers(entry, number, former)
-    elif isinstance(value, (list, tuple)):
-        for entry in value:
-            _set_numbers(entry, number, former)
+    for _, entry in mappings_in(value):
+        if entry.get('num_classes') in former - {None}:
+            entry['num_classes'] = number
 
 
 def open_sizes(config: Config) -> Iterator[Tuple[str, Any, str]]:
     """Where a config says ``'auto'`` for an image size: full key, the mapping, its key."""
-
-    def look(value: Any, path: str) -> Iterator[Tuple[str, Any, str]]:
-        if isinstance(value, Mapping):
-            for key, entry in value.items():
-                here = f'{path}.{key}'
-                if key in _SIZES and isinstance(entry, str) and entry == AUTO:
-                    yield here, value, key
-                yield from look(entry, here)
-        elif isinstance(value, (list, tuple)):
-            for index, entry in enumerate(value):
-                yield from look(entry, f'{path}.{index}')
-
     for name in ('model', *_LOADERS, *_EVALUATORS, 'prediction_dataloader'):
-        yield from look(config.get(name), name)
+        for path, part in mappings_in(config.get(name), name):
+            for key in _SIZES:
+                if isinstance(part.get(key), str) and part[key] == AUTO:
+                    yield f'{path}.{key}', part, key
 
 
 def settle_size(config: Config, size: int) -> Optional[str]:

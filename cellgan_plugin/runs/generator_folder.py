@@ -5,12 +5,14 @@
 
 import json
 from pathlib import Path
-from typing import Any, Iterator, Tuple, Union
+from typing import Any, Tuple, Union
 
 from mmagic.registry import MODELS
 from mmengine.config import Config
 
 from cellgan_plugin.datasets.classes import check_class_names
+from cellgan_plugin.runs.config_file import mappings_in
+from cellgan_plugin.runs.config_problems import registered_names
 
 WEIGHTS_NAME, CONFIG_NAME = 'model.safetensors', 'config.json'
 FORMAT = 'cellgan_plugin generator'
@@ -57,8 +59,8 @@ def read_generator_folder(folder: PathLike) -> Tuple[Config, Path]:
     model, classes = found.get('model'), found.get('classes')
     if not isinstance(model, dict) or not isinstance(classes, list):
         raise GeneratorFolderError(f'{path}: "model" and "classes" are missing')
-    known = _registered()
-    for name in _types(model):
+    known = registered_names(MODELS)
+    for name in (str(part['type']) for _, part in mappings_in(model) if 'type' in part):
         if name not in known:
             raise GeneratorFolderError(
                 f'{path}: {name!r} is no registered model. A part of your own is registered by '
@@ -67,24 +69,3 @@ def read_generator_folder(folder: PathLike) -> Tuple[Config, Path]:
     data = dict(dataset=dict(metainfo=dict(classes=list(check_class_names(classes)))))
     values = dict(default_scope='mmagic', model=model, train_dataloader=data)
     return Config(values, filename=str(path)), Path(folder) / WEIGHTS_NAME
-
-
-def _registered() -> set:
-    """Names of models, without importing anything for them."""
-    registry, names = MODELS, set()
-    while registry is not None:
-        names |= set(registry.module_dict)
-        registry = registry.parent
-    return names
-
-
-def _types(value: Any) -> Iterator[str]:
-    """Every ``type`` in a config."""
-    if isinstance(value, dict):
-        if 'type' in value:
-            yield str(value['type'])
-        for part in value.values():
-            yield from _types(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _types(part)
