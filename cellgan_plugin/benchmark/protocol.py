@@ -310,12 +310,12 @@ def read_protocol(
         made = [_generator(n, g, config) for n, g in (values.get('generators') or {}).items()]
     values['generators'] = tuple(made)
     values['rows'] = tuple(
-        _spec(Augmentation, f'row {name!r}', given, name=name)
+        spec_of(Augmentation, f'row {name!r}', given, name=name)
         for name, given in (values.get('rows') or {}).items()
         if given is not None
     )
     if values.get('sweep') is not None:
-        values['sweep'] = _spec(Sweep, 'sweep', values['sweep'])
+        values['sweep'] = spec_of(Sweep, 'sweep', values['sweep'])
     if generators is not None and len(made) == 1:  # the config's rows with the given one
         name = made[0].name
         values['rows'] = tuple(
@@ -358,8 +358,12 @@ def of_folder(
     return dict(data=found, classes=tuple(classes))
 
 
-def _spec(kind: type, where: str, given: Mapping[str, Any], **more):
-    """An object of a config's dict; lists become tuples."""
+def spec_of(kind: type, where: str, given: Mapping[str, Any], **more):
+    """A dataclass from a config's dict and ``more`` fields; lists become tuples.
+
+    Raises:
+        ProtocolError: A field that does not exist, or one that is missing.
+    """
     keys = [f.name for f in fields(kind) if f.name not in more]
     wrong = sorted(set(given) - set(keys))
     if wrong:
@@ -389,7 +393,7 @@ def _generator(name: str, given: Mapping[str, Any], config: Config) -> Generator
         given.update(config=stages[-1].pop('config'), **stages.pop())
         for stage in stages:
             stage['config'] = find_beside(stage['config'], config)
-        given['stages'] = tuple(_spec(GeneratorStage, f'{where}, a stage', s) for s in stages)
+        given['stages'] = tuple(spec_of(GeneratorStage, f'{where}, a stage', s) for s in stages)
     for key in {'config', 'checkpoint', 'folder', 'trained_on'} & set(given):
         given[key] = find_beside(given[key], config)
-    return _spec(Generator, where, given, name=name)
+    return spec_of(Generator, where, given, name=name)

@@ -240,44 +240,20 @@ def quality_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> ReportT
 
 def agreement_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> ReportTable:
     """Cohen's kappa of every pair of readers, and Fleiss' of all."""
-    questions = offered_answers(key)
     titles = dict(real='Real or synthetic', label='Class', quality='Quality', choice='Group')
     rows: List[Dict[str, Any]] = []
-    for name, values in questions.items():
-
-        def ratings(of: Sequence[Answers], name: str = name, values: List[Any] = values):
-            common = [item for item in key['items']
-                      if all(name in r.answers.get(item, {}) for r in of)]  # fmt: skip
-            found = [[values.index(r.answers[item][name]) for r in of] for item in common]
-            return np.array(found, dtype=np.int64).reshape(len(common), len(of))
-
-        for pair in combinations(readers, 2):
-            both = ratings(pair)
-            rows.append(
-                dict(
-                    question=titles[name],
-                    readers=' and '.join(r.reader for r in pair),
-                    measure="Cohen's",
-                    images=len(both),
-                    kappa=cohens_kappa(both[:, 0], both[:, 1], len(values)),
-                    group=name,
-                )
-            )
-        if len(readers) > 1:
-            every = ratings(readers)
-            rows.append(
-                dict(
-                    question=titles[name],
-                    readers=ALL,
-                    measure="Fleiss'",
-                    images=len(every),
-                    kappa=fleiss_kappa(every, len(values)),
-                    group=name,
-                )
-            )
-    for row in rows:
-        if row['kappa'] is None:
-            row['kappa_why'] = 'no kappa: no common answers, or one category alone'
+    for name, values in offered_answers(key).items():
+        pairs = [(' and '.join(r.reader for r in pair), pair) for pair in combinations(readers, 2)]
+        for who, of in [*pairs, *([(ALL, readers)] if len(readers) > 1 else [])]:
+            ratings = _ratings(key, of, name, values)
+            row = dict(question=titles[name], readers=who, images=len(ratings), group=name)
+            if who == ALL:
+                row.update(measure="Fleiss'", kappa=fleiss_kappa(ratings, len(values)))
+            else:
+                row.update(measure="Cohen's", kappa=cohens_kappa(*ratings.T, len(values)))
+            if row['kappa'] is None:
+                row['kappa_why'] = 'no kappa: no common answers, or one category alone'
+            rows.append(row)
     columns = [
         Column('question', 'Question'),
         Column('readers', 'Readers'),
@@ -286,6 +262,16 @@ def agreement_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> Repor
         Column('kappa', 'Value', 3),
     ]
     return ReportTable('Agreement between readers', columns, rows)
+
+
+def _ratings(
+    key: Mapping[str, Any], readers: Sequence[Answers], question: str, values: Sequence[Any]
+) -> np.ndarray:
+    """Number of every reader's answer to a question, int64 (N, R), where all have answered it."""
+    common = [item for item in key['items']
+              if all(question in r.answers.get(item, {}) for r in readers)]  # fmt: skip
+    found = [[values.index(r.answers[item][question]) for r in readers] for item in common]
+    return np.array(found, dtype=np.int64).reshape(len(common), len(readers))
 
 
 def remark_table(key: Mapping[str, Any], readers: Sequence[Answers]) -> ReportTable:

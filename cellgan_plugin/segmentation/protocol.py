@@ -6,7 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
-from cellgan_plugin.benchmark.protocol import slug
+from cellgan_plugin.benchmark.protocol import slug, spec_of
 from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_values import find_beside, read_settings
@@ -243,21 +243,14 @@ def read_segmentation_protocol(
     # JSON and config files know text keys only.
     methods = []
     for name, given in values['methods'].items():
-        wrong = sorted(set(given) - {f.name for f in fields(Method)} | {'name'} & set(given))
-        if wrong:
-            raise ProtocolError(f'method {name!r}: {", ".join(wrong)} is not known')
         given = {key: value for key, value in given.items() if value is not None}
         for key in ('config', 'full_config'):
             if key in given:
                 given[key] = find_beside(given[key], config)
                 if not Path(given[key]).is_file():
                     raise FileNotFoundError(f'method {name!r}: {key} {given[key]} does not exist')
-        if 'config' not in given:
-            raise ProtocolError(f'method {name!r}: config=... is missing')
-        if 'ratios' in given:
-            given['ratios'] = tuple(given['ratios'])
         given['sizes'] = {int(size): own for size, own in (given.get('sizes') or {}).items()}
-        methods.append(Method(name, **given))
+        methods.append(spec_of(Method, f'method {name!r}', given, name=name))
     if only:
         names = [method.name for method in methods]
         missing = [name for name in only if name not in names]

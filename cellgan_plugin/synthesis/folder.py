@@ -19,7 +19,7 @@ from cellgan_plugin.datasets.data_card import (
     write_metadata,
 )
 from cellgan_plugin.datasets.file_history import JpegStyle, encode_jpeg_like
-from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.datasets.image_encoding import encode_image, write_png
 from cellgan_plugin.datasets.image_io import ImageFileError, load_image, read_header
 from cellgan_plugin.datasets.inspection import in_threads, with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, iter_manifest, write_manifest
@@ -245,8 +245,7 @@ class SynthesisFolder:
         scale = _SHEET_CELL / record['image_shape'][0]
         sheet = image_grid(pictures, row_titles=titles, scale=scale)
         with explained_output_errors(self.root):
-            with atomic_write(sheet_file(self.root)) as file:
-                file.write(encode_image(sheet, 'png'))
+            write_png(sheet_file(self.root), sheet)
             (self.root / SHEET_NAME).unlink(missing_ok=True)  # of an older version
         return sheet_file(self.root)
 

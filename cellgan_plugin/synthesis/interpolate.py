@@ -10,9 +10,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from cellgan_plugin.datasets.classes import resolve_class
-from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
-from cellgan_plugin.files import atomic_write
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.conditional_gan import ConditionalGAN
 from cellgan_plugin.models.sampling import truncate_noise
@@ -302,8 +301,7 @@ def _write(
         names = ['seed ' + ', '.join(str(seed + row) for seed in seeds) for row in range(len(rows))]
         scale = max(1, _STRIP_CELL // images.shape[2])
         sheet = image_grid(rows, row_titles=names, column_titles=titles, scale=scale)
-        with atomic_write(out / 'strip.png') as file:
-            file.write(encode_image(sheet, 'png'))
+        write_png(out / 'strip.png', sheet)
         files.append(out / 'strip.png')
     film = [side_by_side(images[:, frame]) for frame in range(images.shape[1])]
     film += film[-2:0:-1]  # and back, so that it can be watched without end

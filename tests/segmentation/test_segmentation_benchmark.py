@@ -413,7 +413,7 @@ def test_what_a_method_refuses(folder, tmp_path):
         read(config=str(folder / 'semi.py'), transductive=True)
     with pytest.raises(FileNotFoundError, match='nothing.py does not exist'):
         read(config=str(folder / 'nothing.py'))
-    with pytest.raises(ProtocolError, match='unlabeled is not known'):
+    with pytest.raises(ProtocolError, match='unlabeled is not one of'):
         read(config=str(folder / 'semi.py'), unlabeled=True)
     config = training_config()
     config.train_dataloader.dataset.type = 'CellPatchDataset'
