@@ -19,11 +19,7 @@ from cellgan_plugin.runs.data_settings import (
     settle_size,
 )
 from cellgan_plugin.runs.job_program import CONFIG_NAME
-from cellgan_plugin.runs.provenance import (
-    config_metrics,
-    training_groups_of,
-    training_images_of,
-)
+from cellgan_plugin.runs.provenance import config_metrics, training_groups_of, training_images_of
 from cellgan_plugin.runs.train import load_config
 
 # What of a generator's config decides its weights, beside its images.

@@ -7,11 +7,7 @@ from typing import Any, Dict, List, Sequence
 
 from cellgan_plugin.benchmark.collect import BenchmarkResults, ResultRow
 from cellgan_plugin.benchmark.convergence import still_rising
-from cellgan_plugin.benchmark.figures import (
-    draw_boxes,
-    draw_confusions,
-    draw_learning_curves,
-)
+from cellgan_plugin.benchmark.figures import draw_boxes, draw_confusions, draw_learning_curves
 from cellgan_plugin.benchmark.image_sheet import draw_image_sheet
 from cellgan_plugin.benchmark.job_files import CURVES_NAME
 from cellgan_plugin.benchmark.page import write_benchmark_page

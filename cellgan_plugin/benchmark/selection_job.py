@@ -17,12 +17,7 @@ from cellgan_plugin.runs.provenance import training_images_of, training_views_of
 from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.folder import SCORES_NAME
 from cellgan_plugin.selection.image_tree import ImageTree, SelectionError, list_tree
-from cellgan_plugin.selection.report import (
-    class_rows,
-    picture_best_worst,
-    picture_tsne,
-    rows_text,
-)
+from cellgan_plugin.selection.report import class_rows, picture_best_worst, picture_tsne, rows_text
 from cellgan_plugin.selection.rules import build_rule
 from cellgan_plugin.selection.saved_scores import PoolScorer, ScoreSettings
 from cellgan_plugin.selection.table import apply_rule

@@ -8,11 +8,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from cellgan_plugin.segmentation.protocol import LOWER_IS_BETTER
-from cellgan_plugin.visualization.noise import (
-    differ_by_noise,
-    mark_undecided,
-    noise_of_trainings,
-)
+from cellgan_plugin.visualization.noise import differ_by_noise, mark_undecided, noise_of_trainings
 from cellgan_plugin.visualization.report_tables import Column, ReportTable
 
 TITLES = dict(

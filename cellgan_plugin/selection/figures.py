@@ -5,12 +5,7 @@ from typing import Sequence, Tuple, Union
 
 import numpy as np
 
-from cellgan_plugin.visualization.figures import (
-    new_figure,
-    save_figure,
-    set_legend,
-    wrapped,
-)
+from cellgan_plugin.visualization.figures import new_figure, save_figure, set_legend, wrapped
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -20,11 +20,7 @@ from cellgan_plugin.selection.centroids import Centroids
 from cellgan_plugin.selection.extractor import McDropoutClassifier
 from cellgan_plugin.selection.image_tree import ImageTree, SelectionError
 from cellgan_plugin.selection.scores import CandidateScores
-from cellgan_plugin.selection.scoring import (
-    compute_centroids,
-    pooled_features,
-    score_candidates,
-)
+from cellgan_plugin.selection.scoring import compute_centroids, pooled_features, score_candidates
 from cellgan_plugin.selection.stream import ImageStream
 
 

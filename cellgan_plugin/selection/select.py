@@ -22,20 +22,9 @@ from cellgan_plugin.runs.test import software
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import config_classes, find_checkpoint, settle_classes
 from cellgan_plugin.selection.extractor import McDropoutClassifier
-from cellgan_plugin.selection.folder import (
-    LINKS,
-    SCORES_NAME,
-    SelectionFolder,
-    now,
-    output_names,
-)
+from cellgan_plugin.selection.folder import LINKS, SCORES_NAME, SelectionFolder, now, output_names
 from cellgan_plugin.selection.image_tree import ImageTree, SelectionError, read_tree
-from cellgan_plugin.selection.report import (
-    class_rows,
-    picture_best_worst,
-    picture_tsne,
-    rows_text,
-)
+from cellgan_plugin.selection.report import class_rows, picture_best_worst, picture_tsne, rows_text
 from cellgan_plugin.selection.rules import SelectionRule, build_rule, images_asked
 from cellgan_plugin.selection.saved_scores import PoolScorer, ScoreSettings
 from cellgan_plugin.selection.table import apply_rule, require_pool

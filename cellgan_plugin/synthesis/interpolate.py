@@ -16,12 +16,7 @@ from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.conditional_gan import ConditionalGAN
 from cellgan_plugin.models.sampling import truncate_noise
 from cellgan_plugin.records import FolderRecord
-from cellgan_plugin.runs.image_sampler import (
-    GPU_BATCH_SIZE,
-    ImageSampler,
-    Progress,
-    sample_many,
-)
+from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, ImageSampler, Progress, sample_many
 from cellgan_plugin.runs.sampling import Sampling, synthesis_noise
 from cellgan_plugin.synthesis.animation import side_by_side, write_gif, write_mp4
 from cellgan_plugin.synthesis.request import check_seeds

@@ -21,10 +21,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from cellgan_plugin.compat import start_cpu_process_group
-from cellgan_plugin.datasets.content_hash import (
-    split_groups,
-    write_provenance,
-)
+from cellgan_plugin.datasets.content_hash import split_groups, write_provenance
 from cellgan_plugin.datasets.file_history import JpegStyle, list_image_files, style_of
 from cellgan_plugin.datasets.image_encoding import check_format
 from cellgan_plugin.errors import SynthesisError, explained_output_errors

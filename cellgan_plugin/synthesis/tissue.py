@@ -18,10 +18,7 @@ from cellgan_plugin.datasets.image_io import ImageFileError, read_header
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.mask_io import read_mask_header
 from cellgan_plugin.datasets.segmentation_labels import IGNORE_INDEX
-from cellgan_plugin.datasets.whole_images import (
-    MaskMeaning,
-    WholeImage,
-)
+from cellgan_plugin.datasets.whole_images import MaskMeaning, WholeImage
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.files import ABOUT_FOLDER
 from cellgan_plugin.locks import writes_folder

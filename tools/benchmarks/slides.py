@@ -27,13 +27,7 @@ import numpy as np
 
 from cellgan_plugin.converters.common import ConverterError
 from cellgan_plugin.converters.slides import SlideError, SlideReader, make_settings
-from cellgan_plugin.converters.slides.cutting import (
-    CutTask,
-    Place,
-    close_slides,
-    cut,
-    make_tasks,
-)
+from cellgan_plugin.converters.slides.cutting import CutTask, Place, close_slides, cut, make_tasks
 from cellgan_plugin.converters.slides.plan import at_corner, grid, plan_tissue
 from cellgan_plugin.converters.slides.settings import PatchSettings, field_of, scale_of
 from cellgan_plugin.phantom import write_phantom_slides

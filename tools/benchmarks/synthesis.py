@@ -41,12 +41,7 @@ from cellgan_plugin.models.cellgan import CellGANGenerator
 from cellgan_plugin.models.fusing import fuse_for_sampling
 from cellgan_plugin.models.sampling import sample_pixels
 from cellgan_plugin.runs.command_line import KeyValues
-from cellgan_plugin.runs.image_sampler import (
-    GPU_BATCH_SIZE,
-    PRECISIONS,
-    ImageSampler,
-    sample_many,
-)
+from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS, ImageSampler, sample_many
 from cellgan_plugin.runs.sampling import synthesis_noise
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import load_model

@@ -17,11 +17,7 @@ import cv2
 
 from cellgan_plugin.datasets.image_encoding import check_format
 from cellgan_plugin.errors import output_error
-from cellgan_plugin.phantom.glands import (
-    GLAND_CATEGORIES,
-    draw_gland_sheet,
-    write_gland_phantom,
-)
+from cellgan_plugin.phantom.glands import GLAND_CATEGORIES, draw_gland_sheet, write_gland_phantom
 from cellgan_plugin.runs.command_line import name_numbers
 
 
