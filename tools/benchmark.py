@@ -16,10 +16,10 @@ from pathlib import Path
 from cellgan_plugin.benchmark.protocol import read_protocol
 from cellgan_plugin.benchmark.run import open_benchmark
 from cellgan_plugin.runs.command_line import (
-    KeyValues,
     ToolParser,
     add_data_argument,
     add_job_arguments,
+    add_key_values,
     add_trust,
     run_experiment,
     user_errors,
@@ -84,7 +84,7 @@ def make_parser() -> ToolParser:
     )  # fmt: skip
     parser.add_argument('--keep-weights', action='store_true', default=None)
     add_job_arguments(parser)
-    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
+    add_key_values(parser, '--cfg-options')
     add_trust(parser)
     return parser
 

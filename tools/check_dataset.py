@@ -13,7 +13,7 @@ import sys
 from cellgan_plugin.datasets.checks import check_dataset, datasets_of_config
 from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.runs.check_run import check_run
-from cellgan_plugin.runs.command_line import KeyValues, ToolParser, add_data_argument
+from cellgan_plugin.runs.command_line import ToolParser, add_data_argument, add_key_values
 from cellgan_plugin.runs.config_fit import check_fit
 from cellgan_plugin.runs.train import load_config
 
@@ -31,13 +31,8 @@ def make_parser() -> ToolParser:
         metavar='DIR|CSV',
         help='synthetic images: report what in their files separates them from the real ones',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=KeyValues,
-        metavar='KEY=VALUE',
-        help='change config entries, e.g. train_dataloader.dataset.data_root=data/mine',
-    )
+    meaning = 'change config entries, e.g. train_dataloader.dataset.data_root=data/mine'
+    add_key_values(parser, '--cfg-options', meaning)
     return parser
 
 

@@ -13,8 +13,8 @@ accuracies. --out also writes them: metrics.csv per image, table.md for each par
 import sys
 
 from cellgan_plugin.runs.command_line import (
-    KeyValues,
     ToolParser,
+    add_key_values,
     add_mask_arguments,
     add_overwrite,
     mask_rule,
@@ -44,10 +44,12 @@ def make_parser() -> ToolParser:
         '--pred-instances', action='store_true', help='predicted masks hold object ids'
     )
     for which in ('true', 'pred'):
-        parser.add_argument(
-            f'--{which}-map', nargs='+', action=KeyValues, metavar='VALUE=CLASS',
-            help=f'class id of each value in a {which} mask, e.g. 0=0 255=1',
-        )  # fmt: skip
+        add_key_values(
+            parser,
+            f'--{which}-map',
+            f'class id of each value in a {which} mask, e.g. 0=0 255=1',
+            'VALUE=CLASS',
+        )
         parser.add_argument(f'--{which}-suffix', default='', help=f'suffix of {which} mask names')
     add_mask_arguments(parser)
     add_overwrite(parser)

@@ -10,9 +10,9 @@ CKPT is a checkpoint or a work directory (its best, else its newest checkpoint).
 """
 
 from cellgan_plugin.runs.command_line import (
-    KeyValues,
     ToolParser,
     add_config_arguments,
+    add_key_values,
     add_overwrite,
     user_errors,
 )
@@ -49,7 +49,7 @@ def make_parser() -> ToolParser:
     )
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
-    parser.add_argument('--sample-kwargs', nargs='+', action=KeyValues, metavar='KEY=VALUE')
+    add_key_values(parser, '--sample-kwargs')
     add_overwrite(parser)
     parser.add_argument('--device', help='device (default: a GPU if there is one)')
     return parser

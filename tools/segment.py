@@ -11,9 +11,9 @@ GlaS challenge, mIoU, pixel accuracies. The same command continues after an inte
 """
 
 from cellgan_plugin.runs.command_line import (
-    KeyValues,
     ToolParser,
     add_config_arguments,
+    add_key_values,
     add_mask_arguments,
     add_overwrite,
     mask_rule,
@@ -37,10 +37,9 @@ def make_parser() -> ToolParser:
         '--instances', choices=['binary', 'label'],
         help='true masks hold object ids; their class is 1, or comes from the manifest',
     )  # fmt: skip
-    parser.add_argument(
-        '--mask-map', nargs='+', action=KeyValues, metavar='VALUE=CLASS',
-        help='class id of each value in a true mask, e.g. 0=0 255=1',
-    )  # fmt: skip
+    add_key_values(
+        parser, '--mask-map', 'class id of each value in a true mask, e.g. 0=0 255=1', 'VALUE=CLASS'
+    )
     parser.add_argument('--no-overlays', action='store_true')
     parser.add_argument(
         '--pairs', type=int, default=0, metavar='N',

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from cellgan_plugin.runs.command_line import (
-    KeyValues,
     ToolParser,
     add_job_arguments,
+    add_key_values,
     run_experiment,
     user_errors,
 )
@@ -36,10 +36,8 @@ def make_parser() -> ToolParser:
     )
     parser.add_argument('--keep-weights', action='store_true', default=None)
     add_job_arguments(parser)
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
-        help='override the benchmark, e.g. options.train_dataloader.num_workers=8',
-    )  # fmt: skip
+    meaning = 'override the benchmark, e.g. options.train_dataloader.num_workers=8'
+    add_key_values(parser, '--cfg-options', meaning)
     return parser
 
 

@@ -9,8 +9,8 @@ The same command continues an interrupted selection.
 """
 
 from cellgan_plugin.runs.command_line import (
-    KeyValues,
     ToolParser,
+    add_key_values,
     add_overwrite,
     add_trust,
     user_errors,
@@ -80,7 +80,7 @@ def make_parser() -> ToolParser:
     )
     add_overwrite(parser)
     parser.add_argument('--device', help='device (default: a GPU if there is one)')
-    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
+    add_key_values(parser, '--cfg-options')
     add_trust(parser)
     return parser
 

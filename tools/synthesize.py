@@ -24,9 +24,9 @@ import argparse
 from cellgan_plugin.datasets.image_encoding import FORMATS
 from cellgan_plugin.errors import SynthesisError
 from cellgan_plugin.runs.command_line import (
-    KeyValues,
     ToolParser,
     add_config_arguments,
+    add_key_values,
     add_overwrite,
     user_errors,
 )
@@ -97,7 +97,7 @@ def make_parser() -> ToolParser:
     )
     parser.add_argument('--precision', default='auto', choices=['auto', *PRECISIONS])
     parser.add_argument('--sample-model', choices=['ema', 'orig'])
-    parser.add_argument('--sample-kwargs', nargs='+', action=KeyValues, metavar='KEY=VALUE')
+    add_key_values(parser, '--sample-kwargs')
     add_overwrite(parser)
     parser.add_argument('--device', help='device (default: a GPU if there is one)')
     parser.add_argument(

@@ -37,9 +37,10 @@ from cellgan_plugin.jobs.local import run_jobs
 from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.runs.command_line import (
-    KeyValues,
     ToolParser,
     add_data_argument,
+    add_job_launcher,
+    add_key_values,
     add_overwrite,
     add_trust,
     user_errors,
@@ -287,23 +288,13 @@ def make_parser(description: Optional[str] = None) -> ToolParser:
         '--no-real', action='store_true', help='leave the row of real images out of the picture'
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
-        help="override every model's config",
-    )  # fmt: skip
-    parser.add_argument(
-        '--evaluation-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
-        help='override the evaluation',
-    )  # fmt: skip
+    add_key_values(parser, '--cfg-options', "override every model's config")
+    add_key_values(parser, '--evaluation-options', 'override the evaluation')
     parser.add_argument('--out', help='output folder (default: work_dirs/comparisons/<name>)')
     parser.add_argument('--only', nargs='+', metavar='NAME', help='run only these models')
     add_overwrite(parser, 'repeat parts that were made with other settings or images')
     parser.add_argument('--workers', type=int, default=1, help='jobs that run at the same time')
-    parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
-    parser.add_argument(
-        '--slurm-options', nargs='+', action=KeyValues, metavar='KEY=VALUE',
-        help='options of submitit, e.g. timeout_min=240 gpus_per_node=1',
-    )  # fmt: skip
+    add_job_launcher(parser)
     add_trust(parser)
     return parser
 

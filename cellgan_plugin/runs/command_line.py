@@ -138,6 +138,16 @@ class KeyValues(DictAction):
                 ) from None
 
 
+def add_key_values(
+    parser: argparse.ArgumentParser,
+    name: str,
+    meaning: Optional[str] = None,
+    metavar: str = 'KEY=VALUE',
+) -> None:
+    """Add an option that :class:`KeyValues` reads."""
+    parser.add_argument(name, nargs='+', action=KeyValues, metavar=metavar, help=meaning)
+
+
 def add_config_arguments(
     parser: argparse.ArgumentParser, work_dir: bool = True, launcher: bool = True
 ) -> None:
@@ -151,13 +161,8 @@ def add_config_arguments(
     parser.add_argument('config', help='config file')
     if work_dir:
         parser.add_argument('--work-dir', help='work directory (default: work_dirs/<config name>)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=KeyValues,
-        metavar='KEY=VALUE',
-        help='override the config, e.g. train_dataloader.dataset.data_root=DIR',
-    )
+    meaning = 'override the config, e.g. train_dataloader.dataset.data_root=DIR'
+    add_key_values(parser, '--cfg-options', meaning)
     if launcher:
         choices = ['none', 'pytorch', 'slurm', 'mpi']
         parser.add_argument('--launcher', choices=choices, default='none')
@@ -193,20 +198,20 @@ def add_data_argument(parser: argparse.ArgumentParser, *names: str) -> None:
     )
 
 
+def add_job_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and ``--slurm-options`` of jobs, see :mod:`cellgan_plugin.jobs`."""
+    parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
+    meaning = "options of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ..."
+    add_key_values(parser, '--slurm-options', meaning)
+
+
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how a benchmark's jobs run, and ``--dry-run`` and ``--tables-only``."""
     parser.add_argument(
         '--jobs', type=int, help='jobs that run at the same time (default: 1; Slurm: all)'
     )
     parser.add_argument('--devices', nargs='*', help='GPUs to use, e.g. 0 1 (default: all)')
-    parser.add_argument('--launcher', choices=['local', 'slurm'], default='local')
-    parser.add_argument(
-        '--slurm-options',
-        nargs='+',
-        action=KeyValues,
-        metavar='KEY=VALUE',
-        help="options of submitit's AutoExecutor: slurm_partition, timeout_min, gpus_per_node, ...",
-    )
+    add_job_launcher(parser)
     parser.add_argument('--dry-run', action='store_true', help='check everything, run nothing')
     parser.add_argument(
         '--tables-only', action='store_true', help='only make tables and pictures of finished jobs'
@@ -215,13 +220,8 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--parts`` and how predicted masks become objects; see :func:`mask_rule`."""
-    parser.add_argument(
-        '--parts',
-        nargs='+',
-        action=KeyValues,
-        metavar='PART=START',
-        help='parts of the test set by the start of file names, e.g. A=testA_ B=testB_',
-    )
+    meaning = 'parts of the test set by the start of file names, e.g. A=testA_ B=testB_'
+    add_key_values(parser, '--parts', meaning, 'PART=START')
     parser.add_argument(
         '--min-area',
         type=int,

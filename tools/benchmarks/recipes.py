@@ -27,7 +27,7 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.engine.training_cost import read_training_cost
 from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models.sampling import draw_noise, sample_pixels
-from cellgan_plugin.runs.command_line import KeyValues, ToolParser, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_key_values, user_errors
 from cellgan_plugin.runs.test import test
 from cellgan_plugin.runs.train import is_complete, load_config, train
 from cellgan_plugin.runs.trained_model import load_model
@@ -129,7 +129,7 @@ def make_parser() -> ToolParser:
         '--cpu-minutes', type=float, default=3.0, help='processor minutes per run (default: 3)'
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16 on a CPU')
-    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
+    add_key_values(parser, '--cfg-options')
     parser.add_argument('--out', required=True, metavar='DIR')
     return parser
 

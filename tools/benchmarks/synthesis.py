@@ -40,7 +40,7 @@ from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.models.cellgan import CellGANGenerator
 from cellgan_plugin.models.fusing import fuse_for_sampling
 from cellgan_plugin.models.sampling import sample_pixels
-from cellgan_plugin.runs.command_line import KeyValues
+from cellgan_plugin.runs.command_line import add_key_values
 from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS, ImageSampler, sample_many
 from cellgan_plugin.runs.sampling import synthesis_noise
 from cellgan_plugin.runs.train import load_config
@@ -190,7 +190,7 @@ def main() -> None:
         '--config', default='configs/cellgan_tct.py', help='config (default: %(default)s)'
     )
     parser.add_argument('--checkpoint')
-    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
+    add_key_values(parser, '--cfg-options')
     parser.add_argument(
         '--images', type=int, default=20, help='number per turn (default: %(default)s)'
     )

@@ -44,7 +44,7 @@ from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.models.data_preprocessor import to_model_range
 from cellgan_plugin.randomness import StepRandom, generator_for
-from cellgan_plugin.runs.command_line import KeyValues
+from cellgan_plugin.runs.command_line import add_key_values
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.visualization.tables import aligned
 
@@ -308,7 +308,7 @@ def main() -> None:
     parser.add_argument(
         '--config', default='configs/cellgan_tct.py', help='config (default: %(default)s)'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
+    add_key_values(parser, '--cfg-options')
     parser.add_argument(
         '--batch-size', type=int, default=4, help='images per step (default: %(default)s)'
     )

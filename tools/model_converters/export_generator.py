@@ -10,7 +10,7 @@ numbers and licence). In Python: cellgan_plugin.apis.load_generator('OUT').
 
 from pathlib import Path
 
-from cellgan_plugin.runs.command_line import KeyValues, ToolParser, add_trust, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_key_values, add_trust, user_errors
 from cellgan_plugin.runs.generator_export import export_generator, push_generator
 from cellgan_plugin.runs.train import set_trust
 
@@ -31,7 +31,7 @@ def make_parser() -> ToolParser:
         help='upload the folder to the Hugging Face Hub (needs huggingface_hub)',
     )
     parser.add_argument('--public', action='store_true', help='with --push: make it public')
-    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, metavar='KEY=VALUE')
+    add_key_values(parser, '--cfg-options')
     add_trust(parser)
     return parser
 
