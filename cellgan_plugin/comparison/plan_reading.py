@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from cellgan_plugin.comparison.plan import ComparedModel, ComparisonPlan, FigureOptions, Stage
 from cellgan_plugin.compat import quiet_upstream
-from cellgan_plugin.errors import did_you_mean
+from cellgan_plugin.errors import check_known
 from cellgan_plugin.runs.config_file import folders_of, open_config
 from cellgan_plugin.runs.config_values import find_beside
 from cellgan_plugin.user_modules import import_of_config
@@ -19,13 +19,6 @@ _MODEL_KEYS = ('name', 'config', 'options', 'checkpoint', 'stages', 'settings', 
 BUDGETS = ('minutes', 'cpu_minutes', 'iterations')
 _STAGE_KEYS = ('name', 'config', 'options', 'checkpoint', 'share')
 _FIGURE_KEYS = ('samples_per_class', 'seed', 'real', 'scale', 'columns')
-
-
-def _known(found: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    unknown = sorted(set(found) - set(known))
-    if unknown:
-        hint = did_you_mean(unknown[0], known)
-        raise ValueError(f'{where} has {unknown}, which is none of {list(known)}{hint}')
 
 
 def find_file(path: Union[str, Path], source: Optional[Path], what: str) -> Path:
@@ -69,7 +62,7 @@ def _read_stages(found: Mapping[str, Any], source: Optional[Path], where: str) -
     stages = []
     for number, entry in enumerate(entries):
         here = where if len(entries) == 1 else f'{where}, stage {number}'
-        _known(entry, _STAGE_KEYS, here)
+        check_known(here, entry, _STAGE_KEYS)
         if 'config' not in entry:
             raise ValueError(f'{here} has no config')
         config = find_file(entry['config'], source, f'{here}: config')
@@ -103,7 +96,7 @@ def _read_model(found: Any, source: Optional[Path], config: Optional[str]) -> Co
     if config is not None and not {'config', 'stages'} & set(found):
         found = dict(found, config=config)
     where = f'model {found["name"]!r}'
-    _known(found, _MODEL_KEYS, where)
+    check_known(where, found, _MODEL_KEYS)
     settings = dict(found.get('settings') or {})
     if any(not isinstance(value, bool) for value in settings.values()):
         raise ValueError(f'{where}: settings are True or False, got {settings}')
@@ -128,7 +121,7 @@ def make_comparison(found: Mapping[str, Any], name: str, source: Optional[Path])
         ValueError: Something is missing, unknown, or out of range.
     """
     found = {key: value for key, value in found.items() if not key.startswith('_')}
-    _known(found, _PLAN_KEYS, f'comparison {name}')
+    check_known(f'comparison {name}', found, _PLAN_KEYS)
     for key in ('models', 'evaluation'):
         if not found.get(key):
             raise ValueError(f'comparison {name} has no {key}')
@@ -138,7 +131,7 @@ def make_comparison(found: Mapping[str, Any], name: str, source: Optional[Path])
     if twice is not None:
         raise ValueError(f'two models would have the folder of {twice!r}: give them other names')
     budget = dict(found.get('budget') or {})
-    _known(budget, BUDGETS, 'budget')
+    check_known('budget', budget, BUDGETS)
     if len(budget) > 1:
         raise ValueError(f'budget: one of {", ".join(BUDGETS)}, got {", ".join(budget)}')
     if any(not value > 0 for value in budget.values()):
@@ -150,7 +143,7 @@ def make_comparison(found: Mapping[str, Any], name: str, source: Optional[Path])
     if samples is not None and samples != 'match' and not (isinstance(samples, int) and samples):
         raise ValueError(f"samples_per_class: a positive number, 'match' or None, got {samples!r}")
     figure = dict(found.get('figure') or {})
-    _known(figure, _FIGURE_KEYS, 'figure')
+    check_known('figure', figure, _FIGURE_KEYS)
     evaluation = find_file(found['evaluation'], source, 'evaluation')
     name = found.get('name') or name
     return ComparisonPlan(
