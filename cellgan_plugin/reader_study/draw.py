@@ -188,8 +188,3 @@ def pixels_of(address: str) -> np.ndarray:
     content = base64.b64decode(address.partition(',')[2])
     with Image.open(io.BytesIO(content)) as image:
         return np.asarray(image.convert('RGB'))
-
-
-def class_order(real: Dict[str, List[Item]]) -> List[str]:
-    """Class names as a reader chooses among them."""
-    return [name for name, own in real.items() if own]

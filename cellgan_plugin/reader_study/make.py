@@ -11,7 +11,6 @@ from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.reader_study.draw import (
     Item,
     ReaderStudyError,
-    class_order,
     common_size,
     draw_groups,
     draw_images,
@@ -146,7 +145,7 @@ def make_reader_study(
     pixels = list(in_threads(lambda item: shown_pixels(item.file, size), every))
     addresses = encoded_alike(pixels)
     study = digest_of([addresses, mode])[:16]
-    names = list(classes) if classes else class_order(sides[0])
+    names = list(classes or [name for name, own in sides[0].items() if own])
     page, key = _page_and_key(study, mode, drawn, addresses, names)
     out = Path(out)
     record = FolderRecord(out, KEY_NAME)

@@ -83,7 +83,7 @@ def export_generator(
         written['training_images'] = loaded.training_images
     out.mkdir(parents=True, exist_ok=True)
     save_safetensors(out / WEIGHTS_NAME, written, half)
-    made = sampling_shape(sampling)
+    made = LoadedGenerator(sampling).images(sampling.classes[0], [0]).shape[1:]
     seen = loaded.training_images
     hashes = None if seen is None else sorted(to_hex(split_groups(seen)[0]))
     values = dict(
@@ -102,11 +102,6 @@ def export_generator(
     _write_card(out, title or out.resolve().name, values)
     read_generator_folder(out)
     return out
-
-
-def sampling_shape(sampling: Sampling) -> Tuple[int, ...]:
-    """Shape (H, W, C) of an image."""
-    return LoadedGenerator(sampling).images(sampling.classes[0], [0]).shape[1:]
 
 
 _MARK = '<!-- Written by cellgan_plugin. Take this line away, and the file is kept as it is. -->'

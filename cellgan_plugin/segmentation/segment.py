@@ -235,24 +235,19 @@ def _same_size(image: WholeImage, pixels: np.ndarray, mask: np.ndarray) -> None:
         )
 
 
-def _label_column(config: Config) -> str:
-    """Where the class of an image's objects stands in a manifest, as in the config's own data."""
+def _own_data(config: Config, *keys: str) -> Mapping[str, Any]:
+    """The first data set of a config that says one of some keys; {} where none does."""
     for name in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
         dataset = (config.get(name) or {}).get('dataset') or {}
-        if 'label_column' in dataset:
-            return dataset['label_column']
-    return 'label'
+        if any(key in dataset for key in keys):
+            return dataset
+    return {}
 
 
 def _meaning_of(config: Config, classes: Tuple[str, ...], given: Mapping[str, Any]) -> MaskMeaning:
     """What true masks mean: as said, else as in the config's own data."""
     said = {key: value for key, value in given.items() if value is not None}
-    if not said:
-        for name in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
-            dataset = (config.get(name) or {}).get('dataset') or {}
-            if 'instances' in dataset or 'mask_map' in dataset:
-                said = {k: dataset.get(k) for k in ('instances', 'mask_map')}
-                break
+    said = said or _own_data(config, 'instances', 'mask_map')
     mask_map = said.get('mask_map')
     return MaskMeaning(classes, None if mask_map is None else dict(mask_map), said.get('instances'))
 
@@ -330,9 +325,8 @@ def segment(
     """
     out = Path(out)
     config = load_config(config, options=options)
-    listed = list_whole_images(
-        images, split, masks, mask_suffix, label_column=_label_column(config)
-    )
+    label_column = _own_data(config, 'label_column').get('label_column', 'label')
+    listed = list_whole_images(images, split, masks, mask_suffix, label_column=label_column)
     loaded = load_model(config, checkpoint, device)
     if not hasattr(loaded.model, 'segment_whole'):
         raise ValueError(

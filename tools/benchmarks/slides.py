@@ -116,6 +116,11 @@ def _find_tissue(task: 'tuple[Path, PatchSettings, object]') -> List[float]:
     return [before, _memory()[0]]
 
 
+def _places(corners: List, field, out_dir: str) -> List[Place]:
+    patches = [at_corner('A', corner, field, '') for corner in corners]
+    return [Place(p.x, p.y, out_dir, f'{k}.png') for k, p in enumerate(patches)]
+
+
 def by_processes(
     numbers: List[int], path: Path, folder: Path, settings: PatchSettings, field, corners: List
 ) -> Dict[str, object]:
@@ -126,8 +131,7 @@ def by_processes(
         table['tissue'] = f'{after:.0f} MB, {before:.0f} before'
     for number in numbers:
         out_dir = str(folder / f'{number}-processes')
-        patches = [at_corner('A', corner, field, '') for corner in corners]
-        places = [Place(p.x, p.y, out_dir, f'{k}.png') for k, p in enumerate(patches)]
+        places = _places(corners, field, out_dir)
         tasks = make_tasks('slide', path, field, settings.area, 0.0, places)
         start = time.perf_counter()
         used = list(run_in_processes(_cut_and_measure, tasks, number))
@@ -161,9 +165,7 @@ def measure(args: argparse.Namespace, path: Path, folder: Path) -> Dict[str, obj
     seconds: Dict[str, List[float]] = {name: [] for name in ways}
     for turn in range(args.turns):
         for name, way in ways.items():
-            patches = [at_corner('A', corner, field, '') for corner in chosen]
-            out_dir = str(folder / f'{name}-{turn}')
-            places = [Place(p.x, p.y, out_dir, f'{k}.png') for k, p in enumerate(patches)]
+            places = _places(chosen, field, str(folder / f'{name}-{turn}'))
             start = time.process_time()
             way(path, places, settings, field)
             seconds[name].append(time.process_time() - start)
