@@ -246,16 +246,6 @@ def test_seeds_are_averaged_within_their_fold():
     assert two['b']['accuracy'].value == pytest.approx(np.mean(means))
 
 
-def test_five_folds_are_few():
-    # The docstring's number: percentile intervals of the mean of five normal values.
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=(2000, 5))
-    rows = rng.integers(0, 5, (2000, 1000, 5))
-    means = np.take_along_axis(values[:, None], rows, axis=2).mean(axis=2)
-    low, high = np.quantile(means, [0.025, 0.975], axis=1)
-    assert np.mean((low <= 0) & (0 <= high)) == pytest.approx(0.84, abs=0.02)
-
-
 def test_failed_jobs_cost_their_fold_only():
     labels, predictions = several(4)
     predictions['+ CellGAN'][2] = None

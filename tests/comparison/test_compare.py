@@ -372,8 +372,8 @@ def test_the_commands_of_the_jobs(tmp_path):
     job = part.trainings[0].as_job()
     folder = tmp_path / 'CellGAN' / 'seed_3' / 'training'
     assert job.command[1:] == (
-        '-m', 'cellgan_plugin.runs.train', f'{folder}.py', '--work-dir', str(folder), '--resume',
-        '--report', str(folder / 'training.json'), '--minutes', '0.5', '--amp',
+        '-m', 'cellgan_plugin.runs.train', f'{folder}.py', '--work-dir', str(folder),
+        '--report', str(folder / 'training.json'), '--resume', '--minutes', '0.5', '--amp',
     )  # fmt: skip
     assert job.done_file == folder / 'training.json' and job.work_dir == folder
     (part,) = lay_out(plan_of(budget=dict(cpu_minutes=2)), tmp_path)

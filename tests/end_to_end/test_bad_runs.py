@@ -51,13 +51,6 @@ def test_a_checkpoint_with_foreign_code_is_refused(tiny, tmp_path):
     assert not (tmp_path / 'owned').exists()
 
 
-@pytest.mark.parametrize('config', ['no_such_config.py'])
-def test_a_missing_config_is_named(config, tmp_path):
-    result = run_tool('tools/train.py', config, check=False)
-    assert result.returncode == 2
-    assert 'no_such_config.py does not exist' in result.stderr
-
-
 def test_amp_changes_the_precision_and_says_so(tiny):
     work_dir = tiny.root / 'amp'
     result = run_tool(

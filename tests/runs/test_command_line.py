@@ -41,6 +41,14 @@ def test_other_errors_of_the_system_are_not_hidden():
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
+def test_an_interruption_says_how_to_go_on_where_that_is_so(capsys):
+    with pytest.raises(SystemExit) as stop, user_errors(continues=True):
+        raise KeyboardInterrupt
+    assert stop.value.code == 130 and 'the same command continues' in capsys.readouterr().err
+    with pytest.raises(KeyboardInterrupt), user_errors():
+        raise KeyboardInterrupt
+
+
 def test_an_explained_error_is_not_explained_again():
     error = OutputError(errno.ENOSPC, 'said already')
     assert output_error(error) is error
