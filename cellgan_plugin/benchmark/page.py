@@ -7,7 +7,13 @@ from cellgan_plugin.benchmark.fold_plan import PARTS
 from cellgan_plugin.benchmark.image_sheet import IMAGES_NAME
 from cellgan_plugin.benchmark.verdict import HARMS, HELPS, NO_EVIDENCE
 from cellgan_plugin.records import digest_of, read_json
-from cellgan_plugin.visualization.page import PAGE_NAME, Picture, Section, write_page
+from cellgan_plugin.visualization.page import (
+    PAGE_NAME,
+    Picture,
+    Section,
+    picture_section,
+    write_page,
+)
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, read_report_table
 
 _TONES = {HELPS: 'good', HARMS: 'bad', NO_EVIDENCE: 'open'}
@@ -55,46 +61,30 @@ def benchmark_sections(folder: Union[str, Path]) -> List[Section]:
     return [
         *verdict_sections(results.get('verdict') or {}, notes),
         Section('table', 'Scores', tables=[table]),
-        Section(
-            'table',
-            'Folds',
-            pictures=[Picture(folder / 'boxes.png', 'Every fold; lines join the same fold.')],
+        picture_section(
+            'table', 'Folds', folder / 'boxes.png', 'Every fold; lines join the same fold.'
         ),
-        Section(
+        picture_section(
             'images',
             'Real and synthetic images',
-            pictures=[
-                Picture(
-                    folder / IMAGES_NAME,
-                    'A row per class: real training images, then those that each row of the table '
-                    'adds (first fold).',
-                )
-            ],
+            folder / IMAGES_NAME,
+            'A row per class: real training images, then those that each row of the table adds '
+            '(first fold).',
         ),
         Section('table', 'Differences from the real images alone', **_tables(folder, 'statistics')),
         Section('classes', 'Scores of every class', **_tables(folder, 'per_class')),
-        Section(
+        picture_section(
             'confusion',
             'Confusion matrices',
-            pictures=[
-                Picture(
-                    folder / 'confusion.png',
-                    'Rows are the true classes, in percent; a good classifier is dark on the '
-                    'diagonal.',
-                )
-            ],
+            folder / 'confusion.png',
+            'Rows are the true classes, in percent; a good classifier is dark on the diagonal.',
         ),
-        Section(
+        picture_section(
             'curves',
             'Training of the classifiers',
-            text=[HEALTHY_CLASSIFIER] if (folder / 'learning_curves.png').is_file() else [],
-            pictures=[
-                Picture(
-                    folder / 'learning_curves.png',
-                    'Mean over the trainings of a row; the band reaches from the lowest to the '
-                    'highest.',
-                )
-            ],
+            folder / 'learning_curves.png',
+            'Mean over the trainings of a row; the band reaches from the lowest to the highest.',
+            [HEALTHY_CLASSIFIER],
         ),
         *_selection(folder),
         Section('protocol', 'Data', tables=_counts(record)),

@@ -13,8 +13,8 @@ from cellgan_plugin.benchmark.rows import (
     Generator,
     GeneratorStage,
     Sweep,
+    check_folders,
     check_rows,
-    slug,
 )
 from cellgan_plugin.benchmark.score_registry import SCORES, try_score
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, check_class_names, resolve_class
@@ -24,9 +24,12 @@ from cellgan_plugin.runs.config_values import find_beside, read_settings
 from cellgan_plugin.runs.data_settings import DATA_VARIABLE, Data, data_folder
 
 REAL = 'real only'
-LEAK_RULES = ('refuse', 'allow', 'paper')
-SHARE_OF = ('train', 'all')
-GENERATOR_IMAGES = ('all', 'drawn')
+_CHOICES = dict(
+    select=SELECT,
+    leak=('refuse', 'allow', 'paper'),
+    share_of=('train', 'all'),
+    generator_images=('all', 'drawn'),
+)
 # Of the tables: CellGAN's Table 3, and the area under the ROC curve.
 TABLE_3 = ('accuracy', 'precision', 'recall', 'f1', 'auc')
 _SELECTION_KEYS = ('passes', 'dropout', 'layers', 'seed', 'drop_memorised')
@@ -132,11 +135,11 @@ class Protocol:
             object.__setattr__(self, 'equal_steps', self.leak != 'paper')
         if self.generator_images is None:
             object.__setattr__(self, 'generator_images', 'drawn' if self.shares else 'all')
-        if self.generator_images not in GENERATOR_IMAGES:
-            raise ProtocolError(
-                f'generator_images must be one of {list(GENERATOR_IMAGES)}, got '
-                f'{self.generator_images!r}'
-            )
+        for key, known in _CHOICES.items():
+            if getattr(self, key) not in known:
+                raise ProtocolError(
+                    f'{key} must be one of {list(known)}, got {getattr(self, key)!r}'
+                )
         if self.shares and self.generator_images == 'all':
             raise ProtocolError(
                 "generator_images='all' would train generators on more images than the share of "
@@ -146,32 +149,19 @@ class Protocol:
             raise ProtocolError(f'steps must be 1 or more, got {self.steps!r}')
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ProtocolError(f'seeds must be different numbers, got {list(self.seeds)}')
-        if self.select not in SELECT:
-            raise ProtocolError(f'select must be one of {list(SELECT)}, got {self.select!r}')
         if self.select == 'best' and not (self.fixed_splits or (self.ratios and self.ratios[1])):
             raise ProtocolError(
                 "select='best' needs validation images: ratios=(7, 1, 2) in place of folds"
             )
         self._check_images()
         self._check_rows()
-        if self.leak not in LEAK_RULES:
-            raise ProtocolError(f'leak must be one of {list(LEAK_RULES)}, got {self.leak!r}')
         if self.train_generators and self.leak == 'paper':
             raise ProtocolError(
                 "--train-generators trains one generator per fold, the paper's protocol has one "
                 'for all folds: choose one of them'
             )
-        for what, names in (
-            ('classifiers', list(self.classifiers)),
-            ('generators', [generator.name for generator in self.generators]),
-        ):
-            folders: Dict[str, str] = {}
-            for name in names:
-                if folders.setdefault(slug(name), name) != name or names.count(name) > 1:
-                    raise ProtocolError(
-                        f'{what} {folders[slug(name)]!r} and {name!r} would use the same folder; '
-                        'rename one'
-                    )
+        check_folders('classifiers', list(self.classifiers))
+        check_folders('generators', [generator.name for generator in self.generators])
         for generator in self.generators:
             if generator.trained_here and not self.train_generators and self.leak != 'paper':
                 raise ProtocolError(
@@ -198,8 +188,6 @@ class Protocol:
                     f'num_folds={self.num_folds} of fixed splits would all be the same; say '
                     'num_folds=1, and several seeds for several runs'
                 )
-        if self.share_of not in SHARE_OF:
-            raise ProtocolError(f'share_of must be one of {list(SHARE_OF)}, got {self.share_of!r}')
         if len(set(self.shares)) != len(self.shares) or not all(0 < s <= 1 for s in self.shares):
             raise ProtocolError(
                 f'shares must be different numbers above 0 and up to 1, got {list(self.shares)}'

@@ -17,6 +17,17 @@ def slug(name: str) -> str:
     return re.sub(r'[^A-Za-z0-9._+-]+', '_', name).strip('._') or '_'
 
 
+def check_folders(what: str, names: Sequence[str]) -> None:
+    """ProtocolError when two names would be one folder; ``what`` they are of, for the message."""
+    folders: Dict[str, str] = {}
+    for name in names:
+        before = folders.setdefault(slug(name), name)
+        if before != name or names.count(name) > 1:
+            raise ProtocolError(
+                f'{what} {before!r} and {name!r} would use the same folder; rename one'
+            )
+
+
 @dataclass(frozen=True)
 class GeneratorStage:
     """A run that a generator stands on.
@@ -229,13 +240,7 @@ class Sweep:
 
 def check_rows(rows: Sequence[Augmentation], generators: Sequence[Generator]) -> None:
     """ProtocolError when two rows share a folder, or a generator is not there or in no row."""
-    folders: Dict[str, str] = {}
-    for row in rows:
-        before = folders.setdefault(slug(row.name), row.name)
-        if before != row.name or [r.name for r in rows].count(row.name) > 1:
-            raise ProtocolError(
-                f'rows {before!r} and {row.name!r} would use the same folder; rename one'
-            )
+    check_folders('rows', [row.name for row in rows])
     there = {generator.name for generator in generators}
     used = {row.generator for row in rows} - {None}
     if used - there:

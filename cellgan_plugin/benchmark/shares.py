@@ -14,7 +14,7 @@ from cellgan_plugin.benchmark.tables import main_table
 from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.outcome import JobResult
 from cellgan_plugin.runs.experiment import Experiment
-from cellgan_plugin.visualization.page import PAGE_NAME, Picture, Section, write_page
+from cellgan_plugin.visualization.page import PAGE_NAME, Section, picture_section, write_page
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, write_report_table
 
 
@@ -127,8 +127,9 @@ class SharedBenchmark(Experiment):
             files.append(draw_shares(self.out_dir / 'shares.png', points, self.protocol.title))
         files = write_report_table(self.out_dir, TABLE, table) + files
         shown = [Section('table', 'Scores by share', tables=[table])]
-        picture = Picture(self.out_dir / 'shares.png', 'Accuracy by number of real images.')
-        shown.append(Section('curves', 'More real images', pictures=[picture]))
+        said = 'Accuracy by number of real images.'
+        file = self.out_dir / 'shares.png'
+        shown.append(picture_section('curves', 'More real images', file, said))
         for share, found in self.benchmarks.items():
             said = f'{100 * share:g} %'
             shown += [

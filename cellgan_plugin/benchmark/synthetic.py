@@ -9,7 +9,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from cellgan_plugin.benchmark.fold_plan import Sample
-from cellgan_plugin.benchmark.protocol import REAL, Generator, slug
+from cellgan_plugin.benchmark.protocol import REAL
+from cellgan_plugin.benchmark.rows import Generator, slug
 from cellgan_plugin.datasets.content_hash import HASH_BYTES, image_hashes, to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.datasets.perceptual_hash import PERCEPTUAL_BYTES

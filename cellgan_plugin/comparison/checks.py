@@ -17,6 +17,7 @@ from cellgan_plugin.records import FolderRecord, digest_of
 from cellgan_plugin.runs.config_check import check_config
 from cellgan_plugin.runs.config_fit import check_fit
 from cellgan_plugin.runs.data_settings import kind_of
+from cellgan_plugin.runs.provenance import classes_in_checkpoint
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.trained_model import config_classes
 
@@ -94,21 +95,18 @@ def check_classes(plan: ComparisonPlan, classes: Sequence[str]) -> None:
         )
     for model in plan.models:
         for index, stage in enumerate(model.stages):
-            found = list(config_classes(plan.stage_config(model, index, plan.seeds[0])) or ())
-            if found and found != classes:
-                raise ValueError(
-                    f'model {model.name!r}: {stage.config} has the classes {found}, the evaluation '
-                    f'{plan.evaluation} has {classes}. Give both the same classes in the same order'
-                )
-            if stage.checkpoint is None:
-                continue
-            meta = load_tensors(stage.checkpoint, 'cpu').get('meta') or {}
-            found = list((meta.get('dataset_meta') or {}).get('classes') or ())
-            if found and found != classes:
-                raise ValueError(
-                    f'model {model.name!r}: {stage.checkpoint} was trained with the classes '
-                    f'{found}, the evaluation {plan.evaluation} has {classes}'
-                )
+            config = plan.stage_config(model, index, plan.seeds[0])
+            named = {f'{stage.config} has': config_classes(config)}
+            if stage.checkpoint is not None:
+                state = load_tensors(stage.checkpoint, 'cpu')
+                named[f'{stage.checkpoint} was trained with'] = classes_in_checkpoint(state)
+            for who, found in named.items():
+                if found and list(found) != classes:
+                    raise ValueError(
+                        f'model {model.name!r}: {who} the classes {list(found)}, the evaluation '
+                        f'{plan.evaluation} has {classes}. Give both the same classes in the same '
+                        'order'
+                    )
 
 
 def evaluation_facts(plan: ComparisonPlan, evaluation: Config) -> Tuple[Dict[str, Any], Any]:

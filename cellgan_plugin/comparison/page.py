@@ -5,7 +5,13 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from cellgan_plugin.comparison.checks import COMPARISON
 from cellgan_plugin.records import read_json
-from cellgan_plugin.visualization.page import PAGE_NAME, Picture, Section, write_page
+from cellgan_plugin.visualization.page import (
+    PAGE_NAME,
+    Picture,
+    Section,
+    picture_section,
+    write_page,
+)
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, read_report_table
 
 FIGURE = 'figure.png'
@@ -57,7 +63,7 @@ def comparison_sections(folder: Union[str, Path]) -> List[Section]:
             Section('table', 'Table', tables=[read_report_table(folder / 'table.json')])
         )
     what = 'A row per model, a column per class; the same noise in the same place of every row.'
-    sections.append(Section('images', 'Images', pictures=[Picture(folder / FIGURE, what)]))
+    sections.append(picture_section('images', 'Images', folder / FIGURE, what))
     floors = floor_table(record)
     if floors is not None:
         sections.append(Section('distances', 'Distances beside their floor', tables=[floors]))

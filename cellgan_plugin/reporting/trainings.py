@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import List
 
 from cellgan_plugin.comparison.page import HEALTHY_GENERATOR
-from cellgan_plugin.visualization.page import Picture, Section
+from cellgan_plugin.visualization.page import Picture, Section, picture_section
 
 
 def training_sections(folder: Path, name: str) -> List[Section]:
@@ -25,11 +25,7 @@ def training_sections(folder: Path, name: str) -> List[Section]:
     sheets = sorted((folder / 'sheets').glob('iter_*.png'))
     sections = [Section('curves', f'Training of {name}', [HEALTHY_GENERATOR], pictures=pictures)]
     if sheets:
-        sections.append(
-            Section(
-                'images',
-                f'{name} at the end of its training',
-                pictures=[Picture(sheets[-1], 'A row per class, the same noise in every row.')],
-            )
-        )
+        title = f'{name} at the end of its training'
+        said = 'A row per class, the same noise in every row.'
+        sections.append(picture_section('images', title, sheets[-1], said))
     return sections

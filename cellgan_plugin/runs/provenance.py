@@ -88,6 +88,12 @@ def training_views_of(source: Union[str, Path]) -> Optional[Tuple[str, ...]]:
     return views_in_checkpoint(load_tensors(source, 'cpu'))
 
 
+def classes_in_checkpoint(checkpoint: Mapping[str, Any]) -> Optional[Sequence[str]]:
+    """Class names of the training set, as a checkpoint that was read has them."""
+    meta = checkpoint.get('meta') or {}
+    return (meta.get('dataset_meta') or {}).get('classes')
+
+
 def views_in_checkpoint(checkpoint: Any) -> Optional[Tuple[str, ...]]:
     """As :func:`training_views_of`, of a checkpoint that was read."""
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None

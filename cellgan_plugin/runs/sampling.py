@@ -25,6 +25,7 @@ from cellgan_plugin.runs.image_sampler import (
     resolve_precision,
 )
 from cellgan_plugin.runs.model_zoo import named_model
+from cellgan_plugin.runs.provenance import classes_in_checkpoint
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import (
     LoadedModel,
@@ -74,8 +75,7 @@ def _classes_in(checkpoint: Path) -> Optional[Sequence[str]]:
 @lru_cache(maxsize=8)
 def _read_classes(checkpoint: Path, *state: int) -> Optional[Sequence[str]]:
     """Read once as long as the file stays what it is: it is read as a whole."""
-    meta = load_tensors(checkpoint, 'cpu').get('meta') or {}
-    return (meta.get('dataset_meta') or {}).get('classes')
+    return classes_in_checkpoint(load_tensors(checkpoint, 'cpu'))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.datasets.views import views_of_config
 from cellgan_plugin.runs.data_settings import are_open, set_classes
 from cellgan_plugin.runs.model_zoo import named_model
-from cellgan_plugin.runs.provenance import views_in_checkpoint
+from cellgan_plugin.runs.provenance import classes_in_checkpoint, views_in_checkpoint
 from cellgan_plugin.runs.test import load_weights
 from cellgan_plugin.runs.train import load_config
 
@@ -139,8 +139,7 @@ def load_model(
     checkpoint = find_checkpoint(checkpoint)
     init_default_scope(config.get('default_scope', 'mmagic'))
     state = load_tensors(checkpoint, 'cpu')
-    meta = state.get('meta') or {}
-    in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
+    in_checkpoint = classes_in_checkpoint(state)
     take_classes(config, in_checkpoint)
     model = MODELS.build(config.model)
     classes = settle_classes(config, in_checkpoint, getattr(model, 'num_classes', None))
@@ -148,4 +147,5 @@ def load_model(
     model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
     hashes = state.get('training_images')
     views = views_in_checkpoint(state) or views_of_config(config)
-    return LoadedModel(model, classes, config, checkpoint, meta.get('iter'), hashes, views)
+    iteration = (state.get('meta') or {}).get('iter')
+    return LoadedModel(model, classes, config, checkpoint, iteration, hashes, views)

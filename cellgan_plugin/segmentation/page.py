@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Union
 
 from cellgan_plugin.records import read_json
-from cellgan_plugin.visualization.page import PAGE_NAME, Picture, Section, write_page
+from cellgan_plugin.visualization.page import PAGE_NAME, Section, picture_section, write_page
 from cellgan_plugin.visualization.report_tables import ReportTable, read_report_table
 
 RECORD_NAME = 'segmentation_benchmark.json'
@@ -67,7 +67,7 @@ def segmentation_sections(folder: Union[str, Path]) -> List[Section]:
         Section('protocol', 'Protocol', items=list(dict.fromkeys(notes)), facts=facts),
     ]
     for name, (kind, title, caption) in _PICTURES.items():
-        sections.append(Section(kind, title, pictures=[Picture(folder / name, caption)]))
+        sections.append(picture_section(kind, title, folder / name, caption))
     return sections
 
 

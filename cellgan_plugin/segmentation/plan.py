@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from cellgan_plugin.benchmark.balance import assign_units
 from cellgan_plugin.benchmark.classifier_run import file_digest, starting_weights, write_run
-from cellgan_plugin.benchmark.protocol import slug
+from cellgan_plugin.benchmark.rows import slug
 from cellgan_plugin.benchmark.synthetic import HashCache
 from cellgan_plugin.datasets.content_hash import to_hex
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME

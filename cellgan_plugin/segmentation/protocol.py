@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
-from cellgan_plugin.benchmark.protocol import slug, spec_of
+from cellgan_plugin.benchmark.protocol import spec_of
+from cellgan_plugin.benchmark.rows import check_folders
 from cellgan_plugin.datasets.classes import check_class_names
 from cellgan_plugin.errors import ProtocolError
 from cellgan_plugin.runs.config_values import find_beside, read_settings
@@ -163,14 +164,8 @@ class SegmentationProtocol:
             raise ProtocolError('two or more folds are needed, got 1')
         if not self.methods:
             raise ProtocolError('name at least one method: methods={NAME: dict(config=...)}')
-        folders: Dict[str, str] = {}
+        check_folders('methods', [method.shown for method in self.methods])
         for method in self.methods:
-            key = slug(method.shown)
-            if folders.setdefault(key, method.shown) != method.shown:
-                raise ProtocolError(
-                    f'methods {folders[key]!r} and {method.shown!r} would use the same folder; '
-                    'rename one'
-                )
             missing = [size for size in self.sizes if size not in method.sizes]
             if missing:
                 raise ProtocolError(

@@ -17,7 +17,11 @@ from cellgan_plugin.errors import explained_output_errors
 from cellgan_plugin.files import SCORES_FOLDER
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.records import plain
-from cellgan_plugin.runs.provenance import training_images_of, training_views_of
+from cellgan_plugin.runs.provenance import (
+    classes_in_checkpoint,
+    training_images_of,
+    training_views_of,
+)
 from cellgan_plugin.runs.test import software
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.runs.trained_model import config_classes, find_checkpoint, settle_classes
@@ -212,8 +216,7 @@ def _check_settings(ratio: float, link: Optional[str]) -> None:
 
 def _classifier_classes(config: Config, checkpoint: Path) -> Tuple[str, ...]:
     state = load_tensors(checkpoint, 'cpu')
-    meta = state.get('meta') or {} if isinstance(state, dict) else {}
-    in_checkpoint = (meta.get('dataset_meta') or {}).get('classes')
+    in_checkpoint = classes_in_checkpoint(state) if isinstance(state, dict) else None
     if not in_checkpoint and not config_classes(config):
         raise SelectionError(
             f'neither {config.filename} nor {checkpoint} names the classes of the classifier; say '

@@ -84,6 +84,13 @@ class Section:
         return not (self.text or self.items or self.tables or shown or self.facts)
 
 
+def picture_section(
+    kind: str, title: str, file: Path, caption: str, text: Sequence[str] = ()
+) -> Section:
+    """A section of one picture and what is to be said of it; empty where there is no such file."""
+    return Section(kind, title, text if file.is_file() else (), pictures=[Picture(file, caption)])
+
+
 def _is_there(source: Union[str, Path, np.ndarray]) -> bool:
     return isinstance(source, np.ndarray) or Path(source).is_file()
 
