@@ -7,10 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gpu
+import gpu_parts
 import gpu_wheels
 import pytest
 import torch
-from gpu_parts import PARTS, Settings
+from gpu_parts import Settings
 from gpu_steps import Step
 from programs import run_program
 from timing import phases
@@ -23,20 +24,20 @@ def small(tmp_path):
     return Settings(tmp_path, 'cpu', True, 60)
 
 
-def test_each_part_has_a_title_and_the_times_fit():
-    assert list(gpu._TITLES) == list(PARTS)
-    limits = [part.seconds for name, part in PARTS.items() if name != 'training']
+def test_each_part_is_there_and_the_times_fit():
+    assert all(callable(getattr(gpu_parts, name)) for name in gpu.PARTS)
+    limits = [seconds for name, (_, seconds) in gpu.PARTS.items() if name != 'training']
     assert sum(limits) > 9 * 60 > max(limits), 'later parts get what the earlier ones leave'
 
 
 def test_machine(small, monkeypatch):
     monkeypatch.setattr(phases, 'CPU_SIZES', (64, 1, 2**16))
-    found = {row['what']: row['value'] for row in PARTS['machine'].run(small)}
+    found = {row['what']: row['value'] for row in gpu_parts.machine(small)}
     assert found['device'] == 'cpu' and found['float32, TFLOP/s'] >= 0 and found['copy, GB/s'] > 0
 
 
 def test_a_step_of_each_model(small, mmagic_scope):
-    rows = list(PARTS['placement'].run(small))
+    rows = list(gpu_parts.placement(small))
     assert [row['precision'] for row in rows] == ['float32', 'bfloat16'] * 2
     assert all(row['step'] == 'finite losses' for row in rows), rows
 
@@ -47,7 +48,7 @@ def test_images_of_latent_diffusion_are_those_of_its_autoencoder(small, mmagic_s
 
 
 def test_a_cpu_is_its_own_equal_and_bfloat16_is_near(small, mmagic_scope):
-    exact, rounded = PARTS['parity'].run(small)
+    exact, rounded = gpu_parts.parity(small)
     (losses, *gradients) = (value for value in exact.values() if isinstance(value, float))
     assert losses == 0 and gradients == [0, 0]
     gradients = [value for key, value in rounded.items() if key.startswith('gradient')]
@@ -55,12 +56,12 @@ def test_a_cpu_is_its_own_equal_and_bfloat16_is_near(small, mmagic_scope):
 
 
 def test_other_models_loader_and_distances(small, mmagic_scope):
-    ways = [row['way'] for row in PARTS['loader'].run(small)]
+    ways = [row['way'] for row in gpu_parts.loader(small)]
     assert len(ways) == 4 and "cache='device'" in ways
-    rows = list(PARTS['other_models'].run(small))
+    rows = list(gpu_parts.other_models(small))
     assert not any('error' in row for row in rows), rows
     assert rows[-1]['counted in docs/pyramid_gan.md, MiB'] > 0
-    (row,) = PARTS['distances'].run(small)
+    (row,) = gpu_parts.distances(small)
     assert row['FD'] > 0 and row['relative difference to the CPU'] == 0
 
 
@@ -82,7 +83,7 @@ def test_without_a_card_it_says_so(tmp_path, monkeypatch, capsys):
 
 def test_synthesis(small, mmagic_scope, monkeypatch):
     monkeypatch.setattr(os, 'sched_setaffinity', lambda *_: None, raising=False)
-    rows = list(PARTS['sampling'].run(small))
+    rows = list(gpu_parts.sampling(small))
     found = [(row['way'], row['precision']) for row in rows]
     assert found == [('one at a time', 'fp32'), ('synthesiser', 'fp32'), ('synthesiser', 'bf16')]
     assert all(row['images/s'] > 0 for row in rows)
@@ -90,7 +91,7 @@ def test_synthesis(small, mmagic_scope, monkeypatch):
 
 def test_the_training_step_and_its_picture(small, mmagic_scope, monkeypatch):
     monkeypatch.setattr(phases, 'CPU_SIZES', (64, 1, 2**16))
-    rows = list(PARTS['training_step'].run(small))
+    rows = list(gpu_parts.training_step(small))
     names = [row['step'] for row in rows]
     assert names[:3] == ['as the paper reads', 'float32', 'bfloat16'] and len(names) == 9
     assert not any('error' in row for row in rows), rows

@@ -1,4 +1,7 @@
-"""The parts that ``gpu.py`` measures; each yields a row as soon as it is known."""
+"""The parts that ``gpu.py`` measures; each yields a row as soon as it is known.
+
+A part is a function of the name that it has in ``gpu.PARTS``.
+"""
 
 import argparse
 import gc
@@ -324,24 +327,3 @@ def training(settings: Settings) -> Iterator[Row]:
         shutil.copy(sorted((work / 'sheets').glob('*.png'))[-1], settings.out / 'sheet.png')
         shutil.copy(work / 'curves.png', settings.out / 'curves.png')
         yield row
-
-
-class Part(NamedTuple):
-    """A part, and the most seconds it may take."""
-
-    run: Callable[[Settings], Iterator[Row]]
-    seconds: float
-
-
-# In order of worth.
-PARTS: Dict[str, Part] = {
-    'machine': Part(machine, 40),
-    'placement': Part(placement, 100),
-    'parity': Part(parity, 60),
-    'training_step': Part(training_step, 170),
-    'loader': Part(loader, 45),
-    'sampling': Part(sampling, 40),
-    'distances': Part(distances, 40),
-    'other_models': Part(other_models, 75),
-    'training': Part(training, 540),
-}
