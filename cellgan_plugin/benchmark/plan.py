@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
@@ -228,24 +229,16 @@ def classifier_runs(
         for name, config in classifiers.items()
     }
     planned_runs = []
-    for seed in protocol.seeds:
-        for fold in range(len(plan.folds)):
-            for name in classifiers:
-                for number, arm in enumerate(arms):
-                    job = run_name(slug(name), arm.slug, fold, seed)
-                    selects = arm.name == REAL and seed == protocol.seeds[0]
-                    planned_runs.append(
-                        ClassifierRun(
-                            name,
-                            arm.name,
-                            fold,
-                            seed,
-                            steps[name][number][fold],
-                            job,
-                            out_dir / 'jobs' / job,
-                            selects and protocol.needs_baseline and name == protocol.selecting,
-                        )
-                    )
+    for seed, fold, name in product(protocol.seeds, range(len(plan.folds)), classifiers):
+        may_select = seed == protocol.seeds[0] and name == protocol.selecting
+        for arm, of_arm in zip(arms, steps[name], strict=True):
+            job = run_name(slug(name), arm.slug, fold, seed)
+            selects = may_select and arm.name == REAL and protocol.needs_baseline
+            planned_runs.append(
+                ClassifierRun(
+                    name, arm.name, fold, seed, of_arm[fold], job, out_dir / 'jobs' / job, selects
+                )
+            )
     return planned_runs
 
 

@@ -305,11 +305,11 @@ def lay_out(
     Returns:
         list[Evaluation]: One per model and seed; the trainings are in each.
     """
-    parts = []
-    for model in plan.models:
-        for seed in plan.seeds_of(model):
-            parts.append(_lay_out_model(plan, out, evaluation, facts, model, seed, images_of))
-    return parts
+    return [
+        _lay_out_model(plan, out, evaluation, facts, model, seed, images_of)
+        for model in plan.models
+        for seed in plan.seeds_of(model)
+    ]
 
 
 def _lay_out_model(

@@ -5,6 +5,7 @@ import csv
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -250,32 +251,19 @@ def segmenter_runs(
     made: List[SegmenterRun] = []
     left_out: Counter = Counter()
     read: Dict[str, Config] = {}  # a config file is read once, however many cells it has
-    for method in protocol.methods:
-        for ratio in protocol.ratios:
-            if method.ratios is not None and ratio not in method.ratios:
-                continue
-            chosen = method.config_at(ratio)
-            if chosen is None:
-                left_out[f'{method.shown}: no image is left without its mask at {ratio:.0%}'] += 1
-                continue
-            if chosen[0] not in read:
-                read[chosen[0]] = load_config(chosen[0])
-            for size in protocol.sizes or (None,):
-                for division in found:
-                    for seed in protocol.seeds:
-                        made.append(
-                            _cell(
-                                protocol,
-                                method,
-                                read[chosen[0]],
-                                chosen[1],
-                                ratio,
-                                size,
-                                division,
-                                seed,
-                                out_dir,
-                            )  # fmt: skip
-                        )
+    for method, ratio in product(protocol.methods, protocol.ratios):
+        if method.ratios is not None and ratio not in method.ratios:
+            continue
+        chosen = method.config_at(ratio)
+        if chosen is None:
+            left_out[f'{method.shown}: no image is left without its mask at {ratio:.0%}'] += 1
+            continue
+        path, options = chosen
+        if path not in read:
+            read[path] = load_config(path)
+        for size, division, seed in product(protocol.sizes or (None,), found, protocol.seeds):
+            run = method, read[path], options, ratio, size, division, seed
+            made.append(_cell(protocol, *run, out_dir))
     return made, list(left_out)
 
 
