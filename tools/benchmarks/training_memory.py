@@ -19,7 +19,6 @@ peak or the growth of the process (with the weights)::
     python tools/benchmarks/training_memory.py configs/pyramid_gan/pyramid_prostate.py
 """
 
-import argparse
 import logging
 import resource
 from pathlib import Path
@@ -39,7 +38,7 @@ from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.engine.live_memory import LivePeak
 from cellgan_plugin.models.model_checks import generated_shape
 from cellgan_plugin.randomness import generator_for
-from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
 from cellgan_plugin.runs.train import load_config
 
 GIB = 2**30
@@ -248,9 +247,7 @@ def print_gans(paths: Sequence[str], batch_size: int, amp: bool) -> None:
 
 def main() -> None:
     """Print one table row per config, or per scale of a model with scales."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(__doc__)
     parser.add_argument('configs', nargs='+')
     parser.add_argument(
         '--batch-size', type=int, default=4, help='batch size of the step (default: 4)'

@@ -5,17 +5,13 @@ python tools/model_converters/official_cellgan.py work_dirs/run/iter_100000.pth 
     --part generator --reverse
 """
 
-import argparse
-
 from cellgan_plugin.models.cellgan.official_checkpoint import PARTS, convert_checkpoint
-from cellgan_plugin.runs.command_line import add_trust, user_errors
+from cellgan_plugin.runs.command_line import ToolParser, add_trust, user_errors
 from cellgan_plugin.runs.train import set_trust
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(__doc__)
     parser.add_argument('src', help='checkpoint to read')
     parser.add_argument('out', help='checkpoint to write')
     parser.add_argument(

@@ -3,21 +3,17 @@
 python tools/model_converters/verify_official.py official_cellgan_tiny.pt
 """
 
-import argparse
-
 from cellgan_plugin.compat import load_tensors
 from cellgan_plugin.models.cellgan.official_parity import (
     TOLERANCE,
     compare_with_official,
     format_comparisons,
 )
-from cellgan_plugin.runs.command_line import user_errors
+from cellgan_plugin.runs.command_line import ToolParser, user_errors
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(__doc__)
     parser.add_argument('reference', help='file with weights, inputs and outputs of their program')
     parser.add_argument(
         '--tolerance', type=float, default=TOLERANCE, help='relative tolerance (default: 1e-4)'
