@@ -53,7 +53,9 @@ class RunFiles:
         settle_size(config, self.size)
         config = load_config(config)
         check_config(config)
-        return apply_data(config, self.division.folder, say=False)
+        apply_data(config, self.division.folder, say=False)
+        config.pop('work_dir', None)
+        return config
 
     def generator_file(self, name: str) -> Path:
         """Config of a generator."""
@@ -103,7 +105,7 @@ class RunFiles:
         config.custom_hooks = hooks
         config.default_hooks.checkpoint.interval = max(50, iterations // 4)
         config.default_hooks.logger.interval = max(5, iterations // 60)
-        return self._finished(config)
+        return config
 
     def classifier(self, iterations: int = CLASSIFIER_STEPS) -> Config:
         """The run of the data set's own classifier."""
@@ -113,11 +115,6 @@ class RunFiles:
         )
         config.train_cfg.update(max_iters=iterations, val_interval=iterations)
         config.default_hooks.checkpoint.interval = iterations
-        return self._finished(config)
-
-    @staticmethod
-    def _finished(config: Config) -> Config:
-        config.pop('work_dir', None)
         return config
 
     def write(self, plan: Plan) -> None:

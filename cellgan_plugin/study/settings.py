@@ -149,18 +149,7 @@ def read_study(
         read, values = read_settings(StudySettings, config, None, {}, 'study')
         named = values.get('generators') or {}
         named = [named] if isinstance(named, str) else named
-        if isinstance(named, Mapping):
-            named = {
-                name: find_beside(value, read)
-                if isinstance(value, str)
-                else {
-                    k: find_beside(v, read) if isinstance(v, str) else v for k, v in value.items()
-                }
-                for name, value in named.items()
-            }
-        else:
-            named = _named(named)
-        values['generators'] = named
+        values['generators'] = _beside(named, read) if isinstance(named, Mapping) else _named(named)
         if values.get('classifier'):
             values['classifier'] = find_beside(values['classifier'], read)
         for key in ('beside', 'seeds', 'rows'):
@@ -187,6 +176,13 @@ def folders_of(given: Mapping[str, str]) -> List[Path]:
         return [Path(folder)] if folder and Path(folder).is_dir() else []
     numbered = (Path(folder.replace(FOLD, str(number))) for number in count(1))
     return list(takewhile(Path.is_dir, numbered))
+
+
+def _beside(value: Any, config: Config) -> Any:
+    """Paths in nested dicts as :func:`find_beside` finds them."""
+    if isinstance(value, Mapping):
+        return {key: _beside(entry, config) for key, entry in value.items()}
+    return find_beside(value, config) if isinstance(value, str) else value
 
 
 def _named(words: Sequence[str]) -> Dict[str, Any]:
