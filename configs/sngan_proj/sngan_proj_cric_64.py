@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/short_runtime.py',
     '../_base_/datasets/cell_patches_64.py',
     '../_base_/models/sngan_proj_64_small.py',
-    '../_base_/schedules/biggan_short.py',
+    '../_base_/schedules/sngan_proj_short.py',
 ]
 train_dataloader = dict(
     dataset=dict(
