@@ -5,6 +5,7 @@ long and from which seed. Everything else of the run is the same for all jobs.
 """
 
 import copy
+import itertools
 import math
 import pprint
 from pathlib import Path
@@ -78,14 +79,15 @@ def check_classifier(
         ConfigError: The model or a transform cannot be built.
         ValueError: See :func:`classifier_run`.
     """
-    for number, own in enumerate(arm_transforms):
-        if own in arm_transforms[:number]:
-            continue
-        run = classifier_run(config, classes, [{}], None, {}, 1, 0, extra_transforms=own)
-        try:
-            check_model_and_pipelines(run)
-        except ConfigError as error:
-            raise ConfigError(f'{config.filename or "the classifier config"}: {error}') from error
+    extra: List[Mapping] = []
+    for transform in itertools.chain(*arm_transforms):
+        if transform not in extra:
+            extra.append(transform)
+    run = classifier_run(config, classes, [{}], None, {}, 1, 0, extra_transforms=extra)
+    try:
+        check_model_and_pipelines(run)
+    except ConfigError as error:
+        raise ConfigError(f'{config.filename or "the classifier config"}: {error}') from error
 
 
 def _pipeline(config: Config, loader: str) -> List[dict]:
