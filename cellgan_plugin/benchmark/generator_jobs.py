@@ -11,7 +11,7 @@ from cellgan_plugin.files import write_json
 from cellgan_plugin.jobs.job import Job, module_command
 from cellgan_plugin.records import digest_of
 from cellgan_plugin.runs.job_program import CONFIG_NAME, DONE_NAME, JOB_NAME
-from cellgan_plugin.runs.train import training_command
+from cellgan_plugin.runs.training_report import training_command
 
 _REPORT_NAME = 'training.json'
 

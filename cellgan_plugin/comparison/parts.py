@@ -20,7 +20,7 @@ from cellgan_plugin.files import file_sha256, write_json
 from cellgan_plugin.jobs.job import Job, module_command
 from cellgan_plugin.records import differences, digest_of, read_json
 from cellgan_plugin.runs.provenance import config_metrics
-from cellgan_plugin.runs.train import training_command
+from cellgan_plugin.runs.training_report import training_command
 
 TRAINED, EVALUATED, REQUEST, SETTINGS = (
     'training.json',

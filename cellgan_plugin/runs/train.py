@@ -7,11 +7,9 @@ import contextlib
 import importlib.util
 import itertools
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any, Collection, Optional, Sequence, Tuple, Union
+from typing import Collection, Optional, Sequence, Union
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -19,15 +17,12 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from cellgan_plugin.checkpoint_files import FINAL_CHECKPOINT, files_of_a_run, find_resumable
+from cellgan_plugin.checkpoint_files import files_of_a_run, find_resumable
 from cellgan_plugin.compat import TRUST_VARIABLE, start_cpu_process_group
 from cellgan_plugin.datasets.views import views_of_config
 from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.engine.hooks import PreemptionHook, ThroughputHook, TimeBudgetHook
-from cellgan_plugin.engine.training_cost import read_training_cost
 from cellgan_plugin.errors import EXIT_STOPPED, ConfigError
-from cellgan_plugin.files import write_json
-from cellgan_plugin.jobs.job import module_command
 from cellgan_plugin.locks import folder_lock, is_first_process, processes_of
 from cellgan_plugin.runs.command_line import (
     ToolParser,
@@ -41,6 +36,7 @@ from cellgan_plugin.runs.config_fit import check_fit
 from cellgan_plugin.runs.data_settings import Data, apply_data
 from cellgan_plugin.runs.provenance import say_training_views
 from cellgan_plugin.runs.training_errors import explained_training_errors
+from cellgan_plugin.runs.training_report import write_training_report
 
 _run_numbers = itertools.count()  # of the runs of this process
 
@@ -127,7 +123,6 @@ def train(
             are removed. Defaults to False: refuse.
         data (str | Path | DataFolder, optional): Data folder, which says what the config leaves
             open, see :func:`~cellgan_plugin.runs.data_settings.apply_data`. Defaults to None.
-
         global_batch (int, optional): Images of one step over all processes, which share them.
             Defaults to None: every process takes as many as the config says.
 
@@ -265,55 +260,6 @@ def is_complete(runner: Runner) -> bool:
     if runner.iter >= runner.max_iters:
         return True
     return not any(hook.stopped for hook in runner.hooks if isinstance(hook, PreemptionHook))
-
-
-def write_training_report(runner: Runner, path: Union[str, Path]) -> None:
-    """Say that a run is complete, for whatever waits for it; other processes than the first: no-op.
-
-    ``final.pth`` in the work directory becomes the last checkpoint (a link to it where the file
-    system has hard links), so that its path is known before the run; ``path`` is written after it.
-
-    Args:
-        runner (Runner): Of a complete run.
-        path (str | Path): JSON file: ``checkpoint`` (final.pth), ``iterations``, ``classes`` and
-            ``cost`` (see :class:`~cellgan_plugin.engine.training_cost.TrainingCost`).
-
-    Raises:
-        FileNotFoundError: The run has left no checkpoint.
-    """
-    if not is_main_process():
-        return
-    folder = Path(runner.work_dir)
-    newest = find_resumable(folder)
-    if newest is None:
-        raise FileNotFoundError(f'{folder} has no checkpoint although the run is complete')
-    final = folder / FINAL_CHECKPOINT
-    for left in folder.glob('.final.*'):  # by a process that was killed here
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix='.final.') as temporary:
-        copy = Path(temporary) / final.name
-        try:
-            os.link(newest, copy)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(newest, copy)
-        os.replace(copy, final)
-    cost = read_training_cost(final)
-    report = dict(
-        checkpoint=str(final),
-        iterations=runner.iter,
-        classes=list(getattr(runner.train_dataloader.dataset, 'metainfo', {}).get('classes') or ()),
-        cost=None if cost is None else cost.as_dict(),
-    )
-    write_json(path, report)
-
-
-def training_command(
-    config: Union[str, Path], work_dir: Path, report: Path, *options: Any
-) -> Tuple[str, ...]:
-    """The command that runs this program, for a job that is done when ``report`` is there."""
-    return module_command(
-        'cellgan_plugin.runs.train', config, '--work-dir', work_dir, '--report', report, *options
-    )
 
 
 def name_run(config: Config) -> None:

@@ -13,7 +13,7 @@ from cellgan_plugin.jobs.job import Job
 from cellgan_plugin.jobs.local import run_jobs
 from cellgan_plugin.jobs.outcome import reason_of
 from cellgan_plugin.records import digest_of, read_json
-from cellgan_plugin.runs.train import training_command
+from cellgan_plugin.runs.training_report import training_command
 from cellgan_plugin.study.budget import Speeds
 from cellgan_plugin.study.run_files import RunFiles
 

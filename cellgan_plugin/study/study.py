@@ -28,7 +28,7 @@ from cellgan_plugin.runs.config_values import FOLD
 from cellgan_plugin.runs.data_settings import data_folder
 from cellgan_plugin.runs.evaluate_folders import ListedFolder, evaluate_folders
 from cellgan_plugin.runs.test import software
-from cellgan_plugin.runs.train import training_command
+from cellgan_plugin.runs.training_report import training_command
 from cellgan_plugin.selection.image_tree import list_tree
 from cellgan_plugin.selection.rules import images_asked
 from cellgan_plugin.selection.select import select
