@@ -254,17 +254,22 @@ def test_submitit_without_slurm(tmp_path):
 
 
 SBATCH = """#!{python}
-import os, re, subprocess, sys
-script = sys.argv[-1]
+import os, subprocess, sys
 job = str(os.getpid())
 root = os.path.dirname(os.path.abspath(__file__))
+# As the real one does before it answers: the job is known, and its script is kept. Submitit moves
+# the script as soon as it has the answer.
+text = open(sys.argv[-1]).read()
+for name, content in ((job, 'R'), (job + '.sh', text)):
+    with open(root + '/' + name, 'w') as file:
+        file.write(content)
 environment = dict(os.environ, SLURM_JOB_ID=job, SLURM_JOB_NODELIST='node', SLURM_NODEID='0',
                    SLURM_PROCID='0', SLURM_LOCALID='0', SLURM_NTASKS='1', SLURM_JOB_NUM_NODES='1')
-subprocess.Popen(['bash', '-c', f'echo R > {{root}}/{{job}}; bash {{script}}; '
-                  f'echo C > {{root}}/{{job}}'], env=environment, start_new_session=True,
+subprocess.Popen(['bash', '-c', f'bash {{root}}/{{job}}.sh; echo C > {{root}}/{{job}}'],
+                 env=environment, start_new_session=True,
                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 with open(root + '/submissions', 'a') as file:
-    file.write(job + ' ' + open(script).read().replace('\\n', ' ') + '\\n')
+    file.write(job + ' ' + text.replace('\\n', ' ') + '\\n')
 print('Submitted batch job', job)
 """
 SRUN = """#!{python}
@@ -304,7 +309,8 @@ def test_slurm_submits_with_the_options_and_finds_what_is_queued_already(tmp_pat
     options = dict(slurm_partition='gpu', gpus_per_node=1, timeout_min=5)
 
     def interrupt():
-        while not (tmp_path / 'slow' / 'runs').exists():
+        submitted = [tmp_path / 'slow' / name for name in ('runs', 'submitted.json')]
+        while not all(path.exists() for path in submitted):
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
