@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import uuid
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Union
+from typing import IO, Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -99,6 +100,29 @@ def write_json(
     with atomic_write(path, 'w', encoding='utf-8') as file:
         json.dump(value, file, indent=1, ensure_ascii=False, default=default)
         file.write('\n')
+    return Path(path)
+
+
+def write_rows(
+    path: Union[str, Path], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> Path:
+    """Write mappings as a CSV table, whole or not at all.
+
+    Args:
+        path (str | Path): Where the file goes.
+        columns (Sequence[str]): The head of the table, in order.
+        rows (Iterable[Mapping]): A missing column is left empty.
+
+    Returns:
+        Path: ``path``.
+
+    Raises:
+        ValueError: A row has a key that is no column.
+    """
+    with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
+        writer = csv.DictWriter(file, columns, lineterminator='\n')
+        writer.writeheader()
+        writer.writerows(rows)
     return Path(path)
 
 

@@ -83,6 +83,21 @@ def encode_image(image: np.ndarray, fmt: str) -> bytes:
     return _ENCODERS[fmt](image)
 
 
+def write_image(path: Union[str, Path], image: np.ndarray) -> None:
+    """Write an image in the format of the file's ending, whole or not at all.
+
+    Args:
+        path (str | Path): The file; its folder is made.
+        image (np.ndarray): uint8 (H, W, 3) RGB or (H, W, 1) grey.
+
+    Raises:
+        ValueError: The ending is no format that is written.
+    """
+    encoded = encode_image(np.ascontiguousarray(image), check_format(Path(path).suffix))
+    with atomic_write(path) as file:
+        file.write(encoded)
+
+
 def write_png(path: Union[str, Path], image: np.ndarray) -> None:
     """Write an image or a mask as PNG, whole or not at all.
 

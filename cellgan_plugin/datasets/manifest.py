@@ -14,7 +14,7 @@ from typing import IO, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from cellgan_plugin.datasets.file_names import nfc
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import write_rows
 
 MANIFEST_NAME = 'manifest.csv'
 REQUIRED_COLUMNS = ('file', 'label')
@@ -42,11 +42,7 @@ def write_manifest(
     columns = list(columns)
     if tuple(columns[:2]) != REQUIRED_COLUMNS:
         raise ValueError(f'the first columns of a manifest are file, label; got {columns}')
-    with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.DictWriter(file, columns, lineterminator='\n', extrasaction='raise')
-        writer.writeheader()
-        writer.writerows(rows)
-    return Path(path)
+    return write_rows(path, columns, rows)
 
 
 def clean_relative_path(name: str) -> Optional[str]:

@@ -1,13 +1,12 @@
 """Every candidate with every score, and why it was kept or not."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import write_rows
 from cellgan_plugin.randomness import derive_seed
 from cellgan_plugin.selection.rules import (
     KEPT,
@@ -82,11 +81,7 @@ class SelectionTable:
     def write(self, path: Union[str, Path]) -> Path:
         """Write ``scores.csv``: every candidate, whole or not at all."""
         columns = list(COLUMNS) + ([MEMORISED] if self.memorised is not None else [])
-        with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
-            writer = csv.DictWriter(file, columns, lineterminator='\n')
-            writer.writeheader()
-            writer.writerows(self.row(index) for index in range(len(self.files)))
-        return Path(path)
+        return write_rows(path, columns, map(self.row, range(len(self.files))))
 
 
 def require_pool(rule: SelectionRule, asked: int, candidates: int, where: str) -> None:

@@ -11,8 +11,7 @@ from cellgan_plugin.converters.slides.oriented import Turn, read_turned
 from cellgan_plugin.converters.slides.readers import SlideError, SlideReader
 from cellgan_plugin.converters.slides.settings import Field
 from cellgan_plugin.converters.slides.tissue import sharpness
-from cellgan_plugin.datasets.image_encoding import encode_image, write_png
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.datasets.image_encoding import write_image, write_png
 
 CHUNK = 64  # patches of one task
 _open: Dict[str, SlideReader] = {}  # of this process: one slide, for tasks come slide by slide
@@ -109,10 +108,7 @@ def cut(task: CutTask) -> CutResult:
                 # Before its image: what is there is whole.
                 mask = draw_mask(place.objects, task.area)
                 write_png(Path(place.out_dir, place.mask), mask)
-            path = Path(place.out_dir, place.file)
-            data = encode_image(image, path.suffix[1:])
-            with atomic_write(path) as target:
-                target.write(data)
+            write_image(Path(place.out_dir, place.file), image)
     except SlideError as error:
         close_slides()  # a library's handle is unusable after an error
         return CutResult(task.slide, blurred, str(error))

@@ -26,8 +26,7 @@ from cellgan_plugin.converters.slides.settings import (
     field_of,
     scale_of,
 )
-from cellgan_plugin.datasets.image_encoding import encode_image
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.datasets.image_encoding import write_image
 from cellgan_plugin.records import digest_of
 
 UNLABELLED = 'unlabelled'
@@ -126,8 +125,7 @@ def _plan_tissue(found: Inspected, reader: SlideReader, task: InspectTask) -> No
     if not plan.patches:
         found.counts['slides without tissue'] += 1
     found.overview = task.overview
-    with atomic_write(task.overview) as file:
-        file.write(encode_image(np.ascontiguousarray(plan.tissue.image), 'jpg'))
+    write_image(task.overview, plan.tissue.image)
 
 
 def _plan_annotations(found: Inspected, reader: SlideReader, task: InspectTask) -> None:

@@ -1,6 +1,5 @@
 """A picture of each slide: which tiles were cut, and which were left out for what."""
 
-from pathlib import Path
 from typing import Collection, Mapping, Sequence
 
 import cv2
@@ -8,9 +7,8 @@ import numpy as np
 
 from cellgan_plugin.converters.slides.inspect import Inspected
 from cellgan_plugin.converters.slides.tissue import TILE_PX
-from cellgan_plugin.datasets.image_encoding import encode_image
+from cellgan_plugin.datasets.image_encoding import write_image
 from cellgan_plugin.datasets.image_io import load_image
-from cellgan_plugin.files import atomic_write
 
 CUT, BLURRED, INK = (0, 140, 60), (240, 140, 0), (60, 60, 220)  # RGB of the frames
 _MAX_SIDE = 2400
@@ -44,5 +42,4 @@ def draw_overview(
         frame(left, top, INK)
     for row in rows:
         frame(row['x'], row['y'], BLURRED if row['file'] in blurred else CUT)
-    with atomic_write(Path(one.overview)) as file:
-        file.write(encode_image(image, 'jpg'))
+    write_image(one.overview, image)

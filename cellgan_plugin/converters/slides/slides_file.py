@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
 from cellgan_plugin.converters.slides.inspect import Inspected
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import write_rows
 
 SLIDES_NAME = 'slides.csv'
 COLUMNS = (
@@ -21,28 +21,23 @@ def write_slides_file(
     groups: Mapping[str, str],
 ) -> Path:
     """Write one row per slide; ``status`` is ``ok`` or why it was passed over."""
-    path = out_dir / SLIDES_NAME
-    with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator='\n', restval='')
-        writer.writeheader()
-        for one in inspected:
-            failed = damaged.get(one.slide)
-            row = {'slide': one.slide, 'group': groups[one.slide], 'status': failed or 'ok'}
-            if one.info is not None:
-                row.update(
-                    width=one.info.width, height=one.info.height, levels=len(one.info.levels),
-                    objective=one.info.objective or '', vendor=one.info.vendor,
-                    reader=one.info.reader,
-                )  # fmt: skip
-            if one.scale is not None:
-                row.update(
-                    mpp_x=f'{one.scale.x:.6g}', mpp_y=f'{one.scale.y:.6g}',
-                    mpp_source=one.scale.source,
-                )  # fmt: skip
-            if not failed:
-                row.update(patches=len(one.patches), digest=one.digest)
-            writer.writerow(row)
-    return path
+    rows = []
+    for one in inspected:
+        failed = damaged.get(one.slide)
+        row = {'slide': one.slide, 'group': groups[one.slide], 'status': failed or 'ok'}
+        if one.info is not None:
+            row.update(
+                width=one.info.width, height=one.info.height, levels=len(one.info.levels),
+                objective=one.info.objective or '', vendor=one.info.vendor, reader=one.info.reader,
+            )  # fmt: skip
+        if one.scale is not None:
+            row.update(
+                mpp_x=f'{one.scale.x:.6g}', mpp_y=f'{one.scale.y:.6g}', mpp_source=one.scale.source,
+            )  # fmt: skip
+        if not failed:
+            row.update(patches=len(one.patches), digest=one.digest)
+        rows.append(row)
+    return write_rows(out_dir / SLIDES_NAME, COLUMNS, rows)
 
 
 def read_slides_file(out_dir: Path) -> Dict[str, Dict[str, str]]:
