@@ -2,7 +2,7 @@
 
 import dataclasses
 from types import MappingProxyType
-from typing import Dict, List, Mapping, Protocol, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Tuple, Union
 
 import numpy as np
 
@@ -19,7 +19,8 @@ Size = Union[int, Tuple[int, int]]
 TruthRow = Dict[str, object]
 
 
-class PhantomKind(Protocol):
+@dataclasses.dataclass(frozen=True)
+class PhantomKind:
     """One kind of phantom.
 
     Attributes:
@@ -30,6 +31,12 @@ class PhantomKind(Protocol):
         sheet (tuple[int, int]): Images per class, and their largest side in px, on a sheet.
         tables (Mapping[str, tuple[str, ...]]): Truth tables and their columns; the first is
             ``file``.
+        check_label (Callable): The class that a spelling means; ValueError for none.
+        check_size (Callable): The size as JSON records it; ValueError when it cannot be made.
+        group_of (Callable): (seed, split, index) -> the slide or patient that an image is cut from.
+        generate (Callable): (label, size, seed, split, index) -> picture and truth, with ``image``,
+            ``instance_mask`` and ``nucleus_mask``.
+        rows (Callable): (what was generated, its file) -> rows of the image by table.
     """
 
     generator: str
@@ -37,21 +44,11 @@ class PhantomKind(Protocol):
     default_size: Size
     sheet: Tuple[int, int]
     tables: Mapping[str, Tuple[str, ...]]
-
-    def check_label(self, label: str) -> str:
-        """The class that a spelling means; ValueError for none."""
-
-    def check_size(self, size: Size) -> Size:
-        """The size as it is recorded; ValueError when it cannot be made."""
-
-    def group_of(self, seed: int, split: str, index: int) -> str:
-        """The slide or patient that an image is cut from."""
-
-    def generate(self, label: str, size: Size, seed: int, split: str, index: int):
-        """Picture and truth, with ``image``, ``instance_mask`` and ``nucleus_mask``."""
-
-    def rows(self, made, file: str) -> Dict[str, List[TruthRow]]:
-        """Rows of an image by table."""
+    check_label: Callable[[str], str]
+    check_size: Callable[[Size], Union[int, List[int]]]
+    group_of: Callable[[int, str, int], str]
+    generate: Callable[[str, Size, int, str, int], Any]
+    rows: Callable[[Any, str], Dict[str, List[TruthRow]]]
 
 
 def _names(record: type) -> Tuple[str, ...]:
@@ -69,76 +66,47 @@ def _row(record, **first: object) -> TruthRow:
     return row
 
 
-class CytologyPhantoms:
-    """Cells of the five Bethesda classes, square."""
-
-    generator = 'phantom cytology 1'
-    classes = BETHESDA_CLASSES
-    default_size = 256
-    sheet = (5, 96)
-    tables = MappingProxyType({'cells.csv': ('file', 'patch_label', *_names(CellRecord))})
-
-    def check_label(self, label: str) -> str:
-        """One of the five classes."""
-        return check_label(label)
-
-    def check_size(self, size: Size) -> Size:
-        """A side in px."""
-        return check_size(size)
-
-    def group_of(self, seed: int, split: str, index: int) -> str:
-        """The pseudo slide."""
-        return slide_of(seed, split, index).name
-
-    def generate(self, label: str, size: Size, seed: int, split: str, index: int) -> PhantomPatch:
-        """See :func:`generate_phantom`."""
-        return generate_phantom(label, size, seed, split, index)
-
-    def rows(self, made: PhantomPatch, file: str) -> Dict[str, List[TruthRow]]:
-        """One row per cell."""
-        rows = [_row(cell, file=file, patch_label=made.label) for cell in made.cells]
-        return {'cells.csv': rows}
+def _cytology_rows(made: PhantomPatch, file: str) -> Dict[str, List[TruthRow]]:
+    rows = [_row(cell, file=file, patch_label=made.label) for cell in made.cells]
+    return {'cells.csv': rows}
 
 
-class TissuePhantoms:
-    """Squamous epithelium of four grades, 256x128 (height x width)."""
-
-    generator = 'phantom tissue 1'
-    classes = GRADES
-    default_size = (256, 128)
-    sheet = (6, 192)
-    tables = MappingProxyType(
-        {
-            'images.csv': ('file', 'grade', *_names(TissueRecord)),
-            'nuclei.csv': ('file', 'grade', *_names(NucleusRecord)),
-        }
-    )
-
-    def check_label(self, label: str) -> str:
-        """One of the four grades."""
-        return check_grade(label)
-
-    def check_size(self, size: Size) -> Size:
-        """Height and width in px, as a list: the same after a way through JSON."""
-        return list(check_tissue_size(size))
-
-    def group_of(self, seed: int, split: str, index: int) -> str:
-        """The pseudo patient."""
-        return patient_of(seed, split, index).name
-
-    def generate(self, label: str, size: Size, seed: int, split: str, index: int) -> TissuePatch:
-        """See :func:`generate_tissue_phantom`."""
-        return generate_tissue_phantom(label, size, seed, split, index)
-
-    def rows(self, made: TissuePatch, file: str) -> Dict[str, List[TruthRow]]:
-        """One row of the image, and one per nucleus."""
-        same = {'file': file, 'grade': made.label}
-        return {
-            'images.csv': [_row(made.record, **same)],
-            'nuclei.csv': [_row(nucleus, **same) for nucleus in made.nuclei],
-        }
+def _tissue_rows(made: TissuePatch, file: str) -> Dict[str, List[TruthRow]]:
+    same = {'file': file, 'grade': made.label}
+    return {
+        'images.csv': [_row(made.record, **same)],
+        'nuclei.csv': [_row(nucleus, **same) for nucleus in made.nuclei],
+    }
 
 
 PHANTOM_KINDS: Mapping[str, PhantomKind] = MappingProxyType(
-    {'cytology': CytologyPhantoms(), 'tissue': TissuePhantoms()}
+    {
+        'cytology': PhantomKind(
+            generator='phantom cytology 1',
+            classes=BETHESDA_CLASSES,
+            default_size=256,
+            sheet=(5, 96),
+            tables={'cells.csv': ('file', 'patch_label', *_names(CellRecord))},
+            check_label=check_label,
+            check_size=check_size,
+            group_of=lambda *key: slide_of(*key).name,
+            generate=generate_phantom,
+            rows=_cytology_rows,
+        ),
+        'tissue': PhantomKind(
+            generator='phantom tissue 1',
+            classes=GRADES,
+            default_size=(256, 128),
+            sheet=(6, 192),
+            tables={
+                'images.csv': ('file', 'grade', *_names(TissueRecord)),
+                'nuclei.csv': ('file', 'grade', *_names(NucleusRecord)),
+            },
+            check_label=check_grade,
+            check_size=lambda size: list(check_tissue_size(size)),
+            group_of=lambda *key: patient_of(*key).name,
+            generate=generate_tissue_phantom,
+            rows=_tissue_rows,
+        ),
+    }
 )

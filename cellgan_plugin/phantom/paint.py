@@ -4,18 +4,19 @@
 each other and mix their colours as they do under a microscope.
 """
 
-from typing import List, Tuple, Union
+from typing import List, Tuple
 
 import cv2
 import numpy as np
 
+from .camera import develop
 from .morphology import Cell
 from .raster import Window, coverage, ellipses, soften, spread, strokes, window_around
 from .scene import Scene
-from .slides import Slide
 from .textures import FIELD_UM, TextureBank, texture_bank
 
-_FLOOR = (16.0, 13.0, 20.0)  # darkest RGB that CRIC patches reach
+FLOOR = (16.0, 13.0, 20.0)  # darkest RGB that CRIC patches reach
+EDGE_UM = 0.4  # radius of the scanner's unsharp mask
 _LEAST = 0.05  # no texture thins a cell below this share of its thickness
 
 
@@ -195,33 +196,5 @@ def paint(scene: Scene, size: int) -> Tuple[np.ndarray, np.ndarray]:
     ramp = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     tilt_x, tilt_y = scene.tilt.astype(np.float32)
     light = 1 + tilt_x * ramp + (tilt_y * ramp)[:, None] - abs(tilt_x) / 2 - abs(tilt_y) / 2
-    return develop(density, light, scene.slide, scene.defocus, scale), truth
-
-
-def develop(
-    density: np.ndarray,
-    light: Union[float, np.ndarray],
-    slide: Slide,
-    defocus: float,
-    scale: float,
-) -> np.ndarray:
-    """From optical density to what the scanner writes, without sensor noise.
-
-    Args:
-        density (np.ndarray): (3, h, w) float32.
-        light (float | np.ndarray): Relative light, (h, w) where it is uneven.
-        slide (Slide): Its light and its scanner.
-        defocus (float): Blur, um.
-        scale (float): Pixels per um.
-
-    Returns:
-        np.ndarray: RGB (h, w, 3) float32, 0 to 255.
-    """
-    planes = []
-    for plane, full, floor in zip(density, slide.light.tolist(), _FLOOR, strict=True):
-        plane = cv2.exp(-plane) * light * np.float32(full - floor) + np.float32(floor)
-        plane = soften(plane, defocus * scale)
-        gain = slide.sharpening
-        plane = cv2.addWeighted(plane, 1 + gain, soften(plane, 0.4 * scale), -gain, 0)
-        planes.append(plane)
-    return cv2.merge(planes)
+    rgb = develop(density, scene.slide, FLOOR, scene.defocus * scale, EDGE_UM * scale, light)
+    return rgb, truth

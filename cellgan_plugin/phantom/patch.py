@@ -9,6 +9,7 @@ import numpy as np
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES, resolve_class
 from cellgan_plugin.randomness import rng_for
 
+from .camera import with_sensor_noise
 from .paint import paint
 from .scene import Scene, make_scene
 from .textures import FIELD_UM
@@ -108,15 +109,6 @@ def check_size(size: int) -> int:
     return int(size)
 
 
-def pixel_noise(rng: np.random.Generator, shape: Tuple[int, ...]) -> np.ndarray:
-    """Noise of mean 0 and standard deviation 1, float32: a sum of two uniform bytes."""
-    # Near enough to a Gaussian for a sensor, and several times faster than drawing one.
-    count = int(np.prod(shape))
-    raw = np.frombuffer(rng.bytes(2 * count), np.uint8).reshape(2, *shape)
-    total = raw[0].astype(np.float32) + raw[1]
-    return (total - 255) * np.float32(1 / np.sqrt((256**2 - 1) / 6))
-
-
 def _records(scene: Scene, truth: np.ndarray) -> Tuple[np.ndarray, Tuple[CellRecord, ...]]:
     """Renumber the truth (2, n, n) without gaps and describe the cells that are left."""
     size = truth.shape[1]
@@ -187,8 +179,7 @@ def generate_phantom(
     rng = rng_for(seed, 'phantom/sensor', split, label, index, size)
     # A coarser pixel collects more light: noise is stated at 256 px.
     noise = scene.slide.noise * min(1.0, (size / 256) ** 0.5)
-    rgb += np.float32(noise) * pixel_noise(rng, rgb.shape)
-    image = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    image = with_sensor_noise(rgb, noise, rng)
     truth, cells = _records(scene, truth)
     return PhantomPatch(
         image=image,

@@ -5,10 +5,9 @@ from typing import Dict, List, Union
 
 import numpy as np
 
-from cellgan_plugin.datasets.image_encoding import check_format, encode_image
+from cellgan_plugin.datasets.image_encoding import check_format, write_image
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, read_manifest
-from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
 
 
@@ -31,7 +30,7 @@ def draw_phantom_sheet(
         ValueError: The ending is no format that is written.
     """
     path = Path(path)
-    fmt = check_format(path.suffix)
+    check_format(path.suffix)
     rows: Dict[str, List[np.ndarray]] = {}
     for row in read_manifest(Path(folder) / MANIFEST_NAME):
         images = rows.setdefault(row['label'], [])
@@ -39,6 +38,5 @@ def draw_phantom_sheet(
             images.append(load_image(str(Path(folder) / row['file'])))
     largest = max(max(image.shape[:2]) for images in rows.values() for image in images)
     sheet = image_grid(list(rows.values()), list(rows), scale=min(1.0, side / largest))
-    with atomic_write(path) as file:
-        file.write(encode_image(sheet, fmt))
+    write_image(path, sheet)
     return path

@@ -1,6 +1,5 @@
 """A folder of phantom slides: pyramidal TIFFs, annotations as of QuPath, and the truth."""
 
-import csv
 import importlib
 import io
 import json
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 
 from cellgan_plugin.datasets.inspection import with_progress
-from cellgan_plugin.files import TRUTH_FOLDER, atomic_write, write_json
+from cellgan_plugin.files import TRUTH_FOLDER, atomic_write, write_json, write_rows
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.processes import run_in_processes
 
@@ -87,12 +86,12 @@ def write_phantom_slides(
     tasks = [_Task(str(out_dir), number, side, seed) for number in range(slides)]
     done = run_in_processes(_make, tasks, workers)
     rows = [row for of_slide in _shown(done, slides, progress) for row in of_slide]
-    _write_table(out_dir / TRUTH_FOLDER / 'cells.csv', _COLUMNS, rows)
+    write_rows(out_dir / TRUTH_FOLDER / 'cells.csv', _COLUMNS, rows)
     table = [
         {'slide': slide_name(number), 'patient': f'P{number // SLIDES_PER_PATIENT:02d}'}
         for number in range(slides)
     ]
-    return _write_table(out_dir / 'slides.csv', ('slide', 'patient'), table)
+    return write_rows(out_dir / 'slides.csv', ('slide', 'patient'), table)
 
 
 def _shown(done, count: int, progress: bool):
@@ -177,11 +176,3 @@ def _row(name: str, cell: SlideCell) -> Dict[str, Any]:
         'nucleus_um2': round(cell.nucleus_um2, 4),
         'cell_um2': round(cell.cell_um2, 4),
     }
-
-
-def _write_table(path: Path, columns, rows: List[Dict[str, Any]]) -> Path:
-    with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.DictWriter(file, columns, lineterminator='\n')
-        writer.writeheader()
-        writer.writerows(rows)
-    return path

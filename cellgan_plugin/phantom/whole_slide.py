@@ -8,9 +8,9 @@ import numpy as np
 from cellgan_plugin.datasets.classes import BETHESDA_CLASSES
 from cellgan_plugin.randomness import rng_for
 
+from .camera import develop, with_sensor_noise
 from .morphology import Cell, move_cell
-from .paint import develop, paint_cell, paint_dirt
-from .patch import pixel_noise
+from .paint import EDGE_UM, FLOOR, paint_cell, paint_dirt
 from .scene import make_scene
 from .slides import SLIDES_PER_SPLIT, slide_of
 from .textures import FIELD_UM, texture_bank
@@ -19,6 +19,7 @@ SLIDE_MPP = 0.25  # a 40x scan
 FIELD_PX = round(FIELD_UM / SLIDE_MPP)
 _STEP_UM = 66.0  # between fields: a patch as wide as a field shows one of them
 _JITTER_UM = 5.0
+_DEFOCUS_UM = 0.1
 _BLANK = 0.15  # share of fields with nothing on them
 _FADE_UM = 8.0  # over which film and dirt of a field end
 
@@ -95,9 +96,8 @@ def draw_slide(number: int, side: int, seed: int = 0) -> PhantomSlide:
         corner = np.rint(spot / SLIDE_MPP).astype(int)
         # Numbers that are multiples of this are patches of one and the same slide.
         cells += _draw_field(density, corner, label, seed, name, field * SLIDES_PER_SPLIT, fade)
-    rgb = develop(density, 1.0, slide, 0.1, 1 / SLIDE_MPP)
-    rgb += np.float32(slide.noise) * pixel_noise(rng, rgb.shape)
-    return PhantomSlide(np.clip(np.rint(rgb), 0, 255).astype(np.uint8), tuple(cells))
+    rgb = develop(density, slide, FLOOR, _DEFOCUS_UM / SLIDE_MPP, EDGE_UM / SLIDE_MPP)
+    return PhantomSlide(with_sensor_noise(rgb, slide.noise, rng), tuple(cells))
 
 
 def _draw_field(

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
 
@@ -10,7 +11,7 @@ import numpy as np
 from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.datasets.inspection import with_progress
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
-from cellgan_plugin.files import TRUTH_FOLDER, atomic_write
+from cellgan_plugin.files import TRUTH_FOLDER, write_rows
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.processes import run_in_processes
 from cellgan_plugin.records import FolderRecord
@@ -50,6 +51,14 @@ def image_name(label: str, split: str, index: int) -> str:
 
 def _truth_files(out_dir: Path, file: str) -> Dict[str, Path]:
     return {kind: out_dir / TRUTH_FOLDER / kind / file for kind in ('instances', 'nuclei')}
+
+
+def check_split_name(split: str) -> None:
+    """ValueError for a name that cannot be part of a file's."""
+    if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9-]*', split):
+        raise ValueError(
+            f'split name {split!r} becomes part of file names: use letters, digits and hyphens'
+        )
 
 
 def _resolve_counts(kind: PhantomKind, counts: Counts, split: str) -> Dict[str, int]:
@@ -99,10 +108,7 @@ def _resolve_splits(
     if not by_split:
         raise ValueError("splits is empty: name at least one, such as 'train'")
     for split in by_split:
-        if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9-]*', split):
-            raise ValueError(
-                f'split name {split!r} becomes part of file names: use letters, digits and hyphens'
-            )
+        check_split_name(split)
     return {split: _resolve_counts(kind, number, split) for split, number in by_split.items()}
 
 
@@ -164,16 +170,6 @@ def _read_rows(path: Path, columns: Sequence[str]) -> Dict[str, List[TruthRow]]:
     return by_file
 
 
-def _write_rows(
-    path: Path, columns: Sequence[str], files: List[str], by_file: Mapping[str, List[TruthRow]]
-) -> None:
-    with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.DictWriter(file, columns, lineterminator='\n')
-        writer.writeheader()
-        for name in files:
-            writer.writerows(by_file.get(name, ()))
-
-
 @writes_folder('out_dir', deep=True)
 def write_phantom_dataset(
     out_dir: Union[str, Path],
@@ -231,11 +227,7 @@ def write_phantom_dataset(
     if workers < 1:
         raise ValueError(f'workers must be 1 or more, got {workers}')
     wanted = _resolve_splits(phantoms, counts, splits)
-    parameters = {
-        'generator': phantoms.generator,
-        'seed': int(seed),
-        'size': size,
-    }
+    parameters = {'generator': phantoms.generator, 'seed': int(seed), 'size': size}
     open_folder(out_dir, f'{TRUTH_FOLDER}/{PARAMETERS_NAME}', parameters, {'counts': wanted})
 
     truth = {
@@ -266,8 +258,8 @@ def write_phantom_dataset(
         finally:
             # Also after an interruption: the next run then need not measure these images again.
             for table, by_file in truth.items():
-                path = out_dir / TRUTH_FOLDER / table
-                _write_rows(path, phantoms.tables[table], files, by_file)
+                in_order = chain.from_iterable(by_file.get(name, ()) for name in files)
+                write_rows(out_dir / TRUTH_FOLDER / table, phantoms.tables[table], in_order)
     return write_manifest(out_dir / MANIFEST_NAME, rows, ('file', 'label', 'split', 'group'))
 
 

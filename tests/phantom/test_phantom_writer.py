@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -15,8 +16,8 @@ from cellgan_plugin.phantom import (
     draw_phantom_sheet,
     generate_phantom,
     write_phantom_dataset,
+    writer,
 )
-from cellgan_plugin.phantom import kinds as kinds_module
 from cellgan_plugin.phantom.slides import SLIDES_PER_SPLIT
 from cellgan_plugin.records import RecordError
 
@@ -35,6 +36,11 @@ def snapshot(folder):
 def cell_rows(folder):
     with open(folder / '_truth' / 'cells.csv', newline='') as file:
         return list(csv.DictReader(file))
+
+
+def replace_generator(monkeypatch, generate):
+    kind = dataclasses.replace(writer.PHANTOM_KINDS['cytology'], generate=generate)
+    monkeypatch.setattr(writer, 'PHANTOM_KINDS', {'cytology': kind})
 
 
 def test_layout_and_content(tmp_path):
@@ -79,10 +85,7 @@ def test_a_finished_folder_is_left_alone_and_may_grow(tmp_path, monkeypatch):
     write_phantom_dataset(tmp_path, SIZE, {'LSIL': 3})
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.png')}
     made = []
-    real = kinds_module.generate_phantom
-    monkeypatch.setattr(
-        kinds_module, 'generate_phantom', lambda *key: made.append(key) or real(*key)
-    )
+    replace_generator(monkeypatch, lambda *key: made.append(key) or generate_phantom(*key))
     write_phantom_dataset(tmp_path, SIZE, {'LSIL': 3})
     assert not made
     write_phantom_dataset(tmp_path, SIZE, {'LSIL': 4, 'NILM': 1})
@@ -93,15 +96,15 @@ def test_a_finished_folder_is_left_alone_and_may_grow(tmp_path, monkeypatch):
 
 def test_a_stopped_run_goes_on_and_ends_with_the_same_files(tmp_path, monkeypatch):
     write_phantom_dataset(tmp_path / 'whole', SIZE, 2)
-    real, made = kinds_module.generate_phantom, []
+    made = []
 
     def stop_at_the_fifth(*key):
         made.append(key)
         if len(made) == 5:
             raise KeyboardInterrupt
-        return real(*key)
+        return generate_phantom(*key)
 
-    monkeypatch.setattr(kinds_module, 'generate_phantom', stop_at_the_fifth)
+    replace_generator(monkeypatch, stop_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
         write_phantom_dataset(tmp_path / 'stopped', SIZE, 2)
     assert not (tmp_path / 'stopped' / 'manifest.csv').exists()

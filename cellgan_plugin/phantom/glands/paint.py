@@ -6,6 +6,7 @@ from typing import Tuple
 import cv2
 import numpy as np
 
+from ..camera import develop, two_stains
 from ..raster import (
     FRACTION_BITS,
     averaged,
@@ -172,16 +173,8 @@ def paint_glands(scene: GlandScene, shape: Tuple[int, int], scale: float) -> np.
     blue += lumen_blue * lumen
     _add_nuclei(scene, canvas, pink, blue, grain, texture('clump', 1))
 
-    planes = []
-    stains = zip(patient.haematoxylin.tolist(), patient.eosin.tolist(), strict=True)
-    for (h, e), full, floor in zip(stains, patient.light.tolist(), _FLOOR, strict=True):
-        plane = cv2.exp(-(blue * np.float32(h) + pink * np.float32(e)))
-        plane = plane * np.float32(full - floor) + np.float32(floor)
-        plane = soften(plane, patient.defocus * scale)
-        gain = patient.sharpening
-        plane = cv2.addWeighted(plane, 1 + gain, soften(plane, 0.8 * scale), -gain, 0)
-        planes.append(plane)
-    return cv2.merge(planes)
+    density = two_stains(blue, patient.haematoxylin, pink, patient.eosin)
+    return develop(density, patient, _FLOOR, patient.defocus * scale, 0.8 * scale)
 
 
 def _paint_epithelium(scene, canvas, textures, epithelium, lumen_um):

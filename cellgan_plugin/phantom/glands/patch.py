@@ -8,7 +8,7 @@ import numpy as np
 
 from cellgan_plugin.randomness import rng_for
 
-from ..patch import pixel_noise
+from ..camera import with_sensor_noise
 from .cells import make_cells
 from .grades import GLAND_TRAITS, check_category
 from .layout import FIELD_UM, make_layout
@@ -132,8 +132,7 @@ def generate_gland_phantom(
         # A coarser pixel collects more light: noise is stated at the scale of GlaS.
         noise = patient.noise * min(1.0, (scale * 0.62) ** 0.5)
         sensor = rng_for(seed, 'gland-phantom/sensor', *key, height, width)
-        rgb += np.float32(noise) * pixel_noise(sensor, rgb.shape)
-        image = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+        image = with_sensor_noise(rgb, noise, sensor)
     return GlandPatch(
         image=image,
         instance_mask=instance_mask,

@@ -3,13 +3,10 @@
 from pathlib import Path
 from typing import Dict, List, Union
 
-import numpy as np
-
-from cellgan_plugin.datasets.image_encoding import check_format, encode_image
+from cellgan_plugin.datasets.image_encoding import check_format, write_image
 from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, read_manifest
 from cellgan_plugin.datasets.mask_io import load_mask
-from cellgan_plugin.files import atomic_write
 from cellgan_plugin.visualization.contact_sheet import image_grid
 from cellgan_plugin.visualization.mask_overlay import outline_instances, paint_instances
 
@@ -31,7 +28,7 @@ def draw_gland_sheet(
         Path: ``path``.
     """
     path = Path(path)
-    fmt = check_format(path.suffix)
+    check_format(path.suffix)
     by_category: Dict[str, List[Dict[str, str]]] = {}
     for row in read_manifest(Path(folder) / MANIFEST_NAME):
         rows = by_category.setdefault(row['category'], [])
@@ -48,6 +45,5 @@ def draw_gland_sheet(
     largest = max(max(image.shape[:2]) for line in lines for image in line)
     titles = [name.replace(' differentiated', '') for name in by_category]
     sheet = image_grid(lines, titles, scale=min(1.0, side / largest))
-    with atomic_write(path) as file:
-        file.write(encode_image(np.ascontiguousarray(sheet), fmt))
+    write_image(path, sheet)
     return path

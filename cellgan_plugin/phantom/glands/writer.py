@@ -1,6 +1,5 @@
 """A folder of phantom glands: image + mask pairs with a manifest."""
 
-import re
 from pathlib import Path
 from typing import Dict, Mapping, NamedTuple, Sequence, Tuple, Union
 
@@ -12,16 +11,14 @@ from cellgan_plugin.datasets.manifest import MANIFEST_NAME, write_manifest
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.processes import run_in_processes
 
-from ..writer import open_folder
+from ..writer import PARAMETERS_NAME, check_split_name, open_folder
 from .grades import GLAND_CATEGORIES, GLAND_TRAITS, check_category
 from .patch import Size, check_gland_size, generate_gland_phantom
 from .patients import gland_patient
 
 # Raised whenever the same key gives other pixels than before: a folder is never filled by two.
 GENERATOR = 'phantom glands 1'
-PARAMETERS_NAME = 'parameters.json'
 COLUMNS = ('file', 'label', 'mask', 'split', 'group', 'category', 'classes')
-_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9-]*')
 
 
 class _Task(NamedTuple):
@@ -56,10 +53,7 @@ def _check_amounts(
     if not splits:
         raise ValueError("splits is empty: name at least one, such as {'train': 20}")
     for split, number in splits.items():
-        if not _NAME.fullmatch(split):
-            raise ValueError(
-                f'split name {split!r} becomes part of file names: use letters, digits and hyphens'
-            )
+        check_split_name(split)
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
             raise ValueError(
                 f'split {split!r}: the number of images per category must be a whole number of at '

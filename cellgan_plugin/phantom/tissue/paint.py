@@ -2,9 +2,9 @@
 
 from typing import Tuple
 
-import cv2
 import numpy as np
 
+from ..camera import develop, two_stains
 from ..raster import averaged, looked_up, outline_map, soften, spread
 from ..textures import FIELD_UM as _TEXTURE_UM
 from ..textures import texture_bank
@@ -99,13 +99,5 @@ def paint_tissue(scene: TissueScene, shape: Tuple[int, int]) -> Tuple[np.ndarray
         pink *= 1 - 0.6 * covered
         np.copyto(truth[1], here, where=here > 0)
 
-    planes = []
-    stains = zip(patient.haematoxylin.tolist(), patient.eosin.tolist(), strict=True)
-    for (h, e), full, floor in zip(stains, patient.light.tolist(), _FLOOR, strict=True):
-        plane = cv2.exp(-(blue * np.float32(h) + pink * np.float32(e)))
-        plane = plane * np.float32(full - floor) + np.float32(floor)
-        plane = soften(plane, patient.defocus * scale)
-        gain = patient.sharpening
-        plane = cv2.addWeighted(plane, 1 + gain, soften(plane, 0.5 * scale), -gain, 0)
-        planes.append(plane)
-    return cv2.merge(planes), truth
+    density = two_stains(blue, patient.haematoxylin, pink, patient.eosin)
+    return develop(density, patient, _FLOOR, patient.defocus * scale, 0.5 * scale), truth

@@ -8,7 +8,7 @@ import numpy as np
 
 from cellgan_plugin.randomness import rng_for
 
-from ..patch import pixel_noise
+from ..camera import with_sensor_noise
 from .grades import check_grade
 from .paint import paint_tissue
 from .scene import FIELD_HEIGHT_UM, KINDS, KOILOCYTE, MITOSIS, TissueScene, make_tissue_scene
@@ -218,8 +218,7 @@ def generate_tissue_phantom(
     rng = rng_for(seed, 'tissue-phantom/sensor', split, label, index, height, width)
     # A coarser pixel collects more light: noise is stated at 256 px.
     noise = scene.patient.noise * min(1.0, (height / 256) ** 0.5)
-    rgb += np.float32(noise) * pixel_noise(rng, rgb.shape)
-    image = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    image = with_sensor_noise(rgb, noise, rng)
     truth, nuclei, record = _records(scene, truth)
     return TissuePatch(
         image=image,
