@@ -4,15 +4,13 @@ from typing import Iterator, Optional, Sized
 
 import numpy as np
 from mmagic.registry import DATA_SAMPLERS
-from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Sampler
 
-from cellgan_plugin.datasets.samplers import SampleIndex
+from cellgan_plugin.datasets.samplers import ResumableInfiniteSampler, SampleIndex
 from cellgan_plugin.randomness import rng_for
 
 
 @DATA_SAMPLERS.register_module()
-class LabelledBatchSampler(Sampler):
+class LabelledBatchSampler(ResumableInfiniteSampler):
     """Labelled and unlabelled samples in fixed numbers per batch, for semi-supervised training.
 
     A loader with ``batch_size = labelled + unlabelled`` makes batches of ``labelled`` labelled
@@ -43,8 +41,7 @@ class LabelledBatchSampler(Sampler):
         shuffle: bool = True,
         seed: Optional[int] = None,
     ):
-        self.rank, self.world_size = get_dist_info()
-        self.size = len(dataset)  # also reads a data set that waits to be read
+        super().__init__(dataset, shuffle, seed)  # also reads a data set that waits to be read
         if not hasattr(dataset, 'labelled_flags'):
             raise TypeError(
                 f'LabelledBatchSampler: a {type(dataset).__name__} does not say which samples are '
@@ -53,9 +50,6 @@ class LabelledBatchSampler(Sampler):
         flags = np.asarray(dataset.labelled_flags())
         self.members = (np.flatnonzero(flags), np.flatnonzero(~flags))
         self.set_batch(labelled, unlabelled)
-        self.shuffle = shuffle
-        self.seed = sync_random_seed() if seed is None else int(seed)
-        self.start = 0
 
     def set_batch(self, labelled: int, unlabelled: int) -> None:
         """Change what a batch holds, before the next iterator; arguments and errors as above."""
@@ -90,10 +84,9 @@ class LabelledBatchSampler(Sampler):
                 on. After a change of the batch size it may lie within a batch: the next whole one
                 is the first.
         """
-        if samples_seen < 0:
-            raise ValueError(f'samples_seen must not be negative, got {samples_seen}')
+        super().set_position(samples_seen)
         block = self.batch_size * self.world_size
-        self.start = -(-int(samples_seen) // block) * block
+        self.start = -(-self.start // block) * block
 
     def permutation(self, kind: int, epoch: int) -> np.ndarray:
         """Indices of the labelled (0) or unlabelled (1) samples in the order of their ``epoch``."""
@@ -117,9 +110,3 @@ class LabelledBatchSampler(Sampler):
                 current[kind] = epoch, self.permutation(kind, epoch)
             yield SampleIndex(int(current[kind][1][entry]), position, self.seed)
             position += self.world_size
-
-    def __len__(self) -> int:
-        return self.size
-
-    def set_epoch(self, epoch: int) -> None:
-        """Nothing to do: epochs follow from positions. Kept for MMEngine's loops."""

@@ -87,10 +87,6 @@ class ResumableInfiniteSampler(Sampler):
             raise ValueError(f'samples_seen must not be negative, got {samples_seen}')
         self.start = int(samples_seen)
 
-    def permutation(self, epoch: int) -> list:
-        """Indices of the data set in the order of ``epoch``."""
-        return self._order('shuffle', epoch, self.size)
-
     def _order(self, purpose: str, epoch: int, size: int) -> list:
         if not self.shuffle:
             return list(range(size))
