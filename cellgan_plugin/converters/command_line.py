@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from typing import Callable, Tuple, Union
+from typing import Callable, Tuple
 
-from cellgan_plugin.converters import ConversionResult, ConverterError, CricResult
+from cellgan_plugin.converters import ConversionResult, ConverterError
 
 
 def converter_parser(description: str) -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def add_split_arguments(
     parser.add_argument('--seed', type=int, default=0, help='seed of the split (default: 0)')
 
 
-def report_conversion(tool: str, convert: Callable[[], Union[ConversionResult, CricResult]]) -> int:
+def report_conversion(tool: str, convert: Callable[[], ConversionResult]) -> int:
     """Run a data set converter and say how it ended.
 
     Args:
@@ -70,7 +70,6 @@ def report_conversion(tool: str, convert: Callable[[], Union[ConversionResult, C
         print(f'{tool}: interrupted; the same command continues', file=sys.stderr)
         return 130
     print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
-    passed_over = getattr(result, 'passed_over', [])
-    for line in passed_over:
+    for line in result.passed_over:
         print(f'{tool}: passed over: {line}', file=sys.stderr)
-    return 1 if passed_over else 0
+    return 1 if result.passed_over else 0

@@ -8,7 +8,7 @@ with a Bethesda class and a position. By which rules a patch is cut and gets its
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from cellgan_plugin.converters.common import (
     DEFAULT_MAX_PIXELS,
+    ConversionResult,
     ConverterError,
     PathLike,
     begin_output,
@@ -61,22 +62,14 @@ _BORDER_FRACTION = 16
 
 
 @dataclass
-class CricResult:
-    """What a conversion made.
+class CricResult(ConversionResult):
+    """What a conversion of CRIC made.
 
     Attributes:
-        manifest (Path): The manifest written.
-        rows (list[dict]): Its rows.
         scale (float): Image px per annotation px.
-        counts (dict[str, int]): What became of every nucleus, and what was left out.
-        lines (list[str]): The summary to print.
     """
 
-    manifest: Path
-    rows: List[Dict[str, object]]
-    scale: float
-    counts: Dict[str, int]
-    lines: List[str] = field(default_factory=list)
+    scale: float = 1.0
 
 
 @writes_folder('out_dir', deep=True)
@@ -190,7 +183,7 @@ def convert_cric(
     write_json(out_dir / SCALE_NAME, check)
     _cut([row for row in rows if row['file'] in waiting], loader, out_dir, size, progress)
     manifest = write_manifest(out_dir / MANIFEST_NAME, rows, COLUMNS)
-    result = CricResult(manifest, rows, check['scale'], dict(counts))
+    result = CricResult(manifest, rows, dict(counts), scale=check['scale'])
     result.lines = _summary(result, check, classes, fractions, missing, len(waiting))
     return result
 
