@@ -142,8 +142,8 @@ class FrechetSubsets:
         """Frechet distance between two subsets, both of two rows or more.
 
         Args:
-            real_rows (np.ndarray): ClassRow numbers into the real set, shape (r,).
-            fake_rows (np.ndarray): ClassRow numbers into the fake set, shape (s,).
+            real_rows (np.ndarray): Row numbers into the real set, shape (r,).
+            fake_rows (np.ndarray): Row numbers into the fake set, shape (s,).
 
         Returns:
             float: What :func:`frechet_distance` gives for these rows.

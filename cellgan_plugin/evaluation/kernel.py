@@ -126,8 +126,8 @@ class KernelSubsets:
         """Kernel distance between two subsets, both of two rows or more.
 
         Args:
-            real_rows (np.ndarray): ClassRow numbers into the real set, shape (r,).
-            fake_rows (np.ndarray): ClassRow numbers into the fake set, shape (s,).
+            real_rows (np.ndarray): Row numbers into the real set, shape (r,).
+            fake_rows (np.ndarray): Row numbers into the fake set, shape (s,).
 
         Returns:
             float: The all-pairs value of :func:`kernel_distance` for these rows.
@@ -151,7 +151,7 @@ def _kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def _sums_within(x: torch.Tensor, block_size: Optional[int]) -> torch.Tensor:
-    """ClassRow sums of k(x, x) without the diagonal; each off-diagonal block is computed once."""
+    """Row sums of k(x, x) without the diagonal; each off-diagonal block is computed once."""
     sums = x.new_zeros(len(x))
     # In one block nothing is off-diagonal and half of the products are computed twice; in eight
     # blocks an eighth of them.
