@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / 'cellgan_plugin'
 # Files beside the rooms: of them every room may import, and they import each other only.
 FOUNDATION = {
     'checkpoint_files', 'checkpoint_reading', 'errors', 'files', 'locks', 'machine', 'processes',
-    'randomness', 'records', 'safetensors_files', 'user_modules', 'version',
+    'randomness', 'records', 'safetensors_files', 'text', 'user_modules', 'version',
 }  # fmt: skip
 # What each room imports besides the foundation and itself. A room is added here with what it
 # needs; a pair is added only if the room that is imported does not lead back.

@@ -26,6 +26,7 @@ from cellgan_plugin.datasets.problems import printable
 from cellgan_plugin.datasets.sources import SPLITS
 from cellgan_plugin.errors import OutputError
 from cellgan_plugin.records import FolderRecord, RecordError
+from cellgan_plugin.text import in_columns
 
 RECORD_NAME = 'conversion.json'
 _LONGEST_HEADER = 1 << 16  # characters
@@ -236,16 +237,7 @@ def split_table(
 
     table = [['images (groups)', *splits, 'all'], *(cells(name, name) for name in classes)]
     table.append(cells('all', None))
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    lines = [
-        '  '.join(
-            [
-                line[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)),
-            ]
-        )
-        for line in table
-    ]
+    lines = in_columns(table)
     for name in classes:
         missing = [split for split in splits if not images[name, split]]
         if len(missing) == len(splits):

@@ -1,8 +1,7 @@
 """Check a data set before training: every problem, the class balance, the sizes, a look at it."""
 
-import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -11,6 +10,7 @@ from mmagic.registry import DATASETS
 from PIL import Image
 
 from cellgan_plugin.datasets.cell_patches import CellPatchDataset
+from cellgan_plugin.datasets.content_hash import pixel_digest
 from cellgan_plugin.datasets.file_history import (
     compare_files,
     list_image_files,
@@ -24,8 +24,8 @@ from cellgan_plugin.datasets.inspection import (
     inspect_file,
     with_progress,
 )
-from cellgan_plugin.datasets.problems import ERROR, SEVERITIES, WARNING, Problem
-from cellgan_plugin.datasets.report import DatasetReport
+from cellgan_plugin.datasets.problems import ERROR, WARNING, Problem
+from cellgan_plugin.datasets.report import DatasetReport, groups_in_two_splits, in_two_splits
 from cellgan_plugin.datasets.sources import Patch
 from cellgan_plugin.datasets.tissue_masks import TissueMaskDataset
 from cellgan_plugin.datasets.tissue_report import check_tissue_dataset
@@ -105,14 +105,14 @@ def check_dataset(
         )
         report.problems.append(Problem(WARNING, 'shared files', dataset.root, message))
 
-    report.problems += _check_groups(entries)
+    named = ((entry.patch.group, entry.split, entry.path) for entry in entries)
+    report.problems += groups_in_two_splits(named, ERROR)
     usable = _check_images(entries, report)
     if synthetic is not None:
         report.problems += _check_synthetic(usable, synthetic)
     _check_balance(dataset, report)
     _collect_examples(usable, report)
-    order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
-    report.problems = sorted(dict.fromkeys(report.problems), key=lambda p: order[p.severity])
+    report.order_problems()
     return report
 
 
@@ -127,21 +127,6 @@ def _build(dataset: Union[Checkable, Mapping]) -> Checkable:
     return dataset
 
 
-def _check_groups(entries: Sequence[_Entry]) -> Iterator[Problem]:
-    splits_of: Dict[str, Dict[str, str]] = defaultdict(dict)  # group -> split -> first file
-    for entry in entries:
-        if entry.patch.group:
-            splits_of[entry.patch.group].setdefault(entry.split, entry.path)
-    for group, splits in splits_of.items():
-        if len(splits) > 1:
-            files = ', '.join(f'{path} ({split or "train"})' for split, path in splits.items())
-            message = (
-                f'group {group!r} (one slide, field or patient) is in splits {list(splits)}: '
-                f'{files}. Keep each group on one side'
-            )
-            yield Problem(ERROR, 'group in two splits', next(iter(splits.values())), message)
-
-
 def _check_images(entries: Sequence[_Entry], report: DatasetReport) -> List[_Entry]:
     """Decode every file; fill in problems, counts and sizes; return the usable entries."""
     readers = {id(entry.dataset): entry.dataset.reader for entry in entries}
@@ -154,9 +139,7 @@ def _check_images(entries: Sequence[_Entry], report: DatasetReport) -> List[_Ent
         digest = None
         if found.image is not None:  # equal pixels, whatever they are wrapped in
             found.problems.extend(blank_problem(found.image, entry.path))
-            digest = hashlib.blake2b(found.image.tobytes(), digest_size=16)
-            digest.update(repr(found.image.shape).encode())
-            digest = digest.digest()
+            digest = pixel_digest(found.image)
         return entry, found._replace(image=None), digest
 
     first_with: Dict[bytes, _Entry] = {}
@@ -221,9 +204,7 @@ def _duplicate(first: _Entry, second: _Entry) -> Problem:
         message = f'{same}, in class {names[0]!r} and again in {names[1]!r}; keep the right one'
         return Problem(ERROR, 'two classes', second.path, message)
     if first.split != second.split:
-        splits = [entry.split or 'train' for entry in (first, second)]
-        message = f'{same}, in split {splits[0]!r} and again in {splits[1]!r}; keep one'
-        return Problem(ERROR, 'two splits', second.path, message)
+        return in_two_splits(second.path, same, first.split, second.split)
     return Problem(WARNING, 'duplicate', second.path, f'{same}: it counts twice')
 
 

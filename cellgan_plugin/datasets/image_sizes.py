@@ -14,6 +14,7 @@ import numpy as np
 from cellgan_plugin.datasets.file_names import nfc
 from cellgan_plugin.datasets.manifest import MANIFEST_NAME, ManifestError, iter_manifest
 from cellgan_plugin.datasets.problems import WARNING, Problem
+from cellgan_plugin.text import in_columns
 
 QUANTILES = {'min': 0, '5 %': 5, '25 %': 25, 'median': 50, '75 %': 75, '95 %': 95, 'max': 100}
 # Median scales of two classes that differ by more than this are said; nuclei of one kind vary in
@@ -129,14 +130,7 @@ def size_table(
             continue
         scale = [f'{scales[name]:.2f}x' if name in scales else ''] if scaled else []
         table.append([name, str(sum(counter.values())), *_quantiles(counter), *scale])
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        '  '.join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
+    return in_columns(table)
 
 
 def _quantiles(counter: Counter) -> Sequence[str]:

@@ -2,10 +2,10 @@
 
 import csv
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, Tuple, Union
 
 import numpy as np
 
@@ -57,6 +57,11 @@ class DatasetReport:
     def of_kind(self, kind: str) -> List[Problem]:
         """The problems of one kind, e.g. ``'truncated'``."""
         return [problem for problem in self.problems if problem.kind == kind]
+
+    def order_problems(self) -> None:
+        """Each finding once, errors first."""
+        order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+        self.problems = sorted(dict.fromkeys(self.problems), key=lambda p: order[p.severity])
 
     def to_text(self) -> str:
         """The report as plain text: problems, class balance, sizes, verdict."""
@@ -123,3 +128,33 @@ class DatasetReport:
         starts = range(0, len(images), _SHEET_COLUMNS)
         rows = [images[start : start + _SHEET_COLUMNS] for start in starts]
         return image_grid(rows, row_titles=[name, *[''] * (len(rows) - 1)])
+
+
+def groups_in_two_splits(
+    images: Iterable[Tuple[str, str, str]], severity: str
+) -> Iterator[Problem]:
+    """Groups whose images lie in several splits.
+
+    Args:
+        images (Iterable[tuple[str, str, str]]): Group ('' for none), split and path of each.
+        severity (str): Of the findings.
+    """
+    splits_of: Dict[str, Dict[str, str]] = defaultdict(dict)  # group -> split -> first file
+    for group, split, path in images:
+        if group:
+            splits_of[group].setdefault(split, path)
+    for group, splits in splits_of.items():
+        if len(splits) > 1:
+            files = ', '.join(f'{path} ({split or "train"})' for split, path in splits.items())
+            message = (
+                f'group {group!r} (one slide, field or patient) is in splits {list(splits)}: '
+                f'{files}. Keep each group on one side'
+            )
+            yield Problem(severity, 'group in two splits', next(iter(splits.values())), message)
+
+
+def in_two_splits(where: str, same: str, first: str, second: str) -> Problem:
+    """An image that is in two splits; ``same`` says what it is equal to."""
+    splits = [split or 'train' for split in (first, second)]
+    message = f'{same}, in split {splits[0]!r} and again in {splits[1]!r}; keep one'
+    return Problem(ERROR, 'two splits', where, message)

@@ -1,25 +1,24 @@
 """Check image + mask pairs before training: what :func:`check_dataset` does for them."""
 
-import hashlib
 import os
 from collections import Counter, defaultdict
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
 
+from cellgan_plugin.datasets.content_hash import pixel_digest
 from cellgan_plugin.datasets.image_io import ImageFileError
 from cellgan_plugin.datasets.inspection import blank_problem, in_threads, with_progress
 from cellgan_plugin.datasets.mask_sources import TissuePair
 from cellgan_plugin.datasets.pair_store import class_coverage, read_mask
 from cellgan_plugin.datasets.problems import (
     ERROR,
-    SEVERITIES,
     WARNING,
     DatasetError,
     Problem,
 )
-from cellgan_plugin.datasets.report import DatasetReport
+from cellgan_plugin.datasets.report import DatasetReport, groups_in_two_splits, in_two_splits
 from cellgan_plugin.datasets.segmentation_labels import class_pixels
 from cellgan_plugin.datasets.tiling import tile_grid
 from cellgan_plugin.datasets.tissue_checks import check_amounts, inspect_pair
@@ -104,26 +103,18 @@ def check_tissue_dataset(
         if dataset.transductive:
             message += f' (transductive: {list(dataset.transductive)})'
         report.problems.append(Problem(WARNING, 'shared files', dataset.root, message))
-    report.problems += _groups(dataset, entries)
+    named = (
+        (entry.pair.group, entry.split, entry.path)
+        for entry in entries
+        if entry.split not in dataset.transductive
+    )
+    report.problems += groups_in_two_splits(
+        named, ERROR if dataset.shared_groups == 'error' else WARNING
+    )
     looks = _look_at_all(entries, report)
     _describe(dataset, entries, looks, report)
-    order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
-    report.problems = sorted(dict.fromkeys(report.problems), key=lambda p: order[p.severity])
+    report.order_problems()
     return report
-
-
-def _groups(dataset: TissueMaskDataset, entries: Sequence[_Entry]) -> Iterator[Problem]:
-    """Groups in several splits, those of transductive images aside."""
-    splits_of: Dict[str, Dict[str, str]] = defaultdict(dict)  # group -> split -> first file
-    for entry in entries:
-        if entry.pair.group and entry.split not in dataset.transductive:
-            splits_of[entry.pair.group].setdefault(entry.split, entry.path)
-    for group, splits in splits_of.items():
-        if len(splits) > 1:
-            files = ', '.join(f'{path} ({split or "train"})' for split, path in splits.items())
-            message = f'group {group!r} (a slide or patient) is in splits {list(splits)}: {files}'
-            severity = ERROR if dataset.shared_groups == 'error' else WARNING
-            yield Problem(severity, 'group in two splits', next(iter(splits.values())), message)
 
 
 def _look(entry: _Entry) -> _Look:
@@ -137,9 +128,7 @@ def _look(entry: _Entry) -> _Look:
     except ImageFileError as error:
         return _Look([*problems, Problem(ERROR, error.kind, entry.path, error.reason)])
     problems = [*problems, *blank_problem(image, entry.path)]
-    digest = hashlib.blake2b(image.tobytes(), digest_size=16)
-    digest.update(repr(image.shape).encode())
-    found = _Look(problems, image.shape[:2], digest.digest())
+    found = _Look(problems, image.shape[:2], pixel_digest(image))
     # A mask that its header has shown to be unusable is reported once.
     if reads_mask is None or any(
         p.where.endswith(pair.mask) and p.severity == ERROR for p in problems
@@ -179,9 +168,7 @@ def _look_at_all(entries: Sequence[_Entry], report: DatasetReport) -> List[_Look
 def _duplicate(first: _Entry, second: _Entry) -> Problem:
     same = f'has the same pixels as {first.path}'
     if first.split != second.split:
-        splits = [entry.split or 'train' for entry in (first, second)]
-        message = f'{same}, in split {splits[0]!r} and again in {splits[1]!r}; keep one'
-        return Problem(ERROR, 'two splits', second.path, message)
+        return in_two_splits(second.path, same, first.split, second.split)
     groups = [entry.pair.group for entry in (first, second)]
     if all(groups) and groups[0] != groups[1]:
         message = f'{same}, of group {groups[0]!r} and again of {groups[1]!r}; one is wrong'

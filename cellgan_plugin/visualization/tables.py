@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence, Union
 
 from cellgan_plugin.files import atomic_write
+from cellgan_plugin.text import in_columns
 from cellgan_plugin.visualization.figures import (
     new_figure,
     save_figure,
@@ -52,10 +53,7 @@ def _cell(row: Dict[str, Any], column: str) -> str:
 
 def aligned(rows: Sequence[Sequence[str]]) -> List[str]:
     """Lines of a table with a rule below its head: the first column to the left, others right."""
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    lines = [
-        '  '.join([row[0].ljust(first), *map(str.rjust, row[1:], others)]).rstrip() for row in rows
-    ]
+    lines = in_columns(rows)
     return [lines[0], '-' * max(map(len, lines)), *lines[1:]]
 
 
