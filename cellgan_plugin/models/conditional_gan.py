@@ -1,7 +1,7 @@
 """What every class-conditional GAN of the plugin shares: sampling, labels, and repeatable steps."""
 
 from copy import deepcopy
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmagic.models.base_models import BaseConditionalGAN
@@ -10,6 +10,7 @@ from mmagic.structures import DataSample
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from cellgan_plugin.models.layers import are_class_weights
 from cellgan_plugin.models.repeatable_step import RepeatableStep
 
 FakeLabels = Union[str, Sequence[float]]
@@ -77,6 +78,22 @@ class ConditionalGAN(RepeatableStep, BaseConditionalGAN):
                 'class, none negative and not all zero'
             )
         return weights
+
+    def check_equal(self, *names: Tuple[str, str]) -> None:
+        """ValueError for the first attribute of the generator that is another in the discriminator.
+
+        Args:
+            *names (tuple[str, str]): Of the generator's attribute, and of the discriminator's;
+                one that either does not have is passed over.
+        """
+        for of_generator, of_discriminator in names:
+            a = getattr(self.generator, of_generator, None)
+            b = getattr(self.discriminator, of_discriminator, None)
+            if a is not None and b is not None and a != b:
+                raise ValueError(
+                    f'generator.{of_generator}={a} but discriminator.{of_discriminator}={b}: '
+                    'they must be equal'
+                )
 
     def forward(
         self,
@@ -174,7 +191,7 @@ class ConditionalGAN(RepeatableStep, BaseConditionalGAN):
                 f'num_batches={inputs["num_batches"]} but {count} noise vectors or labels'
             )
         noise = self.noise_fn(noise, num_batches=count)
-        if isinstance(labels, Tensor) and labels.is_floating_point() and labels.ndim == 2:
+        if are_class_weights(labels):
             labels = labels.to(self.device)
         else:
             if isinstance(labels, Tensor):

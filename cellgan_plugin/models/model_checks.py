@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cellgan_plugin.errors import where_raised
 from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.models.conditional_gan import unwrap
-from cellgan_plugin.models.layers import height_and_width
+from cellgan_plugin.models.layers import evaluating, height_and_width
 
 
 class _Plan(NamedTuple):
@@ -138,16 +138,12 @@ def generated_shape(model: nn.Module) -> Tuple[int, int, int]:
     size, channels = (getattr(generator, name, None) for name in ('out_size', 'out_channels'))
     if size is not None and channels is not None:
         return channels, *height_and_width('out_size', size)
-    was_training = generator.training
-    generator.eval()  # batch statistics and singular vectors stay as they are
     device = next(generator.parameters()).device
-    try:
+    with evaluating(generator):  # batch statistics and singular vectors stay as they are
         image = generator(
             torch.zeros(1, model.noise_size, device=device),
             label=torch.zeros(1, dtype=torch.long, device=device),
         )
-    finally:
-        generator.train(was_training)
     return tuple(image.shape[1:])
 
 
@@ -166,10 +162,8 @@ def _images_of_own_generator(model: nn.Module, generator: nn.Module) -> Tensor:
     call = (
         f'forward(noise, label=label, return_noise=False) with noise {tuple(noise.shape)}, {given}'
     )
-    was_training = generator.training
-    generator.eval()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with evaluating(generator), torch.random.fork_rng(devices=[]):
             # Not through __call__: a compiled generator would be compiled for these two as well.
             images = generator.forward(noise, label=label, return_noise=False)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
@@ -179,8 +173,6 @@ def _images_of_own_generator(model: nn.Module, generator: nn.Module) -> Tensor:
             f'{kind}: {call} fails: {type(error).__name__}: {error}{place}. docs/extend.md shows '
             'a generator that fits'
         ) from error
-    finally:
-        generator.train(was_training)
     if not isinstance(images, Tensor) or images.ndim != 4 or len(images) != len(noise):
         shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f'{kind}: {call} returns {shape}; images (2, C, H, W) expected')
@@ -244,21 +236,28 @@ def check_classifier(model: nn.Module, dataset) -> None:
         return
     weights = next(model.parameters())
     backbone = f'model.backbone, {type(model.backbone).__name__}'
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         features = model.backbone(image[None].to(weights))
         # Without a neck a list does as well: the head takes the last entry.
         if not isinstance(features, tuple if model.with_neck else (tuple, list)):
             raise ValueError(f'{backbone}: forward returns no tuple of feature maps')
         features = model.neck(features) if model.with_neck else features
-    finally:
-        model.train(was_training)
     last, taken = features[-1], getattr(model.head, 'in_channels', None)
     if isinstance(last, Tensor) and last.ndim == 2 and taken not in (None, last.shape[1]):
         raise ValueError(
             f'model.head.in_channels={taken}, but {backbone}, gives {last.shape[1]}: set '
             f'model.head.in_channels={last.shape[1]}'
+        )
+
+
+def check_classes(model: nn.Module, dataset) -> None:
+    """ValueError where a data set names another number of classes than ``model.num_classes``."""
+    classes = dataset.metainfo.get('classes')
+    if None not in (classes, model.num_classes) and len(classes) != model.num_classes:
+        raise ValueError(
+            f'model.num_classes={model.num_classes} but the training set has {len(classes)} '
+            f'classes ({", ".join(classes)}): set model.num_classes, or '
+            'train_dataloader.dataset.metainfo.classes'
         )
 
 
@@ -273,14 +272,7 @@ def check_training_set(model: nn.Module, dataset) -> None:
     Raises:
         ValueError: When classes, image size or channels differ; the message names both sides.
     """
-    classes = dataset.metainfo.get('classes')
-    if classes is not None and model.num_classes is not None:
-        if len(classes) != model.num_classes:
-            raise ValueError(
-                f'model.num_classes={model.num_classes} but the training set has {len(classes)} '
-                f'classes ({", ".join(classes)}): set model.num_classes, or '
-                'train_dataloader.dataset.metainfo.classes'
-            )
+    check_classes(model, dataset)
     inputs = dataset[0]['inputs']
     shape = tuple((inputs['img'] if isinstance(inputs, dict) else inputs).shape)
     made = generated_shape(model)

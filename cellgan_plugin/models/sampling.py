@@ -12,6 +12,7 @@ from mmagic.structures import DataSample
 from torch import Tensor, nn
 
 from cellgan_plugin.models.conditional_gan import unwrap
+from cellgan_plugin.models.layers import evaluating
 from cellgan_plugin.randomness import generator_for
 
 Row = Tuple[Union[int, str], ...]
@@ -113,12 +114,8 @@ def sample_pixels(
         inputs['labels'] = labels
     else:
         samples.set_gt_label(labels)
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         images = model(inputs, data_samples=samples)
-    finally:
-        model.train(was_training)
     batch = torch.stack([image.fake_img for image in images])
     if not torch.isfinite(batch).all():
         raise FloatingPointError(

@@ -18,6 +18,7 @@ from cellgan_plugin.files import atomic_write
 from cellgan_plugin.models import draw_noise
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_uint8
+from cellgan_plugin.models.layers import evaluating
 from cellgan_plugin.models.sampling import default_sample_model
 from cellgan_plugin.runs.sampling import Sampling
 from cellgan_plugin.runs.trained_model import LoadedModel
@@ -94,10 +95,8 @@ def attention_maps(
             f'{type(generator).__name__} shows no attention map: give a HistoGAN (configs/histogan)'
         )
     noise = torch.cat([draw_noise(model.noise_size, seed, 'attention', [()]) for seed in seeds])
-    was_training = generator.training
-    generator.eval()
     images, maps = [], []
-    try:
+    with evaluating(generator):
         for start in range(0, len(noise), batch_size):
             batch = slice(start, start + batch_size)
             made = generator(
@@ -107,8 +106,6 @@ def attention_maps(
             )
             images.append(to_uint8(made['fake_img']).cpu())
             maps.append(received_attention(made['attention'], *generator.stage_sizes[0]).cpu())
-    finally:
-        generator.train(was_training)
     pixels = torch.cat(images)
     pixels = pixels.expand(-1, 3, -1, -1) if pixels.shape[1] == 1 else pixels
     return AttentionMaps(

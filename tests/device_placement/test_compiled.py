@@ -7,7 +7,7 @@ import pytest
 import torch
 from placement_models import KINDS
 
-from cellgan_plugin.models.histogan.stages import class_weights
+from cellgan_plugin.models.layers import class_weights
 
 pytestmark = [
     pytest.mark.usefixtures('mmagic_scope'),

@@ -1,30 +1,24 @@
 """Pictures while a pyramid trains: masks, what is generated from them at every scale, and back."""
 
-from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
 from mmagic.registry import HOOKS
-from mmengine.dist import master_only
-from mmengine.hooks import Hook
 from torch import Tensor
 
-from cellgan_plugin.compat import show_image
-from cellgan_plugin.datasets.image_encoding import write_png
+from cellgan_plugin.engine.hooks.pictures import PictureHook
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_model_range, to_uint8
 from cellgan_plugin.models.pyramid_gan.scales import resize_images
 from cellgan_plugin.randomness import derive_seed, rng_for
-from cellgan_plugin.visualization import draw_curves, image_grid, mask_picture
-
-from .run_info_hook import read_scalars
+from cellgan_plugin.visualization import image_grid, mask_picture
 
 _LEAST_SIDE = 128  # smaller images are enlarged, whole pixels, so that they can be looked at
 
 
 @HOOKS.register_module()
-class PyramidSheetHook(Hook):
+class PyramidSheetHook(PictureHook):
     """Every ``interval`` iterations, and at the end of every scale, one sheet and the curves.
 
     One row per training tile with a mask, the same tiles and the same noise at every iteration: the
@@ -42,44 +36,23 @@ class PyramidSheetHook(Hook):
         seed (int): Of the choice of tiles and of the noise. Defaults to 0.
     """
 
-    priority = 'LOW'
-
     def __init__(self, interval: int, rows: int = 4, variants: int = 3, seed: int = 0):
-        self.interval = interval
+        super().__init__(interval)
         self.rows = rows
         self.variants = max(1, variants)
         self.seed = seed
         self._tiles: Optional[Tuple[Tensor, Tensor]] = None
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Draw when due."""
-        done = runner.iter + 1
-        ended = done in runner.train_loop.ends or runner.train_loop.stop_training
-        if ended or self.every_n_train_iters(runner, self.interval):
-            self.draw(runner, done)
+    def is_end(self, runner) -> bool:
+        """See the base: at the end of every scale."""
+        return runner.iter + 1 in runner.train_loop.ends or runner.train_loop.stop_training
 
-    @master_only
-    def draw(self, runner, iteration: int) -> Path:
-        """Write the sheet and the curves of this moment.
-
-        Args:
-            runner (Runner): The runner.
-            iteration (int): Goes into the file name.
-
-        Returns:
-            Path: The sheet.
-        """
+    def pictures(self, runner) -> Dict[str, np.ndarray]:
+        """See the base."""
         model = unwrap(runner.model)
         if self._tiles is None:
             self._tiles = labelled_tiles(runner.train_dataloader.dataset, self.rows, self.seed)
-        sheet = self.sheet(model, *self._tiles)
-        folder = Path(runner.work_dir)
-        path = folder / 'sheets' / f'iter_{iteration:08d}_{model.size}px.png'
-        write_png(path, sheet)
-        show_image(runner.visualizer, 'sheet', sheet, iteration)
-        read_scalars(runner)
-        draw_curves(runner.message_hub.log_scalars, folder / 'curves.png')
-        return path
+        return {f'_{model.size}px': self.sheet(model, *self._tiles)}
 
     @torch.no_grad()
     def sheet(self, model, img: Tensor, masks: Tensor) -> np.ndarray:

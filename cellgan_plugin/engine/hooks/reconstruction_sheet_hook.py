@@ -1,25 +1,21 @@
 """Pictures while an autoencoder trains: images above their reconstructions, and the curves."""
 
-from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 import numpy as np
 import torch
 from mmagic.registry import HOOKS
-from mmengine.dist import master_only
-from mmengine.hooks import Hook
 
-from cellgan_plugin.compat import show_image
-from cellgan_plugin.datasets.image_encoding import write_png
-from cellgan_plugin.engine.hooks.logged_iterations import draw_run_curves, note_logged
+from cellgan_plugin.engine.hooks.pictures import PictureHook
 from cellgan_plugin.engine.hooks.sheet_hook import real_examples
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.data_preprocessor import to_model_range, to_uint8
+from cellgan_plugin.models.layers import evaluating
 from cellgan_plugin.visualization import image_grid
 
 
 @HOOKS.register_module()
-class ReconstructionSheetHook(Hook):
+class ReconstructionSheetHook(PictureHook):
     """Every ``interval`` iterations a sheet: a row of images per class, below it what comes back.
 
     The images are the first of each class, the same on every sheet: of the validation set where
@@ -33,32 +29,14 @@ class ReconstructionSheetHook(Hook):
         batch_size (int): Images reconstructed at once. Defaults to 16.
     """
 
-    priority = 'LOW'
-
     def __init__(self, interval: int, images_per_class: int = 8, batch_size: int = 16):
-        self.interval = interval
+        super().__init__(interval)
         self.images_per_class = images_per_class
         self.batch_size = batch_size
         self._images: Optional[List[List[np.ndarray]]] = None
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Draw when due."""
-        note_logged(runner, outputs)
-        last = runner.iter + 1 == runner.max_iters or runner.train_loop.stop_training
-        if last or self.every_n_train_iters(runner, self.interval):
-            self.draw(runner, runner.iter + 1)
-
-    @master_only
-    def draw(self, runner, iteration: int) -> Path:
-        """Write the sheet and the curves of this moment.
-
-        Args:
-            runner (Runner): The runner.
-            iteration (int): Goes into the file name.
-
-        Returns:
-            Path: The sheet.
-        """
+    def pictures(self, runner) -> Dict[str, np.ndarray]:
+        """See the base."""
         held_out = runner.val_loop is not None
         dataset = runner.train_dataloader.dataset
         if held_out:
@@ -73,26 +51,18 @@ class ReconstructionSheetHook(Hook):
             rows += [images, results]
             titles += [name, 'reconstruction']
         columns = ['held out' if held_out else 'training'] * self.images_per_class
-        folder = Path(runner.work_dir)
-        path = folder / 'sheets' / f'iter_{iteration:08d}.png'
-        sheet = image_grid(rows, row_titles=titles, column_titles=columns)
-        write_png(path, sheet)
-        show_image(runner.visualizer, 'sheet', sheet, iteration)
-        draw_run_curves(runner, folder / 'curves.png')
-        return path
+        return {'': image_grid(rows, row_titles=titles, column_titles=columns)}
 
     @torch.no_grad()
     def reconstruct(self, model) -> List[List[np.ndarray]]:
         """Reconstruct the images of the sheet: one list of uint8 (H, W, C) per class."""
         flat = np.stack([image for row in self._images for image in row])
         img = torch.from_numpy(flat).permute(0, 3, 1, 2)
-        was_training = model.training
-        model.eval()
-        parts = [
-            to_uint8(model.reconstruct(to_model_range(batch.to(model.device))))
-            for batch in img.split(self.batch_size)
-        ]
-        model.train(was_training)
+        with evaluating(model):
+            parts = [
+                to_uint8(model.reconstruct(to_model_range(batch.to(model.device))))
+                for batch in img.split(self.batch_size)
+            ]
         images = torch.cat(parts).permute(0, 2, 3, 1).cpu().numpy()
         per_class = self.images_per_class
         return [list(images[i : i + per_class]) for i in range(0, len(images), per_class)]

@@ -1,19 +1,14 @@
 """Pictures while training: generated images beside real ones, and the curves."""
 
-from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
 import torch
 from mmagic.registry import HOOKS
-from mmengine.dist import master_only
-from mmengine.hooks import Hook
 
-from cellgan_plugin.compat import show_image
-from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.engine.average_statistics import settle_average_of
-from cellgan_plugin.engine.hooks.logged_iterations import draw_run_curves, note_logged
+from cellgan_plugin.engine.hooks.pictures import PictureHook
 from cellgan_plugin.models.conditional_gan import unwrap
 from cellgan_plugin.models.sampling import sample_pixels
 from cellgan_plugin.randomness import generator_for
@@ -21,7 +16,7 @@ from cellgan_plugin.visualization import image_grid
 
 
 @HOOKS.register_module()
-class SampleSheetHook(Hook):
+class SampleSheetHook(PictureHook):
     """Every ``interval`` iterations a sheet with one row per class, and the curves so far.
 
     The noise is fixed: column j holds the same z at every iteration and in every row, so that a
@@ -41,8 +36,6 @@ class SampleSheetHook(Hook):
         batch_size (int): Images generated at once. Defaults to 32.
     """
 
-    priority = 'LOW'
-
     def __init__(
         self,
         interval: int,
@@ -52,7 +45,7 @@ class SampleSheetHook(Hook):
         sample_model: Optional[str] = None,
         batch_size: int = 32,
     ):
-        self.interval = interval
+        super().__init__(interval)
         self.samples_per_class = samples_per_class
         self.real_per_class = real_per_class
         self.seed = seed
@@ -60,24 +53,8 @@ class SampleSheetHook(Hook):
         self.batch_size = batch_size
         self._real: Optional[List[List[np.ndarray]]] = None
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Draw when due."""
-        note_logged(runner, outputs)
-        last = runner.iter + 1 == runner.max_iters or runner.train_loop.stop_training
-        if last or self.every_n_train_iters(runner, self.interval):
-            self.draw(runner, runner.iter + 1)
-
-    @master_only
-    def draw(self, runner, iteration: int) -> Path:
-        """Write the sheet and the curves of this moment.
-
-        Args:
-            runner (Runner): The runner.
-            iteration (int): Goes into the file name.
-
-        Returns:
-            Path: The sheet.
-        """
+    def pictures(self, runner) -> Dict[str, np.ndarray]:
+        """See the base; of a model with stages its earlier ones, too."""
         classes = runner.train_dataloader.dataset.metainfo['classes']
         if self._real is None:
             self._real = real_examples(
@@ -86,22 +63,17 @@ class SampleSheetHook(Hook):
         settle_average_of(runner)
         *earlier, fake = self.generate(unwrap(runner.model), len(classes))
         columns = ['real'] * self.real_per_class + ['generated'] * self.samples_per_class
-        folder = Path(runner.work_dir)
-        path = folder / 'sheets' / f'iter_{iteration:08d}.png'
         rows = [real + generated for real, generated in zip(self._real, fake, strict=True)]
-        whole = image_grid(rows, list(classes), columns)
-        write_png(path, whole)
-        show_image(runner.visualizer, 'sheet', whole, iteration)
+        pictures = {'': image_grid(rows, list(classes), columns)}
         for number, small in enumerate(earlier, start=1):
             size = small[0][0].shape[:2]
             rows = [
                 [_shrunk(image, size) for image in real] + generated
                 for real, generated in zip(self._real, small, strict=True)
             ]
-            sheet = image_grid(rows, list(classes), columns, scale=fake[0][0].shape[0] / size[0])
-            write_png(path.with_name(f'{path.stem}_stage{number}.png'), sheet)
-        draw_run_curves(runner, folder / 'curves.png')
-        return path
+            scale = fake[0][0].shape[0] / size[0]
+            pictures[f'_stage{number}'] = image_grid(rows, list(classes), columns, scale=scale)
+        return pictures
 
     def generate(self, model, num_classes: int) -> List[List[List[np.ndarray]]]:
         """Generate the fixed samples.

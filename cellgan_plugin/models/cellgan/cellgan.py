@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any, Callable, Dict, Mapping, Optional, Type, Union
 
 import torch
-import torch.nn.functional as F
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
 from mmengine.optim import OptimWrapper
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from cellgan_plugin.models.cellgan.discriminator import CellGANDiscriminator
 from cellgan_plugin.models.conditional_gan import ConditionalGAN, unwrap
-from cellgan_plugin.models.layers import normalised_once
+from cellgan_plugin.models.layers import class_weights, normalised_once
 
 _COMPILES_FROM = Version('2.5')
 
@@ -118,15 +117,11 @@ class CellGAN(ConditionalGAN):
             self._input_gradient = torch.compile(self._input_gradient, **arguments)
 
     def _check_fit(self) -> None:
-        pairs = [('out_size', 'in_size'), ('num_classes',) * 2, ('out_channels', 'in_channels')]
-        for of_generator, of_discriminator in pairs:
-            a = getattr(self.generator, of_generator, None)
-            b = getattr(self.discriminator, of_discriminator, None)
-            if a is not None and b is not None and a != b:
-                raise ValueError(
-                    f'generator.{of_generator}={a} but discriminator.{of_discriminator}={b}: '
-                    'they must be equal'
-                )
+        self.check_equal(
+            ('out_size', 'in_size'),
+            ('num_classes', 'num_classes'),
+            ('out_channels', 'in_channels'),
+        )
         if self.reconstruction_loss and not getattr(self.discriminator, 'has_decoders', False):
             raise ValueError(
                 'reconstruction_loss is set but the discriminator has no decoders: '
@@ -142,8 +137,7 @@ class CellGAN(ConditionalGAN):
     def generate(self, sample_model: str, noise: Tensor, labels: Tensor, **sample_kwargs) -> Tensor:
         """Images, see :meth:`ConditionalGAN.generate`."""
         # As class weights: the check of class indices, which has been made, is no part of a graph.
-        if not labels.is_floating_point():
-            labels = F.one_hot(labels.long(), self.num_classes).to(noise.dtype)
+        labels = class_weights(labels, self.num_classes).to(noise.dtype)
         return super().generate(sample_model, noise, labels, **sample_kwargs)
 
     def train_step(self, data: dict, optim_wrapper) -> Dict[str, Tensor]:
@@ -156,7 +150,7 @@ class CellGAN(ConditionalGAN):
     def _generated(self, purpose: str, labels: Tensor) -> Tensor:
         noise = self.step_random.normal(purpose, len(labels), self.noise_size)
         # As class weights: the check of class indices would wait for the GPU at every pass.
-        one_hot = F.one_hot(labels, self.num_classes).to(noise.dtype)
+        one_hot = class_weights(labels, self.num_classes).to(noise.dtype)
         return self.generator(noise, label=one_hot, return_noise=False)
 
     def train_discriminator(

@@ -4,7 +4,6 @@ from typing import Callable, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmagic.models.utils import label_sample_fn, noise_sample_fn
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
@@ -16,6 +15,8 @@ from cellgan_plugin.models.layers import (
     SkipLayerGlobalContext,
     channels_by_resolution,
     check_image_size,
+    class_weights,
+    noise_and_label,
     resolutions_between,
     scale_initial_weights,
     sn_conv,
@@ -302,22 +303,8 @@ class CellGANGenerator(nn.Module):
         Returns:
             Tensor | dict: Images (N, out_channels, out_size, out_size) in [-1, 1].
         """
-        device = next(self.parameters()).device
-        noise = noise_sample_fn(
-            noise, num_batches=num_batches, noise_size=self.noise_size, device=device
-        )
-        if isinstance(label, Tensor) and label.is_floating_point() and label.ndim == 2:
-            one_hot = label
-        else:
-            if isinstance(label, Tensor):
-                label = label.reshape(-1)
-            label = label_sample_fn(
-                label, num_batches=len(noise), num_classes=self.num_classes, device=device
-            )
-            one_hot = F.one_hot(label.long(), self.num_classes).to(noise.dtype)
-        if len(one_hot) != len(noise):
-            raise ValueError(f'{len(noise)} noise vectors but {len(one_hot)} labels')
-
+        noise, label = noise_and_label(self, noise, label, num_batches)
+        one_hot = class_weights(label, self.num_classes).to(noise.dtype)
         image = self.synthesis(noise * truncation, one_hot)
         if return_noise:
             return dict(fake_img=image, noise_batch=noise, label=label)

@@ -16,10 +16,11 @@ from cellgan_plugin.models.layers import (
     SelfAttention,
     at_least_float32,
     class_norm,
+    class_weights,
     sn_conv,
 )
 
-from .stages import FIRST_STAGE_BLOCKS, Size, class_weights, stage_sizes
+from .stages import FIRST_STAGE_BLOCKS, Size, stage_sizes
 
 # The attention layer of every critic works on the map three halvings before the last one: 32x16
 # for 256x128. SAGAN's best is 32x32 of 128 px, whose last map is 4x4: three halvings as well.

@@ -4,13 +4,12 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmagic.models.utils import label_sample_fn, noise_sample_fn
 from mmagic.registry import MODELS
 from torch import Tensor, nn
 
-from cellgan_plugin.models.layers import SelfAttention, class_norm
+from cellgan_plugin.models.layers import SelfAttention, class_norm, class_weights, noise_and_label
 
-from .stages import FIRST_STAGE_BLOCKS, Size, class_weights, stage_sizes
+from .stages import FIRST_STAGE_BLOCKS, Size, stage_sizes
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -310,19 +309,7 @@ class HistoGANGenerator(nn.Module):
             positions of stage 1, positions that are looked at), see
             :meth:`SelfAttention.attention`.
         """
-        device = next(self.parameters()).device
-        noise = noise_sample_fn(
-            noise, num_batches=num_batches, noise_size=self.noise_size, device=device
-        )
-        if not (isinstance(label, Tensor) and label.is_floating_point() and label.ndim == 2):
-            if isinstance(label, Tensor):
-                label = label.reshape(-1)
-            label = label_sample_fn(
-                label, num_batches=len(noise), num_classes=self.num_classes, device=device
-            )
-        if len(label) != len(noise):
-            raise ValueError(f'{len(noise)} noise vectors but {len(label)} labels')
-
+        noise, label = noise_and_label(self, noise, label, num_batches)
         weights = class_weights(label, self.num_classes)
         embedded, maps = self.split_noise(noise * truncation)
         before = self.first.before_attention(embedded, weights, maps[:FIRST_STAGE_BLOCKS])

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from cellgan_plugin.models.conditional_gan import ConditionalGAN, unwrap
 from cellgan_plugin.models.data_preprocessor import to_uint8
-from cellgan_plugin.models.layers import at_least_float32
+from cellgan_plugin.models.layers import at_least_float32, class_weights, evaluating
 from cellgan_plugin.models.sampling import default_sample_model
 
-from .stages import class_weights, image_pyramid
+from .stages import image_pyramid
 
 
 @MODELS.register_module()
@@ -66,20 +66,12 @@ class HistoGAN(ConditionalGAN):
         self.to(memory_format=torch.channels_last)
 
     def _check_fit(self) -> None:
-        pairs = [
+        self.check_equal(
             ('out_size', 'in_size'),
-            ('num_stages',) * 2,
-            ('num_classes',) * 2,
+            ('num_stages', 'num_stages'),
+            ('num_classes', 'num_classes'),
             ('out_channels', 'in_channels'),
-        ]
-        for of_generator, of_discriminator in pairs:
-            a = getattr(self.generator, of_generator)
-            b = getattr(self.discriminator, of_discriminator)
-            if a != b:
-                raise ValueError(
-                    f'generator.{of_generator}={a} but discriminator.{of_discriminator}={b}: '
-                    'they must be equal'
-                )
+        )
         if (self.r1_loss or self.r2_loss) and self.discriminator.batch_norm:
             raise ValueError(
                 'r1_loss and r2_loss penalise the gradient at each image, and batch normalisation '
@@ -122,14 +114,10 @@ class HistoGAN(ConditionalGAN):
             FloatingPointError: An image holds NaN: the model has diverged.
         """
         generator = unwrap(self._generator_of(sample_model or default_sample_model(self)))
-        was_training = generator.training
-        generator.eval()
-        try:
+        with evaluating(generator):
             stages = generator(
                 noise.to(self.device), label=labels.to(self.device), return_stages=True
             )
-        finally:
-            generator.train(was_training)
         if not all(torch.isfinite(images).all() for images in stages):
             raise FloatingPointError(
                 'the generator gives NaN images: it has diverged; use an earlier checkpoint'

@@ -2,7 +2,6 @@
 
 from typing import List, Sequence, Tuple, Union
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -59,10 +58,3 @@ def image_pyramid(images: Tensor, num_stages: int) -> List[Tensor]:
     for _ in range(num_stages - 1):
         pyramid.insert(0, F.avg_pool2d(pyramid[0], 2))
     return pyramid
-
-
-def class_weights(label: Tensor, num_classes: int) -> Tensor:
-    """One-hot float (N, num_classes) of labels (N,) or (N, 1); class weights stay as they are."""
-    if label.is_floating_point():
-        return label
-    return F.one_hot(label.reshape(-1).long(), num_classes).to(torch.float32)

@@ -19,6 +19,7 @@ class ImageAutoencoder(nn.Module):
             to plain residual blocks (attention sits in the middle block, as in Rombach et al.).
 
     Attributes:
+        kind (str): Class of diffusers.
         net (nn.Module): diffusers' network.
         loss_name (str): What its regulariser is called in the log.
         default_weight (float): Weight of the regulariser, see :class:`LatentAutoencoder`.
@@ -49,7 +50,7 @@ class ImageAutoencoder(nn.Module):
                     f'{levels}: they must be as many'
                 )
         try:
-            self.net = self._network_class()(
+            self.net = diffusers_class(self.kind)(
                 sample_size=sample_size, block_out_channels=tuple(block_out_channels), **config
             )
         except (TypeError, ValueError) as error:
@@ -61,10 +62,6 @@ class ImageAutoencoder(nn.Module):
                 f'autoencoder.in_channels={self.in_channels} but out_channels='
                 f'{self.net.config.out_channels}: they must be equal'
             )
-
-    @staticmethod
-    def _network_class() -> type:
-        raise NotImplementedError
 
     @property
     def latent_channels(self) -> int:
@@ -142,10 +139,6 @@ class KLAutoencoder(ImageAutoencoder):
     loss_name = 'loss_kl'
     default_weight = 1e-6
 
-    @staticmethod
-    def _network_class() -> type:
-        return diffusers_class('AutoencoderKL')
-
     @property
     def noise_size(self) -> int:
         """See the base."""
@@ -192,10 +185,6 @@ class VQAutoencoder(ImageAutoencoder):
     kind = 'VQModel'
     loss_name = 'loss_codebook'
     default_weight = 1.0
-
-    @staticmethod
-    def _network_class() -> type:
-        return diffusers_class('VQModel')
 
     @property
     def latent_channels(self) -> int:

@@ -23,6 +23,7 @@ from cellgan_plugin.models.latent_diffusion.sampler import (
     training_scheduler,
 )
 from cellgan_plugin.models.latent_diffusion.unet import LatentUNet
+from cellgan_plugin.models.model_checks import check_classes
 
 _SAMPLING = dict(sampler='dpm', num_inference_steps=25, guidance_scale=1.0)
 
@@ -132,13 +133,7 @@ class LatentDiffusion(ConditionalGAN):
         Raises:
             ValueError: When classes, image size or channels differ; the message names both sides.
         """
-        classes = dataset.metainfo.get('classes')
-        if classes is not None and len(classes) != self.num_classes:
-            raise ValueError(
-                f'model.num_classes={self.num_classes} but the training set has {len(classes)} '
-                f'classes ({", ".join(classes)}): set model.num_classes, or '
-                'train_dataloader.dataset.metainfo.classes'
-            )
+        check_classes(self, dataset)
         check_images(self.autoencoder, dataset)
 
     def prepare_training(self) -> None:

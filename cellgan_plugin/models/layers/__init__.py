@@ -10,8 +10,10 @@ from .conditional_batch_norm import (
     class_norm,
 )
 from .cross_rank import gather_rows, sum_over_ranks
+from .generator_inputs import are_class_weights, class_weights, noise_and_label
 from .minibatch_deviation import MinibatchDeviation
 from .minibatch_discrimination import MinibatchDiscrimination
+from .modes import evaluating
 from .precision import at_least_float32
 from .resolutions import (
     channels_by_resolution,
@@ -48,6 +50,7 @@ __all__ = [
     'SkipLayerGlobalContext',
     'SpectralNorm',
     'UpsamplingConv2d',
+    'are_class_weights',
     'at_least_float32',
     'channels_by_resolution',
     'check_at_least',
@@ -55,8 +58,11 @@ __all__ = [
     'check_one_of',
     'checkpointed',
     'class_norm',
+    'class_weights',
+    'evaluating',
     'gather_rows',
     'height_and_width',
+    'noise_and_label',
     'normalised_once',
     'remove_spectral_norm_for_training',
     'resolutions_between',

@@ -7,7 +7,9 @@ from mmagic.registry import MODELS
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from cellgan_plugin.models.layers import evaluating
 from cellgan_plugin.models.losses.pyramid_losses import one_hot_masks
+from cellgan_plugin.models.model_checks import check_classes
 from cellgan_plugin.models.pyramid_gan.mean_colours import MeanColours
 from cellgan_plugin.models.pyramid_gan.scale_noise import DrawsScaleNoise
 from cellgan_plugin.models.pyramid_gan.scales import (
@@ -242,10 +244,8 @@ class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
         if len(seeds) != len(masks):
             raise ValueError(f'{len(masks)} masks but {len(seeds)} seeds')
         masks = masks.to(self.device)
-        was_training = self.training
-        self.eval()
         images: List[Tensor] = []
-        try:
+        with evaluating(self):
             for index in range(self.scale + 1):
                 sides = [
                     side_at(side, self.scales[index].size, self.size) for side in masks.shape[-2:]
@@ -255,8 +255,6 @@ class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
                 images.append(
                     self.generate_scale(index, resize_masks(masks, *sides), noise, coarser)
                 )
-        finally:
-            self.train(was_training)
         images = [image.float().clamp(-1, 1) for image in images]
         return images if return_scales else images[-1]
 
@@ -344,17 +342,13 @@ class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
         if self.segmenters is None:
             raise ValueError('this model has no segmenter: it only generates')
         height, width = images.shape[-2:]
-        was_training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             img = resize_images(
                 images.to(self.device),
                 *(side_at(side, self.size, self.tile_size) for side in (height, width)),
             )
             coarser = self.coarser_probabilities(img, self.scale)
             logits = self.segment_scale(self.scale, img, coarser)
-        finally:
-            self.train(was_training)
         return resize_images(logits.float(), height, width)
 
     # The data -----------------------------------------------------------------------------------
@@ -365,13 +359,7 @@ class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
         Raises:
             ValueError: Classes or sizes differ; the message names both sides.
         """
-        classes = dataset.metainfo.get('classes')
-        if classes is not None and len(classes) != self.num_classes:
-            raise ValueError(
-                f'model.num_classes={self.num_classes} but the training set has {len(classes)} '
-                f'classes ({", ".join(classes)}): set model.num_classes, or '
-                'train_dataloader.dataset.metainfo.classes'
-            )
+        check_classes(self, dataset)
         inputs = dataset[0]['inputs']
         shape = tuple(inputs['img'].shape)
         if 'mask' not in inputs:
