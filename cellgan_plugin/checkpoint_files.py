@@ -51,13 +51,8 @@ def best_checkpoints(folder: Union[str, Path]) -> List[Path]:
 def own_file(folder: Union[str, Path], stored: object) -> Optional[Path]:
     """The best checkpoint of a folder that a checkpoint names, wherever it lay when it was saved.
 
-    Args:
-        folder (str | Path): Work directory.
-        stored (object): What the checkpoint says: a path, of this folder or of the one that it was
-            copied from. Anything may stand there.
-
-    Returns:
-        Path | None: ``folder / best_*.pth``, if there is such a file.
+    ``stored`` is what the checkpoint says: a path, of this folder or of the one that it was copied
+    from; anything may stand there. None where the folder has no such ``best_*.pth``.
     """
     if not isinstance(stored, str):
         return None
@@ -79,13 +74,9 @@ def _first_whole(paths: List[Path]) -> Optional[Path]:
 
 
 def find_resumable(folder: Union[str, Path]) -> Optional[Path]:
-    """The newest whole checkpoint of a work directory; damaged ones are passed over, and said.
+    """The newest whole checkpoint of a work directory, None where there is none.
 
-    Args:
-        folder (str | Path): Work directory of a run.
-
-    Returns:
-        Path | None: None when there is no whole checkpoint.
+    Damaged ones are passed over, and said.
     """
     paths = numbered_checkpoints(folder)
     newest = _first_whole(paths)

@@ -130,13 +130,7 @@ def nearest_name(name: str, known: Collection[str], cutoff: float = 0.6) -> Opti
 
 
 def check_known(where: str, given: Iterable[str], known: Collection[str]) -> None:
-    """ConfigError for the first name that is not known, with the nearest one.
-
-    Args:
-        where (str): The key that they stand below, for the message.
-        given (Iterable[str]): Names.
-        known (Collection[str]): What there is.
-    """
+    """ConfigError for the first name below the key ``where`` that is unknown, with the nearest."""
     for name in given:
         if name not in known:
             hint = did_you_mean(name, known) or '.'

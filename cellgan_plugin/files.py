@@ -106,15 +106,7 @@ def write_json(
 def write_rows(
     path: Union[str, Path], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
 ) -> Path:
-    """Write mappings as a CSV table, whole or not at all.
-
-    Args:
-        path (str | Path): Where the file goes.
-        columns (Sequence[str]): The head of the table, in order.
-        rows (Iterable[Mapping]): A missing column is left empty.
-
-    Returns:
-        Path: ``path``.
+    """Write mappings as a CSV table, whole or not at all; a missing column is left empty.
 
     Raises:
         ValueError: A row has a key that is no column.

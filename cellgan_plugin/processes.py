@@ -20,10 +20,7 @@ def run_in_processes(
 ) -> Iterator[Made]:
     """``map(make, tasks)`` on some processes, in order; in this one for a single worker.
 
-    Args:
-        make (Callable): A function of a module, so that processes can find it.
-        tasks (list): What it is called with.
-        workers (int): Processes.
+    ``make`` is a function of a module, so that processes can find it.
     """
     if workers <= 1 or len(tasks) < 2:
         yield from map(make, tasks)

@@ -106,17 +106,9 @@ def make_record(
 
 
 def check_output(out_dir: PathLike, record: Mapping[str, object]) -> bool:
-    """Whether ``out_dir`` holds an earlier run of this very conversion.
+    """Whether ``out_dir`` holds an earlier run of this very conversion, which then goes on.
 
-    Args:
-        out_dir (str | Path): The output folder; it may be missing.
-        record (dict): Of :func:`make_record`.
-
-    Returns:
-        bool: True to continue there, False when it is missing or empty.
-
-    Raises:
-        ConverterError: When it holds anything else.
+    False when it is missing or empty; ConverterError when it holds anything else.
     """
     try:
         return _record_of(out_dir).check(record) is not None
@@ -133,13 +125,8 @@ def begin_output(
 ) -> List[str]:
     """Make the folder and its record; call it when every input has been checked.
 
-    Args:
-        out_dir (str | Path): The output folder, passed by :func:`check_output`.
-        record (dict): Of :func:`make_record`.
-        files (Iterable[str]): Every image the finished folder will hold, relative to it.
-
-    Returns:
-        list[str]: Those of ``files`` that are not there yet.
+    ``files`` are all images of the finished folder, relative to it. Returned are those that are not
+    there yet.
     """
     out_dir = Path(out_dir)
     if not (out_dir / RECORD_NAME).exists():

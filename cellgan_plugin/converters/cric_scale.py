@@ -66,13 +66,9 @@ class ScaleEvidence(NamedTuple):
 
 
 def darkness_map(image: np.ndarray) -> np.ndarray:
-    """Rank (0..255, 255 is darkest against its surroundings) on a grid of every second px.
+    """Rank, uint8 (ceil(H / 2), ceil(W / 2)), of every second px of a uint8 RGB field.
 
-    Args:
-        image (np.ndarray): uint8 RGB of shape (H, W, 3).
-
-    Returns:
-        np.ndarray: uint8 of shape (ceil(H / 2), ceil(W / 2)).
+    255 is darkest against its surroundings.
     """
     side = max(image.shape[:2])
     # About a nucleus (15 px in 1280) and about a cell (101 px), whatever the image was scaled to.

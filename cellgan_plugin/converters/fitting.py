@@ -61,15 +61,7 @@ class Fit:
         return (height, width) if self.area is None else self.area
 
     def __call__(self, image: np.ndarray, background: Optional[Sequence[int]] = None) -> np.ndarray:
-        """Fit one image.
-
-        Args:
-            image (np.ndarray): uint8 (H, W, 3) RGB.
-            background (Sequence[int], optional): RGB for ``fill='background'``.
-
-        Returns:
-            np.ndarray: uint8 (height, width, 3).
-        """
+        """Fit one image, uint8 (H, W, 3) RGB; ``background`` is RGB, for ``fill='background'``."""
         if self.policy == 'keep':
             return image
         if self.policy == 'resize':

@@ -104,12 +104,7 @@ def look_at(
 ) -> Dict[str, Content]:
     """Decode every image once, before anything is written: all must be readable.
 
-    Args:
-        source (Path): Folder of the images.
-        sources (Sequence[Source]): The images.
-        max_pixels (int): Largest image, width x height.
-        bright (bool): Whether the colour of the background is asked for.
-        progress (bool): Show a progress bar on a terminal.
+    With ``bright`` the colour of the background is found, too.
     """
     contents, broken = {}, []
     for item in tqdm(sources, 'check', unit='image', disable=None if progress else True):

@@ -102,14 +102,9 @@ def open_split(root: Path, split: str, with_meta: bool = True) -> PcamSplit:
 
 
 def iter_images(split: PcamSplit, indices: Sequence[int]) -> Iterator[Tuple[int, np.ndarray]]:
-    """Images by number, read in blocks: memory does not grow with the file.
+    """Number and image, uint8 RGB (96, 96, 3), of ascending ``indices``.
 
-    Args:
-        split (PcamSplit): Of :func:`open_split`.
-        indices (Sequence[int]): Ascending.
-
-    Yields:
-        tuple[int, np.ndarray]: Number and image (96, 96, 3) uint8 RGB.
+    Images are read in blocks: memory does not grow with the file.
     """
     wanted = np.asarray(indices, dtype=np.int64)
     with _dataset(split.images, 'x') as images:

@@ -63,22 +63,13 @@ def content_hashes(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     title: str = 'Hashing images',
 ) -> np.ndarray:
-    """Hash the images of files, on several threads and with a progress bar on a terminal.
+    """Hashes of files, uint8 (N, 16), read on several threads with a progress bar on a terminal.
 
     About 2.4 ms of one core per JPEG and 5.3 ms per PNG of 256 px. A resized, cropped or lossily
-    re-encoded copy is another image.
-
-    Args:
-        paths (Sequence[str | Path]): The files.
-        workers (int, optional): Threads. Defaults to None: the usable cores, at most 8.
-        max_pixels (int): Largest width x height. Defaults to 4096 x 4096.
-        title (str): Of the progress bar.
-
-    Returns:
-        np.ndarray: uint8 (N, 16), row i for ``paths[i]``.
+    re-encoded copy is another image. ``workers`` are threads; None: the usable cores, at most 8.
 
     Raises:
-        ImageFileError: A file that cannot be read.
+        ImageFileError: A file that cannot be read, or of more than ``max_pixels`` (width x height).
     """
 
     def look(path: Union[str, Path]) -> bytes:
@@ -92,10 +83,6 @@ def image_hashes(
     paths: Sequence[Union[str, Path]], title: str = 'Hashing images'
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Both kinds of hashes of files, each decoded once.
-
-    Args:
-        paths (Sequence[str | Path]): The files.
-        title (str): Of the progress bar.
 
     Returns:
         tuple: :func:`content_hashes`, uint8 (N, 16), and
@@ -130,11 +117,9 @@ def as_hashes(hashes: Hashes) -> np.ndarray:
 
 
 def group_hashes(names: Iterable[str]) -> np.ndarray:
-    """Entries that stand for groups, by their names.
+    """Entries that stand for groups (slides, fields, patients), by their names.
 
-    Args:
-        names (Iterable[str]): Of slides, fields or patients, as in the column ``group``. Empty ones
-            are left out; Unicode forms (NFC, NFD) and blanks around do not matter.
+    Empty names are left out; Unicode forms (NFC, NFD) and blanks around do not matter.
 
     Returns:
         np.ndarray: uint8 (N, 16), sorted, each once.
@@ -195,12 +180,7 @@ def _file(path: Union[str, Path]) -> Path:
 
 
 def write_provenance(root: Union[str, Path], hashes: Optional[Hashes]) -> None:
-    """Write the hashes behind a folder of images into its ``__about__``; None takes them away.
-
-    Args:
-        root (str | Path): The folder.
-        hashes (np.ndarray | torch.Tensor | None): uint8 (N, 16).
-    """
+    """Write the hashes (uint8 (N, 16)) behind a folder of images into it; None takes them away."""
     inside = Path(root) / ABOUT_FOLDER / TRAINING_IMAGES
     if hashes is None:
         inside.unlink(missing_ok=True)
@@ -210,14 +190,9 @@ def write_provenance(root: Union[str, Path], hashes: Optional[Hashes]) -> None:
 
 
 def write_training_images(path: Union[str, Path], hashes: Hashes) -> Path:
-    """Write hashes as text, one per line, sorted, each once; whole or not at all.
+    """Write hashes (uint8 (N, 16)) as text, one per line, sorted, each once; whole or not at all.
 
-    Args:
-        path (str | Path): An existing folder, which gets ``training_images.txt``, or a file.
-        hashes (np.ndarray | torch.Tensor): uint8 (N, 16).
-
-    Returns:
-        Path: The file.
+    ``path`` is the file, or an existing folder, which gets ``training_images.txt``.
     """
     path = _file(path)
     with atomic_write(path, 'w', encoding='ascii') as file:
@@ -226,10 +201,7 @@ def write_training_images(path: Union[str, Path], hashes: Hashes) -> Path:
 
 
 def read_training_images(path: Union[str, Path]) -> np.ndarray:
-    """Read what :func:`write_training_images` wrote.
-
-    Args:
-        path (str | Path): The file, or the folder that holds it.
+    """Read what :func:`write_training_images` wrote, by file or folder.
 
     Returns:
         np.ndarray: uint8 (N, 16), sorted, each once.

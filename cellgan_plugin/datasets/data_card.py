@@ -29,15 +29,7 @@ LIMITS = (
 
 
 def write_metadata(root: Union[str, Path], rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write ``metadata.csv``: ``file_name``, and what the manifest says of each image.
-
-    Args:
-        root (str | Path): The folder.
-        rows (Sequence[Mapping]): Of the manifest: ``file``, ``label`` and others, all alike.
-
-    Returns:
-        Path: The file.
-    """
+    """Write ``metadata.csv``: ``file_name``, and what the manifest says of each image."""
     path = Path(root) / METADATA_NAME
     names = [name for name in (rows[0] if rows else ()) if name != 'file']
     with atomic_write(path, 'w', encoding='utf-8', newline='') as file:

@@ -107,10 +107,7 @@ def style_of(files: Sequence[str]) -> FileHistory:
 
 
 def list_image_files(source: Union[str, Path]) -> Tuple[Path, List[str]]:
-    """Images of a folder and its folders, or of a manifest.
-
-    Args:
-        source (str | Path): A folder, or a ``.csv`` with a column ``file``.
+    """Images of a folder and its folders, or of a manifest with a column ``file``.
 
     Returns:
         tuple[Path, list[str]]: The folder, and paths relative to it.

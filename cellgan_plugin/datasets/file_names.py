@@ -31,16 +31,9 @@ def nfc(text: str) -> str:
 
 
 def on_disk(root: PathLike, file: str) -> str:
-    """The spelling under which a listed file lies below ``root``.
+    """The spelling under which a listed file lies below ``root``; as listed where there is none.
 
     A list may compose letters that the disk has decomposed, or the other way round.
-
-    Args:
-        root (str | Path): The folder.
-        file (str): POSIX path relative to it.
-
-    Returns:
-        str: The path as the disk spells it, or ``file`` where there is none.
     """
     if file.isascii() or os.path.lexists(os.path.join(root, file)):
         return file
@@ -60,10 +53,7 @@ def on_disk(root: PathLike, file: str) -> str:
 def fit_name(stem: str, suffix: str, key: str = '') -> str:
     """A file name that fits the file system: a long stem is cut and told apart by a digest.
 
-    Args:
-        stem (str): What the file would be called.
-        suffix (str): What follows, e.g. ``'.png'``.
-        key (str): What the digest is of. Defaults to '': the stem.
+    The digest is of ``key``, and of the stem where that is empty.
     """
     if len(os.fsencode(stem + suffix)) <= MAX_NAME_BYTES:
         return stem + suffix
@@ -106,15 +96,9 @@ def list_folder(folder: PathLike, passed: PassedOver) -> List[os.DirEntry]:
 
 
 def walk_images(top: PathLike, passed: PassedOver, follow_links: bool = False) -> Iterator[str]:
-    """Images of a folder and its subfolders.
+    """Images of a folder and its subfolders: POSIX paths relative to it, sorted within each folder.
 
-    Args:
-        top (str | Path): The folder.
-        passed (PassedOver): Gets what is not read.
-        follow_links (bool): Whether linked folders are entered. Defaults to False.
-
-    Yields:
-        str: POSIX path relative to ``top``, sorted within each folder.
+    ``passed`` gets what is not read; linked folders are entered with ``follow_links``.
     """
     top = os.fspath(top)
     yield from _walk(top, '', passed, follow_links, frozenset({os.path.realpath(top)}))

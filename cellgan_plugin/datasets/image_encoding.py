@@ -68,15 +68,10 @@ def check_format(fmt: str) -> str:
 
 
 def encode_image(image: np.ndarray, fmt: str) -> bytes:
-    """Encode one image.
+    """One image, uint8 (H, W, 3) RGB or (H, W, 1) grey, as the bytes of a file.
 
-    Args:
-        image (np.ndarray): uint8 (H, W, 3) RGB or (H, W, 1) grey.
-        fmt (str): Of :data:`FORMATS`. JPEG is of quality 95 without colour subsampling, the others
-            are lossless.
-
-    Returns:
-        bytes: A whole file. The same image gives the same bytes (with the same libraries).
+    ``fmt`` is one of :data:`FORMATS`: JPEG is of quality 95 without colour subsampling, the others
+    are lossless. The same image gives the same bytes (with the same libraries).
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
         raise ValueError(f'an image is uint8 (H, W, 1 or 3); got {image.dtype} {image.shape}')
@@ -84,14 +79,9 @@ def encode_image(image: np.ndarray, fmt: str) -> bytes:
 
 
 def write_image(path: Union[str, Path], image: np.ndarray) -> None:
-    """Write an image in the format of the file's ending, whole or not at all.
+    """Write an image, uint8 (H, W, 3) RGB or (H, W, 1) grey, in the format of the file's ending.
 
-    Args:
-        path (str | Path): The file; its folder is made.
-        image (np.ndarray): uint8 (H, W, 3) RGB or (H, W, 1) grey.
-
-    Raises:
-        ValueError: The ending is no format that is written.
+    Whole or not at all; the folder is made. ValueError: the ending is no format that is written.
     """
     encoded = encode_image(np.ascontiguousarray(image), check_format(Path(path).suffix))
     with atomic_write(path) as file:
@@ -99,12 +89,7 @@ def write_image(path: Union[str, Path], image: np.ndarray) -> None:
 
 
 def write_png(path: Union[str, Path], image: np.ndarray) -> None:
-    """Write an image or a mask as PNG, whole or not at all.
-
-    Args:
-        path (str | Path): The file; its folder is made.
-        image (np.ndarray): uint8 or uint16, RGB (H, W, 3), grey (H, W, 1) or (H, W).
-    """
+    """Write an image or a mask as PNG, whole or not at all: uint8 or uint16, (H, W[, 1 or 3])."""
     encoded = _ENCODERS['png'](image.reshape(*image.shape[:2], -1))
     with atomic_write(path) as file:
         file.write(encoded)

@@ -65,13 +65,7 @@ class ScaleByClass:
         self._worst: Dict[str, Tuple[float, str]] = {}
 
     def add(self, name: str, path: str, factor: float) -> None:
-        """Note one image.
-
-        Args:
-            name (str): Its class.
-            path (str): For the message.
-            factor (float): Above 1 where it is enlarged.
-        """
+        """Note one image of a class and its factor, above 1 where it is enlarged."""
         self._factors.setdefault(name, []).append(factor)
         if factor > self._worst.get(name, (0.0, ''))[0]:
             self._worst[name] = (factor, path)
@@ -108,15 +102,10 @@ class ScaleByClass:
 def size_table(
     sizes: Counter, by_class: Mapping[str, Counter], scales: Mapping[str, float]
 ) -> List[str]:
-    """Lines with the quantiles of width and height, each by itself.
+    """Lines with the quantiles of width and height, each by itself, by class and of all images.
 
-    Args:
-        sizes (Counter): (width, height) -> number, of all images.
-        by_class (Mapping[str, Counter]): The same by class; may be empty.
-        scales (Mapping[str, float]): Median scale by class, shown where one is not 1.
-
-    Returns:
-        list[str]: One line where all images have one size; none without an image.
+    One line where all images have one size; none without an image. The median scale of a class is
+    shown where one is not 1.
     """
     if not sizes:
         return []

@@ -29,15 +29,9 @@ class ManifestError(ValueError):
 def write_manifest(
     path: Union[str, Path], rows: Sequence[Dict[str, object]], columns: Iterable[str]
 ) -> Path:
-    """Write a manifest, whole or not at all.
+    """Write a manifest, whole or not at all: a mapping per image, columns from ``file, label`` on.
 
-    Args:
-        path (str | Path): The CSV file to write.
-        rows (Sequence[dict]): One mapping per image; keys outside ``columns`` are refused.
-        columns (Iterable[str]): Column order; must start with ``file, label``.
-
-    Returns:
-        Path: ``path``.
+    Keys outside ``columns`` are refused (ValueError).
     """
     columns = list(columns)
     if tuple(columns[:2]) != REQUIRED_COLUMNS:
@@ -215,13 +209,7 @@ def _refuse_repeated(path: Path, seen: array) -> None:
 
 
 def read_manifest(path: Union[str, Path]) -> List[Dict[str, str]]:
-    """Read a manifest and check its form (not whether the images exist).
-
-    Args:
-        path (str | Path): The CSV file, UTF-8 with or without a byte-order mark.
-
-    Returns:
-        list[dict[str, str]]: One mapping per row, in file order.
+    """Rows of a manifest in file order, checked in form (not whether the images exist).
 
     Raises:
         ManifestError: On a missing file, a missing column, a ragged row, an empty ``file`` or

@@ -34,12 +34,7 @@ MASK_STORAGE = {
 def read_mask_header(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeader:
     """Read what a mask file declares, without decoding it.
 
-    Args:
-        path (str): The file.
-        max_pixels (int): Largest width x height. Defaults to 4096 x 4096.
-
-    Returns:
-        ImageHeader: Size, mode and format; ``conversion`` is a key of :data:`MASK_STORAGE`, or ''.
+    ``conversion`` of the header is a key of :data:`MASK_STORAGE`, or ''.
 
     Raises:
         ImageFileError: On a file that :func:`load_mask` would refuse for what its header says.

@@ -106,12 +106,9 @@ def require_memory(needed: int, what: str, next_step: str) -> None:
 
 
 def require_device_memory(needed: int, device: torch.device, what: str) -> None:
-    """Raise MemoryError when ``needed`` bytes would not leave a GPU enough to train with.
+    """MemoryError when ``needed`` bytes for ``what`` would not leave a GPU enough to train with.
 
-    Args:
-        needed (int): Bytes on the device.
-        device (torch.device): Only CUDA devices can be asked.
-        what (str): What needs them, for the message.
+    Only CUDA devices can be asked.
     """
     if device.type != 'cuda':
         return

@@ -52,10 +52,7 @@ def upright_size(image: Image.Image, orientation: int) -> 'tuple[int, int]':
 def turned(image: Image.Image, file_format: Optional[str], orientation: int) -> Image.Image:
     """Decoded pixels as they are meant to be seen.
 
-    Args:
-        image (Image.Image): Decoded.
-        file_format (str | None): Of the file; Pillow turns a TIFF when it decodes it.
-        orientation (int): See :func:`orientation_of`.
+    ``orientation`` is of :func:`orientation_of`; Pillow turns a TIFF itself when it decodes it.
     """
     if file_format == 'TIFF' or orientation not in _TURNS:
         return image

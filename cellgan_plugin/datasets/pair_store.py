@@ -210,13 +210,7 @@ class PairStore:
 
 
 def class_coverage(classes: Sequence[str], counts: np.ndarray, root: str) -> List[Problem]:
-    """Say which classes have no pixel in the masks that are used.
-
-    Args:
-        classes (Sequence[str]): Class names.
-        counts (np.ndarray): Pixels by class id, at least as long as ``classes``.
-        root (str): Folder of the data set.
-    """
+    """Which classes have no pixel in the masks that are used; ``counts`` are pixels by class id."""
     empty = [name for name, count in zip(classes, counts, strict=False) if not count]
     if not empty or not counts.sum():
         return []

@@ -54,14 +54,7 @@ def perceptual_hash(pixels: np.ndarray) -> bytes:
 
 
 def perceptual_hashes(images: Sequence[torch.Tensor]) -> np.ndarray:
-    """Hashes of images that are at hand.
-
-    Args:
-        images (Sequence[Tensor]): uint8 (C, H, W), RGB or grey.
-
-    Returns:
-        np.ndarray: uint8 (N, 32), see :func:`perceptual_hash`.
-    """
+    """:func:`perceptual_hash` of uint8 images (C, H, W), RGB or grey, at hand: uint8 (N, 32)."""
     found = []
     for image in images:
         pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous().cpu().numpy()
@@ -180,9 +173,7 @@ def _near_limit(packed: bytes) -> int:
 def near_components(hashes: np.ndarray, limit: int = NEAR) -> np.ndarray:
     """Which images are near copies of each other, directly or through others.
 
-    Args:
-        hashes (np.ndarray): uint8 (N, 32).
-        limit (int): Bits, see :func:`near_limit`. Defaults to :data:`NEAR`.
+    ``limit`` is in bits, see :func:`near_limit`.
 
     Returns:
         np.ndarray: int64 (N,), the number of the first image that each one belongs to.

@@ -101,11 +101,7 @@ class DatasetReport:
     def save(self, folder: Union[str, Path]) -> List[Path]:
         """Write ``report.txt``, ``problems.csv`` and a sheet ``<class>.png`` per class.
 
-        Args:
-            folder (str | Path): Where to; made when missing.
-
-        Returns:
-            list[Path]: The files written.
+        The folder is made when missing. Returns the files written.
         """
         folder = Path(folder)
         written = [folder / 'report.txt', folder / 'problems.csv']

@@ -79,9 +79,8 @@ class ResumableInfiniteSampler(Sampler):
     def set_position(self, samples_seen: int) -> None:
         """Let the next iterator start after ``samples_seen`` samples.
 
-        Args:
-            samples_seen (int): Samples that all ranks together have been trained on (not what
-                loader workers have fetched ahead): iterations x batch size x ranks.
+        These are what all ranks together have been trained on (iterations x batch size x ranks),
+        not what loader workers have fetched ahead.
         """
         if samples_seen < 0:
             raise ValueError(f'samples_seen must not be negative, got {samples_seen}')

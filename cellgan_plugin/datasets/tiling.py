@@ -66,19 +66,10 @@ def tile_grid(height: int, width: int, tile: Size, min_overlap: Size = 0) -> np.
 
 
 def cut_tile(image: np.ndarray, y: int, x: int, height: int, width: int) -> np.ndarray:
-    """Cut one tile; where it reaches beyond the image, the image is mirrored at its edge.
+    """Cut the tile (height, width) whose upper left corner is (y, x) from (H, W) or (H, W, C).
 
-    Image and mask are mirrored alike, so they stay a true pair.
-
-    Args:
-        image (np.ndarray): (H, W) or (H, W, C).
-        y (int): Upper edge.
-        x (int): Left edge.
-        height (int): Of the tile.
-        width (int): Of the tile.
-
-    Returns:
-        np.ndarray: (height, width[, C]), a view where nothing had to be mirrored.
+    Where it reaches beyond the image, the image is mirrored at its edge; else it is a view. Image
+    and mask are mirrored alike, so they stay a true pair.
     """
     tile = image[y : y + height, x : x + width]
     missing = height - tile.shape[0], width - tile.shape[1]
@@ -89,15 +80,10 @@ def cut_tile(image: np.ndarray, y: int, x: int, height: int, width: int) -> np.n
 
 
 def blending_window(tile: Size, window: str = 'hann') -> Tensor:
-    """Weight of every pixel of a tile when tiles are stitched.
+    """Weight of every pixel of a tile when tiles are stitched: float32 (height, width), positive.
 
-    Args:
-        tile (int | Sequence[int]): Side, or (height, width).
-        window (str): ``'flat'``: all weigh the same. ``'hann'``: the centre counts most and the
-            rim, where a network sees least context, nearly nothing. Defaults to 'hann'.
-
-    Returns:
-        Tensor: float32 (height, width), positive everywhere.
+    ``'flat'``: all weigh the same. ``'hann'``: the centre counts most and the rim, where a network
+    sees least context, nearly nothing.
     """
     if window not in WINDOWS:
         raise ValueError(f'window must be one of {WINDOWS}, got {window!r}')

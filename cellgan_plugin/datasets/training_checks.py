@@ -66,12 +66,9 @@ def check_files(dataset: ListedPatches, decode: bool) -> np.ndarray:
 
 
 def evenly_spaced(count: int, limit: Optional[int], what: str) -> Sequence[int]:
-    """At most ``limit`` of ``count`` numbers from 0 on, evenly spaced; says so when it leaves some.
+    """At most ``limit`` of ``count`` numbers from 0 on, evenly spaced.
 
-    Args:
-        count (int): How many there are.
-        limit (int | None): How many to take; None: all.
-        what (str): The data set's folder, for the message.
+    Where that leaves some of the data set ``what`` out, the log says so.
     """
     if limit is None or count <= limit:
         return range(count)

@@ -21,14 +21,9 @@ ALL_VIEWS = tuple(VIEWS)
 
 
 def apply_view(image: Tensor, view: str) -> Tensor:
-    """One view of an image or a batch.
+    """One view of :data:`VIEWS` of images (..., H, W); ``rotate90`` turns counter-clockwise.
 
-    Args:
-        image (Tensor): (..., H, W).
-        view (str): Of :data:`VIEWS`. ``rotate90`` turns counter-clockwise.
-
-    Returns:
-        Tensor: (..., H, W), or (..., W, H) where rows and columns are exchanged.
+    Where rows and columns are exchanged the result is (..., W, H).
     """
     transposed, vertical, horizontal = VIEWS[view]
     image = image.transpose(-2, -1) if transposed else image

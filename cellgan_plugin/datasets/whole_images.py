@@ -241,17 +241,10 @@ class MaskMeaning:
 def mask_at(
     semantic: np.ndarray, scale: float, unit: int, where: Union[str, Path] = 'a mask'
 ) -> np.ndarray:
-    """A whole mask at a model's resolution, cut to sides that its generators can make.
+    """A whole mask (H, W) of class ids at a model's resolution, by nearest neighbour; contiguous.
 
-    Args:
-        semantic (np.ndarray): Class ids (H, W).
-        scale (float): Of the sides; nearest neighbour.
-        unit (int): Sides become multiples of it; less than one is lost at the lower and right
-            edges.
-        where (str | Path): For the message.
-
-    Returns:
-        np.ndarray: Class ids, contiguous.
+    It is cut to sides that generators can make: multiples of ``unit`` px, so that less than one is
+    lost at the lower and right edges. ``where`` names the mask in a message.
 
     Raises:
         ValueError: A side would be less than a unit.

@@ -72,16 +72,9 @@ def resume_with_reasons(runner: Runner) -> Callable[..., None]:
 def refuse_other_run(
     runner: Runner, checkpoint: Mapping[str, Any], resume: bool, partial: bool
 ) -> None:
-    """Refuse a checkpoint that this run cannot go on from.
+    """ValueError where structure, weights or classes of a checkpoint are not those of this run.
 
-    Args:
-        runner (Runner): The runner.
-        checkpoint (Mapping): As loaded, its weights named as in a run of one process.
-        resume (bool): Whether the run is resumed; else only its weights are taken.
-        partial (bool): ``partial_load_from``.
-
-    Raises:
-        ValueError: Its structure, weights or classes are not those of this run.
+    With ``resume`` the run is resumed, else only weights are taken, with ``partial`` what fits.
     """
     if resume:
         _refuse_no_run(checkpoint)

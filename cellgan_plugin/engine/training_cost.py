@@ -111,17 +111,9 @@ def cost_in(state: Mapping[str, Any]) -> Optional[TrainingCost]:
 
 
 def read_training_cost(checkpoint: Union[str, 'os.PathLike[str]']) -> Optional[TrainingCost]:
-    """What the training up to a checkpoint has cost.
-
-    Args:
-        checkpoint (str | Path): Written by a run with ``ThroughputHook``.
-
-    Returns:
-        TrainingCost | None: None when the checkpoint does not say.
+    """What the training up to a checkpoint has cost; None when the checkpoint does not say.
 
     Raises:
-        FileNotFoundError: No such file.
-        UntrustedCheckpointError: It holds more than tensors and plain containers.
-        ValueError: It is damaged.
+        FileNotFoundError, UntrustedCheckpointError, ValueError: See :func:`load_tensors`.
     """
     return cost_in(load_tensors(checkpoint, 'cpu'))

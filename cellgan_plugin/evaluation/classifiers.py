@@ -151,14 +151,9 @@ class ClassifierFeatures(FeatureExtractor):
 
     @torch.no_grad()
     def class_scores(self, features: Tensor) -> Optional[Tensor]:
-        """What the head makes of features.
+        """Scores (N, number of classes) that the head gives to features (N, feature_dim).
 
-        Args:
-            features (Tensor): (N, feature_dim).
-
-        Returns:
-            Tensor | None: Scores (N, number of classes); None where the network has no head, or
-            one that reads more than the averaged features.
+        None where the network has no head, or one that reads more than the averaged features.
         """
         head = self.network.head if self.network.with_head else None
         layer = getattr(head, 'fc', None)

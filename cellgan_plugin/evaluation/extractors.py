@@ -38,17 +38,7 @@ class ExtractorError(ValueError):
 
 
 def to_rgb_batch(images: Tensor) -> Tensor:
-    """Check a batch and repeat grey images to three channels.
-
-    Args:
-        images (Tensor): uint8 (N, 3, H, W) RGB, or (N, 1, H, W) grey.
-
-    Returns:
-        Tensor: uint8 (N, 3, H, W).
-
-    Raises:
-        ExtractorError: For another type or shape.
-    """
+    """Grey uint8 images (N, 1, H, W) as RGB ones, (N, 3, H, W); ExtractorError for others."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ExtractorError(
             f'feature extractors take uint8 images of shape (N, 3, H, W) or (N, 1, H, W), got '
@@ -126,14 +116,7 @@ class FeatureExtractor(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Features of a batch.
-
-        Args:
-            images (Tensor): uint8 (N, 3, H, W) RGB or (N, 1, H, W) grey, on any device.
-
-        Returns:
-            Tensor: float32 (N, feature_dim) on the extractor's device.
-        """
+        """Features, float32 (N, feature_dim), of uint8 (N, 3, H, W) RGB or (N, 1, H, W) grey."""
         images = to_rgb_batch(images).to(self.device)
         # Inside a mixed-precision run the features stay those of a run without it.
         with torch.autocast(images.device.type, enabled=False):

@@ -10,16 +10,10 @@ from torch import Tensor, nn
 def resized(
     images: Tensor, size: Optional[Union[int, Sequence[int]]], interpolation: str = 'bilinear'
 ) -> Tensor:
-    """Images at the size that a network expects, with antialiasing as Pillow resizes.
+    """Images (N, C, H, W) of values 0 to 255 at the size that a network expects, float32.
 
-    Args:
-        images (Tensor): (N, C, H, W), any type, values 0 to 255.
-        size (int | Sequence[int], optional): A side, or (height, width). None keeps the size.
-        interpolation (str): 'bilinear' or 'bicubic'. Bicubic values beyond 0 to 255 are cut off.
-            Defaults to 'bilinear'.
-
-    Returns:
-        Tensor: float32; not resampled where the size fits.
+    With antialiasing, as Pillow resizes; not resampled where the size fits or is None.
+    ``interpolation`` is 'bilinear' or 'bicubic', whose values beyond 0 to 255 are cut off.
     """
     images = images.float()
     sides = (size, size) if isinstance(size, int) else size

@@ -41,20 +41,7 @@ class DistanceOptionError(FeatureMatrixError):
 
 
 def check_count(value: int, name: str, minimum: int = 1, maximum: Optional[int] = None) -> int:
-    """Check a whole number option.
-
-    Args:
-        value (int): The option's value.
-        name (str): Its name, for the error message.
-        minimum (int): Smallest value allowed. Defaults to 1.
-        maximum (int, optional): Largest value allowed. Defaults to no limit.
-
-    Returns:
-        int: The value.
-
-    Raises:
-        DistanceOptionError: If it is not a whole number within the limits.
-    """
+    """Check a whole number option; DistanceOptionError, with its name, outside of the limits."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not whole or value < minimum or (maximum is not None and value > maximum):
         limits = f'>= {minimum}' if maximum is None else f'from {minimum} to {maximum}'
@@ -63,19 +50,7 @@ def check_count(value: int, name: str, minimum: int = 1, maximum: Optional[int] 
 
 
 def check_fraction(value: float, name: str, closed_low: bool = False) -> float:
-    """Check an option in (0, 1), or [0, 1) with ``closed_low``.
-
-    Args:
-        value (float): The option's value.
-        name (str): Its name, for the error message.
-        closed_low (bool): Whether 0 itself is allowed. Defaults to False.
-
-    Returns:
-        float: The value.
-
-    Raises:
-        DistanceOptionError: If it is not a number in the range.
-    """
+    """Check an option in (0, 1), or [0, 1) with ``closed_low``; DistanceOptionError for another."""
     number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
     if not number or not (0 < value < 1 or (closed_low and value == 0)):
         limits = '[0, 1)' if closed_low else '(0, 1)'
@@ -171,18 +146,11 @@ def as_feature_pair(
     min_rows: int = 2,
     dtype: torch.dtype = torch.float64,
 ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Check two feature matrices that are to be compared; see :func:`as_features`.
-
-    Args:
-        first (np.ndarray | torch.Tensor): Features of shape (n, d).
-        second (np.ndarray | torch.Tensor): Features of shape (m, d).
-        names (tuple[str, str]): What they are. Defaults to ``('real', 'fake')``.
-        min_rows (int): Fewest rows of either. Defaults to 2.
-        dtype (torch.dtype): Working precision. Defaults to float64.
+    """Check two feature matrices (n, d) and (m, d); see :func:`as_features`.
 
     Returns:
-        tuple[torch.Tensor, torch.Tensor]: Both matrices on one device: the accelerator's if
-        either is there, else the CPU.
+        tuple[torch.Tensor, torch.Tensor]: Both on one device: the accelerator's if either is there,
+        else the CPU.
 
     Raises:
         FeatureMatrixError: What :func:`as_features` raises; :class:`FeatureShapeError` too if the
@@ -210,17 +178,15 @@ def row_blocks(
     itemsize: int = 8,
     most: Optional[int] = None,
 ) -> Iterator[slice]:
-    """Cut the rows of a (rows, columns) pairwise matrix into blocks of bounded memory.
+    """Cut the rows of a (rows, columns) pairwise matrix into blocks of bounded memory, in order.
 
     Args:
         rows (int): Number of rows.
-        columns (int): Number of columns of the pairwise matrix.
-        block_size (int, optional): Rows per block. Defaults to as many as fit in 64 MiB.
+        columns (int): Number of columns.
+        block_size (int, optional): Rows per block. Defaults to as many as fit in 64 MiB, but at
+            most ``most``.
         itemsize (int): Bytes of one value. Defaults to 8.
-        most (int, optional): Rows per block that the default does not exceed. Defaults to None.
-
-    Yields:
-        slice: The rows of one block, in order.
+        most (int, optional): Limit of the default. Defaults to None.
 
     Raises:
         DistanceOptionError: If ``block_size`` is not a positive whole number.

@@ -86,16 +86,7 @@ class AugmentedDiscriminator(nn.Module):
         return self._random.uniform('diff_augment', len(images), self.augment.num_numbers)
 
     def forward(self, images: Tensor, *args, **kwargs) -> Any:
-        """Augment and evaluate.
-
-        Args:
-            images (Tensor): (N, C, H, W) in [-1, 1].
-            *args: For the discriminator.
-            **kwargs: For the discriminator, e.g. ``label`` (N,).
-
-        Returns:
-            Any: What the discriminator returns.
-        """
+        """Augment images (N, C, H, W) in [-1, 1] and give all to the discriminator."""
         if self.training and self.augment.num_numbers > 0:
             images = self.augment(images, self._numbers(images))
         return self.discriminator(images, *args, **kwargs)

@@ -31,7 +31,7 @@ def develop(
         floor (Sequence[float]): Darkest RGB.
         defocus_px (float): Blur.
         edge_px (float): Radius of the unsharp mask.
-        light (float | np.ndarray): Relative light, (h, w) where it is uneven. Defaults to 1.
+        light (float | np.ndarray): Relative light, (h, w) where it is uneven.
 
     Returns:
         np.ndarray: RGB (h, w, 3) float32, 0 to 255.

@@ -269,17 +269,9 @@ def choose_stains(
 def make_cell(
     rng: np.random.Generator, label: str, slide: Slide, stains: Optional[Tuple[int, ...]] = None
 ) -> Cell:
-    """Draw one cell of a class, its nuclei centred on the origin.
+    """Draw one cell of a Bethesda class, its nuclei centred on the origin; see :func:`move_cell`.
 
-    Args:
-        rng (np.random.Generator): Source of the cell.
-        label (str): One of the five Bethesda classes.
-        slide (Slide): Stain of the slide the cell lies on.
-        stains (tuple[int, ...] | None): Which of the slide's stains the cytoplasm takes, as
-            drawn by :func:`choose_stains`. Defaults to None, drawn here.
-
-    Returns:
-        Cell: The cell; move it into place with :func:`move_cell`.
+    ``stains`` are those of the cytoplasm, as of :func:`choose_stains`; None: drawn here.
     """
     traits = TRAITS[label]
     mature = traits.cell_um2 is not None

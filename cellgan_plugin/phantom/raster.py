@@ -49,15 +49,9 @@ def window_around(
 
 
 def coverage(outlines: Sequence[np.ndarray], window: Window, supersample: int = 2) -> np.ndarray:
-    """Share of each pixel that lies inside the outlines' union.
+    """Share of each pixel, float32 of the window's shape, that lies inside the union of outlines.
 
-    Args:
-        outlines (Sequence[np.ndarray]): Closed outlines (n, 2), um.
-        window (Window): Where to draw.
-        supersample (int): Samples per pixel and axis.
-
-    Returns:
-        np.ndarray: float32 of the window's shape, 0 to 1.
+    Outlines are closed, (n, 2), um; ``supersample`` are samples per pixel and axis.
     """
     height, width = window.shape
     drawn = np.zeros((height * supersample, width * supersample), np.uint8)
@@ -88,17 +82,10 @@ def strokes(lines: Sequence[np.ndarray], window: Window, width_um: float) -> np.
 def ellipses(
     rows: np.ndarray, size: int, scale: float, full: float, supersample: int = 2
 ) -> np.ndarray:
-    """Draw ellipses over the whole picture, later ones on top.
+    """Draw ellipses over the whole picture, later ones on top: float32 (size, size) of levels.
 
-    Args:
-        rows (np.ndarray): (n, 6) x, y, half axes in um, angle in degrees, level.
-        size (int): Side of the picture, pixels.
-        scale (float): Pixels per um.
-        full (float): Level that is drawn at the full range.
-        supersample (int): Samples per pixel and axis.
-
-    Returns:
-        np.ndarray: (size, size) float32 of levels.
+    ``rows`` are (n, 6): x, y, half axes in um, angle in degrees, level; the level ``full`` is drawn
+    at the full range.
     """
     side = size * supersample
     drawn = np.zeros((side, side), np.uint8)

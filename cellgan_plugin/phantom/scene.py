@@ -179,17 +179,7 @@ def _bacteria(rng: np.random.Generator, expected: float) -> np.ndarray:
 
 
 def make_scene(label: str, seed: int, split: str, index: int) -> Scene:
-    """Compose the patch of a key.
-
-    Args:
-        label (str): One of the five Bethesda classes, spelled as it is.
-        seed (int): Base seed.
-        split (str): Name of the split; splits share no slide.
-        index (int): Number of the patch within class and split.
-
-    Returns:
-        Scene: The patch; the same for the same key, at whatever size it is painted.
-    """
+    """Compose the patch of a key; the same for the same key, at whatever size it is painted."""
     slide = slide_of(seed, split, index)
     rng = rng_for(seed, 'phantom/scene', split, label, index)
     cells = _place_cells(rng, label, slide)

@@ -83,16 +83,13 @@ class TextureBank:
             self._fields[name + "'"] = np.ascontiguousarray(field[::-1].T)
 
     def window(self, name: str, rows: slice, columns: slice, offset: np.ndarray) -> np.ndarray:
-        """Read the part of a field under a window of the picture.
+        """A field under a window of the picture: float32, read-only, about standard normal.
 
         Args:
             name (str): Field name; a trailing ``'`` asks for the field turned by a right angle.
-            rows (slice): Rows of the picture, pixels.
-            columns (slice): Columns of the picture, pixels.
+            rows (slice): Of the picture, pixels.
+            columns (slice): Likewise.
             offset (np.ndarray): (2,) shift of the field in [0, 1), picture widths.
-
-        Returns:
-            np.ndarray: float32, read-only, shape of the window, about standard normal.
         """
         field, ratio = self._fields[name], self._ratio
         dy, dx = (int(part * min(self.size, _LARGEST)) for part in offset)
@@ -106,13 +103,7 @@ class TextureBank:
     def wrapped(self, name: str, shape: Tuple[int, int], offset: np.ndarray) -> np.ndarray:
         """A field over a picture of any shape; the fields are periodic and go on where they end.
 
-        Args:
-            name (str): Field name, as in :meth:`window`.
-            shape (tuple[int, int]): Height and width, pixels of this bank's scale.
-            offset (np.ndarray): (2,) shift of the field in [0, 1), of its period.
-
-        Returns:
-            np.ndarray: float32 of that shape, about standard normal.
+        ``offset`` (2,) shifts the field, in [0, 1) of its period; ``name`` as in :meth:`window`.
         """
         field = self._fields[name]
         period = len(field)

@@ -117,11 +117,7 @@ def open_folder(
 ) -> None:
     """Begin a folder, or one that an earlier run of the same left, perhaps with fewer images.
 
-    Args:
-        out_dir (Path): The folder.
-        name (str): File of its record.
-        parameters (Mapping): What it is made with.
-        amounts (Mapping): Name of the amounts in the record -> numbers, which may grow.
+    ``name`` is the file of its record; ``amounts`` are numbers in it, which may grow.
 
     Raises:
         RecordError: The folder holds something else.

@@ -47,12 +47,7 @@ class AnnotationFile(NamedTuple):
 
 
 def fault_of(annotation: Annotation, info: SlideInfo) -> str:
-    """Why an annotation cannot be used on a slide, '' where it can.
-
-    Args:
-        annotation (Annotation): In level-0 px.
-        info (SlideInfo): The slide.
-    """
+    """Why an annotation (in level-0 px) cannot be used on a slide, '' where it can."""
     shapely = need('shapely', 'annotations')
     shape = annotation.shape
     left, top, right, bottom = shape.bounds

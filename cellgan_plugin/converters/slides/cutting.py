@@ -76,17 +76,9 @@ class CutResult(NamedTuple):
 def read_patch(
     reader: SlideReader, field: Field, area: Tuple[int, int], x: int, y: int
 ) -> np.ndarray:
-    """One patch at the asked scale.
+    """One patch at the asked scale, uint8 RGB of ``area`` (height, width).
 
-    Args:
-        reader (SlideReader): An open slide.
-        field (Field): What is read.
-        area (tuple[int, int]): Height and width of the patch, px.
-        x (int): Left edge, px of the level.
-        y (int): Upper edge, likewise.
-
-    Returns:
-        np.ndarray: uint8 (height, width, 3), RGB.
+    ``x`` and ``y`` are its upper left corner, px of the level that ``field`` names.
     """
     return scale_image(reader.read(field.level, x, y, *field.read), *area)
 

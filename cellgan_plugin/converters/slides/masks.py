@@ -105,14 +105,9 @@ def _rings(shape: Any, corner: Tuple[int, int], of: Field, settings: PatchSettin
 
 
 def draw_mask(objects: Sequence[Rings], area: Tuple[int, int]) -> np.ndarray:
-    """Instance mask of a tile.
+    """Instance mask of a tile, uint16 (height, width): 0 background, k object k.
 
-    Args:
-        objects (Sequence[Rings]): Bottom to top.
-        area (tuple[int, int]): Height and width, px.
-
-    Returns:
-        np.ndarray: uint16 (height, width): 0 background, k object k.
+    The objects are given bottom to top.
     """
     mask = np.zeros(area, np.uint16)
     for number, one in enumerate(objects, 1):

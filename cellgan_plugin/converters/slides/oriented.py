@@ -107,16 +107,9 @@ def plan_oriented(
     of: Field,
     settings: PatchSettings,
 ) -> Tuple[SlidePlan, List[Turn]]:
-    """Upright patches along annotated epithelium.
+    """Upright patches along annotated epithelium, and how each is turned.
 
-    Args:
-        reader (SlideReader): An open slide.
-        annotations (Sequence[Annotation]): Polygons of epithelium, in level-0 px.
-        of (Field): What a patch shows.
-        settings (PatchSettings): The second of ``stride`` is the step along the epithelium.
-
-    Returns:
-        tuple[SlidePlan, list[Turn]]: The patches, and how each is turned.
+    The polygons are in level-0 px; the second of ``settings.stride`` is the step along them.
     """
     plan = SlidePlan()
     turns: Dict[PlannedPatch, Turn] = {}
@@ -226,17 +219,7 @@ def _is_on(turn: Turn, reader: SlideReader, of: Field) -> bool:
 
 
 def read_turned(reader: SlideReader, of: Field, area: Tuple[int, int], turn: Turn) -> np.ndarray:
-    """A turned patch at the asked scale.
-
-    Args:
-        reader (SlideReader): An open slide.
-        of (Field): What it shows.
-        area (tuple[int, int]): Height and width, px.
-        turn (Turn): Where it lies.
-
-    Returns:
-        np.ndarray: uint8 (height, width, 3), RGB.
-    """
+    """A turned patch at the asked scale, uint8 RGB of ``area`` (height, width)."""
     corners = _outline(turn, of) / of.downsample
     limit = np.array(reader.info.levels[of.level])
     first = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, limit - 1)

@@ -212,14 +212,7 @@ def one_of_each_place(patches: Sequence[PlannedPatch], plan: SlidePlan) -> List[
 
 
 def plan_tissue(reader: SlideReader, label: str, of: Field, settings: PatchSettings) -> SlidePlan:
-    """Patches on a grid over tissue; blank tiles and tiles under ink are left out and counted.
-
-    Args:
-        reader (SlideReader): An open slide.
-        label (str): Class of the patches.
-        of (Field): What a patch shows.
-        settings (PatchSettings): Stride and coverage.
-    """
+    """Patches on a grid over tissue; blank tiles and tiles under ink are left out and counted."""
     info = reader.info
     plan = SlidePlan(tissue=map_tissue(reader, of))
     least = settings.coverage or TISSUE_COVERAGE

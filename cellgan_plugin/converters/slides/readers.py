@@ -123,17 +123,9 @@ class SlideReader:
         raise SlideError(f'cannot be opened ({"; ".join(tried)}){hint}')
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Read a region.
+        """Read a region, all in px of its level (0 is the finest): uint8 (height, width, 3), RGB.
 
-        Args:
-            level (int): 0 is the finest.
-            x (int): Left edge, px of that level.
-            y (int): Upper edge, px of that level.
-            width (int): Px of that level.
-            height (int): Px of that level.
-
-        Returns:
-            np.ndarray: uint8 (height, width, 3), RGB; what no tile covers is white in OpenSlide.
+        What no tile covers is white in OpenSlide.
 
         Raises:
             SlideError: The slide is damaged there.

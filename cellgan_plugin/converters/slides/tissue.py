@@ -38,14 +38,9 @@ class TissueMap(NamedTuple):
     step: Tuple[float, float]
 
     def shares(self, corners: np.ndarray, field: Field) -> Tuple[np.ndarray, np.ndarray]:
-        """Share of tissue and of ink in tiles.
+        """Share of tissue and of ink in tiles, (n,) each, 0 to 1.
 
-        Args:
-            corners (np.ndarray): (n, 2) x, y of upper left corners, level-0 px.
-            field (Field): Size of a tile.
-
-        Returns:
-            tuple[np.ndarray, np.ndarray]: (n,) each, 0 to 1.
+        ``corners`` are (n, 2) x, y of upper left corners, level-0 px.
         """
         limit = np.array(self.tissue.shape[::-1])
         first = np.clip(np.rint(corners / self.step), 0, limit - 1).astype(int)
@@ -64,12 +59,7 @@ def _sums(mask: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
 def map_tissue(reader: SlideReader, field: Field) -> TissueMap:
     """Read a slide at a low level, block by block, and tell tissue by Otsu on its saturation.
 
-    Args:
-        reader (SlideReader): An open slide.
-        field (Field): What a patch shows; it spans :data:`TILE_PX` px of the map, or fewer.
-
-    Returns:
-        TissueMap: Of the whole slide.
+    A patch spans :data:`TILE_PX` px of the map, or fewer.
     """
     image, step = _read_map(reader, field)
     smooth, dark, inked = _colours(image)
@@ -134,17 +124,11 @@ def is_ink(share: np.ndarray) -> np.ndarray:
 
 
 def sharpness(image: np.ndarray) -> float:
-    """How sharp a patch is: contrast of 1 to 2 px over that of 2 to 4 px.
+    """How sharp a uint8 RGB patch is: contrast of 1 to 2 px over that of 2 to 4 px.
 
     The ratio hardly depends on stain, density or contrast, since both bands share them. Sharp
     smears and sections lie above 0.55; blurred by a Gaussian of 2 px or more, and compressed as
-    JPEG, below 0.5.
-
-    Args:
-        image (np.ndarray): uint8 (H, W, 3), RGB.
-
-    Returns:
-        float: 0 for an image of one colour.
+    JPEG, below 0.5. An image of one colour has 0.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     one, two, four = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (1.0, 2.0, 4.0))

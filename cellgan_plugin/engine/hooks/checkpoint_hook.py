@@ -108,15 +108,10 @@ class SafeCheckpointHook(CheckpointHook):
         remove_temporary(self.out_dir, prefixes=_WRITTEN)
 
     def save_now(self, runner, step: Optional[int] = None) -> str:
-        """Save outside the interval. Every rank must call it.
+        """Save outside the interval, and return the path. Every rank must call it.
 
-        Args:
-            runner (Runner): The runner.
-            step (int, optional): Iterations that have been trained. Defaults to None: this one, in
-                a hook's ``after_train_iter``.
-
-        Returns:
-            str: Path of the checkpoint.
+        ``step`` is the number of iterations that have been trained; None: this one, in a hook's
+        ``after_train_iter``.
         """
         if step is None:
             self._save_checkpoint(runner)

@@ -110,14 +110,7 @@ class NonFiniteLossHook(Hook):
 
 
 def settle_losses(runner) -> None:
-    """Before weights are kept: raise where a loss so far was not finite.
-
-    Args:
-        runner (Runner): Its :class:`NonFiniteLossHook`, where it has one, is asked.
-
-    Raises:
-        NonFiniteLossError: See :meth:`NonFiniteLossHook.settle`.
-    """
+    """Before weights are kept: :meth:`NonFiniteLossHook.settle` of a runner that has the hook."""
     for hook in runner.hooks:
         if isinstance(hook, NonFiniteLossHook):
             hook.settle(runner)

@@ -42,15 +42,7 @@ class PictureHook(Hook):
 
     @master_only
     def draw(self, runner, iteration: int) -> Path:
-        """Write the pictures and the curves of this moment.
-
-        Args:
-            runner (Runner): The runner.
-            iteration (int): Goes into the file names.
-
-        Returns:
-            Path: The main picture.
-        """
+        """Write the pictures and the curves of this moment; the path of the main picture."""
         folder = Path(runner.work_dir)
         pictures = self.pictures(runner)
         paths = [folder / 'sheets' / f'iter_{iteration:08d}{end}.png' for end in pictures]

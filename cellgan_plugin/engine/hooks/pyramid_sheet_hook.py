@@ -56,16 +56,7 @@ class PyramidSheetHook(PictureHook):
 
     @torch.no_grad()
     def sheet(self, model, img: Tensor, masks: Tensor) -> np.ndarray:
-        """The picture.
-
-        Args:
-            model (Pyramid): The model.
-            img (Tensor): uint8 (N, 3, H, W), tiles.
-            masks (Tensor): Class ids (N, H, W).
-
-        Returns:
-            np.ndarray: uint8 RGB (H, W, 3).
-        """
+        """The picture, uint8 RGB, of tiles, uint8 (N, 3, H, W), and class ids (N, H, W)."""
         img = to_model_range(img.to(model.device))
         masks = masks.to(model.device)
         at_scale = model.fit_masks(masks)
@@ -93,16 +84,10 @@ class PyramidSheetHook(PictureHook):
 
 
 def labelled_tiles(dataset, count: int, seed: int) -> Tuple[Tensor, Tensor]:
-    """Tiles with a mask of several classes where there are such, the same for the same seed.
-
-    Args:
-        dataset (TissueMaskDataset): Its samples have ``inputs`` with ``img``, ``mask``,
-            ``labelled``.
-        count (int): Tiles, fewer where there are not so many.
-        seed (int): Of the choice.
+    """Tiles with a mask, of several classes where there are such; the same for the same seed.
 
     Returns:
-        tuple[Tensor, Tensor]: uint8 (N, 3, H, W) and class ids (N, H, W).
+        tuple[Tensor, Tensor]: uint8 (N, 3, H, W) and class ids (N, H, W), N at most ``count``.
     """
     order = rng_for(seed, 'sheet tiles').permutation(len(dataset)).tolist()
     mixed, plain = [], []

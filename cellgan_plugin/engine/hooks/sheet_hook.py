@@ -76,16 +76,7 @@ class SampleSheetHook(PictureHook):
         return pictures
 
     def generate(self, model, num_classes: int) -> List[List[List[np.ndarray]]]:
-        """Generate the fixed samples.
-
-        Args:
-            model (nn.Module): A conditional GAN.
-            num_classes (int): Classes.
-
-        Returns:
-            list[list[list[np.ndarray]]]: For every stage of the model, the last last, one list of
-            uint8 (H, W, C) images per class.
-        """
+        """The fixed samples: stage (the last last) -> class -> images, uint8 (H, W, C)."""
         noise = torch.randn(
             self.samples_per_class, model.noise_size, generator=generator_for(self.seed, 'sheet')
         ).repeat(num_classes, 1)

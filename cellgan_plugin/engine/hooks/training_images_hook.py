@@ -36,12 +36,9 @@ _NOTHING = np.zeros((0, HASH_BYTES), dtype=np.uint8)
 def files_and_groups(dataset: Any) -> Optional[Dict[str, str]]:
     """Paths of all images of a data set, each once, in order, with their groups.
 
-    A group is a slide, a field or a patient, '' where it is not known. None where the data set does
-    not tell its files.
-
-    Args:
-        dataset (Dataset): One whose ``get_data_info`` gives ``img_path`` (those of this plugin
-            and of MMPretrain), or MMEngine's and torch's wrappers of such.
+    A group is a slide, a field or a patient, '' where it is not known. Known are data sets whose
+    ``get_data_info`` gives ``img_path`` (those of this plugin and of MMPretrain), and MMEngine's
+    and torch's wrappers of such; None for others.
     """
     found = _files_and_groups(dataset)
     return None if found is None else dict(found)

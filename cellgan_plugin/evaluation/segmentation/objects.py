@@ -291,14 +291,9 @@ class _Distances:
 
 
 def hausdorff_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Hausdorff distance of two sets of pixels: max of both directed distances.
+    """Hausdorff distance in px of two sets of pixels: the larger of both directed distances.
 
-    Args:
-        first (np.ndarray): bool (H, W).
-        second (np.ndarray): bool (H, W), of the same frame.
-
-    Returns:
-        float: In pixels. 0 for two empty sets, infinite when one is empty.
+    The sets are bool (H, W) of one frame. 0 for two empty ones, infinite when one is empty.
     """
     first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     if first.shape != second.shape:
@@ -321,10 +316,5 @@ def _directed(source: np.ndarray, target: np.ndarray) -> float:
 
 
 def object_metrics(pred: np.ndarray, true: np.ndarray) -> Dict[str, float]:
-    """Object F1, Dice and Hausdorff distance of one image, by name.
-
-    Args:
-        pred (np.ndarray): Object ids (H, W), 0 background.
-        true (np.ndarray): Object ids (H, W).
-    """
+    """Object F1, Dice and Hausdorff distance by name, of object ids (H, W); 0 is background."""
     return object_statistics(pred, true).as_dict()

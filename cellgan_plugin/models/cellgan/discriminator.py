@@ -196,14 +196,7 @@ class CellGANDiscriminator(nn.Module):
             draw_logit_weights(self.to_logits, self.class_embedding)
 
     def features(self, img: Tensor) -> Tuple[Tensor, Tensor]:
-        """Encode images.
-
-        Args:
-            img (Tensor): (N, in_channels, in_size, in_size) in [-1, 1].
-
-        Returns:
-            tuple[Tensor, Tensor]: The activated 16x16 map and the 8x8 map (not activated).
-        """
+        """The activated 16x16 map and the 8x8 map (not activated) of images in [-1, 1]."""
         x = self.stem(img)
         for block in self.down_blocks.values():
             activated = F.leaky_relu_(x, LEAKY_SLOPE)

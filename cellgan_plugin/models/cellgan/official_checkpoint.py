@@ -92,18 +92,7 @@ def _refuse(unknown: List[str], part: str, whose: str) -> None:
 
 
 def from_official(state: Mapping[str, Tensor], part: str) -> Dict[str, Tensor]:
-    """Rename the authors' weights to ours.
-
-    Args:
-        state (Mapping[str, Tensor]): The ``'model'`` entry of the authors' checkpoint.
-        part (str): ``'generator'`` or ``'discriminator'``.
-
-    Returns:
-        dict[str, Tensor]: State dict of :class:`CellGANGenerator` / :class:`CellGANDiscriminator`.
-
-    Raises:
-        ValueError: When a key is not one of the authors'.
-    """
+    """Rename the authors' weights (their ``'model'`` entry) to ours; ValueError for other keys."""
     split = _split(list(state), list(_SUFFIXES))
     names = _module_names(part, [module for module, _ in split.values()])
     _refuse([k for k in state if k not in split or split[k][0] not in names], part, "an authors'")
@@ -114,14 +103,7 @@ def from_official(state: Mapping[str, Tensor], part: str) -> Dict[str, Tensor]:
 
 
 def to_official(state: Mapping[str, Tensor], part: str) -> Dict[str, Tensor]:
-    """Rename our weights to the authors' names; the inverse of :func:`from_official`.
-
-    Args:
-        state (Mapping[str, Tensor]): State dict of our generator or discriminator.
-        part (str): ``'generator'`` or ``'discriminator'``.
-
-    Returns:
-        dict[str, Tensor]: What the authors' checkpoint holds under ``'model'``.
+    """Our weights by the authors' names; the inverse of :func:`from_official`.
 
     Raises:
         ValueError: When a key is not one of ours, or the authors' program has no such module.
@@ -167,13 +149,7 @@ def _numbers(state: Mapping[str, Tensor], pattern: str) -> List[int]:
 
 
 def guess_part(keys: Iterable[str]) -> str:
-    """Say which part weights belong to, by the authors' names or ours (with or without prefix).
-
-    Args:
-        keys (Iterable[str]): Names of the weights.
-
-    Returns:
-        str: ``'generator'`` or ``'discriminator'``.
+    """Which part weights belong to, by the authors' names or ours (with or without prefix).
 
     Raises:
         ValueError: When the names fit neither part, or both.

@@ -45,14 +45,9 @@ def stage_sizes(name: str, size: Size, num_stages: int) -> List[Tuple[int, int]]
 
 
 def image_pyramid(images: Tensor, num_stages: int) -> List[Tensor]:
-    """Images at the size of every stage by area averaging.
+    """Images (N, C, H, W) at the size of every stage by area averaging, smallest first.
 
-    Args:
-        images (Tensor): (N, C, H, W), H and W multiples of 2^(num_stages - 1).
-        num_stages (int): Number of stages.
-
-    Returns:
-        list[Tensor]: Smallest first; the last is ``images`` itself.
+    H and W are multiples of 2^(num_stages - 1); the last is ``images`` itself.
     """
     pyramid = [images]
     for _ in range(num_stages - 1):

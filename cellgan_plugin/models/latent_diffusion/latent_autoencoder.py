@@ -92,14 +92,7 @@ class LatentAutoencoder(RepeatableStep, BaseModel):
 
     @torch.no_grad()
     def reconstruct(self, img: Tensor) -> Tensor:
-        """Encode and decode without noise.
-
-        Args:
-            img (Tensor): (N, C, S, S) in [-1, 1].
-
-        Returns:
-            Tensor: (N, C, S, S) in [-1, 1].
-        """
+        """Encode and decode images (N, C, S, S) in [-1, 1] without noise."""
         bare = unwrap(self.autoencoder)
         return bare.decode(bare.encode(img)).float().clamp(-1, 1)
 

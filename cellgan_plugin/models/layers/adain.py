@@ -53,16 +53,9 @@ class AdaIN(nn.Module):
         self.affine = sn_linear(embed_size, 2 * channels)
 
     def forward(self, x: Tensor, embedding: Tensor, shift: Optional[Tensor] = None) -> Tensor:
-        """Normalise and modulate.
+        """Normalise a map (N, C, H, W) and modulate it by the class embedding (N, embed_size).
 
-        Args:
-            x (Tensor): Feature map (N, C, H, W).
-            embedding (Tensor): Class embedding (N, embed_size).
-            shift (Tensor, optional): Added to scale and bias, (N, 2C), e.g. the global context of
-                a skip connection. Defaults to None.
-
-        Returns:
-            Tensor: (N, C, H, W).
+        ``shift`` (N, 2C), e.g. the global context of a skip connection, is added to scale and bias.
         """
         style = self.affine(embedding)
         if shift is not None:

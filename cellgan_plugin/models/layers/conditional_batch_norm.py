@@ -150,16 +150,9 @@ class ConditionalBatchNorm2d(GlobalBatchNorm2d):
     def forward(
         self, x: Tensor, class_weights: Tensor, statistics: Optional[BatchStatistics] = None
     ) -> Tensor:
-        """Normalise and modulate.
+        """Normalise a map (N, C, H, W) and modulate it by class weights, float (N, num_classes).
 
-        Args:
-            x (Tensor): Feature map (N, C, H, W).
-            class_weights (Tensor): One-hot labels, or a mixture of classes: float (N,
-                num_classes).
-            statistics (BatchStatistics, optional): As in :meth:`normalise`. Defaults to None.
-
-        Returns:
-            Tensor: (N, C, H, W).
+        ``statistics`` as in :meth:`normalise`.
         """
         scale, shift = (
             (class_weights.to(table.dtype) @ table)[:, :, None, None]

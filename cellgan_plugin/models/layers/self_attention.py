@@ -58,14 +58,9 @@ class SelfAttention(nn.Module):
         return (F.max_pool2d(x, self.pool) if self.pool > 1 else x).flatten(2)
 
     def attention(self, x: Tensor) -> Tensor:
-        """The attention map alone.
+        """The attention map of (N, C, H, W) alone: alpha (N, H * W, H * W / pool^2).
 
-        Args:
-            x (Tensor): Feature map (N, C, H, W).
-
-        Returns:
-            Tensor: alpha (N, H * W, H * W / pool^2): row j holds the weights of the positions i
-            that position j looks at; rows sum to 1.
+        Row j holds the weights of the positions i that position j looks at; rows sum to 1.
         """
         query, key = self.query(x).flatten(2), self._pooled(self.key(x))
         return (query.transpose(1, 2) @ key).softmax(dim=-1)

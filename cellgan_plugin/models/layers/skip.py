@@ -29,14 +29,7 @@ class SkipLayerGlobalContext(nn.Module):
         self.expand = sn_conv(bottleneck, out_channels, 1)
 
     def forward(self, low: Tensor) -> Tensor:
-        """Pool and transform.
-
-        Args:
-            low (Tensor): Low-resolution map (N, in_channels, h, w).
-
-        Returns:
-            Tensor: Global context (N, out_channels, 1, 1).
-        """
+        """Low-resolution map (N, in_channels, h, w) to global context (N, out_channels, 1, 1)."""
         weights = self.attention(low).flatten(2).softmax(dim=-1)  # (N, 1, hw)
         context = (low.flatten(2) * weights).sum(dim=-1)[:, :, None, None]
         return self.expand(F.leaky_relu(self.squeeze(context), LEAKY_SLOPE))
@@ -59,13 +52,6 @@ class SkipLayerExcitation(nn.Module):
         self.expand = sn_conv(out_channels, out_channels, 1)
 
     def forward(self, low: Tensor) -> Tensor:
-        """Pool and transform to gates.
-
-        Args:
-            low (Tensor): Low-resolution map (N, in_channels, h, w).
-
-        Returns:
-            Tensor: Channel gates (N, out_channels, 1, 1) in (0, 1).
-        """
+        """Low-resolution map (N, in_channels, h, w) to gates (N, out_channels, 1, 1) in (0, 1)."""
         pooled = F.adaptive_avg_pool2d(low, 4)
         return self.expand(F.silu(self.squeeze(pooled))).sigmoid()

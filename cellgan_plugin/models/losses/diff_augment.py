@@ -11,12 +11,7 @@ from torch import Tensor, nn
 def adjust_color(img: Tensor, numbers: Tensor) -> Tensor:
     """Brightness by -0.5..0.5, saturation by 0..2, contrast by 0.5..1.5, in this order.
 
-    Args:
-        img (Tensor): (N, C, H, W) in [-1, 1].
-        numbers (Tensor): (N, 3) in [0, 1).
-
-    Returns:
-        Tensor: Same shape; values may leave [-1, 1].
+    Of images (N, C, H, W) in [-1, 1] by numbers (N, 3) in [0, 1); values may leave [-1, 1].
     """
     brightness, saturation, contrast = numbers[:, :, None, None, None].to(img.dtype).unbind(dim=1)
     img = img + (brightness - 0.5)
@@ -27,15 +22,9 @@ def adjust_color(img: Tensor, numbers: Tensor) -> Tensor:
 
 
 def translate(img: Tensor, numbers: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shift by whole pixels, up to ``ratio`` of the side in each direction; mid-grey (0) flows in.
+    """Shift (N, C, H, W) by whole pixels, up to ``ratio`` of each side; mid-grey (0) flows in.
 
-    Args:
-        img (Tensor): (N, C, H, W).
-        numbers (Tensor): (N, 2) in [0, 1): rows, columns.
-        ratio (float): Largest shift as a share of the side. Defaults to 0.125.
-
-    Returns:
-        Tensor: Same shape.
+    By numbers (N, 2) in [0, 1): rows, columns.
     """
     n, _, height, width = img.shape
     numbers = numbers.to(img.device)
@@ -54,15 +43,9 @@ def translate(img: Tensor, numbers: Tensor, ratio: float = 0.125) -> Tensor:
 
 
 def cutout(img: Tensor, numbers: Tensor, ratio: float = 0.5) -> Tensor:
-    """Blank (0) a window of ``ratio`` of the side around a random centre.
+    """Blank (0) a window of ``ratio`` of each side of (N, C, H, W) around a random centre.
 
-    Args:
-        img (Tensor): (N, C, H, W).
-        numbers (Tensor): (N, 2) in [0, 1): centre row, column.
-        ratio (float): Side of the window as a share of the image's. Defaults to 0.5.
-
-    Returns:
-        Tensor: Same shape.
+    By numbers (N, 2) in [0, 1): row and column of the centre.
     """
     _, _, height, width = img.shape
     numbers = numbers.to(img.device)
@@ -103,16 +86,7 @@ class DiffAugment(nn.Module):
         return sum(_OPERATIONS[name][1] for name in self.policy)
 
     def forward(self, img: Tensor, numbers: Tensor) -> Tensor:
-        """Augment.
-
-        Args:
-            img (Tensor): (N, C, H, W) in [-1, 1].
-            numbers (Tensor): (N, num_numbers) uniform in [0, 1); the same numbers give the same
-                augmentation.
-
-        Returns:
-            Tensor: Same shape.
-        """
+        """Augment (N, C, H, W) in [-1, 1] by numbers (N, num_numbers) uniform in [0, 1)."""
         start = 0
         for name in self.policy:
             function, count = _OPERATIONS[name]

@@ -91,11 +91,7 @@ class _FeatureDistance(nn.Module):
         return super()._apply(fn, *args, **kwargs)
 
     def forward(self, img: Tensor, target: Tensor) -> Tensor:
-        """Compare two batches; the gradient flows into both.
-
-        Args:
-            img (Tensor): (N, 3, H, W) or (N, 1, H, W) in [-1, 1], RGB.
-            target (Tensor): Likewise.
+        """Compare two batches (N, 3 or 1, H, W) in [-1, 1], RGB; the gradient flows into both.
 
         Returns:
             Tensor: Scalar: the mean over the batch, times ``loss_weight``.

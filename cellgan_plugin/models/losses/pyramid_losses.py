@@ -40,13 +40,8 @@ class PatchAdversarialLoss(nn.Module):
     def between(self, less: FeatureMaps, more: FeatureMaps) -> Tensor:
         """softplus(logit of ``less`` - logit of ``more``): small when ``more`` looks more real.
 
-        Args:
-            less (FeatureMaps): Of N pairs: the generated ones in the discriminator's turn, the real
-                ones in the generator's.
-            more (FeatureMaps): The others, of the same masks in the same order.
-
-        Returns:
-            Tensor: Scalar.
+        ``less`` is of the generated pairs in the discriminator's turn, of the real ones in the
+        generator's; ``more`` is of the others, of the same masks in the same order. A scalar.
         """
         return sum(
             F.softplus(at_least_float32(a[-1]) - at_least_float32(b[-1])).mean()
@@ -66,16 +61,9 @@ class PatchAdversarialLoss(nn.Module):
     def discriminator(
         self, maps: FeatureMaps, real: bool, weights: Optional[Tensor] = None
     ) -> Tensor:
-        """How far the discriminator is from calling these pairs real, or generated.
+        """How far the discriminator is from calling N pairs real, or generated; a scalar.
 
-        Args:
-            maps (FeatureMaps): Of N pairs.
-            real (bool): What they are.
-            weights (Tensor, optional): (N,), of the pairs; should sum to 1. Defaults to None: the
-                mean.
-
-        Returns:
-            Tensor: Scalar.
+        ``weights`` (N,) of the pairs should sum to 1; None: the mean.
         """
         total = 0.0
         for stages in maps:
@@ -115,15 +103,7 @@ class FeatureMatchingLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, fake: FeatureMaps, real: FeatureMaps) -> Tensor:
-        """Compare; no gradient flows into ``real``.
-
-        Args:
-            fake (FeatureMaps): Of the generated pairs.
-            real (FeatureMaps): Of the real pairs with the same masks.
-
-        Returns:
-            Tensor: Scalar.
-        """
+        """Compare pairs of the same masks; no gradient flows into ``real``. A scalar."""
         total = 0.0
         for of_fake, of_real in zip(fake, real, strict=True):
             terms = [
@@ -162,15 +142,9 @@ class ImageReconstructionLoss(nn.Module):
 
 
 def mask_cross_entropy(logits: Tensor, masks: Tensor, ignore_index: int) -> Tensor:
-    """Mean cross-entropy over the pixels that have a class (Eq. 7); 0 where none has.
+    """Mean cross-entropy (Eq. 7) of logits (N, num_classes, H, W) and class ids (N, H, W).
 
-    Args:
-        logits (Tensor): (N, num_classes, H, W).
-        masks (Tensor): (N, H, W) class ids.
-        ignore_index (int): Id of pixels without a class.
-
-    Returns:
-        Tensor: Scalar.
+    Over the pixels that have a class; 0 where none has.
     """
     total = F.cross_entropy(
         at_least_float32(logits), masks.long(), ignore_index=ignore_index, reduction='sum'

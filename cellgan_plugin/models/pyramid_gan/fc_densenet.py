@@ -103,16 +103,10 @@ class FCDenseNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Segment.
-
-        Args:
-            x (Tensor): (N, in_channels, H, W), any size of at least 2**len(block_layers).
-
-        Returns:
-            Tensor: Logits (N, out_channels, H, W).
+        """Logits (N, out_channels, H, W) of (N, in_channels, H, W).
 
         Raises:
-            ValueError: The image is smaller than the network halves it.
+            ValueError: A side is below 2**len(block_layers): the network halves it so often.
         """
         least = 2 ** len(self.down_blocks)
         if min(x.shape[-2:]) < least:

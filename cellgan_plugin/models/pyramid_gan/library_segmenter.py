@@ -90,15 +90,7 @@ class LibrarySegmenter(nn.Module):
         nn.Module.load_state_dict(self.network.encoder, {key: state[key] for key in own})
 
     def forward(self, x: Tensor) -> Tensor:
-        """Segment.
-
-        Args:
-            x (Tensor): (N, in_channels, H, W), any size; the first three channels are RGB in
-                [-1, 1].
-
-        Returns:
-            Tensor: Logits (N, out_channels, H, W).
-        """
+        """Logits (N, out_channels, H, W) of (N, in_channels, H, W), RGB in [-1, 1] first."""
         height, width = x.shape[-2:]
         images = ((x[:, :_IMAGE_CHANNELS] + 1) / 2 - self.mean) / self.std
         extra = [-side % _MULTIPLE for side in (width, height)]

@@ -197,16 +197,9 @@ class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
     def generate_scale(
         self, index: int, masks: Tensor, noise: Tensor, coarser: Optional[Tensor]
     ) -> Tensor:
-        """One generator: Eq. (1).
+        """One generator, Eq. (1): images (N, 3, H, W) of class ids (N, H, W) and noise.
 
-        Args:
-            index (int): The scale.
-            masks (Tensor): Class ids (N, H, W) at this scale.
-            noise (Tensor): (N, 3, H, W).
-            coarser (Tensor, optional): Images of the scale below, at their own size.
-
-        Returns:
-            Tensor: (N, 3, H, W).
+        ``coarser`` are images of the scale below, at their own size.
         """
         if coarser is not None:
             coarser = resize_images(coarser, *masks.shape[-2:])
@@ -284,15 +277,9 @@ class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
     # Segmentation -------------------------------------------------------------------------------
 
     def segment_scale(self, index: int, img: Tensor, coarser: Optional[Tensor]) -> Tensor:
-        """One segmenter: Eq. (5).
+        """One segmenter, Eq. (5): logits (N, num_classes, H, W) of images (N, 3, H, W).
 
-        Args:
-            index (int): The scale.
-            img (Tensor): (N, 3, H, W) at this scale.
-            coarser (Tensor, optional): Probabilities of the scale below, at their own size.
-
-        Returns:
-            Tensor: Logits (N, num_classes, H, W).
+        ``coarser`` are probabilities of the scale below, at their own size.
         """
         height, width = img.shape[-2:]
         if coarser is None:
@@ -306,14 +293,9 @@ class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
 
     @torch.no_grad()
     def coarser_probabilities(self, img: Tensor, index: int) -> Optional[Tensor]:
-        """What the finished segmenters below a scale say about images.
+        """What the finished segmenters below a scale say about images (N, 3, H, W) at that scale.
 
-        Args:
-            img (Tensor): (N, 3, H, W) at the scale ``index``.
-            index (int): The scale.
-
-        Returns:
-            Tensor | None: Probabilities of scale ``index - 1`` at its size; None for the coarsest.
+        Probabilities of scale ``index - 1`` at its size; None for the coarsest.
         """
         probabilities = None
         for below in range(index):

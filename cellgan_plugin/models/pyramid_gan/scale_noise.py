@@ -14,12 +14,6 @@ class DrawsScaleNoise:
     def draw_noise(self, seeds: Sequence[int], index: int, height: int, width: int) -> Tensor:
         """Noise of some images at one scale, each from its own seed.
 
-        Args:
-            seeds (Sequence[int]): One per image.
-            index (int): The scale.
-            height (int): Of the images at this scale.
-            width (int): Of the images at this scale.
-
         Returns:
             Tensor: (N, image_channels, height, width), scaled by ``noise_std``.
         """
@@ -38,15 +32,9 @@ class DrawsScaleNoise:
         return self.scale_noise(index, torch.stack(draws).to(self.device), stain)
 
     def scale_noise(self, index: int, white: Tensor, stain: Optional[Tensor] = None) -> Tensor:
-        """Noise of a scale from standard normal numbers.
+        """Noise of a scale, of deviation ``noise_std``, from standard normal numbers (N, C, H, W).
 
-        Args:
-            index (int): The scale.
-            white (Tensor): (N, channels, H, W).
-            stain (Tensor, optional): (N, channels); joins at the coarsest scale.
-
-        Returns:
-            Tensor: (N, channels, H, W), of the standard deviation that ``noise_std`` says.
+        ``stain`` (N, C) joins at the coarsest scale.
         """
         if stain is not None:
             white = (1 - self.stain_share) ** 0.5 * white

@@ -33,13 +33,9 @@ class Scale(NamedTuple):
         return (self.batch_size + 1) // 2 if self.labelled is None else self.labelled
 
     def steps(self, images: int) -> int:
-        """Training steps of this scale.
+        """Training steps of this scale, at least 1, where an epoch is so many images.
 
-        Args:
-            images (int): Images that all together are one epoch.
-
-        Returns:
-            int: At least 1; a last, smaller batch of an epoch counts as a step.
+        A last, smaller batch of an epoch counts as a step.
         """
         if self.iters is not None:
             return self.iters

@@ -278,15 +278,7 @@ def make_cells(
     layout: GlandLayout,
     field: Tuple[float, float],
 ) -> GlandCells:
-    """Fill a layout with cells.
-
-    Args:
-        rng (np.random.Generator): Source of everything.
-        traits (GlandTraits): Of the category.
-        patient (GlandPatient): Says how large and how inflamed.
-        layout (GlandLayout): Of the glands.
-        field (tuple[float, float]): Height and width of the image, um.
-    """
+    """Fill a layout with cells; ``field`` is (height, width) of the image, um."""
     epithelial, goblets, walls = _epithelium(rng, traits, patient, layout)
     vessels = _vessels(rng, traits, patient, layout, field)
     stromal = _stroma(rng, traits, patient, layout, vessels)

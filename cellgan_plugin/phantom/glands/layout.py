@@ -84,16 +84,9 @@ def _candidates(
 def make_layout(
     rng: np.random.Generator, traits: GlandTraits, size: float, field: Tuple[float, float]
 ) -> GlandLayout:
-    """Place glands one by one where there is room.
+    """Place glands one by one where there is room; at least one has its centre in the image.
 
-    Args:
-        rng (np.random.Generator): Source of everything.
-        traits (GlandTraits): Of the category.
-        size (float): Factor of all lengths.
-        field (tuple[float, float]): Height and width of the image, um.
-
-    Returns:
-        GlandLayout: At least one gland has its centre in the image.
+    ``size`` is a factor of all lengths, ``field`` (height, width) of the image, um.
     """
     height, width = field
     shape = tuple(int(np.ceil(side)) + 2 * MARGIN_UM for side in field)

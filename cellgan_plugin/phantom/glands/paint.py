@@ -140,16 +140,7 @@ def _goblet_outlines(goblets: np.ndarray) -> np.ndarray:
 
 
 def paint_glands(scene: GlandScene, shape: Tuple[int, int], scale: float) -> np.ndarray:
-    """Paint a scene without sensor noise.
-
-    Args:
-        scene (GlandScene): What to paint.
-        shape (tuple[int, int]): Height and width of the picture, pixels.
-        scale (float): Pixels per um.
-
-    Returns:
-        np.ndarray: RGB (H, W, 3) float32, 0 to 255.
-    """
+    """Paint a scene without sensor noise, ``scale`` px per um: RGB (H, W, 3) float32, 0 to 255."""
     bank = texture_bank(max(8, round(_TEXTURE_UM * scale)))
     canvas = _Canvas(shape, scale)
     patient = scene.patient

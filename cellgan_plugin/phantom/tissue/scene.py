@@ -237,17 +237,9 @@ def _stroma(rng: np.random.Generator, patient: Patient, base: Border, width: flo
 def make_tissue_scene(
     label: str, seed: int, split: str, index: int, aspect_ratio: float = 0.5
 ) -> TissueScene:
-    """Compose the image of a key.
+    """Compose the image of a key; the same for the same key, at whatever size it is painted.
 
-    Args:
-        label (str): One of :data:`GRADES`, spelled as it is.
-        seed (int): Base seed.
-        split (str): Name of the split; splits share no patient.
-        index (int): Number of the image within grade and split.
-        aspect_ratio (float): Width over height of the image. Defaults to 0.5.
-
-    Returns:
-        TissueScene: The same for the same key, at whatever size it is painted.
+    ``aspect_ratio`` is width over height.
     """
     grade = GRADE_TRAITS[label]
     patient = patient_of(seed, split, index)
