@@ -84,9 +84,9 @@ class FileHistory(NamedTuple):
         return f'JPEG of quality {self.jpeg.quality}, {_SUBSAMPLING.get(self.jpeg.subsampling, "")}'
 
 
-def read_history(path: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> FileHistory:
+def read_history(path: str) -> FileHistory:
     """Read the header of an image file; ImageFileError when it is none."""
-    with open_vetted(path, max_pixels) as (image, _):
+    with open_vetted(path, DEFAULT_MAX_PIXELS) as (image, _):
         jpeg = None
         if image.format == 'JPEG':
             tables = tuple(tuple(table) for _, table in sorted(image.quantization.items()))

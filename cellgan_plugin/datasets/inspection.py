@@ -24,6 +24,7 @@ CONVERSIONS = {
     'YCbCr': 'YCbCr image, converted to RGB',
 }
 _THREADS = 8  # Pillow releases the GIL while it decodes
+_CHUNK = 256  # items whose results are held at a time
 
 
 def resolve_inside(root: str, path: str) -> str:
@@ -178,9 +179,7 @@ def inspect_file(
     return Inspection(header, shape, problems, image)
 
 
-def in_threads(
-    function: Callable, items: Sequence, chunk: int = 256, threads: Optional[int] = None
-) -> Iterator:
+def in_threads(function: Callable, items: Sequence, threads: Optional[int] = None) -> Iterator:
     """``map(function, items)`` on a few threads, in order, holding one chunk of results."""
     if threads is None:
         threads = min(_THREADS, usable_cores())
@@ -188,8 +187,8 @@ def in_threads(
         yield from map(function, items)
         return
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(items), chunk):
-            yield from pool.map(function, items[start : start + chunk])
+        for start in range(0, len(items), _CHUNK):
+            yield from pool.map(function, items[start : start + _CHUNK])
 
 
 def with_progress(items: Iterable, total: int, title: str) -> Iterator:

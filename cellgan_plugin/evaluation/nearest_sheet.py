@@ -9,37 +9,34 @@ from cellgan_plugin.evaluation.neighbours import TrainingNeighbours
 from cellgan_plugin.visualization.block_sheet import block_sheet
 
 NEAREST = '_nearest.png'  # end of the file's name
+_PAIRS = 4  # of each class
 
 
 def nearest_sheet(
     neighbours: TrainingNeighbours,
     generated: FeatureSet,
-    training: FeatureSet,
     generated_images: Any,
     training_images: Any,
-    pairs: int = 4,
 ) -> np.ndarray:
     """Draw the closest pairs of every class, the closest first: copies are found by eye.
 
     Args:
         neighbours (TrainingNeighbours): Of the two sets.
         generated (FeatureSet): Generated images.
-        training (FeatureSet): Training images.
         generated_images (Dataset): The data set of ``generated``; ``dataset[i]['inputs']['img']``
             is uint8 (C, H, W).
-        training_images (Dataset): That of ``training``.
-        pairs (int): Per class. Defaults to 4.
+        training_images (Dataset): That of the training images.
 
     Returns:
         np.ndarray: uint8 RGB (H, W, 3): a row per class, pairs of generated and training image.
     """
     places = [_places(dataset) for dataset in (generated_images, training_images)]
     blocks: List[Tuple[str, Dict[str, List[np.ndarray]]]] = [
-        ('generated | training', {name: [] for name in generated.classes}) for _ in range(pairs)
+        ('generated | training', {name: [] for name in generated.classes}) for _ in range(_PAIRS)
     ]
     for label, name in enumerate(generated.classes):
         own = np.flatnonzero(generated.labels == label)
-        nearest = own[np.argsort(neighbours.distances[own], kind='stable')][:pairs]
+        nearest = own[np.argsort(neighbours.distances[own], kind='stable')][:_PAIRS]
         for (_, block), row in zip(blocks, nearest, strict=False):
             block[name] = [
                 _pixels(generated_images, places[0][row]),

@@ -335,7 +335,7 @@ def evaluate_folders(
         files = write_report(work_dir, stem, report, head, title)
         if isinstance(copies, TrainingNeighbours):
             generated, trained = (datasets[tree] for tree in trees[1:])
-            sheet = nearest_sheet(copies, fake_set, search.images, generated, trained)
+            sheet = nearest_sheet(copies, fake_set, generated, trained)
             write_png(Path(work_dir) / f'{stem}{NEAREST}', sheet)
             files.append(Path(work_dir) / f'{stem}{NEAREST}')
         report['files'] = [str(path) for path in files]

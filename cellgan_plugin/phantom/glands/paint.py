@@ -154,7 +154,7 @@ def paint_glands(scene: GlandScene, shape: Tuple[int, int], scale: float) -> np.
     reach = _resampled(scene.layout.reach, shape, scale)
     cloud, mottle, grain = texture('cloud', 0), texture('mottle', 1), texture('grain', 2)
 
-    pink, blue = _paint_epithelium(scene, canvas, (cloud, mottle, grain), epithelium, lumen_um)
+    pink, blue = _paint_epithelium(scene, canvas, (cloud, mottle, grain), lumen_um)
     stroma_pink, stroma_blue = _paint_stroma(scene, canvas, texture, reach)
     outside = 1 - inside
     pink = pink * epithelium + stroma_pink * outside
@@ -168,7 +168,7 @@ def paint_glands(scene: GlandScene, shape: Tuple[int, int], scale: float) -> np.
     return develop(density, patient, _FLOOR, patient.defocus * scale, 0.8 * scale)
 
 
-def _paint_epithelium(scene, canvas, textures, epithelium, lumen_um):
+def _paint_epithelium(scene, canvas, textures, lumen_um):
     """Eosin and haematoxylin of columnar cells and their mucin, thickness of each."""
     cloud, mottle, grain = textures
     traits, patient, cells = scene.traits, scene.patient, scene.cells

@@ -10,10 +10,11 @@ from cellgan_plugin.datasets.mask_io import load_mask
 from cellgan_plugin.visualization.contact_sheet import image_grid
 from cellgan_plugin.visualization.mask_overlay import outline_instances, paint_instances
 
+_COLUMNS = 4  # images per category
+_SIDE = 160  # px, the largest on the sheet
 
-def draw_gland_sheet(
-    folder: Union[str, Path], path: Union[str, Path], columns: int = 4, side: int = 160
-) -> Path:
+
+def draw_gland_sheet(folder: Union[str, Path], path: Union[str, Path]) -> Path:
     """Draw the first images of every category of a folder of :func:`write_gland_phantom`.
 
     The last column shows the glands of the image before it in colours.
@@ -21,8 +22,6 @@ def draw_gland_sheet(
     Args:
         folder (str | Path): The data set.
         path (str | Path): The picture; its ending says the format (``.png``, ``.jpg``, ...).
-        columns (int): Images per category. Defaults to 4.
-        side (int): Largest side of an image on the sheet, px. Defaults to 160.
 
     Returns:
         Path: ``path``.
@@ -32,7 +31,7 @@ def draw_gland_sheet(
     by_category: Dict[str, List[Dict[str, str]]] = {}
     for row in read_manifest(Path(folder) / MANIFEST_NAME):
         rows = by_category.setdefault(row['category'], [])
-        if len(rows) < columns:
+        if len(rows) < _COLUMNS:
             rows.append(row)
     lines = []
     for rows in by_category.values():
@@ -44,6 +43,6 @@ def draw_gland_sheet(
         lines.append([*images, outline_instances(images[-1], masks[-1], tint=0.35)])
     largest = max(max(image.shape[:2]) for line in lines for image in line)
     titles = [name.replace(' differentiated', '') for name in by_category]
-    sheet = image_grid(lines, titles, scale=min(1.0, side / largest))
+    sheet = image_grid(lines, titles, scale=min(1.0, _SIDE / largest))
     write_image(path, sheet)
     return path

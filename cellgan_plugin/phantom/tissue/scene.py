@@ -189,9 +189,7 @@ def _push_apart(x: np.ndarray, t: np.ndarray, radius: np.ndarray, thickness: flo
         np.clip(t, radius * 0.8, thickness - 0.8 * radius, out=t)
 
 
-def _cell_outlines(
-    x: np.ndarray, t: np.ndarray, limits: np.ndarray, width: float
-) -> List[np.ndarray]:
+def _cell_outlines(x: np.ndarray, t: np.ndarray, limits: np.ndarray) -> List[np.ndarray]:
     """Outlines (k, 2) of cells in (x, height above the base): who is nearest, layer by layer."""
     layer = np.interp(t, limits, np.arange(len(limits)) * _LAYER_UM)
     top = (len(limits) - 1) * _LAYER_UM
@@ -291,7 +289,7 @@ def make_tissue_scene(
     density = np.where(koilocyte, 1.05, np.where(mitosis, 1.75, density))
 
     _push_apart(x, t, np.sqrt(area / np.pi), thickness)
-    outlines = _cell_outlines(x, t, limits, width)
+    outlines = _cell_outlines(x, t, limits)
 
     def to_field(points_x, points_t):
         low = base(points_x)
