@@ -36,14 +36,9 @@ class UntrustedCheckpointError(RuntimeError):
 
 
 def with_checksum(data: Union[bytes, memoryview]) -> list:
-    """The bytes of a checkpoint, followed by the SHA-256 of its content.
+    """What :func:`torch.save` wrote and the SHA-256 of its content, in pieces to be written.
 
-    Args:
-        data (bytes): What :func:`torch.save` wrote.
-
-    Returns:
-        list[bytes]: Pieces to be written one after the other; ``data`` alone where it is no zip
-        archive, or has a comment already.
+    The data alone where it is no zip archive, or has a comment already.
     """
     data = memoryview(data)
     end = bytes(data[-_ZIP_END_BYTES:])

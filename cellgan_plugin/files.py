@@ -87,16 +87,7 @@ def atomic_write(path: Union[str, Path], mode: str = 'wb', **open_kwargs) -> Ite
 def write_json(
     path: Union[str, Path], value: Any, default: Optional[Callable[[Any], Any]] = None
 ) -> Path:
-    """Write a value as JSON, whole or not at all.
-
-    Args:
-        path (str | Path): Where the file goes.
-        value (Any): Plain values.
-        default (Callable, optional): See :func:`json.dump`. Defaults to None.
-
-    Returns:
-        Path: ``path``.
-    """
+    """Write plain values (``default`` as of :func:`json.dump`) as JSON, whole or not at all."""
     with atomic_write(path, 'w', encoding='utf-8') as file:
         json.dump(value, file, indent=1, ensure_ascii=False, default=default)
         file.write('\n')

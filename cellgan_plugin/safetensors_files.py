@@ -72,9 +72,6 @@ def save_safetensors(
 def load_safetensors(path: Union[str, Path]) -> Dict[str, Any]:
     """Read what :func:`save_safetensors` wrote, as a checkpoint in float32.
 
-    Args:
-        path (str | Path): The file.
-
     Returns:
         dict: ``state_dict`` (an average under both its names), ``meta``, and ``training_images``
         where the file has it.
@@ -115,13 +112,7 @@ def load_safetensors(path: Union[str, Path]) -> Dict[str, Any]:
 
 
 def load_foreign_safetensors(path: Union[str, Path]) -> Dict[str, Any]:
-    """Read the tensors of another program's file (timm, Hugging Face) by their names in it.
-
-    Args:
-        path (str | Path): The file.
-
-    Returns:
-        dict[str, Tensor]: On the CPU, in the file's own types.
+    """The tensors of another program's file (timm, Hugging Face), by their names and types in it.
 
     Raises:
         ValueError: The file is damaged.

@@ -8,16 +8,10 @@ _NOT_IN_MLFLOW = re.compile(r'[^/\w.\- ]')
 
 
 def show_image(visualizer: Any, name: str, image: Any, step: int) -> None:
-    """Give an image to every backend of a visualizer but the one that writes files.
+    """Give an image, uint8 RGB (H, W, 3), to every backend of a visualizer but the one of files.
 
     ``Visualizer.add_image`` gives it to all, and :class:`mmengine.visualization.LocalVisBackend`
     would write a second copy of what lies in the work directory already.
-
-    Args:
-        visualizer (Visualizer): Of the runner.
-        name (str): Of the image.
-        image (np.ndarray): uint8 RGB (H, W, 3).
-        step (int): Iteration.
     """
     from mmengine.visualization import LocalVisBackend
 

@@ -88,13 +88,7 @@ class ClassFinder:
 def class_finder(
     class_map: Optional[Mapping[str, Sequence[str]]], classes: Optional[Sequence[str]]
 ) -> ClassFinder:
-    """How paths tell classes.
-
-    Args:
-        class_map (Mapping[str, Sequence[str]], optional): Folder names per class; None for the
-            names that :func:`resolve_class` knows.
-        classes (Sequence[str], optional): See :func:`convert_folders`.
-    """
+    """How paths tell classes: by names of folders, by default those of :func:`resolve_class`."""
     if classes is None:
         classes = tuple(class_map) if class_map else BETHESDA_CLASSES
     classes = check_classes(classes)

@@ -147,14 +147,9 @@ def drop_duplicates(
 ) -> List[Source]:
     """Keep one of equal images of a class; refuse equal images of two classes.
 
-    The first is kept. Under a given split it is the one in test, else in val: what is measured
-    there was published, and training must not know it.
-
-    Args:
-        sources (Sequence[Source]): The images.
-        contents (Mapping[str, Content]): By file.
-        splits (Mapping[str, str], optional): Given split by file in composed Unicode.
-        counts (Counter): What was dropped is added.
+    The first is kept. Under a given split (by file in composed Unicode) it is the one in test, else
+    in val: what is measured there was published, and training must not know it. ``counts`` gets
+    what was dropped.
     """
     first: Dict[str, Source] = {}
     clashes = []

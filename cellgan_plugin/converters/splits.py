@@ -43,22 +43,13 @@ def check_fractions(fractions: Sequence[float]) -> Tuple[float, float, float]:
 def split_by_group(
     labels: Sequence[str], groups: Sequence[str], fractions: Sequence[float], seed: int
 ) -> Dict[str, str]:
-    """Assign every group to a split, each class spread as evenly as the groups allow.
+    """``'train'``, ``'val'`` or ``'test'`` for each group, each class spread as evenly as can be.
 
     Groups are dealt one by one in an order derived from ``(seed, 'split', group)``, each to the
-    split that most needs its classes; then single groups move as long as that evens the shares
-    out. The best of several orders is kept. The result depends on the seed and on the set of
-    images, not on the order in which they are listed. With few groups there may be one best
-    split, which every seed then finds.
-
-    Args:
-        labels (Sequence[str]): The class of each image.
-        groups (Sequence[str]): The group of each image.
-        fractions (Sequence[float]): Of train, val and test.
-        seed (int): The seed of the split.
-
-    Returns:
-        dict[str, str]: ``'train'``, ``'val'`` or ``'test'`` for each group.
+    split that most needs its classes; then single groups move as long as that evens the shares out.
+    The best of several orders is kept. The result depends on the seed and on the set of images (a
+    label and a group each), not on the order in which they are listed. With few groups there may be
+    one best split, which every seed then finds.
     """
     fractions = np.array(check_fractions(fractions))
     if len(labels) != len(groups):

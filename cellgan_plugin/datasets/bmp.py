@@ -15,12 +15,7 @@ _BITS_OF_MODE = {'1': 1, 'L': 8}
 
 
 def is_misread(image: Image.Image, start: bytes) -> bool:
-    """Whether Pillow would misread a BMP.
-
-    Args:
-        image (Image.Image): Opened, not decoded.
-        start (bytes): At least the first 30 bytes of the file.
-    """
+    """Whether Pillow would misread an opened BMP, by at least the first 30 bytes of the file."""
     (header,) = struct.unpack_from('<I', start, 14)
     (bits,) = struct.unpack_from('<H', start, 24 if header == 12 else 28)
     return _BITS_OF_MODE.get(image.mode, bits) != bits
@@ -28,9 +23,6 @@ def is_misread(image: Image.Image, start: bytes) -> bool:
 
 def read_indices(data: bytes) -> Image.Image:
     """Decode an uncompressed BMP of 1, 4 or 8 bits per pixel, as a palette image.
-
-    Args:
-        data (bytes): The file.
 
     Raises:
         Damage: When it is compressed or cut short.

@@ -125,16 +125,9 @@ def jpeg_frame(data: bytes) -> JpegFrame:
 
 
 def decode_jpeg(data: bytes, grey: bool) -> np.ndarray:
-    """Decode a JPEG, every warning of libjpeg an error.
+    """Pixels of a JPEG, uint8 (H, W, 3), or (H, W) of a grey one, as Pillow gives them.
 
-    The pixels are those that Pillow gives.
-
-    Args:
-        data (bytes): The file.
-        grey (bool): Whether it has one channel.
-
-    Returns:
-        np.ndarray: uint8 (H, W, 3) or (H, W).
+    Every warning of libjpeg is an error.
 
     Raises:
         Damage: On a kind of JPEG that is not read, too many scans, and data that is cut short or

@@ -23,9 +23,7 @@ _TURNS = {
 def orientation_of(image: Image.Image, tail: bytes = b'') -> int:
     """The orientation that a file asks for: 1 as stored, 2 to 8 mirrored or turned.
 
-    Args:
-        image (Image.Image): The open file; a PNG whose tag stands behind its pixels is decoded.
-        tail (bytes): End of the file, which shows whether there is such a tag.
+    A PNG whose tag stands behind its pixels, as ``tail`` (the end of the file) shows, is decoded.
     """
     try:
         if image.format == 'TIFF':

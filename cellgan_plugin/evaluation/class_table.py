@@ -106,14 +106,9 @@ def class_table(
 def find_copies(
     fake: FeatureSet, search: Optional[CopySearch]
 ) -> Union[TrainingNeighbours, str, None]:
-    """Which generated images are copies of training images.
+    """Which generated images are copies of training images; None without a search.
 
-    Args:
-        fake (FeatureSet): Generated images.
-        search (CopySearch, optional): What they are compared with.
-
-    Returns:
-        TrainingNeighbours | str | None: A note where it cannot be computed; None without a search.
+    A text is a note why it cannot be computed.
 
     Raises:
         ExtractorMismatchError: Extractor or classes differ.

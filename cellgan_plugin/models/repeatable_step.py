@@ -21,12 +21,9 @@ class RepeatableStep:
     _own_iteration: int = -1
 
     def begin_step(self) -> int:
-        """Set :attr:`step_random` for a new training step.
+        """Set :attr:`step_random` for a new training step and return the iteration, from 0.
 
         Works without a Runner too: iterations are then counted from 0.
-
-        Returns:
-            int: The iteration, from 0.
         """
         hub = MessageHub.get_current_instance()
         # The hub is global: outside of a Runner's training loop its count is somebody else's.

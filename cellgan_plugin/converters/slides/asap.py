@@ -27,17 +27,11 @@ class _Mark:
 
 
 def read_asap(path: Path) -> AnnotationFile:
-    """Read a file of ASAP.
+    """Read a file of ASAP, of one slide.
 
     The class is ``PartOfGroup``; of the group ``None``, no class. A spline is read as the polygon
     of its points. The parser takes no document type, so no entity is expanded and nothing is
     fetched.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        AnnotationFile: Of one slide.
 
     Raises:
         ConverterError: The file is no XML of ASAP, holds a document type, or a mark in it has no

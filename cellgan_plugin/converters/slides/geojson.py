@@ -16,18 +16,12 @@ _IGNORED = 'Ignore*'  # QuPath leaves objects of this class out of everything, t
 
 
 def read_geojson(path: Path) -> AnnotationFile:
-    """Read an export of QuPath.
+    """Read an export of QuPath, of one slide.
 
     Points, several points (each a cell of its own), polygons with holes, several polygons and
     collections of these are understood; of a detected cell its outline. Lines are counted and
     passed over, as are objects of QuPath's class ``Ignore*``. The class is
     ``properties.classification``: a text, or an object with ``name``.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        AnnotationFile: Of one slide.
 
     Raises:
         ConverterError: The file is no GeoJSON, or an object of it has no usable geometry; the

@@ -19,10 +19,7 @@ def draw_overview(
 ) -> None:
     """Draw frames onto the map of a slide: green cut, orange out of focus, blue under ink.
 
-    Args:
-        one (Inspected): The slide, with the file of its map, which is overwritten.
-        rows (Sequence[dict]): Its patches.
-        blurred (Collection[str]): Files that were left out.
+    The map is overwritten; ``blurred`` are the files of ``rows`` that were left out.
     """
     # The map is one's own; a scale below 1 keeps a picture that can be opened.
     image = load_image(one.overview, max_pixels=10**9)

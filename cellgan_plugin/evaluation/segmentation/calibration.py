@@ -31,10 +31,9 @@ class Calibration:
 
 
 def calibration_of(sums: np.ndarray) -> Calibration:
-    """Scores from sums over pixels, of one image or added up over many.
+    """Scores from sums over pixels, float64 (bins, 4), of one image or added up over many.
 
-    Args:
-        sums (np.ndarray): float64 (bins, 4): pixels, confidence, hits, negative log-likelihood.
+    The columns are pixels, confidence, hits and negative log-likelihood.
     """
     sums = np.asarray(sums, dtype=np.float64)
     if sums.ndim != 2 or sums.shape[1] != 4:

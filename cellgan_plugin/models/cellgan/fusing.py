@@ -9,11 +9,8 @@ from cellgan_plugin.models.layers import UpsamplingConv2d
 def fuse_generators(model: nn.Module) -> int:
     """Merge the weights of every :class:`CellGANGenerator` of a model once, in place.
 
-    Args:
-        model (nn.Module): With plain weights (``fuse_spectral_norm``).
-
-    Returns:
-        int: Number of convolutions that were replaced.
+    The weights are plain ones (``fuse_spectral_norm``). Returns how many convolutions were
+    replaced.
     """
     fused = 0
     for module in list(model.modules()):

@@ -35,14 +35,7 @@ class MinibatchDiscrimination(nn.Module):
         self.weight = nn.Parameter(weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Append the closeness.
-
-        Args:
-            features (Tensor): f(x) (N, in_features).
-
-        Returns:
-            Tensor: (N, in_features + num_kernels), at least float32.
-        """
+        """Append the closeness: (N, in_features) to (N, in_features + num_kernels), not in half."""
         with torch.autocast(features.device.type, enabled=False):
             features = at_least_float32(features)
             own = (features @ self.weight).view(-1, self.num_kernels, self.kernel_size)

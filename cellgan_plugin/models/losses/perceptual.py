@@ -38,12 +38,7 @@ _FILES = dict(
 
 
 def perceptual_weights(config: Optional[Mapping[str, Any]]) -> Optional[str]:
-    """The file that a perceptual loss of this config reads; None where the term is off.
-
-    Args:
-        config (Mapping, optional): Of a :class:`ClassifierPerceptualLoss` or a
-            :class:`VGGPerceptualLoss`, as in a model's config.
-    """
+    """The file that a perceptual loss of this config reads; None where the term is off."""
     if not config:
         return None
     named = config.get('weights')

@@ -47,10 +47,7 @@ class Scale(NamedTuple):
 
 
 def parse_scales(entries: Sequence[Mapping[str, Any]]) -> List[Scale]:
-    """Check a schedule.
-
-    Args:
-        entries (Sequence[Mapping]): Coarsest first; see :class:`Scale` for the keys.
+    """Check a schedule, coarsest first; see :class:`Scale` for the keys.
 
     Raises:
         ValueError: It is empty or not from coarse to fine, or an entry cannot be.
