@@ -3,7 +3,7 @@
 import ast
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-import numpy as np
+import torch
 from torch import Tensor
 
 # Of each view: rows and columns exchanged, then flipped upside-down, then left-right.
@@ -151,22 +151,12 @@ def _steps(transform: Mapping[str, Any]) -> List[str]:
 
 def _closure(steps: Set[str]) -> Tuple[str, ...]:
     """All views that repeated steps lead to."""
-    square = np.arange(4).reshape(2, 2)  # tells the eight views apart
-
-    def applied(pixels: np.ndarray, view: str) -> np.ndarray:
-        transposed, vertical, horizontal = VIEWS[view]
-        pixels = pixels.T if transposed else pixels
-        return pixels[:: -1 if vertical else 1, :: -1 if horizontal else 1]
-
-    reached = {square.tobytes(): square}
-    waiting = [square]
+    square = torch.arange(4).reshape(2, 2)  # tells the eight views apart
+    reached, waiting = [square.tolist()], [square]
     while waiting:
         pixels = waiting.pop()
-        for step in steps:
-            following = np.ascontiguousarray(applied(pixels, step))
-            if following.tobytes() not in reached:
-                reached[following.tobytes()] = following
+        for following in (apply_view(pixels, step) for step in steps):
+            if following.tolist() not in reached:
+                reached.append(following.tolist())
                 waiting.append(following)
-    return tuple(
-        view for view in VIEWS if np.ascontiguousarray(applied(square, view)).tobytes() in reached
-    )
+    return tuple(view for view in VIEWS if apply_view(square, view).tolist() in reached)
