@@ -460,7 +460,7 @@ def test_damaged_slides_are_passed_over(tmp_path):
 def test_an_interrupted_run_continues(noisy, tmp_path, monkeypatch):
     source = points(tmp_path / 'q', [(64 * k, 64 * j) for k in range(1, 12) for j in range(1, 10)])
     whole = run(noisy[0], tmp_path / 'whole', annotations=source)
-    original, calls = cutting.encode_image, []
+    original, calls = cutting.write_image, []
 
     def failing(*args):
         calls.append(args)
@@ -468,11 +468,11 @@ def test_an_interrupted_run_continues(noisy, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(cutting, 'encode_image', failing)
+    monkeypatch.setattr(cutting, 'write_image', failing)
     with pytest.raises(KeyboardInterrupt):
         run(noisy[0], tmp_path / 'out', annotations=source)
     assert not (tmp_path / 'out' / 'manifest.csv').exists()
-    monkeypatch.setattr(cutting, 'encode_image', original)
+    monkeypatch.setattr(cutting, 'write_image', original)
     result = run(noisy[0], tmp_path / 'out', annotations=source)
     assert (
         result.rows == whole.rows

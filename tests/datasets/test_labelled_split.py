@@ -86,7 +86,7 @@ SAMPLES = Flags([True, False, False, True, True, False, False, False, True, Fals
 
 def sampler_of_rank(monkeypatch, rank, world_size, labelled=2, unlabelled=3, start=0, **kwargs):
     monkeypatch.setattr(
-        'cellgan_plugin.datasets.labelled_sampler.get_dist_info', lambda: (rank, world_size)
+        'cellgan_plugin.datasets.samplers.get_dist_info', lambda: (rank, world_size)
     )
     sampler = LabelledBatchSampler(SAMPLES, labelled, unlabelled, seed=5, **kwargs)
     sampler.set_position(start)
