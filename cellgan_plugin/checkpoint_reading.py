@@ -36,9 +36,10 @@ class UntrustedCheckpointError(RuntimeError):
 
 
 def with_checksum(data: Union[bytes, memoryview]) -> list:
-    """What :func:`torch.save` wrote and the SHA-256 of its content, in pieces to be written.
+    """The bytes of a checkpoint, as :func:`torch.save` wrote them, then their SHA-256.
 
-    The data alone where it is no zip archive, or has a comment already.
+    Pieces to write one after the other; the data alone where it is no zip archive, or has a
+    comment already.
     """
     data = memoryview(data)
     end = bytes(data[-_ZIP_END_BYTES:])

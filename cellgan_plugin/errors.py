@@ -130,7 +130,7 @@ def nearest_name(name: str, known: Collection[str], cutoff: float = 0.6) -> Opti
 
 
 def check_known(where: str, given: Iterable[str], known: Collection[str]) -> None:
-    """ConfigError for the first name below the key ``where`` that is unknown, with the nearest."""
+    """ConfigError for the first unknown name below the key ``where``; it says the nearest one."""
     for name in given:
         if name not in known:
             hint = did_you_mean(name, known) or '.'

@@ -7,6 +7,7 @@ with a Bethesda class and a position. By which rules a patch is cut and gets its
 
 import hashlib
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,13 +64,13 @@ _BORDER_FRACTION = 16
 
 @dataclass
 class CricResult(ConversionResult):
-    """What a conversion of CRIC made.
+    """What a conversion of CRIC made: a :class:`ConversionResult`, and the scale of its images.
 
     Attributes:
         scale (float): Image px per annotation px.
     """
 
-    scale: float = 1.0
+    scale: float = math.nan
 
 
 @writes_folder('out_dir', deep=True)

@@ -51,7 +51,7 @@ def content_hash(pixels: np.ndarray) -> bytes:
 
 
 def pixel_digest(image: np.ndarray) -> bytes:
-    """16 bytes, equal for arrays of equal bytes and shape only; of grey images and RGB ones."""
+    """16 bytes, equal for arrays (grey or RGB) of equal bytes and shape only."""
     digest = hashlib.blake2b(image.tobytes(), digest_size=HASH_BYTES)
     digest.update(repr(image.shape).encode())
     return digest.digest()

@@ -30,7 +30,7 @@ class LabelledBatchSampler(ResumableInfiniteSampler):
             None draws one and shares it with all ranks. Defaults to None.
 
     Raises:
-        ValueError: When the data set has no sample of a kind that is asked for.
+        ValueError: When the data set has no sample, or none of a kind that is asked for.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class ManifestError(ValueError):
 def write_manifest(
     path: Union[str, Path], rows: Sequence[Dict[str, object]], columns: Iterable[str]
 ) -> Path:
-    """Write a manifest, whole or not at all: a mapping per image, columns from ``file, label`` on.
+    """Write one row per image, whole or not at all; ``columns`` begin with ``file, label``.
 
     Keys outside ``columns`` are refused (ValueError).
     """

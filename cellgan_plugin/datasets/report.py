@@ -142,9 +142,11 @@ def groups_in_two_splits(
     for group, splits in splits_of.items():
         if len(splits) > 1:
             files = ', '.join(f'{path} ({split or "train"})' for split, path in splits.items())
+            # A published split may be kept on purpose: then nothing is advised.
+            advice = '. Keep each group on one side' if severity == ERROR else ''
             message = (
                 f'group {group!r} (one slide, field or patient) is in splits {list(splits)}: '
-                f'{files}. Keep each group on one side'
+                f'{files}{advice}'
             )
             yield Problem(severity, 'group in two splits', next(iter(splits.values())), message)
 

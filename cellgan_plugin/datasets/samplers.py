@@ -71,7 +71,7 @@ class ResumableInfiniteSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.size = len(dataset)
         if self.size < 1:
-            raise ValueError('ResumableInfiniteSampler: the data set is empty')
+            raise ValueError(f'{type(self).__name__}: the data set is empty')
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else int(seed)
         self.start = 0

@@ -116,7 +116,10 @@ class FeatureExtractor(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Features, float32 (N, feature_dim), of uint8 (N, 3, H, W) RGB or (N, 1, H, W) grey."""
+        """Features, float32 (N, feature_dim), of uint8 (N, 3, H, W) RGB or (N, 1, H, W) grey.
+
+        The images may be on any device; the features are on the extractor's.
+        """
         images = to_rgb_batch(images).to(self.device)
         # Inside a mixed-precision run the features stay those of a run without it.
         with torch.autocast(images.device.type, enabled=False):

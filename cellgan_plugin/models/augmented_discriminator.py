@@ -86,7 +86,10 @@ class AugmentedDiscriminator(nn.Module):
         return self._random.uniform('diff_augment', len(images), self.augment.num_numbers)
 
     def forward(self, images: Tensor, *args, **kwargs) -> Any:
-        """Augment images (N, C, H, W) in [-1, 1] and give all to the discriminator."""
+        """What the discriminator returns for images (N, C, H, W) in [-1, 1], augmented in training.
+
+        Other arguments, such as ``label`` (N,), go to the discriminator.
+        """
         if self.training and self.augment.num_numbers > 0:
             images = self.augment(images, self._numbers(images))
         return self.discriminator(images, *args, **kwargs)

@@ -7,7 +7,12 @@ import pytest
 from mmagic.registry import DATA_SAMPLERS
 from torch.utils.data import ConcatDataset
 
-from cellgan_plugin.datasets import PretrainingSampler, ResumableInfiniteSampler, SampleIndex
+from cellgan_plugin.datasets import (
+    LabelledBatchSampler,
+    PretrainingSampler,
+    ResumableInfiniteSampler,
+    SampleIndex,
+)
 
 
 def take(sampler, count):
@@ -85,8 +90,10 @@ def test_an_iterator_starts_again_at_the_set_position():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match='empty'):
+    with pytest.raises(ValueError, match='^ResumableInfiniteSampler: the data set is empty'):
         ResumableInfiniteSampler([], seed=1)
+    with pytest.raises(ValueError, match='^LabelledBatchSampler: the data set is empty'):
+        LabelledBatchSampler([], labelled=1, unlabelled=1, seed=1)
     with pytest.raises(ValueError, match='negative'):
         ResumableInfiniteSampler([1], seed=1).set_position(-1)
 

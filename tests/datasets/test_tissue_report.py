@@ -82,6 +82,8 @@ def test_leaks_and_tiles_and_transductive_images(pairs):
     assert len(report.of_kind('smaller than a tile')) == 3  # the test image is never cut
     published = check_dataset(lazy(pairs, shared_groups='warn'))
     assert kinds(published)['group in two splits'] == 'warning'
+    advice = 'Keep each group on one side'  # not where the setting says that they are shared
+    assert advice in report.to_text() and advice not in published.to_text()
     edit_manifest(pairs, group='p')
     Image.fromarray(pair_arrays(3, 40, 56)[0]).save(pairs / 'images' / 'd.png')
     (pairs / 'masks' / 'd.png').write_text('secret')

@@ -44,11 +44,11 @@ class PyramidSheetHook(PictureHook):
         self._tiles: Optional[Tuple[Tensor, Tensor]] = None
 
     def is_end(self, runner) -> bool:
-        """See the base: at the end of every scale."""
+        """Whether this iteration ends a scale, or the training."""
         return runner.iter + 1 in runner.train_loop.ends or runner.train_loop.stop_training
 
     def pictures(self, runner) -> Dict[str, np.ndarray]:
-        """See the base."""
+        """The sheet: end of the file's name -> uint8 RGB (H, W, 3)."""
         model = unwrap(runner.model)
         if self._tiles is None:
             self._tiles = labelled_tiles(runner.train_dataloader.dataset, self.rows, self.seed)

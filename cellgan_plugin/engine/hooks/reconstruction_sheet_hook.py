@@ -36,7 +36,7 @@ class ReconstructionSheetHook(PictureHook):
         self._images: Optional[List[List[np.ndarray]]] = None
 
     def pictures(self, runner) -> Dict[str, np.ndarray]:
-        """See the base."""
+        """The sheet: end of the file's name -> uint8 RGB (H, W, 3)."""
         held_out = runner.val_loop is not None
         dataset = runner.train_dataloader.dataset
         if held_out:

@@ -54,7 +54,7 @@ class SampleSheetHook(PictureHook):
         self._real: Optional[List[List[np.ndarray]]] = None
 
     def pictures(self, runner) -> Dict[str, np.ndarray]:
-        """See the base; of a model with stages its earlier ones, too."""
+        """The sheet, and one per earlier stage: end of the file's name -> uint8 RGB (H, W, 3)."""
         classes = runner.train_dataloader.dataset.metainfo['classes']
         if self._real is None:
             self._real = real_examples(
@@ -76,7 +76,7 @@ class SampleSheetHook(PictureHook):
         return pictures
 
     def generate(self, model, num_classes: int) -> List[List[List[np.ndarray]]]:
-        """The fixed samples: stage (the last last) -> class -> images, uint8 (H, W, C)."""
+        """The fixed samples: stage (coarse to fine) -> class -> images, uint8 (H, W, C)."""
         noise = torch.randn(
             self.samples_per_class, model.noise_size, generator=generator_for(self.seed, 'sheet')
         ).repeat(num_classes, 1)

@@ -196,7 +196,12 @@ class CellGANDiscriminator(nn.Module):
             draw_logit_weights(self.to_logits, self.class_embedding)
 
     def features(self, img: Tensor) -> Tuple[Tensor, Tensor]:
-        """The activated 16x16 map and the 8x8 map (not activated) of images in [-1, 1]."""
+        """Encode images (N, in_channels, in_size, in_size) in [-1, 1].
+
+        Returns:
+            tuple[Tensor, Tensor]: The activated map (N, C, 16, 16), and the map (N, C', 8, 8)
+            before its activation.
+        """
         x = self.stem(img)
         for block in self.down_blocks.values():
             activated = F.leaky_relu_(x, LEAKY_SLOPE)

@@ -183,7 +183,7 @@ class LatentDiffusion(ConditionalGAN):
 
     @torch.no_grad()
     def update_latent_scale(self, latents: Tensor) -> None:
-        """Take in the unscaled latents (N, C, h, w) of a batch of all ranks, until they suffice."""
+        """Count in unscaled latents (N, C, h, w) of all ranks until there are enough."""
         per_image = latents[0].numel()
         if self._scale_is_fixed:
             return
@@ -211,7 +211,7 @@ class LatentDiffusion(ConditionalGAN):
     def diffusion_loss(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Mean squared error of the prediction at random timesteps (Ho et al. 2020, Eq. 14).
 
-        The latents (N, C, h, w) are scaled; labels are (N,) int.
+        A scalar. The latents (N, C, h, w) are scaled; labels are (N,) int.
         """
         count, draws = len(latents), self.step_random
         total = self.training_scheduler.config.num_train_timesteps

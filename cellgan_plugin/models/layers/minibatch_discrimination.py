@@ -35,7 +35,10 @@ class MinibatchDiscrimination(nn.Module):
         self.weight = nn.Parameter(weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Append the closeness: (N, in_features) to (N, in_features + num_kernels), not in half."""
+        """Append the closeness: (N, in_features) to (N, in_features + num_kernels).
+
+        At least in float32.
+        """
         with torch.autocast(features.device.type, enabled=False):
             features = at_least_float32(features)
             own = (features @ self.weight).view(-1, self.num_kernels, self.kernel_size)

@@ -86,7 +86,10 @@ class DiffAugment(nn.Module):
         return sum(_OPERATIONS[name][1] for name in self.policy)
 
     def forward(self, img: Tensor, numbers: Tensor) -> Tensor:
-        """Augment (N, C, H, W) in [-1, 1] by numbers (N, num_numbers) uniform in [0, 1)."""
+        """Augment (N, C, H, W) in [-1, 1] by numbers (N, num_numbers) uniform in [0, 1).
+
+        The same numbers give the same augmentation; the shape stays.
+        """
         start = 0
         for name in self.policy:
             function, count = _OPERATIONS[name]

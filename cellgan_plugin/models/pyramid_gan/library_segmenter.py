@@ -90,7 +90,10 @@ class LibrarySegmenter(nn.Module):
         nn.Module.load_state_dict(self.network.encoder, {key: state[key] for key in own})
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, out_channels, H, W) of (N, in_channels, H, W), RGB in [-1, 1] first."""
+        """Logits (N, out_channels, H, W) of (N, in_channels, H, W) of any size.
+
+        The first three channels are RGB in [-1, 1].
+        """
         height, width = x.shape[-2:]
         images = ((x[:, :_IMAGE_CHANNELS] + 1) / 2 - self.mean) / self.std
         extra = [-side % _MULTIPLE for side in (width, height)]

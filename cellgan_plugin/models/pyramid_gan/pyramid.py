@@ -199,7 +199,8 @@ class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
     ) -> Tensor:
         """One generator, Eq. (1): images (N, 3, H, W) of class ids (N, H, W) and noise.
 
-        ``coarser`` are images of the scale below, at their own size.
+        Masks and noise (N, 3, H, W) are at this scale; ``coarser`` are images of the scale below,
+        at their own size.
         """
         if coarser is not None:
             coarser = resize_images(coarser, *masks.shape[-2:])
@@ -279,7 +280,8 @@ class Pyramid(DrawsScaleNoise, SegmentsWholeImages, BaseModel):
     def segment_scale(self, index: int, img: Tensor, coarser: Optional[Tensor]) -> Tensor:
         """One segmenter, Eq. (5): logits (N, num_classes, H, W) of images (N, 3, H, W).
 
-        ``coarser`` are probabilities of the scale below, at their own size.
+        Images are at this scale; ``coarser`` are probabilities of the scale below, at their own
+        size.
         """
         height, width = img.shape[-2:]
         if coarser is None:
