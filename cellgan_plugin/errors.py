@@ -3,6 +3,10 @@
 import contextlib
 import difflib
 import errno
+import logging
+import os
+import select
+import sys
 import traceback
 from pathlib import Path
 from typing import Collection, Iterable, Iterator, Optional, Union
@@ -100,6 +104,49 @@ def output_error(error: OSError, root: Union[str, Path, None] = None) -> Optiona
             'the permission; the same command then continues',
         )
     return None
+
+
+def _output_is_closed() -> bool:
+    """Whether whoever reads the standard output has closed it."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (AttributeError, OSError, ValueError):  # Windows; a stream without a descriptor
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+@contextlib.contextmanager
+def output_may_close(continues: bool = False) -> Iterator[None]:
+    """End with status 141 and no traceback when the reader of the output leaves (``| head``).
+
+    That is the status of a shell's programs in this case (128 + SIGPIPE). Logging goes on in its
+    files, so that a training continues. A pipe to another process, such as a worker, stays an
+    error.
+
+    Args:
+        continues (bool): Whether the same command goes on, which is said then. Defaults to False.
+    """
+    handle_error = logging.Handler.handleError
+
+    def handle_other_errors(handler: logging.Handler, record: logging.LogRecord) -> None:
+        if not (isinstance(sys.exc_info()[1], BrokenPipeError) and _output_is_closed()):
+            handle_error(handler, record)
+
+    logging.Handler.handleError = handle_other_errors
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _output_is_closed():
+            raise
+        with open(os.devnull, 'w') as nowhere:  # Python writes what is left at its end
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if continues:
+            print('the output was closed; the same command continues', file=sys.stderr)
+        raise SystemExit(141) from None
+    finally:
+        logging.Handler.handleError = handle_error
 
 
 def where_raised(error: BaseException) -> str:

@@ -11,7 +11,7 @@ python tools/check_dataset.py configs/cellgan_tct.py --data DIR
 import sys
 
 from cellgan_plugin.datasets.checks import check_dataset, datasets_of_config
-from cellgan_plugin.errors import explained_output_errors
+from cellgan_plugin.errors import explained_output_errors, output_may_close
 from cellgan_plugin.runs.check_run import check_run
 from cellgan_plugin.runs.command_line import ToolParser, add_data_argument, add_key_values
 from cellgan_plugin.runs.config_fit import check_fit
@@ -40,15 +40,17 @@ def main() -> int:
     """Check and print; the exit code."""
     args = make_parser().parse_args()
     try:
-        config = load_config(args.config, options=args.cfg_options, parts=None, data=args.data)
-        check_fit(config)
-        report = check_dataset(*datasets_of_config(config), synthetic=args.synthetic)
-        print(report.to_text())
-        if args.out:
-            with explained_output_errors(args.out):
-                print('Written:', *report.save(args.out), sep='\n  ')
-        if not report.harmful:
-            check_run(config)
+        with output_may_close():
+            config = load_config(args.config, options=args.cfg_options, parts=None, data=args.data)
+            check_fit(config)
+            report = check_dataset(*datasets_of_config(config), synthetic=args.synthetic)
+            said = [report.to_text()]
+            if args.out:
+                with explained_output_errors(args.out):
+                    said += ['Written:', *(f'  {path}' for path in report.save(args.out))]
+            print('\n'.join(said))
+            if not report.harmful:
+                check_run(config)
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         where = '' if args.config in reason else f'{args.config}: '

@@ -5,6 +5,7 @@ import sys
 from typing import Callable, Tuple
 
 from cellgan_plugin.converters import ConversionResult, ConverterError
+from cellgan_plugin.errors import output_may_close
 
 
 def converter_parser(description: str) -> argparse.ArgumentParser:
@@ -69,7 +70,8 @@ def report_conversion(tool: str, convert: Callable[[], ConversionResult]) -> int
     except KeyboardInterrupt:
         print(f'{tool}: interrupted; the same command continues', file=sys.stderr)
         return 130
-    print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
+    with output_may_close():
+        print('\n'.join([*result.lines, f'manifest: {result.manifest}']))
     for line in result.passed_over:
         print(f'{tool}: passed over: {line}', file=sys.stderr)
     return 1 if result.passed_over else 0

@@ -12,7 +12,7 @@ from mmengine.config import DictAction
 from cellgan_plugin.compat import UnavailableError, UntrustedCheckpointError
 from cellgan_plugin.datasets import DatasetError, ImageFileError
 from cellgan_plugin.engine.hooks import NonFiniteLossError
-from cellgan_plugin.errors import LostProcessError, OutputError, output_error
+from cellgan_plugin.errors import LostProcessError, OutputError, output_error, output_may_close
 from cellgan_plugin.runs.experiment import Experiment
 from cellgan_plugin.user_modules import (
     UserModuleError,
@@ -261,7 +261,8 @@ def _unregistered(said: str) -> str:
 def user_errors(continues: bool = False) -> Iterator[None]:
     """Print the errors of :data:`USER_ERRORS` as one message and exit with status 2.
 
-    A full disk and a missing permission are such errors wherever they come up.
+    A full disk and a missing permission are such errors wherever they come up. A reader of the
+    output who leaves (``| head``) ends the tool with status 141.
 
     ``CELLGAN_TRACEBACK=1`` in the environment shows the traceback as well.
 
@@ -269,29 +270,32 @@ def user_errors(continues: bool = False) -> Iterator[None]:
         continues (bool): Whether the same command goes on after Ctrl-C, which is said then (exit
             status 130). Defaults to False.
     """
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not continues:
-            raise
-        print('\ninterrupted; the same command continues', file=sys.stderr)
-        raise SystemExit(130) from None
-    except (*USER_ERRORS, KeyError, OSError) as error:
-        # MMEngine's answer to a type that is not registered.
-        if isinstance(error, KeyError) and 'registry' not in str(error):
-            raise
-        if isinstance(error, OSError) and not isinstance(error, USER_ERRORS):
-            explained = output_error(error)
-            if explained is None:
+    with output_may_close(continues):
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not continues:
                 raise
-            error = explained
-        if os.environ.get('CELLGAN_TRACEBACK') == '1':
-            raise
-        sys.stdout.flush()
-        said = _unregistered(error.args[0]) if isinstance(error, KeyError) else error
-        place = place_in_user_module(error)  # e.g. a ValueError of NumPy in a rule of the user's
-        print(f'\nerror: {said}' + (f' ({place})' if place else ''), file=sys.stderr)
-        raise SystemExit(2) from None
+            print('\ninterrupted; the same command continues', file=sys.stderr)
+            raise SystemExit(130) from None
+        except (*USER_ERRORS, KeyError, OSError) as error:
+            # MMEngine's answer to a type that is not registered.
+            if isinstance(error, KeyError) and 'registry' not in str(error):
+                raise
+            if isinstance(error, OSError) and not isinstance(error, USER_ERRORS):
+                explained = output_error(error)
+                if explained is None:
+                    raise
+                error = explained
+            if os.environ.get('CELLGAN_TRACEBACK') == '1':
+                raise
+            sys.stdout.flush()
+            said = _unregistered(error.args[0]) if isinstance(error, KeyError) else error
+            place = place_in_user_module(
+                error
+            )  # e.g. a ValueError of NumPy in a rule of the user's
+            print(f'\nerror: {said}' + (f' ({place})' if place else ''), file=sys.stderr)
+            raise SystemExit(2) from None
 
 
 def run_experiment(experiment: Experiment, args: argparse.Namespace) -> int:

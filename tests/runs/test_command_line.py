@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -54,6 +56,60 @@ def test_an_explained_error_is_not_explained_again():
     assert output_error(error) is error
     with pytest.raises(OutputError, match='said already'), explained_output_errors('out'):
         raise error
+
+
+def run_with_a_closed_output(lines):
+    """Run a program whose output is closed at once, as ``| head`` does; status and its errors."""
+    program = '\n'.join(
+        [
+            'import os, sys',
+            'from cellgan_plugin.runs.command_line import user_errors',
+            'sys.stdin.readline()',
+            'with user_errors(continues=True):',
+            *(f'    {line}' for line in lines),
+        ]
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-c', program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()
+    process.stdin.write('go\n')
+    process.stdin.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    return process.wait(), said
+
+
+@pytest.mark.parametrize('flushed', [True, False])
+def test_a_reader_of_the_output_may_leave(flushed):
+    status, said = run_with_a_closed_output([f'print("a line", flush={flushed})'])
+    assert (status, said) == (141, 'the output was closed; the same command continues\n')
+
+
+def test_a_training_goes_on_in_its_log_when_the_reader_leaves(tmp_path):
+    status, said = run_with_a_closed_output(
+        [
+            'import logging',
+            'log = logging.getLogger("training")',
+            'log.addHandler(logging.StreamHandler(sys.stdout))',
+            f'log.addHandler(logging.FileHandler({str(tmp_path / "log")!r}))',
+            'log.warning("iteration 1")',
+            'log.warning("iteration 2")',
+        ]
+    )
+    assert (status, said) == (0, '')
+    assert (tmp_path / 'log').read_text() == 'iteration 1\niteration 2\n'
+
+
+def test_a_broken_pipe_to_another_process_stays_an_error():
+    with pytest.raises(BrokenPipeError), user_errors():
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(BrokenPipeError), user_errors():
+        os.write(writer, b'to a worker that is gone')
+    os.close(writer)
 
 
 def test_a_type_that_is_not_registered_is_a_message(capsys):
