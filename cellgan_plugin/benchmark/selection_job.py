@@ -82,6 +82,7 @@ def choose(work_dir: Path, job: Dict[str, Any]) -> List[Dict[str, Any]]:
             asked,
             settings.seed,
             None if memorised is None else memorised[index],
+            scorer.features()[index] if rule.uses_features else None,
         )
         rows = class_rows(table, training.counts(len(classes)), asked)
         print_log(f'{row["name"]}: {int(table.kept.sum())} of {len(index)} kept\n{rows_text(rows)}')

@@ -7,7 +7,7 @@ list.
 """
 
 from dataclasses import dataclass
-from typing import Dict, List, Tuple, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 import numpy as np
 from mmengine.registry import Registry
@@ -32,12 +32,15 @@ class ClassPool:
         scores (CandidateScores): Of n candidates.
         order (np.ndarray): int64 (n,): position in the list, for rules that take the first.
         lots (np.ndarray): int64 (n,): a random number per candidate, for draws and ties.
+        features (np.ndarray, optional): float32 (n, d): of the classifier's last stage, without
+            dropout, averaged over positions. None unless the rule ``uses_features``.
     """
 
     label: int
     scores: CandidateScores
     order: np.ndarray
     lots: np.ndarray
+    features: Optional[np.ndarray] = None
 
     def __len__(self) -> int:
         return len(self.lots)
@@ -57,9 +60,12 @@ class SelectionRule:
     Attributes:
         shows (dict): What a reason is about: the score that a picture of the worst sorts by, with
             '-' in front where low is bad.
+        uses_features (bool): Whether the rule reads ``pool.features``, such as one that keeps
+            candidates unlike each other. They are computed for such a rule only.
     """
 
     shows: Dict[str, str] = {}
+    uses_features = False
 
     def required(self, asked: int) -> int:
         """Fewest candidates from which ``asked`` can be kept."""

@@ -187,6 +187,20 @@ class PoolScorer:
                 write_arrays(path, **arrays)
         return merge_hashes(arrays['hashes'])
 
+    def features(self) -> np.ndarray:
+        """Features of the candidates, float32 (n, d), computed once and saved.
+
+        See :func:`~cellgan_plugin.selection.scoring.pooled_features`.
+        """
+        path = self.save_dir / 'features.npz'
+        arrays = read_arrays(path)
+        if arrays is None:
+            title = 'Features, candidates'
+            arrays = dict(features=pooled_features(self.network, self.candidates, title))
+            with explained_output_errors(self.save_dir):
+                write_arrays(path, **arrays)
+        return arrays['features']
+
     def memorised(self, classes: Sequence[str]) -> np.ndarray:
         """Which candidates are copies of real images, in any view: bool (n,).
 
@@ -198,7 +212,7 @@ class PoolScorer:
         path = self.save_dir / f'copies_{digest_of(list(self.views))[:8]}.npz'
         if (arrays := read_arrays(path)) is not None:
             return arrays['memorised']
-        fake = pooled_features(self.network, self.candidates, 'Features, candidates')
+        fake = self.features()
         real = pooled_features(self.network, self.real, 'Features, real', self.views)
         real = real.reshape(len(self.training.files), len(self.views), -1)
         found = np.zeros(len(fake), dtype=bool)

@@ -173,9 +173,11 @@ def select(
     folder.record.write(record)  # makes the folder ours, before anything else is written there
     scores = scorer.scores()
     memorised = scorer.memorised(classes) if drop_memorised else None
+    features = scorer.features() if chosen_rule.uses_features else None
     table = apply_rule(
-        chosen_rule, pool.files, pool.labels, classes, scores, asked, settings.seed, memorised
-    )
+        chosen_rule, pool.files, pool.labels, classes, scores, asked, settings.seed, memorised,
+        features,
+    )  # fmt: skip
     rows = class_rows(table, training.counts(len(classes)), asked)
     names = folder.write_images(table, pool, link)
     with explained_output_errors(folder.root):

@@ -104,6 +104,7 @@ def apply_rule(
     asked: Dict[int, int],
     seed: int = 0,
     memorised: Optional[np.ndarray] = None,
+    features: Optional[np.ndarray] = None,
 ) -> SelectionTable:
     """Apply a rule to every class.
 
@@ -117,12 +118,17 @@ def apply_rule(
         seed (int): Of draws and ties. Defaults to 0.
         memorised (np.ndarray, optional): bool (n,): candidates that are dropped first. Defaults
             to None.
+        features (np.ndarray, optional): (n, d), for a rule that ``uses_features``. Defaults to
+            None.
 
     Raises:
         ScoreError: A score is not finite.
+        ValueError: No features for a rule that uses them.
         PoolError: A class has too few candidates.
     """
     scores.require_finite(files)
+    if rule.uses_features and features is None:
+        raise ValueError(f'selection rule {type(rule).__name__} uses features; none were given')
     kept = np.zeros(len(files), dtype=bool)
     reasons = ['' if memorised is None or not memorised[i] else MEMORISED
                for i in range(len(files))]  # fmt: skip
@@ -132,7 +138,8 @@ def apply_rule(
         index = np.flatnonzero((labels == label) & free)
         note = ' that are no copies of training images' if memorised is not None else ''
         require_pool(rule, asked[label], len(index), f'class {classes[label]}{note}')
-        pool = ClassPool(int(label), scores.rows(index), index, lots[index])
+        own = features[index] if rule.uses_features else None
+        pool = ClassPool(int(label), scores.rows(index), index, lots[index], own)
         verdict = rule(pool, asked[label])
         chosen, why = checked_verdict(rule, verdict, len(pool), asked[label])
         kept[index] = chosen

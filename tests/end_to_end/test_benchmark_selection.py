@@ -43,8 +43,10 @@ from cellgan_plugin.selection import SELECTION_RULES, SelectionRule
 @SELECTION_RULES.register_module(name='mine')
 class Mine(SelectionRule):
     shows = {'late': 'distance'}
+    uses_features = True
 
     def __call__(self, pool, asked):
+        assert pool.features.shape[0] == len(pool) and pool.features.std() > 0
         return self._ranked(pool, pool.order, asked, 'late')
 
 

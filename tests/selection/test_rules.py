@@ -142,6 +142,37 @@ def test_a_rule_of_ones_own():
         build_rule('best')
 
 
+class Spread(SelectionRule):
+    """Greedy k-centre: next is always the one that is furthest from all that are kept."""
+
+    uses_features = True
+
+    def __call__(self, pool, asked):
+        kept = np.zeros(len(pool), dtype=bool)
+        nearest = np.full(len(pool), np.inf)
+        for _ in range(asked):
+            new = int(nearest.argmax())
+            kept[new] = True
+            nearest = np.minimum(
+                nearest, np.linalg.norm(pool.features - pool.features[new], axis=1)
+            )
+        return kept, ['kept' if one else 'near another' for one in kept]
+
+
+def test_a_rule_may_use_features_of_its_class():
+    files = [f'{name}/{i}.png' for name in CLASSES[:2] for i in range(4)]
+    labels = np.repeat([0, 1], 4)
+    scores = pool_of(entropy=ENTROPY).scores
+    features = np.float32([[0, 0], [0, 1], [9, 9], [9, 8], [5, 5], [5, 6], [0, 5], [5, 0]])
+    table = apply_rule(Spread(), files, labels, CLASSES, scores, {0: 2, 1: 3}, features=features)
+    assert np.flatnonzero(table.kept).tolist() == [0, 2, 4, 6, 7]
+    copies = np.arange(8) == 2  # dropped first: the features stay with their candidates
+    table = apply_rule(Spread(), files, labels, CLASSES, scores, {0: 2, 1: 3}, 0, copies, features)
+    assert np.flatnonzero(table.kept).tolist() == [0, 3, 4, 6, 7]
+    with pytest.raises(ValueError, match='selection rule Spread uses features; none were given'):
+        apply_rule(Spread(), files, labels, CLASSES, scores, {0: 2, 1: 3})
+
+
 @pytest.mark.parametrize(
     'verdict, complaint',
     [

@@ -31,8 +31,9 @@ from cellgan_plugin.datasets.manifest import read_manifest, write_manifest  # no
 from cellgan_plugin.phantom import write_phantom_dataset  # noqa: E402
 from cellgan_plugin.records import RecordError
 from cellgan_plugin.runs.provenance import training_images_of
-from cellgan_plugin.selection import PoolError  # noqa: E402
+from cellgan_plugin.selection import McDropoutClassifier, PoolError  # noqa: E402
 from cellgan_plugin.selection.folder import SelectionError  # noqa: E402
+from cellgan_plugin.selection.rules import NoSelection  # noqa: E402
 from cellgan_plugin.selection.select import select  # noqa: E402
 from cellgan_plugin.selection.stream import ImageStream  # noqa: E402
 
@@ -140,6 +141,37 @@ def test_selection_keeps_what_is_labelled_rightly(
     assert found['selective'] > 0.7
     assert 0.3 < found['random'] < 0.7
     assert min(found['confidence'], found['single_filtering']) > found['random'] + 0.15
+
+
+def test_a_rule_gets_the_features_of_its_class(
+    selected, phantoms, classifier, pool, tmp_path, monkeypatch
+):
+    """Row by row those of the files; computed once, and by no other rule."""
+    seen = {}
+
+    class Seeing(NoSelection):
+        uses_features = True
+
+        def __call__(self, pool, asked):
+            seen[pool.label] = pool.features
+            return super().__call__(pool, asked)
+
+    cache = Path(selected['out']) / '_scores'
+    arguments = dict(ratio=RATIO, cache_dir=cache, tsne_images=0)
+    assert not list(cache.glob('*/features.npz'))
+    result = select(
+        pool, f'{phantoms}:train', *classifier, tmp_path / 'a', rule=Seeing(), **arguments
+    )
+    table = result['table']
+    network = McDropoutClassifier(*classifier)
+    for label in range(len(CLASSES)):
+        files = [pool / file for file, own in zip(table.files, table.labels, strict=True)
+                 if own == label]  # fmt: skip
+        images = torch.from_numpy(np.stack([load_image(str(file)) for file in files]))
+        expected = network(images.permute(0, 3, 1, 2))
+        torch.testing.assert_close(torch.from_numpy(seen[label]), expected, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr('cellgan_plugin.selection.saved_scores.pooled_features', None)
+    select(pool, f'{phantoms}:train', *classifier, tmp_path / 'b', rule=Seeing(), **arguments)
 
 
 def test_what_is_written(selected, phantoms, pool, tmp_path):
