@@ -270,32 +270,35 @@ def user_errors(continues: bool = False) -> Iterator[None]:
         continues (bool): Whether the same command goes on after Ctrl-C, which is said then (exit
             status 130). Defaults to False.
     """
-    with output_may_close(continues):
-        try:
-            yield
-        except KeyboardInterrupt:
-            if not continues:
+    with output_may_close(continues), _as_one_message(continues):
+        yield
+
+
+@contextlib.contextmanager
+def _as_one_message(continues: bool) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not continues:
+            raise
+        print('\ninterrupted; the same command continues', file=sys.stderr)
+        raise SystemExit(130) from None
+    except (*USER_ERRORS, KeyError, OSError) as error:
+        # MMEngine's answer to a type that is not registered.
+        if isinstance(error, KeyError) and 'registry' not in str(error):
+            raise
+        if isinstance(error, OSError) and not isinstance(error, USER_ERRORS):
+            explained = output_error(error)
+            if explained is None:
                 raise
-            print('\ninterrupted; the same command continues', file=sys.stderr)
-            raise SystemExit(130) from None
-        except (*USER_ERRORS, KeyError, OSError) as error:
-            # MMEngine's answer to a type that is not registered.
-            if isinstance(error, KeyError) and 'registry' not in str(error):
-                raise
-            if isinstance(error, OSError) and not isinstance(error, USER_ERRORS):
-                explained = output_error(error)
-                if explained is None:
-                    raise
-                error = explained
-            if os.environ.get('CELLGAN_TRACEBACK') == '1':
-                raise
-            sys.stdout.flush()
-            said = _unregistered(error.args[0]) if isinstance(error, KeyError) else error
-            place = place_in_user_module(
-                error
-            )  # e.g. a ValueError of NumPy in a rule of the user's
-            print(f'\nerror: {said}' + (f' ({place})' if place else ''), file=sys.stderr)
-            raise SystemExit(2) from None
+            error = explained
+        if os.environ.get('CELLGAN_TRACEBACK') == '1':
+            raise
+        sys.stdout.flush()
+        said = _unregistered(error.args[0]) if isinstance(error, KeyError) else error
+        place = place_in_user_module(error)  # e.g. a ValueError of NumPy in a rule of the user's
+        print(f'\nerror: {said}' + (f' ({place})' if place else ''), file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def run_experiment(experiment: Experiment, args: argparse.Namespace) -> int:

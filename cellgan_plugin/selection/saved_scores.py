@@ -3,7 +3,7 @@
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -138,6 +138,7 @@ class PoolScorer:
         )
         self.save_dir = Path(cache_dir).expanduser() / digest_of(self.made_from)[:16]
         self._centroids: Optional[Centroids] = None
+        self._arrays: Dict[str, np.ndarray] = {}
 
     def scores(self) -> CandidateScores:
         """One entry per candidate, in the pool's order."""
@@ -178,28 +179,22 @@ class PoolScorer:
 
     def real_hashes(self) -> np.ndarray:
         """Hashes of the real images' contents, uint8 (N, 16); computed once and saved."""
-        path = self.save_dir / 'real_hashes.npz'
-        arrays = read_arrays(path)
-        if arrays is None:
-            files = [self.training.root / file for file in self.training.files]
-            arrays = dict(hashes=content_hashes(files, title='Hashing real images'))
-            with explained_output_errors(self.save_dir):
-                write_arrays(path, **arrays)
-        return merge_hashes(arrays['hashes'])
+        files = [self.training.root / file for file in self.training.files]
+        hashes = self._saved(
+            'real_hashes', 'hashes', lambda: content_hashes(files, title='Hashing real images')
+        )
+        return merge_hashes(hashes)
 
     def features(self) -> np.ndarray:
         """Features of the candidates, float32 (n, d), computed once and saved.
 
         See :func:`~cellgan_plugin.selection.scoring.pooled_features`.
         """
-        path = self.save_dir / 'features.npz'
-        arrays = read_arrays(path)
-        if arrays is None:
-            title = 'Features, candidates'
-            arrays = dict(features=pooled_features(self.network, self.candidates, title))
-            with explained_output_errors(self.save_dir):
-                write_arrays(path, **arrays)
-        return arrays['features']
+        return self._saved(
+            'features',
+            'features',
+            lambda: pooled_features(self.network, self.candidates, 'Features, candidates'),
+        )
 
     def memorised(self, classes: Sequence[str]) -> np.ndarray:
         """Which candidates are copies of real images, in any view: bool (n,).
@@ -209,9 +204,10 @@ class PoolScorer:
         Raises:
             SelectionError: A class has a single real image.
         """
-        path = self.save_dir / f'copies_{digest_of(list(self.views))[:8]}.npz'
-        if (arrays := read_arrays(path)) is not None:
-            return arrays['memorised']
+        name = f'copies_{digest_of(list(self.views))[:8]}'
+        return self._saved(name, 'memorised', lambda: self._find_copies(classes))
+
+    def _find_copies(self, classes: Sequence[str]) -> np.ndarray:
         fake = self.features()
         real = pooled_features(self.network, self.real, 'Features, real', self.views)
         real = real.reshape(len(self.training.files), len(self.views), -1)
@@ -232,6 +228,16 @@ class PoolScorer:
         ]
         _, bits = nearest_by_hash(*shown, self.views)
         found |= bits <= near_limit(np.unique(shown[1], axis=0))
-        with explained_output_errors(self.save_dir):
-            write_arrays(path, memorised=found)
         return found
+
+    def _saved(self, name: str, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """What an earlier call computed, in this process or another, or is computed now."""
+        if name not in self._arrays:
+            path = self.save_dir / f'{name}.npz'
+            arrays = read_arrays(path)
+            if arrays is None:
+                arrays = {key: compute()}
+                with explained_output_errors(self.save_dir):
+                    write_arrays(path, **arrays)
+            self._arrays[name] = arrays[key]
+        return self._arrays[name]
