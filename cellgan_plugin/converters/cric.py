@@ -7,9 +7,8 @@ with a Bethesda class and a position. By which rules a patch is cut and gets its
 
 import hashlib
 import json
-import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -70,7 +69,7 @@ class CricResult(ConversionResult):
         scale (float): Image px per annotation px.
     """
 
-    scale: float = math.nan
+    scale: float = field(kw_only=True)
 
 
 @writes_folder('out_dir', deep=True)

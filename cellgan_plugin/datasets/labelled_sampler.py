@@ -6,7 +6,6 @@ import numpy as np
 from mmagic.registry import DATA_SAMPLERS
 
 from cellgan_plugin.datasets.samplers import ResumableInfiniteSampler, SampleIndex
-from cellgan_plugin.randomness import rng_for
 
 
 @DATA_SAMPLERS.register_module()
@@ -90,10 +89,9 @@ class LabelledBatchSampler(ResumableInfiniteSampler):
 
     def permutation(self, kind: int, epoch: int) -> np.ndarray:
         """Indices of the labelled (0) or unlabelled (1) samples in the order of their ``epoch``."""
-        if not self.shuffle:
-            return self.members[kind]
         purpose = ('shuffle labelled', 'shuffle unlabelled')[kind]
-        return rng_for(self.seed, purpose, epoch).permutation(self.members[kind])
+        members = self.members[kind]
+        return members[self._order(purpose, epoch, len(members))]
 
     def __iter__(self) -> Iterator[SampleIndex]:
         """Start at the position set last; an iterator does not move it."""

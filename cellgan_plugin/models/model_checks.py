@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cellgan_plugin.errors import where_raised
 from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.models.conditional_gan import unwrap
-from cellgan_plugin.models.layers import evaluating, height_and_width
+from cellgan_plugin.models.layers import class_weights, evaluating, height_and_width
 
 
 class _Plan(NamedTuple):
@@ -157,7 +157,7 @@ def _images_of_own_generator(model: nn.Module, generator: nn.Module) -> Tensor:
     label = torch.zeros(2, dtype=torch.long, device=device)
     given = 'label (2,), int64'
     if isinstance(model, CellGAN):
-        label = nn.functional.one_hot(label, model.num_classes).to(noise.dtype)
+        label = class_weights(label, model.num_classes)
         given = f'label {tuple(label.shape)}, class weights'
     call = (
         f'forward(noise, label=label, return_noise=False) with noise {tuple(noise.shape)}, {given}'

@@ -1,6 +1,5 @@
 """Compare predicted masks with true ones: what ``tools/evaluate_masks.py`` does, for a notebook."""
 
-import csv
 import json
 import math
 from dataclasses import asdict
@@ -27,7 +26,7 @@ from cellgan_plugin.evaluation.segmentation import (
     part_scores,
     score_image,
 )
-from cellgan_plugin.files import atomic_write
+from cellgan_plugin.files import atomic_write, write_rows
 from cellgan_plugin.records import FolderRecord, contents_of, digest_of, file_digests, plain
 from cellgan_plugin.visualization.report_tables import Column, ReportTable, write_report_table
 from cellgan_plugin.visualization.tables import as_cell
@@ -209,10 +208,9 @@ def write_scores(
     """
     out = Path(out)
     rows = [dict(image=s.name, part=s.part, **s.values(classes)) for s in scores]
-    with atomic_write(out / PER_IMAGE_NAME, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ['image'], lineterminator='\n')
-        writer.writeheader()
-        writer.writerows({key: as_cell(value) for key, value in row.items()} for row in rows)
+    columns = list(rows[0]) if rows else ['image']
+    cells = ({key: as_cell(value) for key, value in row.items()} for row in rows)
+    write_rows(out / PER_IMAGE_NAME, columns, cells)
     save_scores(out / SCORES_NAME, scores, classes)
     table = score_table(scores, classes, title)
     return [out / PER_IMAGE_NAME, out / SCORES_NAME, *write_report_table(out, 'table', table)]

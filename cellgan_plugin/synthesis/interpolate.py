@@ -14,6 +14,7 @@ from cellgan_plugin.datasets.image_encoding import write_png
 from cellgan_plugin.errors import SynthesisError, explained_output_errors
 from cellgan_plugin.locks import writes_folder
 from cellgan_plugin.models.conditional_gan import ConditionalGAN
+from cellgan_plugin.models.layers import class_weights
 from cellgan_plugin.models.sampling import truncate_noise
 from cellgan_plugin.records import FolderRecord
 from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, ImageSampler, Progress, sample_many
@@ -107,7 +108,7 @@ def path_labels(keys: Sequence[Key], steps: int, num_classes: int) -> Tensor:
     labels = torch.tensor([label for label, _ in keys])
     if len(labels.unique()) == 1:
         return labels[:1].repeat((len(keys) - 1) * steps + 1)
-    ends = torch.nn.functional.one_hot(labels, num_classes).float()
+    ends = class_weights(labels, num_classes)
     frames = [
         torch.lerp(start, end, step / steps)
         for start, end in zip(ends, ends[1:], strict=False)
@@ -134,7 +135,7 @@ def check_mixes_classes(sampler: ImageSampler, noise: Tensor, labels: Tensor) ->
     with sampler.session(), sampler.worker():
         for label in labels[labels.max(dim=1).values == 1].argmax(dim=1).unique():
             expected = sampler(noise, label[None])[0]
-            weights = torch.nn.functional.one_hot(label[None], labels.shape[1]).float()
+            weights = class_weights(label[None], labels.shape[1])
             try:
                 found = sampler(noise, weights)[0]
             except (IndexError, RuntimeError, TypeError, ValueError) as error:
