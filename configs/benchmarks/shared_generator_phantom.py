@@ -1,7 +1,7 @@
 # Does a shared generator help, on phantoms at 64 px? CellGAN was trained on the split `train` (the shipped
 # model); the classifiers get few images of the other pseudo slides of the split `test`. "True process" adds
-# phantoms of the training split: what a perfect generator would add. Two and a half hours of one core; only 20
-# and 50 images (--cfg-options shares=0.2,0.5) take two thirds of that.
+# phantoms of the training split: what a perfect generator would add. Two and a half hours of one core, which a
+# shorter list of shares (--cfg-options "shares=[0.2]") or fewer seeds divide.
 #   python tools/dataset_converters/phantom.py --out data/phantom --size 64 \
 #       --splits train=1000,val=200,test=200
 #   python tools/benchmark.py configs/benchmarks/shared_generator_phantom.py
