@@ -7,6 +7,7 @@ from .data_preprocessor import CellDataPreprocessor, generated_pixels
 from .histogan import HistoGAN, HistoGANDiscriminator, HistoGANGenerator
 from .latent_diffusion import LatentAutoencoder, LatentDiffusion, LatentUNet
 from .losses import (
+    AdaptiveAugment,
     ClassifierPerceptualLoss,
     DiffAugment,
     FeatureMatchingLoss,
@@ -35,6 +36,7 @@ from .sampling import draw_noise, sample_pixels, truncate_noise
 from .tissue_preprocessor import TissueDataPreprocessor
 
 __all__ = [
+    'AdaptiveAugment',
     'AugmentedDiscriminator',
     'CellDataPreprocessor',
     'CellGAN',

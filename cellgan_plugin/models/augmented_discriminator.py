@@ -38,7 +38,7 @@ class AugmentedDiscriminator(nn.Module):
         seed (int): Base seed where no Runner has said one. Defaults to 0.
 
     Raises:
-        ValueError: ``num_classes`` differs from the discriminator's.
+        ValueError: ``num_classes`` differs from the discriminator's, or ``augment`` adapts.
     """
 
     def __init__(
@@ -61,6 +61,11 @@ class AugmentedDiscriminator(nn.Module):
         self.discriminator = discriminator
         augment = augment or dict(type='DiffAugment')
         self.augment = MODELS.build(augment) if isinstance(augment, dict) else augment
+        if getattr(self.augment, 'adapts', False):
+            raise ValueError(
+                f'augment={type(self.augment).__name__} adapts to the logits of real images, and a '
+                'discriminator is not told which images are real: use DiffAugment'
+            )
         self.seed = seed
         self._random: Optional[StepRandom] = None
 

@@ -36,6 +36,7 @@ _CELLGAN_PLUS = dict(
     ),
     adversarial_loss=dict(type='RelativisticLoss'),
     reconstruction_loss=None,
+    augment=dict(type='AdaptiveAugment', interval=1),
     r2_loss=dict(type='R1Penalty', loss_weight=5e-6),
 )
 _BIGGAN = dict(

@@ -14,6 +14,7 @@ from mmengine.model import MMSeparateDistributedDataParallel
 from mmengine.registry import init_default_scope
 
 from cellgan_plugin.compat import start_cpu_process_group
+from cellgan_plugin.models import AdaptiveAugment
 from cellgan_plugin.randomness import StepRandom, generator_for
 from cellgan_plugin.runs.train import load_config, train
 
@@ -84,6 +85,10 @@ for part in ('discriminator', 'generator'):  # there was something to compare
     own = [grad for name, grad in alone.items() if name.startswith(part)]
     assert sum(grad.abs().max() > 1e-6 for grad in own) > len(own) / 2, part
 print('gradients agree')
+
+# Rank 0 sees signs of mean 1, rank 1 of mean 0: both act on the mean of all, a half.
+augment = AdaptiveAugment(target=0.4, ramp_images=8, interval=1)
+assert augment.observe(torch.tensor([1.0, -1.0, 1.0, 1.0])[get_rank() :: 2]) == 4 / 8
 
 runner = train(sys.argv[1], work_dir=sys.argv[2], launcher='pytorch')
 digest = hashlib.sha256()

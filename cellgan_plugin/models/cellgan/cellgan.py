@@ -61,7 +61,8 @@ class CellGAN(ConditionalGAN):
             Defaults to ``dict(type='ReconstructionLoss')``.
         r1_loss (dict, optional): None does no second backward.
             Defaults to ``dict(type='R1Penalty', loss_weight=0.01)``.
-        augment (dict): What the discriminator's images go through.
+        augment (dict): What the discriminator's images go through: :class:`DiffAugment`, or
+            :class:`AdaptiveAugment`, whose probability is logged as ``augment_probability``.
             Defaults to ``dict(type='DiffAugment')``.
         r2_loss (dict, optional): The same penalty on generated, un-augmented images (Mescheder et
             al. 2018, Eq. (10)); not in the paper. Defaults to None.
@@ -166,8 +167,8 @@ class CellGAN(ConditionalGAN):
         Returns:
             dict[str, Tensor]: ``loss_disc_real``, ``loss_disc_fake`` (of
             :class:`RelativisticLoss` ``loss_disc``), ``loss_recon``, ``loss_r1``, ``loss_r2``, as
-            far as they are set, their sum ``loss``, and the mean logits ``disc_real``,
-            ``disc_fake``.
+            far as they are set, their sum ``loss``, the mean logits ``disc_real``,
+            ``disc_fake``, and with an augmentation that adapts ``augment_probability``.
         """
         real = inputs['img']
         real_labels = self.data_sample_to_label(data_samples)
@@ -205,6 +206,11 @@ class CellGAN(ConditionalGAN):
             losses['loss_r1'] = self._gradient_penalty(self.r1_loss, real, real_labels)
         if self.r2_loss:
             losses['loss_r2'] = self._gradient_penalty(self.r2_loss, fake, fake_labels)
+        if getattr(self.augment, 'adapts', False):
+            paired = getattr(self.adversarial_loss, 'needs_real', False)
+            losses['augment_probability'] = self.augment.observe(
+                real_logits.detach(), fake_logits.detach() if paired else None
+            )
         losses['disc_real'] = real_logits.detach().float().mean()
         losses['disc_fake'] = fake_logits.detach().float().mean()
         return losses

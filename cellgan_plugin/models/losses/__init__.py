@@ -1,5 +1,6 @@
 """Losses and differentiable augmentation, registered in MMagic's MODELS."""
 
+from .adaptive_augment import AdaptiveAugment
 from .cellgan_losses import HingeGANLoss, R1Penalty, ReconstructionLoss, RelativisticLoss
 from .diff_augment import DiffAugment
 from .gradient_penalty import GradientPenalty, WassersteinLoss
@@ -7,6 +8,7 @@ from .perceptual import ClassifierPerceptualLoss, VGGPerceptualLoss
 from .pyramid_losses import FeatureMatchingLoss, ImageReconstructionLoss, PatchAdversarialLoss
 
 __all__ = [
+    'AdaptiveAugment',
     'ClassifierPerceptualLoss',
     'DiffAugment',
     'FeatureMatchingLoss',

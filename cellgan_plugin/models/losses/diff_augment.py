@@ -1,6 +1,7 @@
 """Differentiable augmentation (Zhao et al. 2020), as a pure function of images and numbers."""
 
-from typing import Sequence
+from functools import partial
+from typing import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +74,8 @@ class DiffAugment(nn.Module):
             this order. Empty: no augmentation. Defaults to ('color', 'translation').
     """
 
+    adapts = False  # it has no state that observe() of AdaptiveAugment changes
+
     def __init__(self, policy: Sequence[str] = ('color', 'translation')):
         super().__init__()
         unknown = [name for name in policy if name not in _OPERATIONS]
@@ -90,9 +93,14 @@ class DiffAugment(nn.Module):
 
         The same numbers give the same augmentation; the shape stays.
         """
+        for operation in self.operations(numbers):
+            img = operation(img)
+        return img
+
+    def operations(self, numbers: Tensor) -> Iterator[Callable[[Tensor], Tensor]]:
+        """The operations of the policy in order, each with its own of the numbers of an image."""
         start = 0
         for name in self.policy:
             function, count = _OPERATIONS[name]
-            img = function(img, numbers[:, start : start + count])
+            yield partial(function, numbers=numbers[:, start : start + count])
             start += count
-        return img
