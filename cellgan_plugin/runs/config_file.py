@@ -65,8 +65,23 @@ def _said(error: Exception) -> str:
     return f'{text} ({type(error).__name__})'
 
 
+def _make_room(config: Config, key: str) -> None:
+    """Put an empty dict where a key goes through an entry that is None, e.g. a loss left out."""
+    node = config
+    for name in key.split('.')[:-1]:
+        if isinstance(node, list):
+            name = int(name)
+        elif not isinstance(node, (Config, dict)) or name not in node:
+            return
+        if node[name] is None:
+            node[name] = {}
+        node = node[name]
+
+
 def merge_options(config: Config, options: Optional[Mapping[str, Any]]) -> None:
     """Override parts of a config, as ``--cfg-options`` does.
+
+    A part that is None in the config becomes a dict where an option names an entry of it.
 
     Args:
         config (Config): Changed in place.
@@ -77,6 +92,7 @@ def merge_options(config: Config, options: Optional[Mapping[str, Any]]) -> None:
     """
     for key, value in (options or {}).items():
         try:
+            _make_room(config, key)
             config.merge_from_dict({key: value})
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f'--cfg-options {key}: {_said(error)}') from error

@@ -321,3 +321,14 @@ def test_merging_says_the_key():
     assert config.a[0].b == 2
     with pytest.raises(ConfigError, match='--cfg-options a.1.b'):
         merge_options(config, {'a.1.b': 2})
+
+
+def test_a_part_that_is_left_out_can_be_given_entry_by_entry():
+    config = Config(dict(model=dict(loss=None, parts=[None], rate=3)))
+    merge_options(config, {'model.loss.type': 'L1', 'model.loss.weight': 2})
+    merge_options(config, {'model.parts.0.type': 'Part'})
+    assert config.model.to_dict() == dict(
+        loss=dict(type='L1', weight=2), parts=[dict(type='Part')], rate=3
+    )
+    with pytest.raises(ConfigError, match='--cfg-options model.rate.type'):
+        merge_options(config, {'model.rate.type': 'x'})
