@@ -39,6 +39,7 @@ from cellgan_plugin.evaluation.distances import (
     precision_recall_density_coverage,
 )
 from cellgan_plugin.randomness import rng_for
+from cellgan_plugin.runs.command_line import user_errors
 
 Contestants = Dict[str, Callable[[np.ndarray, np.ndarray], float]]
 
@@ -197,4 +198,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with user_errors():
+        main()

@@ -47,6 +47,7 @@ from cellgan_plugin.datasets import (
 )
 from cellgan_plugin.models.data_preprocessor import CellDataPreprocessor
 from cellgan_plugin.phantom import write_phantom_dataset
+from cellgan_plugin.runs.command_line import user_errors
 
 PLAIN = 'plain: Pillow, floats from the workers'
 
@@ -237,4 +238,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with user_errors():
+        main()

@@ -31,6 +31,7 @@ from timing import (
 
 from cellgan_plugin.datasets import BETHESDA_CLASSES
 from cellgan_plugin.phantom import write_phantom_dataset
+from cellgan_plugin.runs.command_line import user_errors
 from cellgan_plugin.selection import (
     Centroids,
     McDropoutClassifier,
@@ -153,4 +154,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with user_errors():
+        main()

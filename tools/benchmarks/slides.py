@@ -32,6 +32,7 @@ from cellgan_plugin.converters.slides.plan import at_corner, grid, plan_tissue
 from cellgan_plugin.converters.slides.settings import PatchSettings, field_of, scale_of
 from cellgan_plugin.phantom import write_phantom_slides
 from cellgan_plugin.processes import run_in_processes
+from cellgan_plugin.runs.command_line import user_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -200,4 +201,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with user_errors():
+        sys.exit(main())

@@ -33,6 +33,7 @@ from timing import (
 
 from cellgan_plugin.compat import FAST_START_VARIABLE
 from cellgan_plugin.phantom import write_phantom_dataset
+from cellgan_plugin.runs.command_line import user_errors
 
 REPO = Path(__file__).resolve().parents[2]
 OURS = 'import cellgan_plugin'
@@ -141,4 +142,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with user_errors():
+        main()

@@ -40,7 +40,7 @@ from cellgan_plugin.datasets.image_io import load_image
 from cellgan_plugin.models.cellgan import CellGANGenerator
 from cellgan_plugin.models.fusing import fuse_for_sampling
 from cellgan_plugin.models.sampling import sample_pixels
-from cellgan_plugin.runs.command_line import add_key_values
+from cellgan_plugin.runs.command_line import add_key_values, user_errors
 from cellgan_plugin.runs.image_sampler import GPU_BATCH_SIZE, PRECISIONS, ImageSampler, sample_many
 from cellgan_plugin.runs.sampling import synthesis_noise
 from cellgan_plugin.runs.train import load_config
@@ -206,4 +206,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with user_errors():
+        main()

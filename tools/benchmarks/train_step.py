@@ -44,7 +44,7 @@ from cellgan_plugin.engine.amp import enable_amp
 from cellgan_plugin.models.cellgan import CellGAN
 from cellgan_plugin.models.data_preprocessor import to_model_range
 from cellgan_plugin.randomness import StepRandom, generator_for
-from cellgan_plugin.runs.command_line import add_key_values
+from cellgan_plugin.runs.command_line import add_key_values, user_errors
 from cellgan_plugin.runs.train import load_config
 from cellgan_plugin.visualization.tables import aligned
 
@@ -343,4 +343,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with user_errors():
+        main()
