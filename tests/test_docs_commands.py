@@ -23,7 +23,7 @@ PAGES = [
 PAPER_SIZED = {
     'augmentation_phantom',
     'biggan_cric', 'biggan_tct', 'biggan_tct_128', 'biggan_tct_diffaug', 'cellgan_plus_demo',
-    'cellgan_plus_cric_64_ada', 'cellgan_plus_parts_phantom', 'cellgan_plus_settings_phantom',
+    'cellgan_plus_parts_phantom', 'cellgan_plus_settings_phantom',
     'cellgan_table1_cric_64', 'cellgan_table3_cric_64',
     'cellgan_tct_modulate',
     'histogan_fig12_tissue_phantom', 'histogan_glas', 'histogan_parts_tissue_phantom',
