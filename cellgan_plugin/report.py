@@ -23,8 +23,10 @@ from cellgan_plugin.compat import (
     installed_version,
 )
 from cellgan_plugin.engine.training_cost import device_name
+from cellgan_plugin.errors import ConfigError
 from cellgan_plugin.machine import usable_cores
 from cellgan_plugin.records import digest_of
+from cellgan_plugin.runs.config_file import merge_options
 from cellgan_plugin.runs.test import git_revision
 from cellgan_plugin.version import __version__
 
@@ -109,13 +111,14 @@ def config_hash(config: Union[str, Path], cfg_options: Optional[Mapping[str, Any
         str: 32 hexadecimal digits.
 
     Raises:
+        ConfigError: An option does not fit the config.
         FileNotFoundError: No such file.
     """
     if not Path(config).is_file():
         raise FileNotFoundError(f'there is no config {config}: give the path of a config file')
     with _without_own_variables():
         values = Config.fromfile(config, import_custom_modules=False)
-    values.merge_from_dict(dict(cfg_options or {}))
+    merge_options(values, cfg_options)
     return digest_of(values)
 
 
@@ -181,7 +184,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         parser.error('--cfg-options need the config that they override')
     try:
         print(report(args.config, args.cfg_options))
-    except FileNotFoundError as error:
+    except (ConfigError, FileNotFoundError) as error:
         parser.error(str(error))
 
 

@@ -114,8 +114,17 @@ def test_the_command(config, capsys, monkeypatch):
     for arguments, message in (
         (['nowhere.py'], 'there is no config nowhere.py'),
         (['--cfg-options', 'a=1'], 'need the config'),
+        ([str(config), '--cfg-options', 'model.type.a=1'], '--cfg-options model.type.a'),
     ):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_part_that_is_left_out_can_be_given_as_to_the_tools(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text('model = dict(loss=None)\n')
+    given = tmp_path / 'given.py'
+    given.write_text("model = dict(loss=dict(type='L1'))\n")
+    assert config_hash(path, {'model.loss.type': 'L1'}) == config_hash(given)
