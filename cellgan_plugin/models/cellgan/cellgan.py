@@ -129,6 +129,11 @@ class CellGAN(ConditionalGAN):
                 'set reconstruction_loss=None, or decoder_channels of the discriminator'
             )
 
+    @property
+    def _is_relative(self) -> bool:
+        """Whether logits count in pairs of a real and a generated image only."""
+        return getattr(self.adversarial_loss, 'needs_real', False)
+
     def _augmented(self, img: Tensor, purpose: str) -> Tensor:
         count = self.augment.num_numbers
         if count == 0:
@@ -207,9 +212,8 @@ class CellGAN(ConditionalGAN):
         if self.r2_loss:
             losses['loss_r2'] = self._gradient_penalty(self.r2_loss, fake, fake_labels)
         if getattr(self.augment, 'adapts', False):
-            paired = getattr(self.adversarial_loss, 'needs_real', False)
             losses['augment_probability'] = self.augment.observe(
-                real_logits.detach(), fake_logits.detach() if paired else None
+                real_logits.detach(), fake_logits.detach() if self._is_relative else None
             )
         losses['disc_real'] = real_logits.detach().float().mean()
         losses['disc_fake'] = fake_logits.detach().float().mean()
@@ -240,7 +244,7 @@ class CellGAN(ConditionalGAN):
         labels = self.training_labels(real_labels)
         fake = self._generated('noise_gen', labels)
         logits = [self.discriminator(self._augmented(fake, 'augment_gen'), label=labels)]
-        if getattr(self.adversarial_loss, 'needs_real', False):
+        if self._is_relative:
             real = self._augmented(inputs['img'], 'augment_gen_real')
             with torch.no_grad():
                 logits.append(self.discriminator(real, label=real_labels))

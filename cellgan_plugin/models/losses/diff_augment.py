@@ -74,8 +74,6 @@ class DiffAugment(nn.Module):
             this order. Empty: no augmentation. Defaults to ('color', 'translation').
     """
 
-    adapts = False  # it has no state that observe() of AdaptiveAugment changes
-
     def __init__(self, policy: Sequence[str] = ('color', 'translation')):
         super().__init__()
         unknown = [name for name in policy if name not in _OPERATIONS]
