@@ -1,6 +1,7 @@
 # CellGAN-plus on CRIC Cervix patches at 64 px, for hours of one core: the training fields of the
 # manifest that tools/dataset_converters/cric.py writes. Evaluated during training with the data set's own
-# classifier (configs/classifiers/resnet18_cric_64.py, CELLGAN_CLASSIFIER).
+# classifier (configs/classifiers/resnet18_cric_64.py, CELLGAN_CLASSIFIER). Its distance to a dozen images of ASC-H
+# sways the mean: look at the sheets before you take the checkpoint kept as best (weights/cellgan_plus_cric_64.md).
 _base_ = ['_cellgan_plus_64.py', '../_base_/evaluation/cric_64_fd.py']
 train_dataloader = dict(
     dataset=dict(
